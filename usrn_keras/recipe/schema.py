@@ -1,0 +1,163 @@
+"""The recipe: one TOML file that says everything about a run.
+
+Each section is a typed, frozen class; each field carries its allowed range and one
+line of documentation. `Recipe.load` reports every fault of a file at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from usrn_keras.errors import RecipeError
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[float, float], Field(description="[smallest, largest]")]
+
+
+class Section(pydantic.BaseModel):
+    """A flat section of a recipe: unknown keys are refused, types are not converted."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Data(Section):
+    """Which images and masks to read."""
+
+    dataset: Literal["quickstart", "folder", "camvid", "voc", "cityscapes"] = Field(
+        description="layout of the data set"
+    )
+    root: str = Field("", description="folder of the data set; `quickstart` makes its own when empty")
+    split: str = Field("", description="name of a shipped split, such as 1_8; empty: the lists below")
+    split_seed: int = Field(0, ge=0, description="which of the random splits of that name (camvid)")
+    images: str = Field("images", description="folder data sets: images, relative to the root")
+    masks: str = Field("masks", description="folder data sets: masks, relative to the root")
+    classes: list[str] = Field([], description="class names by id; empty: classes.txt of the root")
+    labelled: str = Field("", description="list file of labelled images; empty: those with a mask")
+    unlabelled: str = Field("", description="list file of unlabelled images; empty: those without")
+    val: str = Field("", description="list file of the validation images")
+    test: str = Field("", description="list file of the test images")
+    ignore_index: int = Field(255, ge=0, le=65535, description="mask value of pixels without a class")
+    workers: int = Field(2, ge=0, le=256, description="threads that read images; 0: none")
+
+
+class Network(Section):
+    """The two-branch network."""
+
+    backbone: str = Field(description="SUPPLIER/NAME, such as keras_cv/resnet50 or keras/mobilenet")
+    weights: str = Field("imagenet", description="imagenet, none, or the path of a weights file")
+    width: float = Field(1.0, gt=0, le=4, description="multiplies the channels of the backbone")
+    output_stride: Literal[8, 16, 32] = Field(16, description="stride of the deepest features")
+    decoder: Literal["deeplab_v3_plus"] = Field("deeplab_v3_plus", description="decoder of a branch")
+    sharing: Literal["none", "low", "low_high"] = Field(
+        "low", description="what the branches share: nothing, stem and first stage, whole backbone"
+    )
+    aspp_rates: list[Positive] = Field([6, 12, 18], description="dilation rates of the ASPP")
+    aspp_channels: Positive = Field(256, description="channels of each part of the ASPP")
+    low_level_channels: Positive = Field(48, description="channels the low-level features are cut to")
+    decoder_channels: Positive = Field(256, description="channels of the map before the classifier")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout in ASPP and decoder")
+    classifier_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the classifier")
+    batch_norm_momentum: float = Field(0.9, ge=0, lt=1, description="of the moving statistics")
+    sub_head: Literal["random", "centroids"] = Field(
+        "random", description="start of the subclass classifier; centroids needs training.start = baseline"
+    )
+
+
+class Subclasses(Section):
+    """How the classes are cut into subclasses of equal size."""
+
+    size_factor: float = Field(1.0, gt=0, description="cluster size in units of the smallest class")
+    counts: list[Positive] = Field([], description="subclasses of each class; empty: from the sizes")
+    max_subclasses: Positive = Field(256, description="largest count for one class")
+    assignment: Literal["balanced", "free"] = Field("balanced", description="free: plain k-means")
+    sample_rows: Positive = Field(500_000, description="rows per class that centroids are fitted on")
+    seed: int = Field(0, ge=0, description="random state of the clustering")
+
+
+class Views(Section):
+    """What the branches see."""
+
+    crop_size: Positive = Field(320, description="height and width of a training crop in pixels")
+    long_side: Positive = Field(400, description="long side of an image at scale 1 in pixels")
+    scale_labelled: Range = (0.5, 2.0)
+    scale_unlabelled: Range = (0.8, 2.0)
+    flip: Fraction = Field(0.5, description="probability of a horizontal flip")
+    labelled_jitter: bool = Field(False, description="colour jitter on labelled images, always on")
+    strong: Literal["device", "none"] = Field("device", description="who makes the strong view")
+    jitter: list[Annotated[float, Field(ge=0)]] = Field(
+        [0.4, 0.4, 0.4, 0.1], min_length=4, max_length=4, description="brightness, contrast, saturation, hue"
+    )
+    jitter_probability: Fraction = 0.8
+    grayscale_probability: Fraction = 0.2
+    blur_probability: Fraction = 0.5
+
+
+class Training(Section):
+    """Losses, optimizer and schedule of both stages."""
+
+    baseline_steps: Positive = Field(description="steps of the Baseline")
+    usrn_steps: Positive = Field(description="steps of USRN")
+    batch_labelled: Positive = Field(8, description="labelled images in a batch")
+    batch_unlabelled: Positive = Field(8, description="unlabelled images in a batch")
+    learning_rate: float = Field(0.01, gt=0, description="of ASPP, decoder and classifier at step 0")
+    backbone_multiplier: float = Field(0.1, ge=0, description="times learning_rate for the backbone")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0, description="coupled: added to the gradient")
+    poly_power: float = Field(0.9, ge=0, description="learning_rate * (1 - t/T)^poly_power")
+    threshold: Fraction = Field(0.75, description="gamma: least confidence of a pseudo label")
+    lambda_u: float = Field(1.0, ge=0, description="weight of the losses on unlabelled images")
+    lambda_sub: float = Field(1.0, ge=0, description="weight of the subclass losses")
+    gate: Literal["fallback", "stop", "off"] = Field("fallback", description="where the entropy gate is closed")
+    start: Literal["imagenet", "baseline"] = Field(
+        "imagenet", description="where USRN starts: backbone weights (the paper) or the Baseline"
+    )
+    accumulation: Positive = Field(1, description="batches per update")
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    seed: int = Field(0, ge=0, description="of weights, order, views and dropout")
+    checkpoint_seconds: Positive = Field(300, description="at most this long between checkpoints")
+    log_every: Positive = Field(20, description="steps between two lines of metrics.jsonl")
+
+
+class Evaluation(Section):
+    """How a trained model is measured."""
+
+    split: Literal["val", "test"] = Field("val", description="images that evaluation.json is about")
+    every: int = Field(0, ge=0, description="evaluate on val each so many steps; 0: at the end alone")
+    batch: Positive = Field(1, description="images of equal size evaluated at once")
+
+
+SECTIONS = {
+    "data": Data,
+    "network": Network,
+    "subclasses": Subclasses,
+    "views": Views,
+    "training": Training,
+    "evaluation": Evaluation,
+}
+
+
+class Recipe(Section):
+    """A whole recipe.
+
+    Example:
+
+    >>> recipe = Recipe.load("quickstart", overrides=["training.usrn_steps=10"])
+    >>> recipe.training.usrn_steps
+    10
+    """
+
+    data: Data
+    network: Network
+    subclasses: Subclasses = Subclasses()
+    views: Views = Views()
+    training: Training
+    evaluation: Evaluation = Evaluation()
