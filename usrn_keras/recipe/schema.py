@@ -1,26 +1,16 @@
-"""The recipe: one TOML file that says everything about a run.
-
-Each section is a typed, frozen class; each field carries its allowed range and one
-line of documentation. `Recipe.load` reports every fault of a file at once.
-"""
+"""The sections and keys of a recipe, each with its type, range and one line of documentation."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Sequence
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
 
-from usrn_keras.errors import RecipeError
-
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Range = Annotated[tuple[float, float], Field(description="[smallest, largest]")]
+Scale = Annotated[float, Field(gt=0)]
 
 
 class Section(pydantic.BaseModel):
@@ -88,17 +78,21 @@ class Views(Section):
 
     crop_size: Positive = Field(320, description="height and width of a training crop in pixels")
     long_side: Positive = Field(400, description="long side of an image at scale 1 in pixels")
-    scale_labelled: Range = (0.5, 2.0)
-    scale_unlabelled: Range = (0.8, 2.0)
+    scale_labelled: list[Scale] = Field(
+        [0.5, 2.0], min_length=2, max_length=2, description="smallest and largest scale, labelled images"
+    )
+    scale_unlabelled: list[Scale] = Field(
+        [0.8, 2.0], min_length=2, max_length=2, description="smallest and largest scale, unlabelled images"
+    )
     flip: Fraction = Field(0.5, description="probability of a horizontal flip")
     labelled_jitter: bool = Field(False, description="colour jitter on labelled images, always on")
     strong: Literal["device", "none"] = Field("device", description="who makes the strong view")
     jitter: list[Annotated[float, Field(ge=0)]] = Field(
         [0.4, 0.4, 0.4, 0.1], min_length=4, max_length=4, description="brightness, contrast, saturation, hue"
     )
-    jitter_probability: Fraction = 0.8
-    grayscale_probability: Fraction = 0.2
-    blur_probability: Fraction = 0.5
+    jitter_probability: Fraction = Field(0.8, description="of the colour jitter in a strong view")
+    grayscale_probability: Fraction = Field(0.2, description="of losing all colour in a strong view")
+    blur_probability: Fraction = Field(0.5, description="of the 5x5 Gaussian blur in a strong view")
 
 
 class Training(Section):
@@ -110,7 +104,7 @@ class Training(Section):
     batch_unlabelled: Positive = Field(8, description="unlabelled images in a batch")
     learning_rate: float = Field(0.01, gt=0, description="of ASPP, decoder and classifier at step 0")
     backbone_multiplier: float = Field(0.1, ge=0, description="times learning_rate for the backbone")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(1e-4, ge=0, description="coupled: added to the gradient")
     poly_power: float = Field(0.9, ge=0, description="learning_rate * (1 - t/T)^poly_power")
     threshold: Fraction = Field(0.75, description="gamma: least confidence of a pseudo label")
@@ -121,7 +115,9 @@ class Training(Section):
         "imagenet", description="where USRN starts: backbone weights (the paper) or the Baseline"
     )
     accumulation: Positive = Field(1, description="batches per update")
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16"] = Field(
+        "float32", description="of the computation; variables and logits stay float32"
+    )
     seed: int = Field(0, ge=0, description="of weights, order, views and dropout")
     checkpoint_seconds: Positive = Field(300, description="at most this long between checkpoints")
     log_every: Positive = Field(20, description="steps between two lines of metrics.jsonl")
@@ -135,29 +131,20 @@ class Evaluation(Section):
     batch: Positive = Field(1, description="images of equal size evaluated at once")
 
 
-SECTIONS = {
-    "data": Data,
-    "network": Network,
-    "subclasses": Subclasses,
-    "views": Views,
-    "training": Training,
-    "evaluation": Evaluation,
-}
-
-
 class Recipe(Section):
-    """A whole recipe.
+    """A whole recipe, `Recipe.load("quickstart")` reads one; `name` is that of its file."""
 
-    Example:
-
-    >>> recipe = Recipe.load("quickstart", overrides=["training.usrn_steps=10"])
-    >>> recipe.training.usrn_steps
-    10
-    """
-
+    name: str = Field("", exclude=True)
     data: Data
     network: Network
     subclasses: Subclasses = Subclasses()
     views: Views = Views()
     training: Training
     evaluation: Evaluation = Evaluation()
+
+    @classmethod
+    def load(cls, source: str, overrides: Sequence[str] = ()) -> Recipe:
+        """Read the recipe file `source` (a path or a shipped name); see `load_recipe`."""
+        from usrn_keras.recipe.load import load_recipe
+
+        return load_recipe(source, overrides)

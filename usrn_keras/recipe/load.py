@@ -1,0 +1,158 @@
+"""From a TOML file and `--set` overrides to a checked `Recipe`, every fault at once."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from usrn_keras.errors import RecipeError
+from usrn_keras.recipe.schema import Recipe, Section
+
+SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation for name, field in Recipe.model_fields.items() if name != "name"
+}
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Names and files of the recipes in the package, such as `cityscapes_1_16`."""
+    folder = Path(str(resources.files("usrn_recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: Path of a TOML file, or the name of a shipped recipe.
+        overrides: `section.key=value`; the value is TOML, a bare word is a string.
+
+    Raises:
+        RecipeError: The file is missing or no TOML, a key is unknown, a value has
+            the wrong type or is out of range, or two keys contradict each other.
+
+    Example:
+
+    >>> load_recipe("quickstart", ["training.usrn_steps=10"]).training.usrn_steps
+    10
+    """
+    path = _find(source)
+    values = _read_toml(path)
+    faults = [fault for text in overrides if (fault := _override(values, text))]
+    faults += _unknown_keys(values)
+    try:
+        recipe = Recipe(**_known(values), name=path.stem)
+    except pydantic.ValidationError as error:
+        faults += [_describe(detail) for detail in error.errors()]
+    else:
+        faults += _contradictions(recipe)
+    if faults:
+        hint = f"Mend these in the file, or with --set. All keys: usrn recipes show {next(iter(shipped_recipes()), '')}"
+        raise RecipeError(f"{path}: {len(faults)} fault(s)", faults=faults, hint=hint)
+    return recipe
+
+
+def _find(source: str) -> Path:
+    shipped = shipped_recipes()
+    if source in shipped:
+        return shipped[source]
+    path = Path(source)
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(source, shipped, n=1)
+    raise RecipeError(
+        f"no recipe {source!r}: neither a file nor a shipped recipe ({', '.join(shipped)})",
+        hint=f"Did you mean `{near[0]}`?" if near else "`usrn recipes list` lists them.",
+    )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}", hint="`usrn recipes show quickstart` shows one.") from None
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _override(values: dict[str, Any], text: str) -> str | None:
+    """Put `section.key=value` into `values`; return the fault if the text is not of that form."""
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        return f"--set {text}: must be section.key=value, such as training.usrn_steps=1000"
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    table = values.setdefault(section, {})
+    if isinstance(table, dict):
+        table[key] = parsed
+    return None
+
+
+def _unknown_keys(values: dict[str, Any]) -> list[str]:
+    faults = []
+    for section, table in values.items():
+        if section not in SECTIONS:
+            faults.append(_unknown(section, section, SECTIONS, "section"))
+        elif isinstance(table, dict):
+            keys = SECTIONS[section].model_fields
+            faults += [_unknown(f"{section}.{key}", key, keys, "key") for key in table if key not in keys]
+    return faults
+
+
+def _unknown(path: str, name: str, allowed: Any, kind: str) -> str:
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    elsewhere = [other for other, model in SECTIONS.items() if name in model.model_fields]
+    if near:
+        advice = f"did you mean `{near[0]}`?"
+    elif elsewhere:
+        advice = f"it belongs to [{elsewhere[0]}]"
+    else:
+        advice = f"allowed: {', '.join(allowed)}"
+    return f"{path}: unknown {kind}; {advice}"
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """The part of `values` whose keys exist (the others are reported already)."""
+    known = {}
+    for section, table in values.items():
+        if section in SECTIONS:
+            keys = SECTIONS[section].model_fields
+            known[section] = {k: v for k, v in table.items() if k in keys} if isinstance(table, dict) else table
+    return known
+
+
+def _describe(detail: Any) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "missing":
+        kind = "section" if len(detail["loc"]) == 1 else "key"
+        return f"{path}: missing; this {kind} is required"
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{path}: {message}, received {detail['input']!r}"
+
+
+def _contradictions(recipe: Recipe) -> Iterator[str]:
+    """Faults that no single key shows."""
+    network, views, training = recipe.network, recipe.views, recipe.training
+    if views.crop_size % 32:
+        yield f"views.crop_size: must be a multiple of 32, received {views.crop_size}"
+    for key in ("scale_labelled", "scale_unlabelled"):
+        low, high = getattr(views, key)
+        if low > high:
+            yield f"views.{key}: the smallest must not exceed the largest, received [{low}, {high}]"
+    if views.jitter[3] > 0.5:
+        yield f"views.jitter: hue must be at most 0.5 of the colour circle, received {views.jitter[3]}"
+    if network.sub_head == "centroids" and training.start != "baseline":
+        yield (
+            "network.sub_head: `centroids` needs training.start = 'baseline' (the centroids live in the "
+            f"Baseline's features), received training.start = {training.start!r}"
+        )
+    if recipe.data.dataset == "folder" and not recipe.data.root:
+        yield "data.root: missing; a folder data set needs the folder it lies in"
