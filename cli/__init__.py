@@ -1,0 +1,1 @@
+"""The command line, one file per verb; installed as `usrn_cli`."""

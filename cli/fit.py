@@ -1,0 +1,55 @@
+"""`usrn fit`: train from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from usrn_cli.backend import require_backend
+from usrn_cli.output import print_json, print_table
+
+
+@click.command("fit", short_help="Train Baseline and USRN from a recipe.")
+@click.argument("recipe")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one key; may be repeated."
+)
+@click.option(
+    "--run",
+    "run_dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the run.  [default: runs/ and the recipe's name]",
+)
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Results as JSON.")
+def command(
+    recipe: str, overrides: tuple[str, ...], run_dir: Path | None, quiet: bool, as_json: bool
+) -> None:
+    """Train Baseline and USRN from RECIPE: a TOML file, or the name of a shipped recipe.
+
+    \b
+    Examples:
+      usrn fit quickstart
+      usrn fit camvid_1_8 --set data.root=data/camvid --run runs/camvid
+      usrn fit my_recipe.toml --set training.usrn_steps=2000 --set views.crop_size=256
+      KERAS_BACKEND=jax usrn fit quickstart
+
+    The same command goes on where an interrupted one stopped, and does nothing twice.
+    """
+    from usrn_keras.recipe import Recipe
+
+    loaded = Recipe.load(recipe, list(overrides))
+    require_backend()
+    from usrn_keras import stages
+    from usrn_keras.progress import for_terminal
+    from usrn_keras.report import Comparison, Scores
+
+    folder = run_dir or Path("runs") / loaded.name
+    with for_terminal(quiet=quiet) as progress:
+        results = stages.fit(loaded, folder, progress=progress, log=progress.log)
+    if as_json:
+        print_json(results)
+    else:
+        print_table(Comparison([Scores.from_json(scores) for scores in results["scores"]]))
+        click.echo(f"run folder: {folder}")

@@ -1,0 +1,104 @@
+"""`usrn`: finds the verb, runs it, and turns errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import traceback
+
+import click
+
+from usrn_keras import errors
+
+VERBS = {
+    "fit": "Train Baseline and USRN from a recipe.",
+    "evaluate": "Scores of trained runs, side by side.",
+    "predict": "Segment images with a trained run.",
+    "export": "Write a trained model for deployment.",
+    "recipes": "List, show and copy the shipped recipes.",
+}
+"""The verbs and their one line: `usrn --help` imports none of their files."""
+
+INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C
+
+
+def exit_codes() -> list[tuple[int, str]]:
+    """Every exit code with its meaning, from the error classes themselves."""
+    kinds = errors.USRNError.__subclasses__()
+    return [
+        (0, "Everything was done."),
+        (errors.USRNError.exit_code, "An internal error: a fault of usrn-keras."),
+        (2, "A wrong command line."),
+        *sorted((kind.exit_code, (kind.__doc__ or "").strip()) for kind in kinds),
+        (INTERRUPTED, "Interrupted (Ctrl-C)."),
+    ]
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's file when the verb is used, and reports what it raises."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        return importlib.import_module(f"usrn_cli.{name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in exit_codes()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            click.echo(str(interrupt) or "interrupted", err=True)
+            code = INTERRUPTED
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if _is_closed_pipe(error):
+                raise
+            report(error, debug=ctx.params["debug"])
+            code = error.exit_code if isinstance(error, errors.USRNError) else errors.USRNError.exit_code
+        ctx.exit(code)
+
+
+def report(error: Exception, *, debug: bool) -> None:
+    """Say on stderr what went wrong; the traceback only when `debug`."""
+    if debug:
+        traceback.print_exception(error)
+    known = isinstance(error, errors.USRNError)
+    text = str(error) if known else f"internal error: {type(error).__name__}: {error}"
+    first, *rest = text.splitlines() or [""]
+    if not known and not debug:
+        rest.append("Run it again as `usrn --debug ...` for the traceback.")
+    click.echo(click.style(f"error: {first}", fg="red") + "".join(f"\n{line}" for line in rest), err=True)
+
+
+def _is_closed_pipe(error: Exception) -> bool:
+    """Whether the reader of our output went away, as in `usrn recipes list | head -1`; click ends quietly."""
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="usrn-keras", prog_name="usrn")
+def main(debug: bool) -> None:
+    """Semi-supervised semantic segmentation from few labelled images.
+
+    \b
+    Examples:
+      usrn fit quickstart
+      usrn evaluate runs/quickstart
+      usrn predict runs/quickstart photo.jpg --out predictions
+      usrn export runs/quickstart --format onnx
+      usrn recipes list
+
+    KERAS_BACKEND chooses the backend: tensorflow, jax or torch.
+    """

@@ -1,0 +1,47 @@
+"""`usrn predict`: segment images with a trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from usrn_cli.backend import require_backend
+from usrn_cli.output import print_json
+
+
+@click.command("predict", short_help="Segment images with a trained run.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    "out_dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write to; made if needed.",
+)
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="The written files as JSON.")
+def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_json: bool) -> None:
+    """Segment INPUTS, images or folders of images, with the run in the folder RUN.
+
+    \b
+    Examples:
+      usrn predict runs/quickstart photo.jpg --out predictions
+      usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
+
+    Each image gives STEM.png, whose values are class ids with the classes' colours as palette, and
+    STEM_overlay.png to look at. Images of a folder keep their sub-folders. Images that cannot be read
+    are named at the end (exit code 4); all others are written.
+    """
+    require_backend()
+    from usrn_keras.prediction import predict_files
+    from usrn_keras.progress import for_terminal
+
+    with for_terminal(quiet=quiet) as progress:
+        written = predict_files(run, inputs, out_dir, progress=progress)
+    if as_json:
+        print_json({"written": [str(path) for path in written]})
+    else:
+        for path in written:
+            click.echo(path)

@@ -1,0 +1,99 @@
+"""`usrn recipes`: the shipped recipes."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import click
+
+from usrn_cli.output import print_json
+from usrn_keras.errors import RecipeError, StorageError
+
+
+@click.group("recipes", short_help="List, show and copy the shipped recipes.")
+def command() -> None:
+    """The shipped recipes: settings of whole experiments, to run as they are or to start from.
+
+    \b
+    Examples:
+      usrn recipes list
+      usrn recipes show quickstart
+      usrn recipes copy camvid_1_8 my_recipe.toml
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Names, titles and files as JSON.")
+def list_recipes(as_json: bool) -> None:
+    """Names of the shipped recipes, each with its title.
+
+    \b
+    Examples:
+      usrn recipes list
+      usrn recipes list --json
+    """
+    from usrn_keras.recipe import shipped_recipes
+
+    recipes = shipped_recipes()
+    if as_json:
+        print_json([{"name": n, "title": _title(path), "path": str(path)} for n, path in recipes.items()])
+    else:
+        width = max(map(len, recipes))
+        for name, path in recipes.items():
+            click.echo(f"{name:<{width}}  {_title(path)}")
+
+
+@command.command("show")
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the recipe NAME.
+
+    \b
+    Example:
+      usrn recipes show cityscapes_1_16
+    """
+    click.echo(_find(name).read_text(encoding="utf-8"), nl=False)
+
+
+@command.command("copy")
+@click.argument("name")
+@click.argument("destination", required=False, type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace DESTINATION if it exists.")
+def copy(name: str, destination: Path | None, force: bool) -> None:
+    """Copy the recipe NAME to DESTINATION: a file, an existing folder, or by default NAME.toml here.
+
+    \b
+    Examples:
+      usrn recipes copy quickstart
+      usrn recipes copy camvid_1_8 my_recipe.toml
+    """
+    from usrn_keras.files import atomic_path
+
+    source = _find(name)
+    target = destination or Path(source.name)
+    target = target / source.name if target.is_dir() else target
+    if target.exists() and not force:
+        raise StorageError(
+            f"{target} exists already", hint="Choose another name, or replace it with --force."
+        )
+    with atomic_path(target) as temporary:
+        temporary.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    click.echo(target)
+
+
+def _find(name: str) -> Path:
+    from usrn_keras.recipe import shipped_recipes
+
+    recipes = shipped_recipes()
+    if name not in recipes:
+        near = difflib.get_close_matches(name, recipes, n=1)
+        hint = f"Did you mean `{near[0]}`?" if near else "`usrn recipes list` lists them."
+        raise RecipeError(f"no shipped recipe {name!r}; there are: {', '.join(recipes)}", hint=hint)
+    return recipes[name]
+
+
+def _title(path: Path) -> str:
+    """The first line of the file, which says what the recipe is."""
+    with open(path, encoding="utf-8") as file:
+        return file.readline().lstrip("# ").strip()

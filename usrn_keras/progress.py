@@ -1,0 +1,208 @@
+"""How far a long job is: bars on a terminal, a line now and then elsewhere, or nothing.
+
+Whatever takes long is handed a `Progress` and says
+
+    with progress.task("baseline", total=400, done=120) as task:
+        for step in range(120, 400):
+            ...
+            task.advance(1, loss=0.42, images_per_second=31.0)
+
+`done` is what an earlier, interrupted run has finished: it counts as progress, but not as speed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichBars
+
+
+class Task(Protocol):
+    """One job under way."""
+
+    def advance(self, n: int = 1, /, **numbers: float) -> None:
+        """`n` more items are done; `numbers` are shown beside the bar until the next call."""
+
+
+class Progress(Protocol):
+    """Shows the tasks that it is given."""
+
+    def task(self, description: str, total: int, done: int = 0) -> contextlib.AbstractContextManager[Task]:
+        """A task of `total` items of which `done` are finished already."""
+
+    def log(self, line: str) -> None:
+        """Show one line of text without disturbing the bars."""
+
+
+def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Progress]:
+    """The progress that suits stderr: bars on a terminal, plain lines elsewhere, nothing when `quiet`.
+
+    Example:
+
+    >>> with for_terminal(quiet=True) as progress, progress.task("images", total=2) as task:
+    ...     task.advance(2)
+    """
+    if quiet:
+        return contextlib.nullcontext(SILENT)
+    if not sys.stderr.isatty():
+        return contextlib.nullcontext(PlainProgress())
+    return RichProgress()
+
+
+class _Silent:
+    """Shows nothing: the progress of library calls, of `--quiet` and of most tests."""
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:
+        yield self
+
+    def advance(self, n: int = 1, /, **numbers: float) -> None:
+        pass
+
+    def log(self, line: str) -> None:
+        pass
+
+
+SILENT: Progress = _Silent()
+
+
+class PlainProgress:
+    """A line without control codes at the start, every `every` seconds and at the end of a task.
+
+    Args:
+        stream: Where to write; stderr by default.
+        every: Seconds between two lines.
+        clock: Tells the time in seconds.
+
+    Example:
+
+    >>> with PlainProgress(sys.stdout).task("images", total=2) as task:
+    ...     task.advance(2)
+    images 0/2
+    images 2/2, done in 0:00
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        every: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.stream = sys.stderr if stream is None else stream
+        self.every = every
+        self.clock = clock
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:
+        task = _PlainTask(self, description, total, done)
+        task.start()
+        yield task
+        task.finish()
+
+    def log(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+
+class _PlainTask:
+    def __init__(self, progress: PlainProgress, description: str, total: int, done: int):
+        self.progress, self.description, self.total = progress, description, total
+        self.done = self.done_before = done
+        self.started = self.shown = progress.clock()
+
+    def start(self) -> None:
+        self.progress.log(f"{self.description} {self.done}/{self.total}")
+
+    def advance(self, n: int = 1, /, **numbers: float) -> None:
+        self.done += n
+        now = self.progress.clock()
+        if now - self.shown >= self.progress.every:
+            self.shown = now
+            speed = (self.done - self.done_before) / (now - self.started)
+            left = f"{duration((self.total - self.done) / speed)} left" if speed else "no speed yet"
+            parts = [f"{self.description} {self.done}/{self.total}", f"{speed:.3g}/s", left]
+            self.progress.log(", ".join([*parts, *_shown(numbers)]))
+
+    def finish(self) -> None:
+        took = duration(self.progress.clock() - self.started)
+        self.progress.log(f"{self.description} {self.done}/{self.total}, done in {took}")
+
+
+class RichProgress:
+    """Bars on a terminal, with items per second, time left and the latest numbers.
+
+    A context manager: the bars stand below whatever is logged until it is left.
+
+    Args:
+        console: Where to draw; a console on stderr by default.
+    """
+
+    def __init__(self, console: Console | None = None):
+        self._bars = _bars(console)
+
+    def __enter__(self) -> RichProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:
+        identity = self._bars.add_task(description, total=total, completed=done, numbers="")
+        yield _RichTask(self._bars, identity)
+        self._bars.stop_task(identity)
+
+    def log(self, line: str) -> None:
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _RichTask:
+    def __init__(self, bars: RichBars, identity: int):
+        self._bars, self._identity = bars, identity
+
+    def advance(self, n: int = 1, /, **numbers: float) -> None:
+        self._bars.update(self._identity, advance=n, numbers="  ".join(_shown(numbers)))
+
+
+def _bars(console: Console | None) -> RichBars:
+    from rich import progress
+    from rich.console import Console
+
+    class SpeedColumn(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> str:
+            speed = task.finished_speed or task.speed
+            return "" if speed is None else f"{speed:.3g}/s"
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=24),
+        progress.MofNCompleteColumn(),
+        SpeedColumn(),
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+        progress.TextColumn("{task.fields[numbers]}", markup=False),
+        console=console or Console(stderr=True),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `m:ss` or `h:mm:ss`.
+
+    Example:
+
+    >>> duration(61), duration(3661)
+    ('1:01', '1:01:01')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _shown(numbers: dict[str, float]) -> list[str]:
+    return [f"{name} {float(value):.4g}" for name, value in numbers.items()]
