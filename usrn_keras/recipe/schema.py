@@ -45,6 +45,7 @@ class Network(Section):
     backbone: str = Field(description="SUPPLIER/NAME, such as keras_cv/resnet50 or keras/mobilenet")
     weights: str = Field("imagenet", description="imagenet, none, or the path of a weights file")
     width: float = Field(1.0, gt=0, le=4, description="multiplies the channels of the backbone")
+    backbone_end: str = Field("", description="last layer of the backbone to use; empty: all of it")
     output_stride: Literal[8, 16, 32] = Field(16, description="stride of the deepest features")
     decoder: Literal["deeplab_v3_plus"] = Field("deeplab_v3_plus", description="decoder of a branch")
     sharing: Literal["none", "low", "low_high"] = Field(

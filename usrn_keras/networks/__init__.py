@@ -1,0 +1,7 @@
+"""Networks: backbones at any output stride, decoders, and the two branches F and F_sub."""
+
+from usrn_keras.networks.backbones import BACKBONES
+from usrn_keras.networks.branch import Branch, upsample
+from usrn_keras.networks.build import build_branches
+
+__all__ = ["BACKBONES", "Branch", "build_branches", "upsample"]

@@ -1,0 +1,127 @@
+"""Backbones by supplier: `keras/...` from keras.applications, `keras_cv/...` from keras-cv."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+
+from usrn_keras.errors import BackendError, RecipeError
+
+CAFFE_MEAN = (123.68, 116.779, 103.939)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone that can be built: its graph and the preprocessing its weights expect.
+
+    Attributes:
+        build: `build(width)` -> functional model with random weights and no preprocessing.
+        scale: Factor on RGB values in 0..255.
+        offset: Added to each channel after scaling.
+        bgr: The published weights expect blue, green, red; the first kernel is flipped when
+            they are loaded, so that the network takes RGB.
+        preset: Name of keras-cv's ImageNet preset, where there is one.
+    """
+
+    build: Callable[[float], keras.Model]
+    scale: float = 1 / 255
+    offset: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
+    bgr: bool = False
+    preset: str = ""
+
+    def preprocess(self) -> keras.Layer:
+        """Layer from RGB in 0..255 to what the weights expect."""
+        return keras.layers.Rescaling(self.scale, list(self.offset), name="preprocess")
+
+
+def find_backbone(name: str) -> Backbone:
+    """Look a backbone up.
+
+    Raises:
+        RecipeError: No such backbone.
+
+    Example:
+
+    >>> find_backbone("keras/mobilenet").build(0.25).output_shape[-1]
+    256
+    """
+    if name not in BACKBONES:
+        near = difflib.get_close_matches(name, BACKBONES, n=1)
+        raise RecipeError(
+            f"network.backbone: unknown backbone {name!r}; allowed: {', '.join(BACKBONES)}",
+            hint=f"Did you mean `{near[0]}`?" if near else "",
+        )
+    return BACKBONES[name]
+
+
+def _mobilenet(width: float) -> keras.Model:
+    return keras.applications.MobileNet(
+        input_shape=(None, None, 3), alpha=width, include_top=False, weights=None
+    )
+
+
+def _application(name: str) -> Callable[[float], keras.Model]:
+    def build(width: float) -> keras.Model:
+        if width != 1:
+            raise RecipeError(f"network.width: keras/{name.lower()} has no other width than 1, received {width}")
+        return getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(None, None, 3))
+
+    return build
+
+
+def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[float], keras.Model]:
+    def build(width: float) -> keras.Model:
+        filters = [max(8, round(width * channels)) for channels in (64, 128, 256, 512)]
+        if block_type == "basic_block":
+            filters[0] = 64  # keras-cv's first basic block adds the stem, 64 channels, without a projection
+        backbone = import_keras_cv().models.ResNetBackbone(
+            stackwise_filters=filters,
+            stackwise_blocks=list(blocks),
+            stackwise_strides=[1, 2, 2, 2],
+            include_rescaling=False,
+            input_shape=(None, None, 3),
+            block_type=block_type,
+        )
+        return keras.Model(backbone.input, backbone.output, name="resnet")
+
+    return build
+
+
+def import_keras_cv():  # noqa: ANN201 - a module
+    """keras-cv, which always loads TensorFlow; beside another backend TensorFlow is kept off the GPUs."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        if keras.backend.backend() != "tensorflow":
+            import tensorflow
+
+            tensorflow.config.set_visible_devices([], "GPU")
+        import keras_cv
+    except ImportError as error:
+        raise BackendError(
+            f"a keras_cv backbone needs keras-cv and tensorflow: {error}",
+            hint="pip install keras-cv tensorflow, or choose a keras/... backbone",
+        ) from error
+    return keras_cv
+
+
+def _caffe(name: str) -> Backbone:
+    return Backbone(_application(name), scale=1.0, offset=tuple(-mean for mean in CAFFE_MEAN), bgr=True)
+
+
+BACKBONES: dict[str, Backbone] = {
+    "keras/mobilenet": Backbone(_mobilenet, scale=1 / 127.5, offset=(-1.0, -1.0, -1.0)),
+    "keras/resnet50": _caffe("ResNet50"),
+    "keras/resnet101": _caffe("ResNet101"),
+    "keras/resnet152": _caffe("ResNet152"),
+    "keras_cv/resnet14": Backbone(_keras_cv_resnet((1, 1, 1, 1), "block")),
+    "keras_cv/resnet18": Backbone(_keras_cv_resnet((2, 2, 2, 2), "basic_block")),
+    "keras_cv/resnet26": Backbone(_keras_cv_resnet((2, 2, 2, 2), "block")),
+    "keras_cv/resnet34": Backbone(_keras_cv_resnet((3, 4, 6, 3), "basic_block")),
+    "keras_cv/resnet50": Backbone(_keras_cv_resnet((3, 4, 6, 3), "block"), preset="resnet50_imagenet"),
+    "keras_cv/resnet101": Backbone(_keras_cv_resnet((3, 4, 23, 3), "block")),
+    "keras_cv/resnet152": Backbone(_keras_cv_resnet((3, 8, 36, 3), "block")),
+}

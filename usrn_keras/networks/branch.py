@@ -1,0 +1,93 @@
+"""A segmentation branch: stem, tail, decoder and classifier, each a functional model.
+
+Two branches share a part by holding the same object.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class Branch(layers.Layer):
+    """One branch of the two-branch network, F or F_sub.
+
+    Args:
+        stem: Images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at
+            stride 4.
+        tail: Low-level features to the deepest features.
+        decoder: `[low, high]` to decoder features at stride 4.
+        classifier: Decoder features to logits.
+
+    Example:
+
+    >>> from usrn_keras.networks import build_branches
+    >>> branch, _ = build_branches("keras/mobilenet", classes=3, weights="none", width=0.25)
+    >>> branch.segmenter()(keras.ops.zeros((1, 64, 64, 3))).shape
+    (1, 64, 64, 3)
+    """
+
+    def __init__(
+        self,
+        stem: keras.Model,
+        tail: keras.Model,
+        decoder: keras.Model,
+        classifier: keras.Model,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.stem = stem
+        self.tail = tail
+        self.decoder = decoder
+        self.classifier = classifier
+        self.built = True
+
+    def features(self, low: Any, high: Any, training: bool | None = None) -> Any:
+        """Decoder features `(batch, height/4, width/4, channels)`."""
+        return self.decoder([low, high], training=training)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Logits at stride 4, `(batch, height/4, width/4, classes)` float32."""
+        low = self.stem(images, training=training)
+        high = self.tail(low, training=training)
+        return self.classifier(self.features(low, high, training=training), training=training)
+
+    def backbone_variables(self) -> list[keras.Variable]:
+        """Variables of the backbone, which the learning-rate multiplier applies to."""
+        return [*self.stem.trainable_variables, *self.tail.trainable_variables]
+
+    def feature_model(self) -> keras.Model:
+        """Images to decoder features: what USRN's first stage clusters."""
+        images = keras.Input((None, None, 3), name="images")
+        low = self.stem(images)
+        return keras.Model(images, self.decoder([low, self.tail(low)]), name="features")
+
+    def segmenter(self) -> keras.Model:
+        """The branch as a plain functional model for inference and export.
+
+        Images `(batch, height, width, 3)` in RGB, 0..255, height and width multiples of 32,
+        to logits `(batch, height, width, classes)` float32. Weights are shared.
+        """
+        images = keras.Input((None, None, 3), name="images")
+        low = self.stem(images)
+        logits = self.classifier(self.decoder([low, self.tail(low)]))
+        return keras.Model(images, upsample(4)(logits), name="segmenter")
+
+    def get_config(self) -> dict[str, Any]:
+        parts = ("stem", "tail", "decoder", "classifier")
+        serialize = keras.saving.serialize_keras_object
+        return super().get_config() | {part: serialize(getattr(self, part)) for part in parts}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Branch:
+        parts = ("stem", "tail", "decoder", "classifier")
+        built = {part: keras.saving.deserialize_keras_object(config[part]) for part in parts}
+        return cls(**(config | built))
+
+
+def upsample(factor: int) -> layers.Layer:
+    """Bilinear upsampling of logits by an integer, half-pixel centres, in float32."""
+    return layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name="full_size")
