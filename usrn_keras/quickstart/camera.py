@@ -1,0 +1,94 @@
+"""A pinhole camera that looks down a street: world in metres to pixels, and planes back to the world.
+
+World axes: `x` to the right of the camera, `y` upwards from the ground, `z` (depth) ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NEAREST = 1.5  # metres; what is nearer is cut, since the projection has a pole at depth 0
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The rectangle of the canvas that holds a plane, with the plane's coordinates at each pixel.
+
+    Attributes:
+        rows, columns: Slices of the canvas.
+        along: Metres along the plane, `(1, width)`: depth of a side wall, `x` of a front wall.
+        height: Metres above the ground, `(height, width)`.
+        depth: Metres from the camera, `(1, width)`.
+    """
+
+    rows: slice
+    columns: slice
+    along: np.ndarray
+    height: np.ndarray
+    depth: np.ndarray
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Focal length, horizon row and vanishing column in pixels; eye height in metres."""
+
+    focal: float
+    horizon: float
+    vanishing: float
+    eye: float
+    size: tuple[int, int]
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """World points `(..., 3)` in metres to pixels `(..., 2)` as (column, row)."""
+        depth = np.maximum(points[..., 2], NEAREST)
+        column = self.vanishing + self.focal * points[..., 0] / depth
+        row = self.horizon + self.focal * (self.eye - points[..., 1]) / depth
+        return np.stack([column, row], axis=-1)
+
+    def pixels(self, metres: float, depth: float) -> float:
+        """Length in pixels of so many metres at that depth."""
+        return self.focal * metres / depth
+
+    def ground(self) -> tuple[int, np.ndarray, np.ndarray]:
+        """First row of the ground, and `x` `(rows, width)` and `z` `(rows, 1)` of its pixels."""
+        first = int(np.clip(np.floor(self.horizon) + 1, 0, self.size[0]))
+        rows = np.arange(first, self.size[0], dtype=np.float32)[:, None]
+        z = self.focal * self.eye / (rows - self.horizon)
+        x = (np.arange(self.size[1], dtype=np.float32)[None] - self.vanishing) * z / self.focal
+        return first, x, z
+
+    def side_wall(self, x: float, near: float, far: float, top: float) -> Patch | None:
+        """Wall parallel to the street at `x`, from depth `near` to `far`; None when out of sight."""
+        near = max(near, NEAREST)
+        edges = self.vanishing + self.focal * x / np.array([near, far])
+        columns = self._columns(edges.min(), edges.max())
+        if far <= near or columns.size == 0:
+            return None
+        depth = np.clip(self.focal * x / (columns - self.vanishing), near, far)
+        return self._patch(columns, depth, depth, near, top)
+
+    def front_wall(self, z: float, left: float, right: float, top: float) -> Patch | None:
+        """Wall across the street at depth `z`; None when out of sight."""
+        edges = self.vanishing + self.focal * np.array([left, right]) / z
+        columns = self._columns(edges.min(), edges.max())
+        if z <= NEAREST or columns.size == 0:
+            return None
+        along = (columns - self.vanishing) * z / self.focal
+        return self._patch(columns, along, np.full_like(columns, z), z, top)
+
+    def _columns(self, left: float, right: float) -> np.ndarray:
+        width = self.size[1]
+        first, last = np.ceil(np.clip([left, right], 0, width)).astype(int)
+        return np.arange(first, last, dtype=np.float32)
+
+    def _patch(self, columns, along, depth, nearest, top) -> Patch | None:
+        edges = self.horizon + self.focal * (self.eye - np.array([top, 0.0])) / nearest
+        first, last = np.ceil(np.clip(edges, 0, self.size[0])).astype(int)
+        if first == last:
+            return None
+        rows = np.arange(first, last, dtype=np.float32)[:, None]
+        height = self.eye - (rows - self.horizon) * depth[None] / self.focal
+        where = slice(int(columns[0]), int(columns[-1]) + 1)
+        return Patch(slice(first, last), where, along[None], height, depth[None])
