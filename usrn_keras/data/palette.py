@@ -1,0 +1,39 @@
+"""Colours of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from usrn_keras.data.faults import Faults
+
+
+def voc_palette(num_classes: int) -> np.ndarray:
+    """The PASCAL VOC colour map, `(num_classes, 3)` uint8: distinct colours for up to 2**24 classes.
+
+    The bits of a class id, three by three, become the highest bits of red, green and blue.
+    """
+    ids = np.arange(num_classes)
+    palette = np.zeros((num_classes, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    return palette
+
+
+def read_palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:
+    """The colours in a text file with a line `RED GREEN BLUE` (0 to 255) for each class."""
+    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    wrong = [number for number, row in enumerate(rows, 1) if not _is_colour(row)]
+    for number in wrong:
+        faults.add(f"{path}, line {number}: a colour is three whole numbers from 0 to 255, `RED GREEN BLUE`")
+    if len(rows) != num_classes:
+        faults.add(f"{path} has {len(rows)} colours for {num_classes} classes")
+    if wrong or len(rows) != num_classes:
+        return voc_palette(num_classes)
+    return np.array([[int(value) for value in row] for row in rows], np.uint8)
+
+
+def _is_colour(row: list[str]) -> bool:
+    return len(row) == 3 and all(value.isascii() and value.isdigit() and int(value) <= 255 for value in row)

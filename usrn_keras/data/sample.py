@@ -1,0 +1,69 @@
+"""What a data set is once it is found on disk: named samples in four lists."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and what belongs to it.
+
+    Args:
+        name: Unique within its data set, such as `0001TP_006690` or `aachen/aachen_000000_000019`.
+        image: The image file.
+        mask: The file of its class ids; None where there is none.
+        sublabels: The file of its subclass ids, once subclasses were made.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None = None
+    sublabels: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Lists of samples and the meaning of their masks.
+
+    Args:
+        name: Name of the data set, for tables.
+        classes: Class names by id.
+        palette: `(classes, 3)` uint8, a colour for each class.
+        labelled: Training samples, all with masks.
+        unlabelled: Training samples whose masks are never used in training. Masks that exist are
+            named all the same, since the Oracle, trained on everything, needs them.
+        val, test: Samples with masks to measure on; `test` may be empty.
+        ignore_index: Mask value of pixels without a class.
+        id_map: Lookup table from mask value to class id or `ignore_index`, `(values,)`; None where
+            masks hold class ids already.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: np.ndarray
+    labelled: tuple[Sample, ...]
+    unlabelled: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...] = ()
+    ignore_index: int = 255
+    id_map: np.ndarray | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    def fingerprint(self) -> str:
+        """Hash of the names in each list, 16 hexadecimal digits.
+
+        Two figures are comparable only where this is the same: it names the split.
+        """
+        splits = ("labelled", "unlabelled", "val", "test")
+        names = {split: [sample.name for sample in getattr(self, split)] for split in splits}
+        return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:16]
