@@ -41,13 +41,13 @@ def command(
 
     loaded = Recipe.load(recipe, list(overrides))
     require_backend()
-    from usrn_keras import stages
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison, Scores
+    from usrn_keras.stages import fit
 
     folder = run_dir or Path("runs") / loaded.name
     with for_terminal(quiet=quiet) as progress:
-        results = stages.fit(loaded, folder, progress=progress, log=progress.log)
+        results = fit(loaded, folder, progress=progress, log=progress.log)
     if as_json:
         print_json(results)
     else:

@@ -124,10 +124,13 @@ class _PlainTask:
         now = self.progress.clock()
         if now - self.shown >= self.progress.every:
             self.shown = now
-            speed = (self.done - self.done_before) / (now - self.started)
-            left = f"{duration((self.total - self.done) / speed)} left" if speed else "no speed yet"
-            parts = [f"{self.description} {self.done}/{self.total}", f"{speed:.3g}/s", left]
-            self.progress.log(", ".join([*parts, *_shown(numbers)]))
+            self.progress.log(", ".join([*self._pace(now - self.started), *_shown(numbers)]))
+
+    def _pace(self, seconds: float) -> list[str]:
+        parts = [f"{self.description} {self.done}/{self.total}"]
+        if speed := (self.done - self.done_before) / seconds:
+            parts += [f"{speed:.3g}/s", f"{duration((self.total - self.done) / speed)} left"]
+        return parts
 
     def finish(self) -> None:
         took = duration(self.progress.clock() - self.started)

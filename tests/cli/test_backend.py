@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from usrn_cli.backend import require_backend
+from usrn_cli.main import main
+from usrn_keras.errors import BackendError
+
+
+@pytest.fixture
+def no_choice(monkeypatch, tmp_path):
+    """Neither the environment nor a file of Keras names a backend; gives the folder of that file."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax", "torch"])
+def test_the_environment_chooses(monkeypatch, name):
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    assert require_backend() == name
+
+
+def test_kerass_own_file_chooses_next(no_choice):
+    (no_choice / "keras.json").write_text(json.dumps({"backend": "torch"}))
+    assert require_backend() == "torch"
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}"])
+def test_without_a_choice_it_is_kerass_default(no_choice, content):
+    if content is not None:
+        (no_choice / "keras.json").write_text(content)
+    assert require_backend() == "tensorflow"
+
+
+def test_a_backend_that_is_not_installed_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(BackendError, match=r"'jax'.*not installed") as refused:
+        require_backend()
+    assert "pip install 'usrn-keras[jax]'" in refused.value.hint
+    assert "KERAS_BACKEND=tensorflow" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit", "quickstart"),
+        ("evaluate", "run"),
+        ("predict", "run", "image.jpg", "--out", "out"),
+        ("export", "run", "--format", "onnx"),
+    ],
+)
+def test_every_verb_that_needs_a_backend_refuses_an_unknown_one(monkeypatch, arguments):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == BackendError.exit_code
+    assert "unknown Keras backend 'theano' (from KERAS_BACKEND)" in result.stderr
+    assert "tensorflow, jax, torch" in result.stderr

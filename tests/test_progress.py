@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from usrn_keras.progress import SILENT, PlainProgress, RichProgress, duration, for_terminal
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_plain_lines_every_30_seconds_with_speed_and_time_left(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream, clock=clock).task("baseline", total=100) as task:
+        for _ in range(50):
+            clock.now += 1.0
+            task.advance(1, loss=1 / 3)
+    assert stream.getvalue().splitlines() == [
+        "baseline 0/100",
+        "baseline 30/100, 1/s, 1:10 left, loss 0.3333",
+        "baseline 50/100, done in 0:50",
+    ]
+
+
+def test_what_was_done_before_is_progress_but_not_speed(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream, clock=clock, every=10).task("usrn", total=100, done=80) as task:
+        clock.now = 10
+        task.advance(10)
+    assert stream.getvalue().splitlines()[1] == "usrn 90/100, 1/s, 0:10 left"
+
+
+def test_plain_progress_of_no_items(clock):
+    stream = io.StringIO()
+    with PlainProgress(stream, clock=clock, every=10).task("images", total=0) as task:
+        clock.now = 10
+        task.advance(0)
+    assert stream.getvalue().splitlines()[1] == "images 0/0"
+
+
+def test_an_error_is_not_reported_as_done():
+    stream = io.StringIO()
+    with pytest.raises(KeyError), PlainProgress(stream).task("images", total=2):
+        raise KeyError
+    assert stream.getvalue() == "images 0/2\n"
+
+
+def test_rich_bars_show_count_numbers_and_log_lines():
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with RichProgress(console) as progress, progress.task("[baseline]", total=4, done=1) as task:
+        progress.log("step [2] saved")
+        task.advance(3, loss=0.25)
+    shown = console.file.getvalue()
+    assert "[baseline]" in shown
+    assert "step [2] saved" in shown
+    assert "4/4" in shown
+    assert "loss 0.25" in shown
+
+
+def test_silent_prints_nothing(capsys):
+    with SILENT.task("images", total=2) as task:
+        task.advance(2, loss=1.0)
+    SILENT.log("line")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_off_a_terminal_lines_go_to_stderr_without_control_codes(capsys):
+    with for_terminal() as progress, progress.task("images", total=2) as task:
+        task.advance(2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "images 0/2"
+    assert "\x1b" not in err
+
+
+def test_quiet_is_silent(capsys):
+    with for_terminal(quiet=True) as progress, progress.task("images", total=2) as task:
+        task.advance(2)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01")]
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
