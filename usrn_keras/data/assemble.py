@@ -58,10 +58,14 @@ def assemble(
     """
     _check_classes(classes, ignore_index, faults)
     _check_lists(lists, faults)
-    samples = {
-        part.name: make_samples(part.name, getattr(lists, part.name), images, masks, faults)
-        for part in fields(lists)
-    }
+    for kind, found in (("images", images), ("masks", masks)):
+        if not found:
+            faults.add(f"there are no {kind} at all where they should lie")
+    samples = {}
+    if images and masks:  # otherwise every single file would be reported missing
+        for part in fields(lists):
+            names = getattr(lists, part.name)
+            samples[part.name] = make_samples(part.name, names, images, masks, faults)
     faults.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
     return Dataset(
         name=layout.name,
@@ -74,8 +78,8 @@ def assemble(
 
 
 def _check_classes(classes: Names, ignore_index: int, faults: Faults) -> None:
-    if len(classes) < 2:
-        faults.add(f"segmentation needs at least 2 classes, {len(classes)} named: {', '.join(classes)}")
+    if len(classes) == 1:
+        faults.add(f"segmentation needs at least 2 classes, there is only `{classes[0]}`")
     if ignore_index < len(classes):
         faults.add(
             f"data.ignore_index = {ignore_index} is the id of class `{classes[ignore_index]}`: "

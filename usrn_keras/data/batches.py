@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from usrn_keras.data.cache import ArrayCache
 from usrn_keras.data.images import Rules, check_size, read_image, read_mask, read_sublabels
+from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import Sample
 from usrn_keras.data.weak_view import WeakView
 from usrn_keras.errors import DataError
@@ -122,22 +119,8 @@ class Batches:
         An error in a thread is raised where its batch would have come. Closing the iterator stops
         the threads: batches not begun are dropped, and the ones under way are waited for.
         """
-        steps = iter(range(start_step, stop_step))
-        if self.workers == 0:
-            yield from map(self.batch, steps)
-            return
-        # OpenCV's own threads would only compete with these.
-        pool = ThreadPoolExecutor(self.workers, "batches", initializer=cv2.setNumThreads, initargs=(0,))
-        try:
-            ahead: deque[Future] = deque(
-                pool.submit(self.batch, step) for step in islice(steps, self.prefetch)
-            )
-            while ahead:
-                batch = ahead.popleft().result()
-                ahead.extend(pool.submit(self.batch, step) for step in islice(steps, 1))
-                yield batch
-        finally:
-            pool.shutdown(cancel_futures=True)
+        steps = range(start_step, stop_step)
+        return ordered_map(self.batch, steps, workers=self.workers, ahead=self.prefetch)
 
     def _labelled_arrays(self, step: int) -> dict[str, np.ndarray]:
         keys = ["labelled", "labels", "sublabels"][: 2 + self._has_sublabels]

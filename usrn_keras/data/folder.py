@@ -60,10 +60,11 @@ def _index(folder: Path, key: str, suffixes: tuple[str, ...], faults: Faults) ->
 
 
 def _read_classes(path: Path, faults: Faults) -> Names:
-    if not path.is_file():
-        faults.add(f"the classes have no names: {path} does not exist and data.classes is empty")
-        return ()
-    return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    classes = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not classes:
+        faults.add(f"the classes have no names: {path} is missing or empty, and so is data.classes")
+    return classes
 
 
 def _palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:

@@ -53,13 +53,7 @@ def read_image(path: Path | str) -> np.ndarray:
     Raises:
         DataError: the file is missing, empty, damaged, or no image.
     """
-    try:
-        image = cv2.imdecode(_read_bytes(path), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise _unreadable(path, error) from error
-    if image is None:
-        raise _unreadable(path)
-    return image
+    return _decode(path, _read_bytes(path), cv2.IMREAD_COLOR_RGB)
 
 
 def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
@@ -134,8 +128,18 @@ def _read_bytes(path: Path | str) -> np.ndarray:
     return data
 
 
-def _unreadable(path: Path | str, error: Exception | None = None) -> DataError:
-    reason = f": {error}" if error else ""
+def _decode(path: Path | str, data: np.ndarray, flags: int) -> np.ndarray:
+    try:
+        array = cv2.imdecode(data, flags)
+    except cv2.error as error:  # such as more pixels than OpenCV's limit, 2**30
+        raise _unreadable(path, error.err) from error
+    if array is None:
+        raise _unreadable(path)
+    return array
+
+
+def _unreadable(path: Path | str, reason: object = "") -> DataError:
+    reason = f": {reason}" if reason else ""
     return DataError(
         f"{path} cannot be read as an image{reason}", hint="Copy the file again or take it out of the lists."
     )
@@ -145,10 +149,7 @@ def _read_ids(path: Path | str) -> np.ndarray:
     """The values that a mask file stores, uint8 or uint16."""
     data = _read_bytes(path)
     if _is_plain_grey_png(data):
-        ids = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-        if ids is None:
-            raise _unreadable(path)
-        return ids
+        return _decode(path, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     return _read_ids_with_pillow(path, data)
 
 

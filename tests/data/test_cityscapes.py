@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from usrn_keras.data import read_sample
+from usrn_keras.data.cityscapes import label_id_map, load_cityscapes
+from usrn_keras.data.lists import shipped_list
+from usrn_keras.errors import DataError
+from usrn_keras.recipe.schema import Data
+
+TRAIN = shipped_list("cityscapes", "train")[:4]
+VAL = shipped_list("cityscapes", "val")[:2]
+
+
+def _load(tree, **settings):
+    lists = {name: str(tree / f"{name}.txt") for name in ("labelled", "unlabelled", "val")}
+    return load_cityscapes(Data(dataset="cityscapes", root=str(tree), **(settings or lists)))
+
+
+@pytest.fixture
+def tree(tmp_path, files):
+    """Images of the real lists; masks are left to the tests."""
+    for part, names in (("train", TRAIN), ("val", VAL)):
+        for name in names:
+            files.image(tmp_path / f"leftImg8bit/{part}/{name}_leftImg8bit.png")
+    files.names(tmp_path / "labelled.txt", TRAIN[:2])
+    files.names(tmp_path / "unlabelled.txt", TRAIN[2:])
+    files.names(tmp_path / "val.txt", VAL)
+    return tmp_path
+
+
+def _write_masks(tree, files, kind, ids, names=(*TRAIN[:2], *VAL)):
+    for name in names:
+        part = "train" if name in TRAIN else "val"
+        files.mask(tree / f"gtFine/{part}/{name}_gtFine_{kind}.png", ids)
+
+
+def test_train_ids_are_read_as_they_are(tree, files):
+    _write_masks(tree, files, "labelTrainIds", 18)
+    _write_masks(tree, files, "labelIds", 33)
+    dataset = _load(tree)
+    assert dataset.id_map is None and len(dataset.classes) == 19
+    assert [len(part) for part in (dataset.labelled, dataset.unlabelled, dataset.val)] == [2, 2, 2]
+    assert dataset.labelled[0].name == "aachen/aachen_000000_000019"
+    assert (read_sample(dataset.labelled[0], dataset)[1] == 18).all()
+
+
+def test_label_ids_go_through_the_official_table(tree, files):
+    ids = np.resize(np.arange(34, dtype=np.uint8), files.size)
+    _write_masks(tree, files, "labelIds", ids)
+    dataset = _load(tree)
+    mask = read_sample(dataset.val[0], dataset)[1]
+    official = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12}
+    official |= {26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18}
+    np.testing.assert_array_equal(mask, np.vectorize(lambda label: official.get(label, 255))(ids))
+
+
+def test_label_ids_are_used_when_train_ids_are_not_complete(tree, files):
+    _write_masks(tree, files, "labelIds", 7)
+    _write_masks(tree, files, "labelTrainIds", 0, names=VAL)
+    assert _load(tree).id_map is not None
+
+
+def test_label_id_outside_the_table(tree, files):
+    _write_masks(tree, files, "labelIds", 34)
+    dataset = _load(tree)
+    with pytest.raises(DataError, match="outside the 34 ids of the data set: 34"):
+        read_sample(dataset.val[0], dataset)
+
+
+def test_masks_missing_in_both_kinds(tree, files):
+    _write_masks(tree, files, "labelTrainIds", 0, names=TRAIN[:2])
+    with pytest.raises(DataError, match="val: there is no mask for") as caught:
+        _load(tree)
+    assert len(caught.value.faults) == 2
+    assert "cityscapes-dataset.com" in caught.value.hint
+
+
+def test_table_with_a_large_ignore_index():
+    id_map = label_id_map(65535)
+    assert id_map.dtype == np.uint16 and id_map[0] == 65535 and id_map[33] == 18
+
+
+@pytest.mark.parametrize(("split", "labelled"), [("1_32", 93), ("1_16", 186), ("1_8", 372)])
+def test_official_splits(tmp_path, split, labelled):
+    for part in ("train", "val"):
+        for name in shipped_list("cityscapes", part):
+            for path in (
+                f"leftImg8bit/{part}/{name}_leftImg8bit.png",
+                f"gtFine/{part}/{name}_gtFine_labelIds.png",
+            ):
+                (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / path).touch()
+    dataset = _load(tmp_path, split=split)
+    assert [len(part) for part in (dataset.labelled, dataset.unlabelled, dataset.val)] == [
+        labelled,
+        2975 - labelled,
+        500,
+    ]

@@ -1,0 +1,155 @@
+"""The strong view: colour jitter, grayscale and blur, on the device.
+
+All chance is drawn on the host by `StrongView.draw`, so every backend and every resumed run sees
+the same views; `strong_view` only computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+Tensor = Any
+
+# ITU-R 601 luma, as Pillow computes grey.
+LUMA = (0.299, 0.587, 0.114)
+
+# What OpenCV uses for `GaussianBlur(image, (5, 5), 0)`: up to 7 taps, sigma 0 means binomial weights.
+BLUR_WEIGHTS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+
+# The columns of the parameters.
+BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAYSCALE, BLUR = range(6)
+
+
+@dataclass(frozen=True)
+class StrongView:
+    """How strong the strong view is; the defaults are those of USRN.
+
+    Brightness, contrast and saturation factors are uniform in `[max(0, 1 - a), 1 + a]`, the hue
+    shift is uniform in `[-h, h]` turns of the colour circle, as in torchvision's `ColorJitter`.
+
+    Args:
+        jitter: Strength of brightness, contrast, saturation (each at least 0) and hue (0 to 0.5).
+        jitter_probability: Share of the images whose colours are jittered.
+        grayscale_probability: Share of the images made grey.
+        blur_probability: Share of the images blurred.
+
+    Example:
+
+    >>> parameters = StrongView().draw(np.random.default_rng(0), 8)
+    >>> parameters.shape
+    (8, 6)
+    """
+
+    jitter: Sequence[float] = (0.4, 0.4, 0.4, 0.1)
+    jitter_probability: float = 0.8
+    grayscale_probability: float = 0.2
+    blur_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        if len(self.jitter) != 4 or min(self.jitter) < 0 or self.jitter[HUE] > 0.5:
+            raise ValueError(
+                "`jitter` must be brightness, contrast, saturation (each at least 0) and hue (0 to 0.5), "
+                f"received {self.jitter}"
+            )
+
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Parameters of the strong views of `n` images.
+
+        Returns:
+            `(n, 6)` float32: factors of brightness, contrast and saturation, the shift of the hue in
+            turns, and 1 or 0 for grayscale and for blur. An image without jitter has 1, 1, 1, 0.
+        """
+        strength = np.array(self.jitter)
+        lowest = np.concatenate([np.maximum(0, 1 - strength[:HUE]), -strength[HUE:]])
+        highest = np.concatenate([1 + strength[:HUE], strength[HUE:]])
+        jittered = rng.random((n, 1)) < self.jitter_probability
+        colour = np.where(jittered, rng.uniform(lowest, highest, (n, 4)), [1, 1, 1, 0])
+        switches = rng.random((n, 2)) < [self.grayscale_probability, self.blur_probability]
+        return np.concatenate([colour, switches], axis=1).astype(np.float32)
+
+
+def strong_view(images: Tensor, parameters: Tensor) -> Tensor:
+    """The strong views of a batch of images.
+
+    Brightness, contrast, saturation, hue, grayscale, blur, in this order, each clipped to 0..255 as
+    torchvision clips. torchvision shuffles the first four; a fixed order keeps the computation one
+    for the whole batch, and every image still has its own parameters.
+
+    Args:
+        images: `(batch, height, width, 3)` RGB in 0..255, float32 or uint8, at least 3 x 3 pixels.
+        parameters: `(batch, 6)` float32 from `StrongView.draw`.
+
+    Returns:
+        `(batch, height, width, 3)` float32 in 0..255.
+
+    Example:
+
+    >>> images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    >>> views = strong_view(images, StrongView().draw(np.random.default_rng(0), 2))
+    """
+    images = ops.cast(images, "float32")
+    # Each parameter as (batch, 1, 1, 1).
+    parameters = ops.reshape(ops.cast(parameters, "float32"), (-1, 6, 1, 1, 1))
+    images = _clip(images * parameters[:, BRIGHTNESS])
+    mean = ops.mean(_grey(images), axis=(1, 2, 3), keepdims=True)
+    images = _blend(images, mean, parameters[:, CONTRAST])
+    images = _blend(images, _grey(images), parameters[:, SATURATION])
+    hue = parameters[:, HUE]
+    images = ops.where(hue == 0, images, _rotate_hue(images, hue))
+    images = ops.where(parameters[:, GRAYSCALE] > 0, _grey(images), images)
+    return ops.where(parameters[:, BLUR] > 0, _blur(images), images)
+
+
+def _clip(images: Tensor) -> Tensor:
+    return ops.clip(images, 0.0, 255.0)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Luma, `(batch, height, width, 1)`."""
+    red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+
+
+def _blend(images: Tensor, others: Tensor, factor: Tensor) -> Tensor:
+    return _clip(factor * images + (1.0 - factor) * others)
+
+
+def _rotate_hue(images: Tensor, turns: Tensor) -> Tensor:
+    """Shift the hue in HSV, keeping saturation and value.
+
+    Back from HSV by `channel = V - C * max(0, min(k, 4 - k, 1))` with `k = (n + 6 H) mod 6` and n = 5,
+    3, 1 for red, green, blue: the usual six cases in one formula.
+    """
+    red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
+    value = ops.max(images, axis=-1, keepdims=True)
+    chroma = value - ops.min(images, axis=-1, keepdims=True)
+    divisor = ops.where(chroma > 0, chroma, 1.0)
+    sextant = ops.where(
+        value == red,
+        (green - blue) / divisor,
+        ops.where(value == green, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
+    )
+    offsets = ops.reshape(ops.convert_to_tensor([5.0, 3.0, 1.0], dtype="float32"), (1, 1, 1, 3))
+    position = ops.mod(sextant + 6.0 * turns + offsets, 6.0)
+    return value - chroma * ops.clip(ops.minimum(position, 4.0 - position), 0.0, 1.0)
+
+
+def _blur(images: Tensor) -> Tensor:
+    """5 x 5 Gaussian blur; the border is mirrored without repeating the edge pixel (reflect 101)."""
+    for axis in (1, 2):
+        padding = [(0, 0)] * 4
+        padding[axis] = (2, 2)
+        padded = ops.pad(images, padding, mode="reflect")
+        images = sum(weight * _shifted(padded, axis, tap) for tap, weight in enumerate(BLUR_WEIGHTS))
+    return images
+
+
+def _shifted(padded: Tensor, axis: int, tap: int) -> Tensor:
+    """What the `tap`-th of five taps sees, as large as the image before its padding."""
+    window = slice(tap, tap - 4 if tap < 4 else None)
+    return padded[:, window] if axis == 1 else padded[:, :, window]
