@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from usrn_cli.main import main
+from usrn_keras.errors import DataError
+
+
+def usrn_predict(*args: str):
+    return CliRunner().invoke(main, ["predict", *args])
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
+    calls = []
+
+    def predict_files(run_dir, inputs, out_dir, *, progress):
+        calls.append((run_dir, list(inputs), out_dir))
+        if Path("broken.jpg") in inputs:
+            raise DataError("some inputs could not be segmented", faults=["broken.jpg cannot be read"])
+        return [out_dir / f"{path.stem}{end}.png" for path in inputs for end in ("", "_overlay")]
+
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setitem(sys.modules, "usrn_keras.prediction", SimpleNamespace(predict_files=predict_files))
+    return calls
+
+
+def test_written_files_one_to_a_line(calls):
+    result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--quiet")
+    assert result.stdout.split() == ["out/photo.png", "out/photo_overlay.png"]
+    assert calls == [(Path("runs/A"), [Path("photo.jpg")], Path("out"))]
+
+
+def test_json(calls):
+    result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--json")
+    assert json.loads(result.stdout) == {"written": ["out/photo.png", "out/photo_overlay.png"]}
+
+
+def test_broken_images_are_exit_code_4(calls):
+    result = usrn_predict("runs/A", "photo.jpg", "broken.jpg", "--out", "out")
+    assert result.exit_code == 4
+    assert "  - broken.jpg cannot be read" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("runs/A", "--out", "out"), ("runs/A", "photo.jpg")])
+def test_inputs_and_a_folder_are_needed(calls, arguments):
+    assert usrn_predict(*arguments).exit_code == 2
+    assert not calls

@@ -1,0 +1,168 @@
+"""Segmenting images with a trained run: a palette PNG and an overlay for each."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from usrn_keras import networks  # noqa: F401  registers the layers that a saved model may hold
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.padding import pad_to_stride
+from usrn_keras.errors import DataError, WeightsError
+from usrn_keras.files import atomic_path
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.report.pictures import overlay_png, palette_png
+from usrn_keras.runs import open_run
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image to segment and the two files that it gives."""
+
+    image: Path
+    labels: Path
+    overlay: Path
+
+
+def predict_files(
+    run_dir: Path | str,
+    inputs: Sequence[Path | str],
+    out_dir: Path | str,
+    *,
+    progress: Progress = SILENT,
+) -> list[Path]:
+    """Segment images with the model of a run.
+
+    Args:
+        run_dir: Folder of a complete run.
+        inputs: Image files, and folders whose images are taken with those of their sub-folders.
+        out_dir: Where `STEM.png` (class ids, with the classes' colours as palette) and
+            `STEM_overlay.png` (those colours over the image) go. Images of a folder keep the
+            sub-folder that they lie in.
+        progress: Counts images.
+
+    Returns:
+        The written files, two for each image, in the order of `inputs`.
+
+    Raises:
+        DataError: Two images would write the same file, or an image would be overwritten (nothing is
+            written then); or some inputs cannot be read (the others are written, all are named).
+        RunError: The run is not complete.
+        WeightsError: Its model cannot be loaded.
+
+    Example:
+
+    >>> predict_files("runs/quickstart", ["photo.jpg", "folder"], "predictions")  # doctest: +SKIP
+    [PosixPath('predictions/photo.png'), PosixPath('predictions/photo_overlay.png'), ...]
+    """
+    faults = Faults()
+    jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), faults))
+    _refuse_collisions(jobs)
+    run = open_run(Path(run_dir))
+    model = load_model(run.model_path)
+    written: list[Path] = []
+    with progress.task("images", total=len(jobs)) as task:
+        for job in jobs:
+            try:
+                written += _predict_file(model, job, run.palette)
+            except DataError as error:
+                faults.add(error.message)
+            task.advance()
+    faults.raise_if_any(
+        "some inputs could not be segmented", hint=f"{len(written)} files were written to {out_dir}."
+    )
+    return written
+
+
+def load_model(path: Path | str) -> keras.Model:
+    """F alone from a `.keras` file: images (batch, height, width, 3) in 0..255 -> logits.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path} cannot be loaded as a Keras model: {error}",
+            hint="Copy it again from where it was trained.",
+        ) from error
+    # XLA on TensorFlow too: without it dilated convolutions are about ten times slower on a CPU.
+    model.compile(jit_compile=keras.backend.backend() != "torch")
+    return model
+
+
+def segment(model: keras.Model, image: np.ndarray) -> np.ndarray:
+    """Class ids of one image of any size.
+
+    Args:
+        model: F alone.
+        image: (height, width, 3) uint8 RGB.
+
+    Returns:
+        (height, width) int64, the class with the largest logit.
+    """
+    height, width = image.shape[:2]
+    logits = np.asarray(model.predict_on_batch(pad_to_stride(image)[None]))[0]
+    return logits[:height, :width].argmax(axis=-1)
+
+
+def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator[Job]:
+    """One job for each image among `inputs`; what is missing or empty is added to `faults`."""
+    for path in inputs:
+        if path.is_dir():
+            images = _images_below(path, out_dir)
+            if not images:
+                faults.add(f"{path} holds no images")
+            for image in images:
+                yield _job(image, out_dir / image.relative_to(path).parent)
+        elif path.exists():
+            yield _job(path, out_dir)
+        else:
+            faults.add(f"{path} does not exist")
+
+
+def _images_below(folder: Path, out_dir: Path) -> list[Path]:
+    """Images in `folder` and its sub-folders, but not the predictions of an earlier call."""
+    out_dir = out_dir.resolve()
+    found = []
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if (here / name).resolve() != out_dir)
+        found += [here / name for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    return found
+
+
+def _job(image: Path, folder: Path) -> Job:
+    return Job(image, folder / f"{image.stem}.png", folder / f"{image.stem}_overlay.png")
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    images = {job.image.resolve() for job in jobs}
+    targets = Counter(path.resolve() for job in jobs for path in (job.labels, job.overlay))
+    faults = [f"{path} is one of the images and would be overwritten" for path in targets if path in images]
+    faults += [f"{path} would be written {n} times" for path, n in targets.items() if n > 1]
+    if faults:
+        hint = "Choose another folder with --out, or predict these images in separate calls."
+        raise DataError("the predictions would overwrite files", faults=faults, hint=hint)
+
+
+def _predict_file(model: keras.Model, job: Job, palette: np.ndarray) -> list[Path]:
+    image = read_image(job.image)
+    labels = segment(model, image)
+    _write(job.labels, palette_png(labels, palette))
+    _write(job.overlay, overlay_png(image, labels, palette))
+    return [job.labels, job.overlay]
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
