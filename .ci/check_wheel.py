@@ -1,4 +1,4 @@
-"""`check_wheel.py REPOSITORY WHEEL`: every module, recipe and split list is in it, and it is what is installed."""
+"""`check_wheel.py REPOSITORY WHEEL`: every module, recipe and split list is in it, and it is installed."""
 
 from __future__ import annotations
 

@@ -70,13 +70,14 @@ class Verbs(click.Group):
 
 
 def report(error: Exception, *, debug: bool) -> None:
-    """Say on stderr what went wrong; the traceback only when `debug`."""
+    """Say on stderr what went wrong: a message, or the traceback (which ends with it) when `debug`."""
     if debug:
-        traceback.print_exception(error)
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        return
     known = isinstance(error, errors.USRNError)
     text = str(error) if known else f"internal error: {type(error).__name__}: {error}"
     first, *rest = text.splitlines() or [""]
-    if not known and not debug:
+    if not known:
         rest.append("Run it again as `usrn --debug ...` for the traceback.")
     click.echo(click.style(f"error: {first}", fg="red") + "".join(f"\n{line}" for line in rest), err=True)
 
