@@ -1,0 +1,160 @@
+"""Balanced k-means on a sample in memory, in stages over growing prefixes of it.
+
+A step assigns the rows under balancing prices and moves every center to the mean of its rows. Far from the
+solution a few thousand rows tell as much as all of them, so each stage starts where a smaller one has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from usrn_keras.subclasses.prices import Balanced, balance_prices
+from usrn_keras.subclasses.repair import repair
+from usrn_keras.subclasses.rows import for_blocks, sum_blocks
+
+FIRST_STAGE = 64  # rows per cluster
+GROWTH = 4
+ROUGH = 10.0  # times `tol`: where all stages but the last one stop
+EXACT = 2**16  # costs: up to this many every step balances exactly, and so never makes the inertia worse
+IMBALANCE = 0.03  # accepted in a step of a larger problem
+PASSES = 20  # over the costs, per step; from the second step on two or three suffice
+PATIENCE = 2  # steps without a gain before a stage ends; the value of a step is a little noisy
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """Centers, prices and how good they are."""
+
+    centers: np.ndarray  # (K, features) float32
+    prices: np.ndarray  # (K,) float64
+    value: float  # inertia per row, as the dual sees it
+    steps: int  # taken so far
+
+
+Report = Callable[[Clustering, int], None]
+
+
+@numba.njit(nogil=True, cache=True)
+def add_rows(rows, labels, sums):  # pragma: no cover - compiled
+    """Adds every row to the sum of its cluster."""
+    for i in range(rows.shape[0]):
+        j = labels[i]
+        for f in range(rows.shape[1]):
+            sums[j, f] += rows[i, f]
+
+
+def fill_costs(rows: np.ndarray, centers: np.ndarray, costs: np.ndarray, threads: int = 1) -> None:
+    """Writes `|c|^2 - 2 x.c`, the squared distance less `|x|^2`, to `costs` `(n, K)` float32."""
+    directions = (-2.0 * centers).T
+    squares = np.einsum("kf,kf->k", centers, centers)
+
+    def fill(start: int, stop: int) -> None:
+        block = costs[start:stop]
+        np.matmul(rows[start:stop], directions, out=block)
+        block += squares
+
+    for_blocks(fill, len(rows), threads)
+
+
+def means(rows: np.ndarray, labels: np.ndarray, centers: np.ndarray, threads: int) -> np.ndarray:
+    """Mean of the rows of every cluster; an empty cluster keeps its center."""
+    clusters = len(centers)
+
+    def part(start: int, stop: int) -> tuple:
+        sums = np.zeros(centers.shape, np.float32)
+        add_rows(rows[start:stop], labels[start:stop], sums)
+        return sums.astype(np.float64), np.bincount(labels[start:stop], minlength=clusters)
+
+    sums, sizes = sum_blocks(part, len(rows), threads)
+    full = sizes > 0
+    moved = centers.copy()
+    moved[full] = sums[full] / sizes[full, None]
+    return moved
+
+
+def stage_sizes(rows: int, clusters: int) -> list[int]:
+    """Rows of each stage; the last one has them all."""
+    if rows * clusters <= EXACT:
+        return [rows]
+    sizes = [FIRST_STAGE * clusters]
+    while sizes[-1] * GROWTH < rows:
+        sizes.append(sizes[-1] * GROWTH)
+    return [*(size for size in sizes if size < rows), rows]
+
+
+def run_stage(
+    rows: np.ndarray,
+    state: Clustering,
+    costs: np.ndarray,
+    *,
+    tol: float,
+    max_iter: int,
+    exact: bool,
+    threads: int,
+    report: Report,
+) -> Clustering:
+    """Lloyd steps until one gains less than `tol` of the inertia, or `max_iter` steps are taken in all."""
+    nothing = np.zeros(len(state.prices), np.int64)
+    (squares,) = sum_blocks(lambda a, b: (np.vdot(rows[a:b], rows[a:b]).astype(np.float64),), len(rows), threads)
+    lowest, idle = np.inf, 0
+    while state.steps < max_iter and idle < PATIENCE:
+        fill_costs(rows, state.centers, costs, threads)
+        balanced = balance_prices(
+            costs, state.prices, nothing, tolerance=IMBALANCE, steps=PASSES, threads=threads
+        )  # fmt: skip
+        if exact:
+            balanced = balance_exactly(costs, balanced)
+        value = (balanced.value + squares) / len(rows)
+        centers = means(rows, balanced.labels, state.centers, threads)
+        state = Clustering(centers, balanced.prices, value, state.steps + 1)
+        report(state, len(rows))
+        if balanced.settled:
+            idle = idle + 1 if lowest - value <= tol * max(value, 0.0) else 0
+            lowest = min(lowest, value)
+    return state
+
+
+def balance_exactly(costs: np.ndarray, balanced: Balanced) -> Balanced:
+    """Optimal labels of exact sizes, and what they cost."""
+    labels = np.argmin(costs + balanced.prices, axis=1).astype(np.int32)
+    repaired = repair(costs, labels, balanced.prices, np.zeros(len(balanced.prices), np.int64))
+    value = float(costs[np.arange(len(costs)), repaired.labels].sum(dtype=np.float64))
+    return Balanced(repaired.labels, repaired.prices, value, balanced.eps, settled=True, drawn=False)
+
+
+def fit_centers(
+    sample: np.ndarray,
+    starts: list[np.ndarray],
+    *,
+    tol: float,
+    max_iter: int,
+    threads: int,
+    report: Report,
+) -> Clustering:
+    """Balanced k-means on the sample from the best of several starts.
+
+    Args:
+        sample: `(n, features)` float32 in random order.
+        starts: centers `(K, features)` float32 to begin with; compared after the first stage.
+    """
+    clusters = len(starts[0])
+    costs = np.empty((len(sample), clusters), np.float32)
+    sizes = stage_sizes(len(sample), clusters)
+    exact = len(sample) * clusters <= EXACT
+
+    def stage(size: int, state: Clustering) -> Clustering:
+        rough = 1.0 if size == len(sample) else ROUGH
+        return run_stage(
+            sample[:size], state, costs[:size],
+            tol=rough * tol, max_iter=max_iter, exact=exact, threads=threads, report=report,
+        )  # fmt: skip
+
+    first = [stage(sizes[0], Clustering(start, np.zeros(clusters), np.inf, 0)) for start in starts]
+    state = min(first, key=lambda state: state.value)
+    for size in sizes[1:]:
+        state = stage(size, state)
+    return state

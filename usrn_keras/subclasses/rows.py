@@ -1,0 +1,115 @@
+"""The rows of a large matrix as centred float32 blocks, and the map over them.
+
+Everything that touches all rows is written as a function of one block whose results are small and are
+added up in the order of the blocks. So the outcome does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from sklearn.utils import assert_all_finite
+
+BLOCK = 4096  # rows; fixed, since the rounding of a matrix product depends on its shape
+FRAME_ROWS = 1024
+LARGEST = 2.0**49  # of a coordinate in the frame: its square stays far below the float32 maximum
+
+Result = TypeVar("Result")
+
+
+def map_blocks(function: Callable[[int, int], Result], rows: int, threads: int) -> Iterator[Result]:
+    """`function(start, stop)` for every block of rows; results in the order of the blocks."""
+    starts = range(0, rows, BLOCK)
+    stops = [min(start + BLOCK, rows) for start in starts]
+    if threads == 1 or len(stops) == 1:
+        yield from map(function, starts, stops)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(function, starts, stops)
+
+
+def for_blocks(function: Callable[[int, int], None], rows: int, threads: int) -> None:
+    """Calls `function(start, stop)` for every block of rows."""
+    for _ in map_blocks(function, rows, threads):
+        pass
+
+
+def sum_blocks(function: Callable[[int, int], tuple], rows: int, threads: int) -> list:
+    """Sums of the arrays or numbers that `function(start, stop)` returns, added in the order of the blocks."""
+    totals: list = []
+    for part in map_blocks(function, rows, threads):
+        totals = [total + value for total, value in zip(totals, part, strict=True)] if totals else list(part)
+    return totals
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Shift and power-of-two scale under which float32 is precise: `(x - shift) * scale`.
+
+    Squared distances are differences of scores, which cancel when the rows lie far from the origin.
+    """
+
+    shift: np.ndarray  # (features,) float64
+    scale: float
+
+    @classmethod
+    def around(cls, rows: np.ndarray) -> Frame:
+        """Median as the origin and median norm as the unit: one far outlier changes neither."""
+        wide = rows[:FRAME_ROWS].astype(np.float64)
+        shift = np.median(wide, axis=0)
+        if rows.dtype != np.float64:
+            shift = shift.astype(np.float32).astype(np.float64)  # exactly what `apply` subtracts
+        wide -= shift
+        largest = np.abs(wide).max()
+        if largest == 0:
+            return cls(shift, 1.0)
+        unit = largest * np.median(np.linalg.norm(wide / largest, axis=1))
+        return cls(shift, 2.0 ** -np.floor(np.log2(max(unit, largest / LARGEST))))
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Rows in the frame, a new C-ordered float32 array."""
+        wide = np.float64 if rows.dtype == np.float64 else np.float32
+        centred = np.subtract(rows, self.shift.astype(wide), dtype=wide, order="C")
+        centred *= wide(self.scale)
+        return centred.astype(np.float32, copy=False)
+
+    def restore(self, rows: np.ndarray) -> np.ndarray:
+        """The inverse of `apply`, float64."""
+        return rows / self.scale + self.shift
+
+
+def frame_block(data: np.ndarray, frame: Frame, start: int, stop: int) -> np.ndarray:
+    """One block in the frame, `(rows, features)` float32; NaN and infinity are refused here."""
+    block = data[start:stop]
+    assert_all_finite(block, input_name="X")
+    centred = frame.apply(block)
+    assert_all_finite(centred, input_name="X")
+    return centred
+
+
+def draw_sample(
+    data: np.ndarray, size: int, rng: np.random.RandomState, threads: int
+) -> tuple[Frame, np.ndarray]:
+    """A random sample in random order, so that each of its prefixes is a random sample too.
+
+    Returns:
+        The frame, fitted on the sample, and the sample in it, `(min(size, n), features)` float32.
+    """
+    chosen = rng.permutation(len(data))[:size]
+    first = data[np.sort(chosen[:FRAME_ROWS])]
+    assert_all_finite(first, input_name="X")
+    frame = Frame.around(first)
+    # Read in the order of the file, write in the drawn order.
+    order = np.argsort(chosen)
+    sample = np.empty((len(chosen), data.shape[1]), np.float32)
+
+    def fill(start: int, stop: int) -> None:
+        places = order[start:stop]
+        sample[places] = frame_block(data[chosen[places]], frame, 0, stop - start)
+
+    for_blocks(fill, len(chosen), threads)
+    return frame, sample
