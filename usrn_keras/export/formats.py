@@ -1,0 +1,103 @@
+"""The formats: which backends write them, what packages that takes, and their functions."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from usrn_keras.errors import BackendError, ExportError
+from usrn_keras.export.litert import run_litert, write_litert
+from usrn_keras.export.onnx import run_onnx, write_onnx
+from usrn_keras.export.saved_model import run_saved_model, write_saved_model
+from usrn_keras.export.torch import run_torch, write_torch
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that a model can be exported to.
+
+    Attributes:
+        file_name: Default name of the file or folder.
+        packages: For each Keras backend that writes the format, best first, what it imports.
+        write: `write(model, path, input_size)`.
+        run: `run(path)` -> function from images to logits, numpy arrays.
+        folder: Written as a folder.
+    """
+
+    file_name: str
+    packages: Mapping[str, tuple[str, ...]]
+    write: Callable[[keras.Model, Path, tuple[int, int] | None], None]
+    run: Callable[[Path], Callable[[np.ndarray], np.ndarray]]
+    folder: bool = False
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(
+        "model.onnx",
+        {
+            "torch": ("torch", "onnx", "onnxscript", "onnxruntime"),
+            "tensorflow": ("tensorflow", "onnx", "tf2onnx", "onnxruntime"),
+            "jax": ("jax", "onnx", "jax2onnx", "onnxruntime"),
+        },
+        write_onnx,
+        run_onnx,
+    ),
+    "tf_saved_model": Format(
+        "saved_model",
+        {"tensorflow": ("tensorflow",), "jax": ("jax", "tensorflow")},
+        write_saved_model,
+        run_saved_model,
+        folder=True,
+    ),
+    "litert": Format(
+        "model.tflite", {"tensorflow": ("tensorflow", "ai_edge_litert")}, write_litert, run_litert
+    ),
+    "torch": Format("model.pt2", {"torch": ("torch",)}, write_torch, run_torch),
+}
+
+
+def find_format(name: str) -> Format:
+    """Look a format up.
+
+    Raises:
+        ExportError: No such format.
+
+    Example:
+
+    >>> find_format("onnx").file_name
+    'model.onnx'
+    """
+    if name not in FORMATS:
+        raise ExportError(f"unknown export format {name!r}; allowed: {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def capable_backend(name: str) -> str:
+    """The backend to write format `name` with: the current one if it can, else an installed one.
+
+    Raises:
+        ExportError: No installed backend writes this format.
+        BackendError: A package of the chosen backend's converter is missing.
+    """
+    packages, current = find_format(name).packages, keras.backend.backend()
+    installed = [backend for backend in packages if importlib.util.find_spec(backend)]
+    backend = current if current in packages else next(iter(installed), None)
+    if backend is None:
+        way = " or ".join(f"KERAS_BACKEND={other}" for other in packages)
+        raise ExportError(
+            f"the {current} backend cannot write {name}, and no backend that can is installed",
+            hint=f"Install one (pip install {next(iter(packages))}) and run the same command with {way}: "
+            "weights move between backends.",
+        )
+    missing = [package for package in packages[backend] if importlib.util.find_spec(package) is None]
+    if missing:
+        raise BackendError(
+            f"export to {name} with the {backend} backend lacks the packages {', '.join(missing)}",
+            hint="Install them: pip install 'usrn-keras[export]'",
+        )
+    return backend

@@ -1,0 +1,87 @@
+"""ONNX from each of the three backends, and ONNX Runtime to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from usrn_keras.export.rewrite import dynamic_upsampling, rewrite
+from usrn_keras.export.signature import keras_signature, symbolic_shape
+
+# The newest that all three converters write; onnxruntime reads it since 1.14 (2023).
+OPSET = 18
+
+
+def write_onnx(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
+    """Write one self-contained file: input `images`, output `logits`, named free sizes."""
+    import onnx
+
+    convert = {"tensorflow": _from_tensorflow, "jax": _from_jax, "torch": _from_torch}
+    proto = convert[keras.backend.backend()](model, path, input_size)
+    name_tensors(proto, symbolic_shape(input_size))
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> Any:
+    import onnx
+
+    traceable = rewrite(model, upsampling=None if input_size else dynamic_upsampling())
+    signature = keras_signature(input_size)
+    traceable.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+    return onnx.load(path)
+
+
+def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> Any:
+    import jax
+    import jax2onnx
+
+    from usrn_keras.export.jax_upsampling import onnx_upsampling
+
+    traceable = rewrite(model, upsampling=onnx_upsampling())
+    images = jax.ShapeDtypeStruct(symbolic_shape(input_size), np.dtype("float32"))
+    return jax2onnx.to_onnx(lambda x: traceable(x, training=False), inputs=[images], opset=OPSET)
+
+
+def _from_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> Any:
+    import torch
+
+    from usrn_keras.export.torch import trace
+
+    exported = torch.onnx.export(trace(model, input_size), dynamo=True, verbose=False, opset_version=OPSET)
+    exported.optimize()
+    return exported.model_proto
+
+
+def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
+    """Call the input `images` and the output `logits`, and name their free sizes alike.
+
+    The converters each invent names (`args_0`, `Identity:0`, `s33`), which would make
+    deployment depend on the backend that a model happened to be exported with.
+    """
+    graph = proto.graph
+    (images,), (logits,) = graph.input, graph.output
+    names = {images.name: "images", logits.name: "logits"}
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (images, logits):
+        value.name = names[value.name]
+        for axis, size in enumerate(shape[:3]):
+            dimension = value.type.tensor_type.shape.dim[axis]
+            if isinstance(size, str):
+                dimension.dim_param = size
+            else:
+                dimension.dim_value = size
+
+
+def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The exported model as a function of numpy arrays."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["logits"], {"images": images})[0]

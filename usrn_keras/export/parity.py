@@ -1,0 +1,127 @@
+"""Does an exported model compute what the Keras model computes?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usrn_keras.errors import ExportError
+
+MIN_ARGMAX_AGREEMENT = 0.999
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Images and the logits that the Keras model gives for them.
+
+    Attributes:
+        images: Arrays `(batch, height, width, 3)` float32 in 0..255, of several shapes.
+        logits: For each, `(batch, height, width, classes)` float32.
+    """
+
+    images: tuple[np.ndarray, ...]
+    logits: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, model: Any, input_size: tuple[int, int] | None) -> Reference:
+        """Run `model` on random images: two shapes, or two batch sizes where `input_size` is fixed."""
+        import keras
+
+        images = tuple(random_images(shape) for shape in parity_shapes(input_size))
+        logits = (model(keras.ops.convert_to_tensor(batch), training=False) for batch in images)
+        return cls(images, tuple(keras.ops.convert_to_numpy(batch) for batch in logits))
+
+    def save(self, path: Path) -> None:
+        """Write the arrays to an `.npz` file."""
+        images = {f"images_{i}": batch for i, batch in enumerate(self.images)}
+        logits = {f"logits_{i}": batch for i, batch in enumerate(self.logits)}
+        np.savez(path, **images, **logits)
+
+    @classmethod
+    def load(cls, path: Path) -> Reference:
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            count = len(arrays.files) // 2
+            return cls(*(tuple(arrays[f"{kind}_{i}"] for i in range(count)) for kind in ("images", "logits")))
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an exported model is from the Keras model; see `ExportReport`."""
+
+    max_abs_difference: float
+    relative_difference: float
+    argmax_agreement: float
+
+    def holds(self, tolerance: float) -> bool:
+        """Within tolerance, and (nearly) the same classes. Not a number never holds."""
+        return self.relative_difference <= tolerance and self.argmax_agreement > MIN_ARGMAX_AGREEMENT
+
+
+def parity_shapes(input_size: tuple[int, int] | None) -> list[tuple[int, int, int]]:
+    """Shapes `(batch, height, width)` that a parity check runs."""
+    if input_size is None:
+        return [(1, 96, 160), (2, 128, 64)]
+    return [(1, *input_size), (2, *input_size)]
+
+
+def random_images(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
+    """Coloured blocks under noise: `(batch, height, width, 3)` float32 in 0..255.
+
+    Plain noise averages out in a deep network and would make every pixel alike.
+    """
+    batch, height, width = shape
+    rng = np.random.default_rng(seed)
+    blocks = rng.uniform(0, 255, (batch, height // 16, width // 16, 3)).repeat(16, axis=1).repeat(16, axis=2)
+    noise = rng.normal(0, 20, (batch, height, width, 3))
+    return np.clip(blocks + noise, 0, 255).astype("float32")
+
+
+def compare(expected: Sequence[np.ndarray], received: Sequence[np.ndarray]) -> Parity:
+    """Compare two lists of logits `(batch, height, width, classes)`.
+
+    Raises:
+        ExportError: The shapes differ.
+    """
+    for want, got in zip(expected, received, strict=True):
+        if want.shape != got.shape:
+            raise ExportError(f"logits have shape {got.shape} exported, {want.shape} in the Keras model")
+    # The maximum over arrays of numpy, unlike the built-in one, passes on not-a-number.
+    difference = float(np.max([np.abs(a - b).max() for a, b in zip(expected, received, strict=True)]))
+    scale = max(float(np.max([np.abs(a).max() for a in expected])), np.finfo("float32").tiny)
+    same = np.concatenate(
+        [(a.argmax(-1) == b.argmax(-1)).ravel() for a, b in zip(expected, received, strict=True)]
+    )
+    return Parity(difference, difference / scale, float(same.mean()))
+
+
+def check_parity(
+    run: Callable[[np.ndarray], np.ndarray], reference: Reference, *, tolerance: float
+) -> Parity:
+    """Run an exported model on the reference's images and compare the logits.
+
+    Args:
+        run: Images `(batch, height, width, 3)` to logits, both numpy float32.
+        reference: From the Keras model.
+        tolerance: Largest difference of two logits, relative to the largest logit.
+
+    Raises:
+        ExportError: The logits differ by more than `tolerance`, or fewer than 99.9 % of the
+            pixels get the same class.
+    """
+    parity = compare(reference.logits, [run(images) for images in reference.images])
+    if not parity.holds(tolerance):
+        raise ExportError(
+            "the exported model does not agree with the Keras model, and was removed",
+            faults=[
+                f"relative difference of logits: {parity.relative_difference:.3g}; allowed: {tolerance:g}",
+                f"pixels with the same class: {parity.argmax_agreement:.4%}; "
+                f"required: more than {MIN_ARGMAX_AGREEMENT:.1%}",
+            ],
+            hint="Another backend may do it: KERAS_BACKEND=torch, jax or tensorflow.",
+        )
+    return parity
