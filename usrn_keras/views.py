@@ -129,10 +129,12 @@ def _rotate_hue(images: Tensor, turns: Tensor) -> Tensor:
     value = ops.max(images, axis=-1, keepdims=True)
     chroma = value - ops.min(images, axis=-1, keepdims=True)
     divisor = ops.where(chroma > 0, chroma, 1.0)
+    # Which channel is largest is asked by order: `value == red` fails where a compiler computes the
+    # images twice with different rounding.
     sextant = ops.where(
-        value == red,
+        ops.logical_and(red >= green, red >= blue),
         (green - blue) / divisor,
-        ops.where(value == green, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
+        ops.where(green >= blue, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
     )
     offsets = ops.reshape(ops.convert_to_tensor([5.0, 3.0, 1.0], dtype="float32"), (1, 1, 1, 3))
     position = ops.mod(sextant + 6.0 * turns + offsets, 6.0)

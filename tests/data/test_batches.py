@@ -184,14 +184,12 @@ def test_an_unforeseen_error_names_the_file(make, monkeypatch):
 
 
 def test_closing_the_iterator_stops_the_threads(make):
-    def threads():
-        return [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
-
+    before = set(threading.enumerate())
     iterator = make().iterate(0, 10_000)
     next(iterator)
-    assert threads()
+    assert set(threading.enumerate()) - before
     iterator.close()
-    assert not threads()
+    assert not set(threading.enumerate()) - before
 
 
 def test_no_more_than_prefetch_batches_are_made_ahead(make):

@@ -5,7 +5,8 @@ import pytest
 
 from usrn_keras.data import read_sample
 from usrn_keras.data.cityscapes import label_id_map, load_cityscapes
-from usrn_keras.data.lists import shipped_list
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.lists import shipped_list, split_lists
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
@@ -83,18 +84,25 @@ def test_table_with_a_large_ignore_index():
 
 
 @pytest.mark.parametrize(("split", "labelled"), [("1_32", 93), ("1_16", 186), ("1_8", 372)])
-def test_official_splits(tmp_path, split, labelled):
-    for part in ("train", "val"):
-        for name in shipped_list("cityscapes", part):
-            for path in (
-                f"leftImg8bit/{part}/{name}_leftImg8bit.png",
-                f"gtFine/{part}/{name}_gtFine_labelIds.png",
-            ):
-                (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-                (tmp_path / path).touch()
-    dataset = _load(tmp_path, split=split)
-    assert [len(part) for part in (dataset.labelled, dataset.unlabelled, dataset.val)] == [
+def test_official_splits(split, labelled):
+    faults = Faults()
+    lists = split_lists("cityscapes", Data(dataset="cityscapes", split=split), (".png",), faults)
+    faults.raise_if_any("lists")
+    assert (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test)) == (
         labelled,
         2975 - labelled,
         500,
-    ]
+        0,
+    )
+    assert not set(lists.labelled) & set(lists.unlabelled)
+
+
+def test_official_split_from_files(tmp_path, files):
+    """`data.split` finds the masks of the official names; what lacks is named."""
+    name = shipped_list("cityscapes", "labelled_1_8")[0]
+    files.image(tmp_path / f"leftImg8bit/train/{name}_leftImg8bit.png")
+    files.mask(tmp_path / f"gtFine/train/{name}_gtFine_labelIds.png")
+    with pytest.raises(DataError) as caught:
+        _load(tmp_path, split="1_8")
+    assert f"labelled: there is no image `{name}`" not in caught.value.faults
+    assert caught.value.faults[-1] == f"and {2975 + 500 - 1 - 20} more"
