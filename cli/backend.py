@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -36,9 +37,22 @@ def require_backend() -> str:
             f"the Keras backend {name!r} (from {source}) is not installed",
             hint=f"Install it: {install}{choice}",
         )
-    # TensorFlow is loaded by some backbones on every backend; its start-up notes are not our output.
+    # Some backbones load TensorFlow on every backend; its start-up notes are not our output.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return name
+
+
+def load_backend() -> None:
+    """Import Keras with its backend, without the backend's start-up notes.
+
+    Raises:
+        BackendError: Keras does not know the backend, or it is not installed.
+    """
+    require_backend()
+    from usrn_keras.quiet import native_stderr_held
+
+    with native_stderr_held():
+        importlib.import_module("keras")
 
 
 def _chosen() -> tuple[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from usrn_cli.backend import require_backend
+from usrn_cli.backend import load_backend
 from usrn_cli.output import print_json, print_table
 
 
@@ -46,7 +46,7 @@ def command(
     """
     if markdown and as_json:
         raise click.UsageError("--markdown and --json exclude each other")
-    require_backend()
+    load_backend()
     from usrn_keras.evaluation import evaluate_run
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison

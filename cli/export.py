@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from usrn_cli.backend import require_backend
+from usrn_cli.backend import load_backend
 from usrn_cli.output import print_json
 
 FORMATS = ("onnx", "tf_saved_model", "litert", "torch")
@@ -41,7 +41,7 @@ def command(run: Path, format_: str, out: Path | None, size: tuple[int, int] | N
       usrn export runs/quickstart --format litert --size 480x640 --out model.tflite
       KERAS_BACKEND=jax usrn export runs/quickstart --format tf_saved_model
     """
-    require_backend()
+    load_backend()
     from usrn_keras.export import export_run
 
     report = export_run(run, format_, out, input_size=size)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from usrn_cli.backend import require_backend
+from usrn_cli.backend import load_backend
 from usrn_cli.output import print_json, print_table
 
 
@@ -40,7 +40,7 @@ def command(
     from usrn_keras.recipe import Recipe
 
     loaded = Recipe.load(recipe, list(overrides))
-    require_backend()
+    load_backend()
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison, Scores
     from usrn_keras.stages import fit

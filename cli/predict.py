@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from usrn_cli.backend import require_backend
+from usrn_cli.backend import load_backend
 from usrn_cli.output import print_json
 
 
@@ -34,7 +34,7 @@ def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_
     STEM_overlay.png to look at. Images of a folder keep their sub-folders. Images that cannot be read
     are named at the end (exit code 4); all others are written.
     """
-    require_backend()
+    load_backend()
     from usrn_keras.prediction import predict_files
     from usrn_keras.progress import for_terminal
 
