@@ -1,0 +1,50 @@
+"""USRN in Keras 3: semi-supervised segmentation with subclasses of equal size (CVPR 2022, arXiv 2203.10026).
+
+The names below are loaded when they are first used, so that `import usrn_keras` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from usrn_keras.data import Batches, Dataset, Sample, load_dataset
+    from usrn_keras.evaluation import evaluate
+    from usrn_keras.losses import pseudo_labels, usrn_losses
+    from usrn_keras.methods import USRN, Supervised
+    from usrn_keras.networks import Branch, build_branches
+    from usrn_keras.recipe import Recipe
+    from usrn_keras.stages import fit
+    from usrn_keras.subclasses import BalancedKMeans, SubclassMap
+    from usrn_keras.training import SGD, PolySchedule
+
+_HOMES = {
+    "USRN": "methods",
+    "Supervised": "methods",
+    "Branch": "networks",
+    "build_branches": "networks",
+    "usrn_losses": "losses",
+    "pseudo_labels": "losses",
+    "BalancedKMeans": "subclasses",
+    "SubclassMap": "subclasses",
+    "SGD": "training",
+    "PolySchedule": "training",
+    "Recipe": "recipe",
+    "Batches": "data",
+    "Dataset": "data",
+    "Sample": "data",
+    "load_dataset": "data",
+    "evaluate": "evaluation",
+    "fit": "stages",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'usrn_keras' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+    return getattr(importlib.import_module(f"usrn_keras.{_HOMES[name]}"), name)

@@ -1,0 +1,71 @@
+"""The numbers of a run: metrics.jsonl, and the same as TensorBoard scalars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from usrn_keras.files import atomic_path, storage_errors
+
+
+class MetricsLog:
+    """Appends records to `metrics.jsonl` and `tensorboard/STAGE`.
+
+    Args:
+        folder: The run folder.
+        stage: Name of the stage that the records belong to.
+
+    Example:
+
+    >>> import tempfile
+    >>> log = MetricsLog(Path(tempfile.mkdtemp()), "1-baseline")
+    >>> log.record({"step": 20, "loss": 1.5})
+    >>> log.rewind(0)  # training goes on from step 0: later records are void
+    >>> log.path.read_text()
+    ''
+    """
+
+    def __init__(self, folder: Path, stage: str):
+        self.path = folder / "metrics.jsonl"
+        self.stage = stage
+        self._board = folder / "tensorboard" / stage
+        self._writer = None
+
+    def record(self, numbers: dict[str, float]) -> None:
+        """Append one record; `step` must be among the numbers."""
+        line = json.dumps({"stage": self.stage} | {key: _short(value) for key, value in numbers.items()})
+        with storage_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        writer = self._board_writer()
+        for key, value in numbers.items():
+            if key != "step":
+                writer.add_scalar(key, value, int(numbers["step"]))
+        writer.flush()
+
+    def rewind(self, step: int) -> None:
+        """Drop this stage's records after `step`, and a line that a crash cut short."""
+        if not self.path.exists():
+            return
+        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if self._keeps(line, step)]
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _keeps(self, line: str, step: int) -> bool:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            return False
+        return record["stage"] != self.stage or record["step"] <= step
+
+    def _board_writer(self) -> Any:
+        if self._writer is None:
+            from tensorboard.summary import Writer  # tensorboard alone: no TensorFlow is loaded
+
+            self._board.mkdir(parents=True, exist_ok=True)
+            self._writer = Writer(str(self._board))
+        return self._writer
+
+
+def _short(value: float) -> float:
+    return round(value, 6) if isinstance(value, float) else value

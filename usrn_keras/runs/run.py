@@ -1,0 +1,193 @@
+"""The folder of one fit: what was asked, what is complete, who is at work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import tomli_w
+
+from usrn_keras.data import Dataset
+from usrn_keras.errors import RunError
+from usrn_keras.files import atomic_path, read_json, storage_errors, write_json
+from usrn_keras.recipe import Recipe, load_recipe
+from usrn_keras.runs.environment import describe_environment
+from usrn_keras.runs.log import MetricsLog
+
+BASELINE, SUBCLASSES, USRN = STAGES = ("1-baseline", "2-subclasses", "3-usrn")
+
+# Keys that change how a run is computed, watched or measured, but not what it computes.
+FREE_KEYS = {
+    "data.root", "data.workers", "training.log_every", "training.checkpoint_seconds",
+    "evaluation.split", "evaluation.every", "evaluation.batch",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and the recipe that it holds.
+
+    Attributes:
+        path: The folder.
+        recipe: The resolved recipe.
+    """
+
+    path: Path
+    recipe: Recipe
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by id."""
+        return tuple(self._dataset["classes"])
+
+    @property
+    def palette(self) -> np.ndarray:
+        """`(classes, 3)` uint8."""
+        return np.array(self._dataset["palette"], dtype=np.uint8)
+
+    @property
+    def model_path(self) -> Path:
+        """F of USRN for inference; RunError where it is not trained yet."""
+        return self.model_file("usrn")
+
+    def model_file(self, model: str) -> Path:
+        """The `.keras` file of `usrn` or `baseline`."""
+        path = self.path / "model.keras" if model == "usrn" else self.stage(BASELINE) / "model.keras"
+        if not path.exists():
+            raise RunError(
+                f"{self.path} has no {model} model yet; complete: {self._progress() or 'no stage'}",
+                hint=f"usrn fit goes on with the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
+            )
+        return path
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage."""
+        return self.path / name
+
+    def log(self, stage: str) -> MetricsLog:
+        """Where the numbers of a stage go."""
+        return MetricsLog(self.path, stage)
+
+    def is_complete(self, stage: str) -> bool:
+        """Whether a stage has nothing left to do."""
+        return (self.stage(stage) / "complete.json").exists()
+
+    def complete(self, stage: str, **facts: Any) -> None:
+        """Mark a stage as complete, with facts about it."""
+        write_json(self.stage(stage) / "complete.json", facts)
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """What `complete` was told."""
+        return read_json(self.stage(stage) / "complete.json")
+
+    @property
+    def _dataset(self) -> dict[str, Any]:
+        return read_json(self.path / "dataset.json")
+
+    def _progress(self) -> str:
+        return ", ".join(stage for stage in STAGES if self.is_complete(stage))
+
+
+def open_run(path: Path | str) -> Run:
+    """A run folder to read from.
+
+    Raises:
+        RunError: The folder is no run.
+    """
+    path = Path(path)
+    if not (path / "dataset.json").exists():
+        near = sorted(str(found.parent) for found in path.glob("*/dataset.json")) if path.is_dir() else []
+        raise RunError(
+            f"{path} is no run folder{'' if path.exists() else ': it does not exist'}",
+            hint=f"Runs in it: {', '.join(near)}" if near else "usrn fit RECIPE --run FOLDER makes one.",
+        )
+    return Run(path, load_recipe(str(path / "recipe.toml")))
+
+
+@contextlib.contextmanager
+def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Run]:
+    """A run folder to work in, made or taken up again, locked until the block ends.
+
+    Raises:
+        RunError: The folder holds another recipe, another data set, something that is no run,
+            or another process is at work in it.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and (_is_run(path) or not any(path.iterdir()))):
+        raise RunError(f"{path} exists and is no run folder", hint="Choose another folder: --run FOLDER")
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunError(
+            f"another process is at work in {path}", hint="Wait for it, or choose another folder: --run FOLDER"
+        ) from None
+    try:
+        run = Run(path, _resolved(recipe))
+        _claim(run, dataset)
+        yield run
+    finally:
+        lock.release()
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "recipe.toml").exists() or (path / ".lock").exists()
+
+
+def _claim(run: Run, dataset: Dataset) -> None:
+    """Write what the folder is about, or check that it is about the same."""
+    recipe_file, dataset_file = run.path / "recipe.toml", run.path / "dataset.json"
+    if recipe_file.exists():
+        _refuse_other_recipe(run, load_recipe(str(recipe_file)))
+    with atomic_path(recipe_file) as temporary:
+        temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
+    facts = {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint(),
+        "images": {split: len(getattr(dataset, split)) for split in ("labelled", "unlabelled", "val", "test")},
+        "classes": list(dataset.classes),
+        "palette": np.asarray(dataset.palette).tolist(),
+    }
+    if dataset_file.exists() and read_json(dataset_file)["fingerprint"] != facts["fingerprint"]:
+        raise RunError(
+            f"{run.path}: the data set has changed since the run began "
+            f"(lists {read_json(dataset_file)['fingerprint']}, now {facts['fingerprint']})",
+            hint="Restore its lists, or start a new run: --run FOLDER",
+        )
+    write_json(dataset_file, facts)
+    environment_file = run.path / "environment.json"
+    sessions = read_json(environment_file) if environment_file.exists() else []
+    write_json(environment_file, [*sessions, describe_environment()])
+
+
+def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
+    before, now = _flat(stored), _flat(run.recipe)
+    faults = [
+        f"{key}: the run has {before[key]!r}, the recipe {now[key]!r}"
+        for key in now
+        if before[key] != now[key] and key not in FREE_KEYS
+    ]
+    if faults:
+        raise RunError(
+            f"{run.path} is the run of another recipe", faults=faults, hint="Choose another folder: --run FOLDER"
+        )
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, table in recipe.model_dump().items() for key, value in table.items()}
+
+
+def _resolved(recipe: Recipe) -> Recipe:
+    """Paths made absolute, so that the run can be read from any folder."""
+    root, weights = recipe.data.root, recipe.network.weights
+    data = recipe.data.model_copy(update={"root": str(Path(root).resolve()) if root else ""})
+    file = weights if weights in ("imagenet", "none") else str(Path(weights).resolve())
+    network = recipe.network.model_copy(update={"weights": file})
+    return recipe.model_copy(update={"data": data, "network": network})

@@ -1,0 +1,113 @@
+"""The models of a recipe: networks, methods, optimizers. The only place that reads it for them."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from usrn_keras.data import Batches, Dataset, Sample, WeakView
+from usrn_keras.methods import USRN, Supervised
+from usrn_keras.networks import build_branches
+from usrn_keras.recipe import Recipe
+from usrn_keras.subclasses import SubclassMap
+from usrn_keras.training import SGD, PolySchedule
+from usrn_keras.views import StrongView
+
+
+def seed_everything(recipe: Recipe) -> None:
+    """Seed weights and dropout, and set the precision, so that a stage is the same every time."""
+    keras.utils.set_random_seed(recipe.training.seed)
+    keras.config.set_dtype_policy(recipe.training.precision)
+
+
+def supervised_model(recipe: Recipe, dataset: Dataset, *, pretrained: bool = True) -> Supervised:
+    """The Baseline, compiled. Without `pretrained` its weights are about to be restored."""
+    seed_everything(recipe)
+    branch, _ = build_branches(classes=len(dataset.classes), **_network(recipe, pretrained))
+    model = Supervised(branch, ignore_index=dataset.ignore_index)
+    return _compiled(model, recipe, recipe.training.baseline_steps)
+
+
+def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pretrained: bool = True) -> USRN:
+    """USRN, compiled, with the start that the paper has: a pretrained backbone, random heads."""
+    seed_everything(recipe)
+    training = recipe.training
+    branch, sub_branch = build_branches(
+        classes=len(dataset.classes), subclasses=subclasses.total, **_network(recipe, pretrained)
+    )
+    model = USRN(
+        branch,
+        sub_branch,
+        subclasses.parents,
+        threshold=training.threshold,
+        lambda_u=training.lambda_u,
+        lambda_sub=training.lambda_sub,
+        gate=training.gate,
+        ignore_index=dataset.ignore_index,
+    )
+    return _compiled(model, recipe, training.usrn_steps)
+
+
+def _network(recipe: Recipe, pretrained: bool) -> dict:
+    options = recipe.network.model_dump(exclude={"decoder", "sub_head"})
+    return options if pretrained else options | {"weights": "none"}
+
+
+def _compiled(model: Supervised | USRN, recipe: Recipe, steps: int) -> Supervised | USRN:
+    training = recipe.training
+    accumulation = training.accumulation if training.accumulation > 1 else None
+    optimizer = SGD(
+        PolySchedule(training.learning_rate, steps, training.poly_power),
+        momentum=training.momentum,
+        coupled_weight_decay=training.weight_decay,
+        gradient_accumulation_steps=accumulation,
+    )
+    optimizer.multiply_learning_rate(model.slow_variables(), training.backbone_multiplier)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "torch")
+    return model
+
+
+def batches(
+    recipe: Recipe, dataset: Dataset, labelled: tuple[Sample, ...] | None = None, *, unlabelled: bool
+) -> Batches:
+    """Batches of the labelled images and, if asked for, of weak and strong views of the unlabelled."""
+    views, training = recipe.views, recipe.training
+    weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
+    weak["ignore_index"] = dataset.ignore_index
+    jitter = tuple(views.jitter)
+    always = StrongView(jitter, jitter_probability=1.0, grayscale_probability=0.0, blur_probability=0.0)
+    strong = StrongView(
+        jitter,
+        jitter_probability=views.jitter_probability,
+        grayscale_probability=views.grayscale_probability,
+        blur_probability=views.blur_probability,
+    )
+    return Batches(
+        labelled=labelled or dataset.labelled,
+        unlabelled=dataset.unlabelled if unlabelled else (),
+        batch_labelled=training.batch_labelled,
+        batch_unlabelled=training.batch_unlabelled if unlabelled else 0,
+        weak_labelled=WeakView(scale=tuple(views.scale_labelled), **weak),
+        weak_unlabelled=WeakView(scale=tuple(views.scale_unlabelled), **weak),
+        strong=strong if views.strong == "device" else None,
+        labelled_view=always if views.labelled_jitter else None,
+        ignore_index=dataset.ignore_index,
+        id_map=dataset.id_map,
+        num_classes=len(dataset.classes),
+        seed=training.seed,
+        workers=recipe.data.workers,
+    )
+
+
+def copy_baseline(source: Supervised, model: USRN) -> None:
+    """`training.start = "baseline"`: both branches take over what the Baseline has learnt."""
+    for target in (model.branch, model.sub_branch):
+        for part in ("stem", "tail", "decoder"):
+            getattr(target, part).set_weights(getattr(source.branch, part).get_weights())
+    model.branch.classifier.set_weights(source.branch.classifier.get_weights())
+
+
+def set_sub_classifier(model: USRN, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Replace the subclass classifier: `kernel (channels, subclasses)`, `bias (subclasses,)`."""
+    model.sub_branch.classifier.set_weights([kernel[None, None], bias])

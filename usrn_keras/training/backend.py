@@ -1,0 +1,19 @@
+"""The training step of the current Keras backend: the only backend-specific code of the package."""
+
+from __future__ import annotations
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    from usrn_keras.training.step_tensorflow import CompiledStep, TrainStep, no_gradient
+elif keras.backend.backend() == "jax":
+    from usrn_keras.training.step_jax import CompiledStep, TrainStep, no_gradient
+elif keras.backend.backend() == "torch":
+    from usrn_keras.training.step_torch import CompiledStep, TrainStep, no_gradient
+else:
+    raise ImportError(
+        f"usrn_keras trains on the Keras backends tensorflow, jax and torch, received {keras.backend.backend()!r}; "
+        "set KERAS_BACKEND to one of them"
+    )
+
+__all__ = ["CompiledStep", "TrainStep", "no_gradient"]

@@ -1,0 +1,94 @@
+"""The whole state of a training run in one file: weights, statistics, optimizer, random state, step."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from usrn_keras.errors import DivergedError, WeightsError
+from usrn_keras.files import atomic_path
+
+
+def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> None:
+    """Write every variable of a compiled `model` and its optimizer, atomically.
+
+    Args:
+        path: File to write, `.npz`.
+        model: Compiled model; its variables must be up to date (`CompiledStep.sync`).
+        step: Steps done.
+        **facts: JSON values to keep beside it.
+
+    Raises:
+        DivergedError: A variable is not finite; the file is left as it was.
+        StorageError: The disk is full; the file is left as it was.
+    """
+    arrays = {key: np.asarray(keras.ops.convert_to_numpy(variable.value)) for key, variable in _keyed(model)}
+    broken = [key for key, array in arrays.items() if not np.isfinite(array).all()]
+    if broken:
+        raise DivergedError(
+            f"step {step}: {len(broken)} variables are not finite, such as {broken[0].split(':', 1)[1]}",
+            hint=_diverged_hint(path),
+        )
+    header = json.dumps({"step": step, **facts})
+    with atomic_path(path) as temporary:
+        np.savez(temporary, header=np.array(header), **arrays)
+
+
+def load_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
+    """Restore what `save_checkpoint` wrote; returns `step` and the other facts.
+
+    Raises:
+        WeightsError: The file cannot be read, or is of another network.
+    """
+    header, arrays = _read(path)
+    expected = dict(_keyed(model))
+    faults = [f"{key}: missing" for key in expected if key not in arrays]
+    faults += [f"{key}: not in this network" for key in arrays if key not in expected]
+    faults += [
+        f"{key}: the network needs {tuple(variable.shape)}, the file has {arrays[key].shape}"
+        for key, variable in expected.items()
+        if key in arrays and tuple(variable.shape) != arrays[key].shape
+    ]
+    if faults:
+        raise WeightsError(f"{path} is of another network", faults=faults[:40])
+    for key, variable in expected.items():
+        variable.assign(arrays[key])
+    return header
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The step and facts of a checkpoint, without its arrays."""
+    return _read(path, arrays=False)[0]
+
+
+def _read(path: Path, arrays: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            return header, {key: file[key] for key in file.files if key != "header"} if arrays else {}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path} cannot be read as a checkpoint: {error}",
+            hint="Delete this file to start its stage again.",
+        ) from error
+
+
+def _keyed(model: keras.Model) -> list[tuple[str, keras.Variable]]:
+    """Variables by number and path, without the numbers that Keras counts up within a process."""
+    variables = [*model.variables, *model.optimizer.variables]
+    unique = {id(variable): variable for variable in variables}.values()
+    return [
+        (f"{index:04d}:{re.sub(r'_[0-9]+', '', variable.path)}", variable)
+        for index, variable in enumerate(unique)
+    ]
+
+
+def _diverged_hint(path: Path) -> str:
+    kept = f"The last good checkpoint stays: {path}. " if path.exists() else ""
+    return f"{kept}Lower training.learning_rate in a new run, or check the images with the names above."

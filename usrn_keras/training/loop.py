@@ -1,0 +1,146 @@
+"""The training loop: from one checkpoint to the end, or to the next interruption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from usrn_keras.errors import DivergedError
+from usrn_keras.progress import SILENT, Progress, Task
+from usrn_keras.training.backend import CompiledStep
+from usrn_keras.training.checkpoint import load_checkpoint, save_checkpoint
+from usrn_keras.training.interrupt import deferred_interrupt
+
+
+class BatchSource(Protocol):
+    """Batches by step: `usrn_keras.data.Batches`, or anything alike."""
+
+    def iterate(self, start_step: int, stop_step: int) -> Any: ...
+
+    def names(self, step: int) -> list[str]: ...
+
+
+@dataclass
+class Loop:
+    """Trains a compiled method for a number of steps, resumably.
+
+    Args:
+        model: A compiled method (`Supervised`, `USRN`).
+        batches: Where batches come from; the batch of a step must depend on the step alone.
+        steps: Total number of steps.
+        checkpoint: File of the checkpoint; training goes on from it if it exists.
+        checkpoint_seconds: At most this long between two checkpoints.
+        log_every: Steps between two records; the device is asked for numbers only then.
+        record: Called with each record, a flat dict of numbers.
+        rewind: Called with the step that training goes on from, before any record.
+        every: Called after every `every_steps` steps with the step, the weights in place.
+        every_steps: 0: never.
+        progress: Where to show how far it is.
+        description: Of the progress bar.
+
+    Raises:
+        DivergedError: A loss is not finite; names the step and the images.
+        KeyboardInterrupt: After Ctrl-C or SIGTERM, with the checkpoint written.
+    """
+
+    model: keras.Model
+    batches: BatchSource
+    steps: int
+    checkpoint: Path
+    checkpoint_seconds: float = 300
+    log_every: int = 20
+    record: Callable[[dict[str, float]], None] = lambda numbers: None
+    rewind: Callable[[int], None] = lambda step: None
+    every: Callable[[int], None] = lambda step: None
+    every_steps: int = 0
+    progress: Progress = SILENT
+    description: str = "training"
+    _pending: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False)
+    _window: float = field(default=0.0, init=False)
+    _seconds: float = field(default=0.0, init=False)
+
+    def run(self) -> None:
+        """Train to the end."""
+        start = self._restore()
+        self.rewind(start)
+        if start >= self.steps:
+            return
+        step_function = CompiledStep(self.model)
+        with (
+            self.progress.task(self.description, total=self.steps, done=start) as task,
+            deferred_interrupt() as interrupt,
+        ):
+            self._window = saved = time.monotonic()
+            for step, batch in enumerate(self.batches.iterate(start, self.steps), start=start):
+                self._pending.append((step, step_function(batch)))
+                done = step + 1
+                last = done == self.steps
+                if last or interrupt.asked or done % self.log_every == 0 or step == start:
+                    self._flush(task, batch)
+                due = self.every_steps and done % self.every_steps == 0
+                if last or interrupt.asked or due or time.monotonic() - saved > self.checkpoint_seconds:
+                    self._flush(task, batch)
+                    step_function.sync()
+                    save_checkpoint(self.checkpoint, self.model, done, seconds=round(self._seconds, 3))
+                    saved = time.monotonic()
+                if due:
+                    self.every(done)
+                if interrupt.asked and not last:
+                    raise KeyboardInterrupt
+
+    def _restore(self) -> int:
+        if not self.checkpoint.exists():
+            return 0
+        facts = load_checkpoint(self.checkpoint, self.model)
+        self._seconds = facts["seconds"]
+        return facts["step"]
+
+    def _flush(self, task: Task, batch: Mapping[str, np.ndarray]) -> None:
+        """Fetch the pending terms from the device, check them, record their means."""
+        if not self._pending:
+            return
+        terms = [(step, {name: float(value) for name, value in kept.items()}) for step, kept in self._pending]
+        self._pending.clear()
+        for step, values in terms:
+            self._check_finite(step, values)
+        now = time.monotonic()
+        elapsed, self._window = now - self._window, now
+        self._seconds += elapsed
+        numbers = {name: float(np.mean([values[name] for _, values in terms])) for name in terms[0][1]}
+        images = len(terms) * sum(len(batch[key]) for key in ("labelled", "weak") if key in batch)
+        speed = images / elapsed
+        shown = {name: numbers[name] for name in numbers if name in SHOWN}
+        task.advance(len(terms), **shown, images_per_second=speed)
+        self.record(
+            {
+                "step": terms[-1][0] + 1,
+                **numbers,
+                "images_per_second": speed,
+                "seconds_per_step": elapsed / len(terms),
+                "learning_rate": self._learning_rate(terms[-1][0]),
+            }
+        )
+
+    def _learning_rate(self, step: int) -> float:
+        rate = self.model.optimizer._learning_rate
+        return float(rate(step) if callable(rate) else rate)
+
+    def _check_finite(self, step: int, values: dict[str, float]) -> None:
+        broken = [name for name, value in values.items() if not np.isfinite(value)]
+        if not broken:
+            return
+        kept = f"The last good checkpoint stays: {self.checkpoint}. " if self.checkpoint.exists() else ""
+        raise DivergedError(
+            f"{self.description}: {', '.join(broken)} is not finite in step {step + 1} of {self.steps}",
+            faults=self.batches.names(step),
+            hint=f"{kept}Look at these images, or lower training.learning_rate in a new run.",
+        )
+
+
+SHOWN = ("loss", "supervised", "self_training", "confident", "gate_open", "pixel_accuracy")
