@@ -121,10 +121,12 @@ class Window:
 
     def _scaled_part(self, image: np.ndarray, rows: int, columns: int) -> np.ndarray:
         height, width = image.shape[:2]
-        if 2 * self.height < height or 2 * self.width < width:
-            scaled = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        if self.height <= height and self.width <= width:
+            strongly = 2 * self.height < height or 2 * self.width < width
+            interpolation = cv2.INTER_AREA if strongly else cv2.INTER_LINEAR
+            scaled = cv2.resize(image, (self.width, self.height), interpolation=interpolation)
             return scaled[self.top : self.top + rows, self.left : self.left + columns]
-        # Only the pixels of the square are computed; pixel centres lie at halves.
+        # Of an enlarged image only the square is computed; pixel centres lie at halves.
         x, y = width / self.width, height / self.height
         to_source = np.array([[x, 0, (self.left + 0.5) * x - 0.5], [0, y, (self.top + 0.5) * y - 0.5]])
         return cv2.warpAffine(
