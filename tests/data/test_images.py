@@ -62,6 +62,17 @@ def test_exif_rotation_is_carried_out(tmp_path, suffix):
     assert read_image(tmp_path / f"a.{suffix}").shape == (6, 4, 3)
 
 
+@pytest.mark.parametrize("mode", ["P", "L", "I;16"])
+def test_exif_rotation_of_a_mask_is_carried_out(tmp_path, mode):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    mask = Image.new(mode, (6, 4), 1)
+    mask.putpixel((0, 0), 2)
+    mask.save(tmp_path / "a.png", exif=exif)
+    ids = read_mask(tmp_path / "a.png", Rules(3))
+    assert ids.shape == (6, 4) and ids[0, 3] == 2 and ids.sum() == 25
+
+
 def test_single_pixel_image(tmp_path):
     Image.new("RGB", (1, 1), RED).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").shape == (1, 1, 3)
