@@ -67,6 +67,8 @@ def test_exif_rotation_of_a_mask_is_carried_out(tmp_path, mode):
     exif = Image.Exif()
     exif[0x112] = 6
     mask = Image.new(mode, (6, 4), 1)
+    if mode == "P":
+        mask.putpalette(list(range(9)))  # a file holds no index without a colour
     mask.putpixel((0, 0), 2)
     mask.save(tmp_path / "a.png", exif=exif)
     ids = read_mask(tmp_path / "a.png", Rules(3))
