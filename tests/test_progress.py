@@ -31,7 +31,7 @@ def test_plain_lines_every_30_seconds_with_speed_and_time_left(clock):
     assert stream.getvalue().splitlines() == [
         "baseline 0/100",
         "baseline 30/100, 1/s, 1:10 left, loss 0.3333",
-        "baseline 50/100, done in 0:50",
+        "baseline 50/100, done in 0:50, loss 0.3333",
     ]
 
 

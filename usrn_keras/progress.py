@@ -115,12 +115,14 @@ class _PlainTask:
         self.progress, self.description, self.total = progress, description, total
         self.done = self.done_before = done
         self.started = self.shown = progress.clock()
+        self.numbers: dict[str, float] = {}
 
     def start(self) -> None:
         self.progress.log(f"{self.description} {self.done}/{self.total}")
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
         self.done += n
+        self.numbers = numbers
         now = self.progress.clock()
         if now - self.shown >= self.progress.every:
             self.shown = now
@@ -134,7 +136,8 @@ class _PlainTask:
 
     def finish(self) -> None:
         took = duration(self.progress.clock() - self.started)
-        self.progress.log(f"{self.description} {self.done}/{self.total}, done in {took}")
+        parts = [f"{self.description} {self.done}/{self.total}", f"done in {took}"]
+        self.progress.log(", ".join([*parts, *_shown(self.numbers)]))
 
 
 class RichProgress:

@@ -59,6 +59,11 @@ def test_absent_classes_have_no_figure():
     assert any("Absent" in note for note in comparison.notes())
 
 
+def test_a_tiny_loss_is_not_shown_as_minus_zero():
+    scores = [Scores("A", ["all", "b"], np.diag([9999, 1])), Scores("B", ["all", "b"], [[9998, 1], [0, 1]])]
+    assert Comparison(scores).class_rows()[0][-1] == "100.0 (+0.0)"
+
+
 def test_one_run_needs_no_difference():
     comparison = Comparison([BASELINE])
     assert "(" not in comparison.markdown()

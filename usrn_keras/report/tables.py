@@ -131,7 +131,8 @@ def _percent(value: float) -> str:
 
 
 def _difference(value: float, reference: float) -> str:
-    return "" if np.isnan(value - reference) else f" ({100 * (value - reference):+.1f})"
+    difference = round(100 * (value - reference), 1) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return "" if np.isnan(difference) else f" ({difference:+.1f})"
 
 
 def _escaped(cell: str) -> str:
