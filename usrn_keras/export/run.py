@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from usrn_keras.export.formats import find_format
@@ -12,6 +13,7 @@ from usrn_keras.export.model import export_model
 from usrn_keras.export.report import ExportReport
 from usrn_keras.export.signature import SIZE_MULTIPLE, describe
 from usrn_keras.files import write_json
+from usrn_keras.runs import open_run
 
 
 def export_run(
@@ -38,10 +40,6 @@ def export_run(
     >>> export_run("runs/quickstart", "onnx").path                      # doctest: +SKIP
     'runs/quickstart/export/model.onnx'
     """
-    import keras
-
-    from usrn_keras.runs import open_run
-
     path = Path(out) if out is not None else Path(run_dir) / "export" / find_format(format).file_name
     run = open_run(run_dir)
     model = keras.models.load_model(run.model_path, compile=False)

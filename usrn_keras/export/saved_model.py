@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,16 +13,35 @@ from usrn_keras.export.signature import keras_signature, symbolic_shape
 
 
 def write_saved_model(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write the folder `path` with the endpoint `serve`."""
-    options: dict[str, Any] = {}
-    if keras.backend.backend() == "jax":
-        # Keras would call height and width arbitrary: JAX could not prove that skip connections fit.
-        shape = f"({', '.join(map(str, symbolic_shape(input_size)))})"
-        options["jax2tf_kwargs"] = {"native_serialization": True, "polymorphic_shapes": [shape]}
-    elif input_size is None:
-        model = rewrite(model, upsampling=dynamic_upsampling())
-    signature = keras_signature(input_size)
-    model.export(path, format="tf_saved_model", verbose=False, input_signature=signature, **options)
+    """Write the folder `path` with the endpoint `serve` and the signature `serving_default`."""
+    convert = {"tensorflow": _from_tensorflow, "jax": _from_jax}
+    convert[keras.backend.backend()](model, path, input_size)
+
+
+def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
+    """Without `keras.Model.export`, which writes every weight twice (Keras 3.15)."""
+    import tensorflow as tf
+
+    traceable = model if input_size else rewrite(model, upsampling=dynamic_upsampling())
+    images = tf.TensorSpec((None, *(input_size or (None, None)), 3), name="images")
+    module = tf.Module()
+    module.weights = [variable.value for variable in traceable.variables]
+    module.serve = tf.function(
+        lambda x: traceable(x, training=False), input_signature=[images], autograph=False
+    )
+    tf.saved_model.save(module, path, signatures=module.serve)
+
+
+def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
+    # Keras would call height and width arbitrary: JAX could not prove that skip connections fit.
+    shape = f"({', '.join(map(str, symbolic_shape(input_size)))})"
+    model.export(
+        path,
+        format="tf_saved_model",
+        verbose=False,
+        input_signature=keras_signature(input_size),
+        jax2tf_kwargs={"native_serialization": True, "polymorphic_shapes": [shape]},
+    )
 
 
 def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:

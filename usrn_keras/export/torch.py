@@ -20,10 +20,10 @@ def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | No
 
 
 def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
-    """The model as a `torch.export.ExportedProgram`.
+    """The model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
 
-    What `keras.Model.export(format="torch")` does too, but that only writes a file, and a program
-    read from a file is no longer one that `torch.onnx` converts (torch 2.13).
+    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so that
+    moving the program to another device would not move what it computes with (Keras 3.15).
     """
     import torch
 
@@ -31,9 +31,26 @@ def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
     if input_size is None:
         free |= {axis: SIZE_MULTIPLE * torch.export.Dim(side) for axis, side in [(1, "height"), (2, "width")]}
     # A batch of 2 and sides above 32, because torch.export takes sizes of 1 for constants.
-    images = keras.ops.zeros((2, *(input_size or (96, 160)), 3))
+    images = torch.zeros((2, *(input_size or (96, 160)), 3))
     with torch.no_grad():
-        return torch.export.export(model, (images,), dynamic_shapes=[(free,)], strict=False)
+        return torch.export.export(stateless_module(model), (images,), dynamic_shapes=(free,), strict=False)
+
+
+def stateless_module(model: keras.Model) -> Any:
+    """A `torch.nn.Module` that computes with its own parameters, which are the model's."""
+    import torch
+
+    class Stateless(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trainable = torch.nn.ParameterList([v.value for v in model.trainable_variables])
+            self.fixed = torch.nn.ParameterList([v.value for v in model.non_trainable_variables])
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            weights = list(self.trainable), list(self.fixed)
+            return model.stateless_call(*weights, images, training=False)[0]
+
+    return Stateless()
 
 
 def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from usrn_keras.errors import ExportError, RunError
+from usrn_keras.export import run as module
+from usrn_keras.export.run import export_run
+
+
+@pytest.fixture
+def run_dir(tmp_path, network, monkeypatch):
+    """A run folder whose model is not converted."""
+    network.save(tmp_path / "model.keras")
+    run = SimpleNamespace(
+        model_path=tmp_path / "model.keras",
+        classes=("road", "sky"),
+        palette=np.array([[128, 64, 128], [70, 130, 180]], "uint8"),
+    )
+
+    def export_model(model, path, *, format, input_size):
+        assert isinstance(model, keras.Model)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(format)
+        return SimpleNamespace(path=str(path))
+
+    monkeypatch.setattr(module, "open_run", lambda path: run)
+    monkeypatch.setattr(module, "export_model", export_model)
+    return tmp_path
+
+
+def test_default_place_and_labels(run_dir):
+    report = export_run(run_dir, "onnx")
+    assert report.path == str(run_dir / "export" / "model.onnx")
+    labels = json.loads((run_dir / "export" / "labels.json").read_text())
+    assert labels["classes"] == ["road", "sky"]
+    assert labels["palette"] == [[128, 64, 128], [70, 130, 180]]
+    assert labels["input"]["size_multiple"] == 32
+    assert labels["input"]["signature"] == "float32 (batch, 32*height, 32*width, 3)"
+    assert "RGB, 0..255" in labels["input"]["preprocessing"]
+
+
+def test_chosen_place_and_size(run_dir):
+    export_run(str(run_dir), "litert", run_dir / "phone" / "a.tflite", input_size=(64, 96))
+    labels = json.loads((run_dir / "phone" / "labels.json").read_text())
+    assert labels["input"]["signature"] == "float32 (batch, 64, 96, 3)"
+
+
+def test_no_labels_without_a_model(run_dir, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ExportError("no")
+
+    monkeypatch.setattr(module, "export_model", fail)
+    with pytest.raises(ExportError):
+        export_run(run_dir, "onnx")
+    assert not (run_dir / "export").exists()
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(RunError, match="no run folder"):
+        export_run(tmp_path, "onnx")
+
+
+def test_unknown_format_comes_first(tmp_path):
+    with pytest.raises(ExportError, match="unknown export format"):
+        export_run(tmp_path, "tflite")
