@@ -59,7 +59,9 @@ def padded_batches(
     """Images `(b, h, w, 3)` uint8 and labels `(b, h, w)` int32; neighbours of equal size share a batch."""
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    read = ordered_map(lambda sample: _read_padded(sample, dataset), samples, workers=workers, ahead=2 * batch)
+    read = ordered_map(
+        lambda sample: _read_padded(sample, dataset), samples, workers=workers, ahead=2 * batch
+    )
     for image, label in read:
         if images and (len(images) == batch or images[0].shape != image.shape):
             yield np.stack(images), np.stack(labels)
@@ -103,7 +105,9 @@ def evaluate_run(
     split = split or run.recipe.evaluation.split
     samples = getattr(dataset, split)
     if not samples:
-        raise DataError(f"{run_dir}: the data set {dataset.name} has no {split} images", hint="Choose another --split.")
+        raise DataError(
+            f"{run_dir}: the data set {dataset.name} has no {split} images", hint="Choose another --split."
+        )
     segmenter = keras.models.load_model(run.model_file(model), compile=False)
     options = {"batch": run.recipe.evaluation.batch, "workers": run.recipe.data.workers}
     return evaluate(segmenter, samples, dataset, name=model, progress=progress, **options)

@@ -178,7 +178,9 @@ def pixel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     """The channel `index` of each pixel: `(..., channels)`, `(...)` -> `(...)`."""
-    return ops.squeeze(ops.take_along_axis(values, ops.expand_dims(ops.cast(index, "int32"), -1), axis=-1), -1)
+    return ops.squeeze(
+        ops.take_along_axis(values, ops.expand_dims(ops.cast(index, "int32"), -1), axis=-1), -1
+    )
 
 
 def _masked_mean(losses: Tensor, mask: Tensor) -> Tensor:

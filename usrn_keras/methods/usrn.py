@@ -78,6 +78,7 @@ class USRN(TrainStep, keras.Model):
         self.ignore_index = ignore_index
         self.upsample = upsample(4)
         self.pool = keras.layers.AveragePooling2D(2, name="stride_8")
+        self.pool.build((None, None, None, None))
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:

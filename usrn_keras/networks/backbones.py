@@ -67,7 +67,9 @@ def _mobilenet(width: float) -> keras.Model:
 def _application(name: str) -> Callable[[float], keras.Model]:
     def build(width: float) -> keras.Model:
         if width != 1:
-            raise RecipeError(f"network.width: keras/{name.lower()} has no other width than 1, received {width}")
+            raise RecipeError(
+                f"network.width: keras/{name.lower()} has no other width than 1, received {width}"
+            )
         return getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(None, None, 3))
 
     return build

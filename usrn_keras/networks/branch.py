@@ -90,4 +90,6 @@ class Branch(layers.Layer):
 
 def upsample(factor: int) -> layers.Layer:
     """Bilinear upsampling of logits by an integer, half-pixel centres, in float32."""
-    return layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name="full_size")
+    layer = layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name="full_size")
+    layer.build((None, None, None, None))  # Keras builds a model symbolically unless every layer is built
+    return layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import keras
@@ -60,10 +61,10 @@ def deeplab_v3_plus(
     parts = [convolve(high, aspp_channels)] + [convolve(high, aspp_channels, 3, rate) for rate in rates]
     pooled = convolve(layers.GlobalAveragePooling2D(keepdims=True)(high), aspp_channels)
     x = _project(parts, pooled, aspp_channels, batch_norm_momentum)
-    x = layers.Dropout(dropout)(x)
+    x = resumable_dropout(dropout)(x)
     x = layers.UpSampling2D(upsampling, interpolation="bilinear")(x)
     x = layers.Concatenate()([x, convolve(low, low_level_channels)])
-    x = layers.Dropout(dropout)(convolve(x, decoder_channels, 3))
+    x = resumable_dropout(dropout)(convolve(x, decoder_channels, 3))
     return keras.Model([low, high], convolve(x, decoder_channels, 3), name=name)
 
 
@@ -100,6 +101,15 @@ def classifier(
         A model `(batch, h, w, in_channels)` -> `(batch, h, w, out_channels)` float32.
     """
     features = keras.Input((None, None, in_channels), name="features")
-    x = layers.Dropout(dropout)(features)
+    x = resumable_dropout(dropout)(features)
     logits = layers.Conv2D(out_channels, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
     return keras.Model(features, logits, name=name)
+
+
+def resumable_dropout(rate: float) -> layers.Dropout:
+    """Dropout whose random state is a variable of the model on every backend.
+
+    Without a seed, Keras' Dropout draws from PyTorch's global generator there, which no
+    checkpoint of variables holds: a resumed run would take another way.
+    """
+    return layers.Dropout(rate, seed=random.randrange(2**31))

@@ -62,8 +62,16 @@ def _misfits(model: keras.Model, path: Path) -> list[str]:
         file.visititems(
             lambda key, item: found.update({key: item.shape}) if isinstance(item, h5py.Dataset) else None
         )
-    faults = [f"{key}: the network needs {shape}, the file has none" for key, shape in expected.items() if key not in found]
-    faults += [f"{key}: the file has {shape}, the network has none" for key, shape in found.items() if key not in expected]
+    faults = [
+        f"{key}: the network needs {shape}, the file has none"
+        for key, shape in expected.items()
+        if key not in found
+    ]
+    faults += [
+        f"{key}: the file has {shape}, the network has none"
+        for key, shape in found.items()
+        if key not in expected
+    ]
     faults += [
         f"{key}: the network needs {expected[key]}, the file has {found[key]}"
         for key in expected
@@ -106,7 +114,12 @@ def _load_imagenet(model: keras.Model, backbone: Backbone, name: str) -> None:
                 )
             source = import_keras_cv().models.ResNetBackbone.from_preset(backbone.preset)
         else:
-            classes = {"mobilenet": "MobileNet", "resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152"}
+            classes = {
+                "mobilenet": "MobileNet",
+                "resnet50": "ResNet50",
+                "resnet101": "ResNet101",
+                "resnet152": "ResNet152",
+            }
             source = getattr(keras.applications, classes[kind])(include_top=False, weights="imagenet")
         model.set_weights(source.get_weights()[: len(model.get_weights())])
     except WeightsError:

@@ -75,25 +75,25 @@ def draw_facade(rng: np.random.Generator) -> Facade:
 def paint_house(scene, side: int, near: float, far: float) -> None:
     """Paint one house that stands along the street from depth `near` to `far`."""
     rng, camera = scene.rng, scene.camera
-    facade, grain = draw_facade(rng), Grain(rng)
+    facade = draw_facade(rng)
     top = scene.street.roofline * rng.uniform(0.65, 1.35)
     x = side * (scene.street.building_line(side) + rng.uniform(0, 0.6))
     deep = rng.uniform(8, 16)
     _roof(scene, side, x, near, far, top, deep)
     across = camera.front_wall(near, min(x, x + side * deep), max(x, x + side * deep), top)
-    paint_wall(scene, facade, grain, across, top, scene.light.facing(0) * 0.9)
+    paint_wall(scene, facade, across, top, scene.light.facing(0) * 0.9)
     along = camera.side_wall(x, near, far, top)
-    paint_wall(scene, facade, grain, along, top, scene.light.facing(side))
+    paint_wall(scene, facade, along, top, scene.light.facing(side))
 
 
-def paint_wall(scene, facade: Facade, grain: Grain, patch: Patch | None, top: float, facing: float) -> None:
+def paint_wall(scene, facade: Facade, patch: Patch | None, top: float, facing: float) -> None:
     """Paint a wall of a house over its patch of the canvas."""
     if patch is None:
         return
     region = (patch.height >= 0) & (patch.height <= top)
     along = np.broadcast_to(patch.along, patch.height.shape)
     depth = np.broadcast_to(patch.depth, patch.height.shape)
-    albedo, lamps = _wall_colours(facade, grain, along, patch.height, top, scene.light.lamps)
+    albedo, lamps = _wall_colours(facade, scene.grain, along, patch.height, top, scene.light.lamps)
     colours = scene.light.lit(albedo, depth, facing)
     if lamps is not None:
         colours[lamps] = scene.light.glowing(rgb(1.0, 0.82, 0.5) * (albedo[lamps] * 0.5 + 0.5), depth[lamps])
@@ -167,8 +167,8 @@ def _roof(scene, side, x, near, far, top, deep) -> None:
 def paint_end(scene, depth: float) -> None:
     """Close the street with a front across it, or leave it open."""
     rng = scene.rng
-    facade, grain = draw_facade(rng), Grain(rng)
+    facade = draw_facade(rng)
     middle, half = rng.uniform(-15, 15), rng.uniform(6, 25)
     top = scene.street.roofline * rng.uniform(0.6, 1.8)
     patch = scene.camera.front_wall(depth, middle - half, middle + half, top)
-    paint_wall(scene, facade, grain, patch, top, scene.light.facing(0))
+    paint_wall(scene, facade, patch, top, scene.light.facing(0))

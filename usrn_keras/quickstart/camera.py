@@ -51,6 +51,11 @@ class Camera:
         """Length in pixels of so many metres at that depth."""
         return self.focal * metres / depth
 
+    def entry(self, x: float) -> float:
+        """Depth from which on a point at `x` metres is within the picture."""
+        border = self.vanishing if x < 0 else self.size[1] - self.vanishing
+        return self.focal * abs(x) / border
+
     def ground(self) -> tuple[int, np.ndarray, np.ndarray]:
         """First row of the ground, and `x` `(rows, width)` and `z` `(rows, 1)` of its pixels."""
         first = int(np.clip(np.floor(self.horizon) + 1, 0, self.size[0]))
@@ -63,7 +68,7 @@ class Camera:
         """Wall parallel to the street at `x`, from depth `near` to `far`; None when out of sight."""
         near = max(near, NEAREST)
         edges = self.vanishing + self.focal * x / np.array([near, far])
-        columns = self._columns(edges.min(), edges.max())
+        columns = self._columns(*sorted(edges.tolist()))
         if far <= near or columns.size == 0:
             return None
         depth = np.clip(self.focal * x / (columns - self.vanishing), near, far)
@@ -72,7 +77,7 @@ class Camera:
     def front_wall(self, z: float, left: float, right: float, top: float) -> Patch | None:
         """Wall across the street at depth `z`; None when out of sight."""
         edges = self.vanishing + self.focal * np.array([left, right]) / z
-        columns = self._columns(edges.min(), edges.max())
+        columns = self._columns(*edges.tolist())
         if z <= NEAREST or columns.size == 0:
             return None
         along = (columns - self.vanishing) * z / self.focal

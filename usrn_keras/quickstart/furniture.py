@@ -7,14 +7,7 @@ import numpy as np
 from usrn_keras.quickstart.classes import POLE, SIGN
 from usrn_keras.quickstart.light import rgb
 
-METALS = [
-    (0.55, 0.56, 0.57),
-    (0.32, 0.33, 0.34),
-    (0.16, 0.19, 0.18),
-    (0.2, 0.3, 0.25),
-    (0.42, 0.32, 0.24),
-    (0.78, 0.78, 0.76),
-]
+METALS = [(0.16, 0.17, 0.18), (0.1, 0.13, 0.12), (0.15, 0.22, 0.19), (0.8, 0.8, 0.78), (0.66, 0.68, 0.7)]
 RED, WHITE, BLUE, GREEN = (
     rgb(0.8, 0.08, 0.1),
     rgb(0.93, 0.93, 0.9),
@@ -50,7 +43,7 @@ def paint_lamp(scene, x: float, z: float) -> None:
     """Paint a street lamp: a tall pole, an arm over the road, a head that glows in the dark."""
     rng, camera, canvas, light = scene.rng, scene.camera, scene.canvas, scene.light
     height, reach = rng.uniform(4.0, 8.0), -np.sign(x) * rng.uniform(0.2, 1.6)
-    metal = paint_post(scene, x, z, height, rng.uniform(0.09, 0.18))
+    metal = paint_post(scene, x, z, height, rng.uniform(0.14, 0.24))
     thick = max(0.08, scene.thinnest * z / camera.focal)
     arm = [
         (x, height - thick, z),
@@ -70,7 +63,7 @@ def paint_sign_post(scene, x: float, z: float) -> None:
     """Paint a pole with one or two signs."""
     rng = scene.rng
     top = rng.uniform(2.2, 3.2)
-    paint_post(scene, x, z, top, rng.uniform(0.06, 0.1))
+    paint_post(scene, x, z, top, rng.uniform(0.1, 0.15))
     paint_sign(scene, x, top - 0.3, z)
     if rng.random() < 0.3:
         paint_sign(scene, x, top - 1.05, z)
@@ -82,7 +75,7 @@ def paint_sign(scene, x: float, y: float, z: float) -> None:
     corners, border, face, width, height = SIGNS[str(rng.choice(list(SIGNS)))]
     fade = rng.uniform(0.75, 1.1)
     half = (
-        np.array([width, height]) / 2 * rng.uniform(0.85, 1.2) * [rng.uniform(0.6, 1.0), 1.0]
+        np.array([width, height]) / 2 * rng.uniform(0.95, 1.4) * [rng.uniform(0.6, 1.0), 1.0]
     )  # seen at an angle
     ring = _outline(corners)
     for scale, colour in ((1.0, border), (0.78, face)):
@@ -96,12 +89,12 @@ def paint_traffic_light(scene, x: float, z: float) -> None:
     """Paint a traffic light (its box counts as a sign) on its pole."""
     rng = scene.rng
     top = rng.uniform(3.0, 3.8)
-    paint_post(scene, x, z, top - 0.5, rng.uniform(0.09, 0.14))
-    box = _outline(4) * np.array([0.19, 0.5])
+    paint_post(scene, x, z, top - 0.5, rng.uniform(0.11, 0.16))
+    box = _outline(4) * np.array([0.24, 0.6])
     _flat(scene, box, x, top - 0.5, z, BLACK if rng.random() < 0.7 else YELLOW * 0.8)
     lamp = int(rng.integers(3))
     for i, colour in enumerate((rgb(1, 0.1, 0.05), rgb(1, 0.7, 0.1), rgb(0.1, 0.9, 0.5))):
-        lens = _outline(20) * 0.12 + [0, 0.3 - 0.3 * i]
+        lens = _outline(20) * 0.15 + [0, 0.37 - 0.37 * i]
         _flat(scene, lens, x, top - 0.5, z, colour if i == lamp else colour * 0.25, glowing=i == lamp)
 
 

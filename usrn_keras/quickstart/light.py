@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from usrn_keras.quickstart.classes import SKY
 from usrn_keras.quickstart.noise import smooth_noise
 
 KINDS = ("sun", "clouds", "overcast", "haze", "dusk", "night")
-SHARES = (0.24, 0.22, 0.2, 0.1, 0.14, 0.1)
+SHARES = (0.25, 0.24, 0.22, 0.08, 0.13, 0.08)
 
 
 def rgb(*levels: float) -> np.ndarray:
@@ -44,8 +45,8 @@ class Light:
 
     def glowing(self, colour: np.ndarray, depth) -> np.ndarray:
         """Colour of something that shines by itself."""
-        clear = np.exp(-np.asarray(depth, np.float32) / self.sight)[..., None]
-        return (colour * clear + self.haze * (1 - clear)).astype(np.float32)
+        clear = np.exp(np.asarray(depth, np.float32) * np.float32(-1 / self.sight))[..., None]
+        return (colour - self.haze) * clear + self.haze
 
     def facing(self, side: int) -> float:
         """How well a wall on that side of the street (-1 left, 1 right, 0 across it) is lit."""
@@ -88,9 +89,9 @@ def paint_sky(scene) -> None:
     zenith = zenith * (1 + rng.normal(0, 0.12, 3).astype(np.float32))
     up = np.clip(1 - np.arange(height, dtype=np.float32) / max(scene.camera.horizon, 1), 0, 1)[:, None, None]
     sky = light.haze * (1 - up**0.6) + zenith * up**0.6
-    # Clouds are flatter than wide: the field is drawn with half the columns' frequency along rows.
-    field = smooth_noise(rng, (2 * height, width), int(rng.integers(2, 5)), octaves=4)[::2]
-    share = np.clip((field + cover) * rng.uniform(0.6, 1.6), 0, 0.9)[..., None]
-    sky = sky * (1 - share) + cloud * share * (0.9 + 0.06 * field[..., None])
-    canvas.image[:] = sky
+    # Clouds are wider than high: the field is drawn higher than the canvas and pressed together.
+    field = smooth_noise(rng, (height, width // 2), int(rng.integers(2, 5)), octaves=4)
+    field = cv2.resize(field, (width, height))[..., None]
+    share = np.clip((field + cover) * rng.uniform(0.6, 1.6), 0, 0.9)
+    canvas.image[:] = sky + (cloud * (0.9 + 0.06 * field) - sky) * share
     canvas.mask[:] = SKY

@@ -35,12 +35,12 @@ def _expose(rng, image):
     """Exposure, white balance, tone curve and slight blur of the lens."""
     balance = rng.uniform(0.85, 1.15) * (1 + rng.normal(0, 0.04, 3).astype(np.float32))
     image = np.clip(image * balance.astype(np.float32), 0, 1) ** rng.uniform(0.8, 1.15)
-    sigma = rng.uniform(0.3, 0.8)
+    sigma = rng.uniform(0.3, 0.65)
     return cv2.GaussianBlur(image, (5, 5), sigma)
 
 
 def _sense(rng, image):
     """Noise of the sensor, stronger where there is more light, and eight bits."""
-    level = rng.uniform(0.008, 0.03)
+    level = rng.uniform(0.004, 0.016)
     noise = rng.standard_normal(image.shape, dtype=np.float32) * level * (0.5 + np.sqrt(np.clip(image, 0, 1)))
     return np.round(np.clip(image + noise, 0, 1) * 255).astype(np.uint8)

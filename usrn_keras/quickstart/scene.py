@@ -72,7 +72,13 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndar
     """
     painted = size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING
     scene = Scene(
-        rng, _camera(rng, painted), draw_light(rng), _street(rng), Canvas(painted), Grain(rng), SUPERSAMPLING
+        rng,
+        _camera(rng, painted),
+        draw_light(rng),
+        _street(rng),
+        Canvas(painted),
+        Grain(rng),
+        2 * SUPERSAMPLING,
     )
     paint_sky(scene)
     _paint_distance(scene)
@@ -96,7 +102,7 @@ def _camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
 
 
 def _street(rng: np.random.Generator) -> Street:
-    width, at = rng.uniform(6, 14), rng.uniform(0.25, 0.75)
+    width, at = rng.uniform(6, 12), rng.uniform(0.3, 0.7)
     return Street(
         layout=str(rng.choice(list(LAYOUTS), p=(0.35, 0.25, 0.25, 0.15))),
         kerbs=(-width * at, width * (1 - at)),
@@ -127,7 +133,7 @@ def _paint_side(scene: Scene, side: int) -> None:
             paint_house(scene, side, near, far)
         elif kind == "hedge":
             paint_hedge(scene, side, near, far)
-        far = near - rng.choice([0.0, 0.0, 3.0])
+        far = near - float(rng.choice([0.0, 0.0, 3.0]))
 
 
 def _things(scene: Scene) -> list[tuple]:
@@ -154,43 +160,51 @@ def _car_places(scene: Scene):
     rng, (left, right) = scene.rng, scene.street.kerbs
     for x, yaw in ((left + 1.1, np.pi), (right - 1.1, 0.0)):
         z, share = rng.uniform(6, 14), rng.choice([0.0, 0.25, 0.6])
-        while z < 50:
+        while z < 40:
             if rng.random() < share:
                 yield x, z, yaw + rng.normal(0, 0.03)
             z += rng.uniform(5.5, 8)
     middle = (left + right) / 2
     for x, yaw in ((middle - 1.7, np.pi), (middle + 1.7, 0.0)):
         if rng.random() < 0.45:
-            yield x, rng.uniform(8, 45), yaw + rng.normal(0, 0.08)
+            yield x, rng.uniform(8, 35), yaw + rng.normal(0, 0.08)
     if rng.random() < 0.15:
         yield rng.uniform(left, right), rng.uniform(9, 25), rng.choice([-1, 1]) * rng.uniform(0.9, 2.0)
 
 
 def _person_places(scene: Scene):
-    """On the pavements, alone or in groups, and on the zebra crossing."""
+    """On the pavements, alone or in groups, now and then on the carriageway."""
     rng, street = scene.rng, scene.street
-    for _ in range(rng.poisson(1.6)):
+    for _ in range(rng.poisson(1.7)):
         side = rng.choice([-1, 1])
         kerb = street.kerbs[1] if side > 0 else -street.kerbs[0]
-        x, z = side * rng.uniform(kerb + 0.3, street.building_line(side) - 0.3), rng.uniform(5, 32)
+        crosses = rng.random() < 0.25
+        x = side * (rng.uniform(0, kerb) if crosses else rng.uniform(kerb, street.building_line(side)) + 0.3)
+        z = _near(scene, x, 3.0)
         for i in range(rng.choice([1, 1, 2, 3])):
             yield x + 0.6 * i, z + rng.normal(0, 0.3)
-    if street.crossing is not None and rng.random() < 0.5:
-        yield rng.uniform(*street.kerbs), street.crossing + 1.5
+
+
+def _near(scene: Scene, x: float, spread: float) -> float:
+    """A depth at which something at `x` is in the picture, and large more often than small."""
+    first = max(4.5, 1.05 * scene.camera.entry(x))
+    return float(first * spread ** scene.rng.random())
 
 
 def _furniture(scene: Scene):
     """Lamps, sign posts, traffic lights and bollards along the kerbs."""
     rng, street = scene.rng, scene.street
     for side in (-1, 1):
-        x = 0.4 + (street.kerbs[1] if side > 0 else -street.kerbs[0])
+        x = side * (0.4 + (street.kerbs[1] if side > 0 else -street.kerbs[0]))
         if rng.random() < 0.5:
-            for z in np.arange(rng.uniform(7, 20), 60, rng.uniform(14, 25)):
-                yield float(z), paint_lamp, (side * x, float(z))
-        for z in rng.uniform(6, 32, rng.poisson(0.9)):
-            yield float(z), paint_sign_post, (side * x, float(z))
-        if street.crossing is not None and street.crossing > 7 and rng.random() < 0.5:
-            yield street.crossing, paint_traffic_light, (side * x, street.crossing)
+            for z in np.arange(_near(scene, x, 2.0), 25, rng.uniform(12, 22)).tolist():
+                yield z, paint_lamp, (x, z)
+        for _ in range(rng.poisson(0.8)):
+            z = _near(scene, x, 2.2)
+            yield z, paint_sign_post, (x, z)
         if rng.random() < 0.15:
-            for z in np.arange(7, 25, rng.uniform(1.5, 3)):
-                yield float(z), paint_post, (side * (x + 0.1), float(z), 1.0, 0.12)
+            z = _near(scene, x, 2.0)
+            yield z, paint_traffic_light, (x, z)
+        if rng.random() < 0.1:
+            for z in np.arange(_near(scene, x, 1.1), 20, rng.uniform(2, 3.5)).tolist():
+                yield z, paint_post, (x + side * 0.1, z, 1.0, 0.14)

@@ -23,8 +23,8 @@ def paint_tree(scene, x: float, z: float) -> None:
     spread = height * {"round": 0.36, "tall": 0.17, "cone": 0.25, "bush": 0.6}[shape] * rng.uniform(0.8, 1.2)
     bottom = {"round": 0.3, "tall": 0.2, "cone": 0.08, "bush": 0.0}[shape] * height
     _trunk(scene, x, z, (bottom + height) / 2, 0.03 * height * rng.uniform(0.7, 1.3))
-    left, top = camera.project(np.array([x - spread, height, z]))
-    right, base = camera.project(np.array([x + spread, bottom, z]))
+    left, top = camera.project(np.array([x - spread, height, z])).tolist()
+    right, base = camera.project(np.array([x + spread, bottom, z])).tolist()
     _crown(scene, shape, left, top, right, base, z)
 
 
@@ -56,7 +56,7 @@ def _crown(scene, shape, left, top, right, base, z) -> None:
         inside = 0.9 - np.abs(u) / np.maximum((v + 1) / 2, 0.05)
     else:
         inside = 1 - u**2 - v**2 if shape != "bush" else 1 - np.abs(u) ** 3 - np.abs(v) ** 3
-    region = inside + 0.3 * coarse + 0.22 * fine > rng.uniform(0.1, 0.35)
+    region = inside + 0.3 * coarse + 0.17 * fine > rng.uniform(0.0, 0.2)
     leaf = LEAVES[rng.integers(len(LEAVES))] * (1 + rng.normal(0, 0.08, 3).astype(np.float32))
     shade = 0.85 - 0.25 * v + 0.12 * scene.light.sun_side * u + 0.13 * coarse + 0.2 * fine
     albedo = np.clip(leaf * shade[..., None], 0.01, 1)

@@ -75,7 +75,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}", hint="`usrn recipes show quickstart` shows one.") from None
+        raise RecipeError(
+            f"{path} is not TOML: {error}", hint="`usrn recipes show quickstart` shows one."
+        ) from None
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -125,7 +127,9 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     for section, table in values.items():
         if section in SECTIONS:
             keys = SECTIONS[section].model_fields
-            known[section] = {k: v for k, v in table.items() if k in keys} if isinstance(table, dict) else table
+            known[section] = (
+                {k: v for k, v in table.items() if k in keys} if isinstance(table, dict) else table
+            )
     return known
 
 

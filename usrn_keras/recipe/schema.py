@@ -111,7 +111,9 @@ class Training(Section):
     threshold: Fraction = Field(0.75, description="gamma: least confidence of a pseudo label")
     lambda_u: float = Field(1.0, ge=0, description="weight of the losses on unlabelled images")
     lambda_sub: float = Field(1.0, ge=0, description="weight of the subclass losses")
-    gate: Literal["fallback", "stop", "off"] = Field("fallback", description="where the entropy gate is closed")
+    gate: Literal["fallback", "stop", "off"] = Field(
+        "fallback", description="where the entropy gate is closed"
+    )
     start: Literal["imagenet", "baseline"] = Field(
         "imagenet", description="where USRN starts: backbone weights (the paper) or the Baseline"
     )

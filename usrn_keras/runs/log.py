@@ -47,7 +47,9 @@ class MetricsLog:
         """Drop this stage's records after `step`, and a line that a crash cut short."""
         if not self.path.exists():
             return
-        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if self._keeps(line, step)]
+        kept = [
+            line for line in self.path.read_text(encoding="utf-8").splitlines() if self._keeps(line, step)
+        ]
         with atomic_path(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
@@ -60,10 +62,9 @@ class MetricsLog:
 
     def _board_writer(self) -> Any:
         if self._writer is None:
-            from tensorboard.summary import Writer  # tensorboard alone: no TensorFlow is loaded
+            from tensorboardX import SummaryWriter  # tensorboard's own writer loads TensorFlow
 
-            self._board.mkdir(parents=True, exist_ok=True)
-            self._writer = Writer(str(self._board))
+            self._writer = SummaryWriter(str(self._board))
         return self._writer
 
 

@@ -127,7 +127,8 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Ru
         lock.acquire()
     except filelock.Timeout:
         raise RunError(
-            f"another process is at work in {path}", hint="Wait for it, or choose another folder: --run FOLDER"
+            f"another process is at work in {path}",
+            hint="Wait for it, or choose another folder: --run FOLDER",
         ) from None
     try:
         run = Run(path, _resolved(recipe))
@@ -151,7 +152,9 @@ def _claim(run: Run, dataset: Dataset) -> None:
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint(),
-        "images": {split: len(getattr(dataset, split)) for split in ("labelled", "unlabelled", "val", "test")},
+        "images": {
+            split: len(getattr(dataset, split)) for split in ("labelled", "unlabelled", "val", "test")
+        },
         "classes": list(dataset.classes),
         "palette": np.asarray(dataset.palette).tolist(),
     }
@@ -176,12 +179,18 @@ def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
     ]
     if faults:
         raise RunError(
-            f"{run.path} is the run of another recipe", faults=faults, hint="Choose another folder: --run FOLDER"
+            f"{run.path} is the run of another recipe",
+            faults=faults,
+            hint="Choose another folder: --run FOLDER",
         )
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
-    return {f"{section}.{key}": value for section, table in recipe.model_dump().items() for key, value in table.items()}
+    return {
+        f"{section}.{key}": value
+        for section, table in recipe.model_dump().items()
+        for key, value in table.items()
+    }
 
 
 def _resolved(recipe: Recipe) -> Recipe:

@@ -22,9 +22,7 @@ def cluster(run: Run, dataset: Dataset, progress: Progress, log: Callable[[str],
         )
     options = Clustering(**settings.model_dump())
     model = trained_baseline(run, dataset).branch.feature_model()
-    subclasses = make_subclasses(
-        model, dataset, run.stage(SUBCLASSES), options, progress=progress, warn=log
-    )
+    subclasses = make_subclasses(model, dataset, run.stage(SUBCLASSES), options, progress=progress, warn=log)
     before = class_pixels([read_mask(s.mask, dataset) for s in dataset.labelled], len(dataset.classes))
     facts = {
         "subclasses": subclasses.total,

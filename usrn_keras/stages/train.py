@@ -16,7 +16,13 @@ from usrn_keras.training import Loop
 
 
 def train(
-    run: Run, stage: str, model: Supervised | USRN, source: Batches, steps: int, dataset: Dataset, progress: Progress
+    run: Run,
+    stage: str,
+    model: Supervised | USRN,
+    source: Batches,
+    steps: int,
+    dataset: Dataset,
+    progress: Progress,
 ) -> None:
     """Train `model` from the stage's checkpoint, if any, to the end."""
     log, training, every = run.log(stage), run.recipe.training, run.recipe.evaluation.every
@@ -26,7 +32,9 @@ def train(
             scores = evaluate(
                 model.branch.segmenter(), dataset.val, dataset, name=stage, workers=run.recipe.data.workers
             )
-            log.record({"step": step, "val_miou": _number(scores.miou), "val_rare_miou": _number(scores.rare_miou)})
+            log.record(
+                {"step": step, "val_miou": _number(scores.miou), "val_rare_miou": _number(scores.rare_miou)}
+            )
 
     Loop(
         model=model,

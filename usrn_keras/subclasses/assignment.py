@@ -8,14 +8,14 @@ repair work on them alone. If the prices end within `reach`, the labels are an o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
 
 from usrn_keras.subclasses.lloyd import fill_costs
 from usrn_keras.subclasses.prices import balance_prices, draw_block, typical_gap
-from usrn_keras.subclasses.repair import Repaired, repair
+from usrn_keras.subclasses.repair import Repaired, repair, within_reach
 from usrn_keras.subclasses.rows import BLOCK, map_blocks
 
 NEAR_COSTS = 2**25  # numbers kept for near rows (128 MiB), or
@@ -25,6 +25,8 @@ TOLERANCE = 0.002  # imbalance that is left to the repair
 STEPS = 30  # passes over the costs of the near rows
 FEW_ROWS = 4096  # misplaced rows that the repair moves in no time, however they are tied
 REPAIR_COSTS = 2**18  # moves that the repair looks at first
+MORE_REACH = 2.0  # when these were too few
+SAMPLE = 16_384  # rows that a reach is estimated from
 
 ReadBlock = Callable[[int, int], np.ndarray]  # start, stop -> (rows, features) float32
 
@@ -65,6 +67,13 @@ def lead_block(costs, prices, labels, leads):  # pragma: no cover - compiled
         leads[i] = second - least
 
 
+def cheapest(costs: np.ndarray, prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cheapest cluster of each row `(n,)` int32 and how far it leads `(n,)` float64."""
+    labels, leads = np.empty(len(costs), np.int32), np.empty(len(costs))
+    lead_block(costs, prices, labels, leads)
+    return labels, leads
+
+
 @numba.njit(nogil=True, cache=True)
 def squared_distances(rows, centers, labels):  # pragma: no cover - compiled
     """Sum over rows of the squared distance to the center of the label."""
@@ -103,32 +112,37 @@ def assign_rows(
         reach, eps = measure_sample(sample, centers, prices, share)
         seen = pass_over_rows(read, rows, centers, prices, reach, share, eps, threads, report)
         fixed = np.bincount(np.delete(seen.labels, seen.near), minlength=len(prices))
-        repaired, drawn = settle(seen.costs, prices, fixed, threads)
-        moved = float(np.ptp(repaired.prices - prices))
+        repaired = settle(seen.costs, prices, fixed, threads)
+        exact = repaired.optimal and within_reach(repaired.prices - prices, reach)
         prices = repaired.prices
-        if repaired.feasible and (moved <= reach or attempt > 1):
+        # A second pass is worth its time, a third one only where the sizes are not met.
+        if exact or (repaired.feasible and attempt > 1):
             break
     places = np.arange(len(seen.near))
     before = seen.costs[places, seen.labels[seen.near]]
     after = seen.costs[places, repaired.labels]
     seen.labels[seen.near] = repaired.labels
     inertia = seen.inertia + float(np.subtract(after, before, dtype=np.float64).sum())
-    return Assignment(seen.labels, prices, max(inertia, 0.0), exact=not drawn and moved <= reach)
+    return Assignment(seen.labels, prices, max(inertia, 0.0), exact)
 
 
 def measure_sample(
     sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, share: float
-) -> tuple[float, float]:
-    """The lead below which a row counts as near, and the smoothing that decides between tied clusters."""
-    sample = sample[:32_768]
+) -> tuple[np.ndarray, float]:
+    """The leads below which rows count as near, and the smoothing that decides between tied clusters.
+
+    Each cluster has a reach `(K,)` of its own, so that `share` of its rows are near: a cluster apart from all
+    others must be able to give rows away too.
+    """
+    sample = sample[:SAMPLE]
     costs = np.empty((len(sample), len(centers)), np.float32)
     fill_costs(sample, centers, costs)
     eps = 0.003 * typical_gap(costs, prices)
     if share == 1.0:
-        return np.inf, eps
-    leads = np.empty(len(sample))
-    lead_block(costs, prices, np.empty(len(sample), np.int32), leads)
-    return float(np.quantile(leads, 0.8 * share)), eps
+        return np.full(len(prices), np.inf), eps
+    labels, leads = cheapest(costs, prices)
+    groups = [leads[labels == j] for j in range(len(prices))]
+    return np.array([np.quantile(group, 0.8 * share) if len(group) else np.inf for group in groups]), eps
 
 
 def pass_over_rows(
@@ -136,7 +150,7 @@ def pass_over_rows(
     rows: int,
     centers: np.ndarray,
     prices: np.ndarray,
-    reach: float,
+    reach: np.ndarray,
     share: float,
     eps: float,
     threads: int,
@@ -149,10 +163,8 @@ def pass_over_rows(
         block = read(start, stop)
         costs = np.empty((len(block), len(centers)), np.float32)
         fill_costs(block, centers, costs)
-        leads = np.empty(len(block))
-        part = labels[start:stop]
-        lead_block(costs, prices, part, leads)
-        near = np.flatnonzero(leads <= reach)
+        part, leads = cheapest(costs, prices)
+        near = np.flatnonzero(leads <= reach[part])
         room = int(np.ceil(share * len(block)))
         if len(near) > room:
             order = np.argsort(leads[near], kind="stable")
@@ -161,6 +173,7 @@ def pass_over_rows(
             drawn = np.empty(len(left_out), np.int32)
             draw_block(costs[left_out], prices, eps, start, drawn)
             part[left_out] = drawn
+        labels[start:stop] = part
         return near + start, costs[near], squared_distances(block, centers, part)
 
     near, costs, inertia = [], [], 0.0
@@ -173,30 +186,36 @@ def pass_over_rows(
     return Pass(labels, np.concatenate(near), np.concatenate(costs), inertia)
 
 
-def settle(
-    costs: np.ndarray, prices: np.ndarray, fixed: np.ndarray, threads: int
-) -> tuple[Repaired, bool]:
-    """Balances, then repairs the near rows; also tells whether ties were drawn."""
+def settle(costs: np.ndarray, prices: np.ndarray, fixed: np.ndarray, threads: int) -> Repaired:
+    """Balances, then repairs the near rows."""
     balanced = balance_prices(costs, prices, fixed, tolerance=TOLERANCE, steps=STEPS, threads=threads)
-    labels, leads = np.empty(len(costs), np.int32), np.empty(len(costs))
-    lead_block(costs, balanced.prices, labels, leads)
+    prices = balanced.prices
+    labels, _ = cheapest(costs, prices)
     sizes = fixed + np.bincount(labels, minlength=len(prices))
     misplaced = np.abs(sizes - sizes.mean()).sum() / 2
-    drawn = balanced.drawn and misplaced > FEW_ROWS
-    if drawn:
-        labels = balanced.labels
-    reach = first_reach(costs, balanced.prices)
-    while True:
-        repaired = repair(costs, labels, balanced.prices, fixed, reach)
-        if reach == np.inf or (repaired.feasible and (drawn or repaired.shift <= reach)):
-            return repaired, drawn
-        reach *= 4.0
+    if balanced.drawn and misplaced > FEW_ROWS:
+        return replace(
+            repair(costs, balanced.labels, prices, fixed, move_reach(costs, prices)), optimal=False
+        )
+    reach = move_reach(costs, prices)
+    repaired = repair(costs, labels, prices, fixed, reach)
+    if repaired.optimal:
+        return repaired
+    return repair(costs, labels, prices, fixed, MORE_REACH * reach)
 
 
-def first_reach(costs: np.ndarray, prices: np.ndarray) -> float:
-    """What a move may cost so that about `REPAIR_COSTS` moves are left; infinite where there are not more."""
+def move_reach(costs: np.ndarray, prices: np.ndarray) -> np.ndarray:
+    """What a move out of each cluster may cost `(K,)` so that about `REPAIR_COSTS` moves are left."""
+    clusters = len(prices)
     if costs.size <= REPAIR_COSTS:
-        return np.inf
-    priced = costs[:: max(1, len(costs) // 4096)] + prices
-    priced -= priced.min(axis=1, keepdims=True)
-    return float(np.quantile(priced, min(1.0, REPAIR_COSTS / costs.size + 1.0 / len(prices))))
+        return np.full(clusters, np.inf)
+    rows = costs[:: max(1, len(costs) // SAMPLE)]
+    labels, _ = cheapest(rows, prices)
+    priced = rows + prices
+    share = min(1.0, REPAIR_COSTS / costs.size + 1.0 / clusters)  # a row's own cluster is no move
+    reach = np.full(clusters, np.inf)
+    for j in range(clusters):
+        of_cluster = priced[labels == j]
+        if len(of_cluster):
+            reach[j] = np.quantile(of_cluster - of_cluster[:, j : j + 1], share)
+    return reach

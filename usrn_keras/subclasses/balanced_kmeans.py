@@ -15,8 +15,8 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from usrn_keras.subclasses.assignment import assign_rows, lead_block, squared_distances
-from usrn_keras.subclasses.lloyd import Clustering, fill_costs, fit_centers
+from usrn_keras.subclasses.assignment import assign_rows, cheapest, squared_distances
+from usrn_keras.subclasses.lloyd import Solution, fill_costs, fit_centers
 from usrn_keras.subclasses.rows import draw_sample, for_blocks, frame_block, sum_blocks
 from usrn_keras.subclasses.seeding import start_centers
 
@@ -144,7 +144,9 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         """Sample, centers, labels; sets every attribute."""
         self._frame, sample = draw_sample(X, max(self.sample_size, self.n_clusters), rng, threads)
         unit = self._frame.scale**2  # of squared distances in the frame
-        init = self.init if isinstance(self.init, str) else check_centers(self.init, self.n_clusters, X.shape[1])
+        init = (
+            self.init if isinstance(self.init, str) else check_centers(self.init, self.n_clusters, X.shape[1])
+        )
         if not isinstance(init, str):
             init = self._frame.apply(init)
         fitted = self._fit_free if self.assignment == "free" else self._fit_balanced
@@ -173,7 +175,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     def _fit_balanced(
         self, sample: np.ndarray, init: str | np.ndarray, rng: np.random.RandomState, threads: int
-    ) -> Clustering:
+    ) -> Solution:
         """Centers and prices of balanced clusters, in the frame."""
         starts = self.n_init if isinstance(init, str) else 1
         return fit_centers(
@@ -187,7 +189,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     def _fit_free(
         self, sample: np.ndarray, init: str | np.ndarray, rng: np.random.RandomState, threads: int
-    ) -> Clustering:
+    ) -> Solution:
         """Centers of plain k-means, in the frame."""
         plain = KMeans(
             self.n_clusters,
@@ -199,7 +201,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             copy_x=False,
         ).fit(sample)
         value = plain.inertia_ / len(sample)
-        return Clustering(plain.cluster_centers_, np.zeros(self.n_clusters), value, plain.n_iter_)
+        return Solution(plain.cluster_centers_, np.zeros(self.n_clusters), value, plain.n_iter_)
 
     def _label(self, X: np.ndarray, labels: np.ndarray, threads: int) -> float:
         """Writes the cluster of least priced distance; returns the sum of squared distances in the frame."""
@@ -209,7 +211,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             block = frame_block(X, self._frame, start, stop)
             costs = np.empty((len(block), len(centers)), np.float32)
             fill_costs(block, centers, costs)
-            lead_block(costs, prices, labels[start:stop], np.empty(len(block)))
+            labels[start:stop], _ = cheapest(costs, prices)
             return (squared_distances(block, centers, labels[start:stop]),)
 
         return sum_blocks(part, len(X), threads)[0]

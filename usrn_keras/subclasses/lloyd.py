@@ -7,7 +7,7 @@ solution a few thousand rows tell as much as all of them, so each stage starts w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -20,13 +20,14 @@ FIRST_STAGE = 64  # rows per cluster
 GROWTH = 4
 ROUGH = 10.0  # times `tol`: where all stages but the last one stop
 EXACT = 2**16  # costs: up to this many every step balances exactly, and so never makes the inertia worse
-IMBALANCE = 0.03  # accepted in a step of a larger problem
+IMBALANCE = 0.01  # accepted in a step of a larger problem
+LAST_IMBALANCE = 0.002  # of the prices that are handed on
 PASSES = 20  # over the costs, per step; from the second step on two or three suffice
 PATIENCE = 2  # steps without a gain before a stage ends; the value of a step is a little noisy
 
 
 @dataclass(frozen=True, eq=False)
-class Clustering:
+class Solution:
     """Centers, prices and how good they are."""
 
     centers: np.ndarray  # (K, features) float32
@@ -35,7 +36,7 @@ class Clustering:
     steps: int  # taken so far
 
 
-Report = Callable[[Clustering, int], None]
+Report = Callable[[Solution, int], None]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -88,7 +89,7 @@ def stage_sizes(rows: int, clusters: int) -> list[int]:
 
 def run_stage(
     rows: np.ndarray,
-    state: Clustering,
+    state: Solution,
     costs: np.ndarray,
     *,
     tol: float,
@@ -96,10 +97,10 @@ def run_stage(
     exact: bool,
     threads: int,
     report: Report,
-) -> Clustering:
+) -> Solution:
     """Lloyd steps until one gains less than `tol` of the inertia, or `max_iter` steps are taken in all."""
     nothing = np.zeros(len(state.prices), np.int64)
-    (squares,) = sum_blocks(lambda a, b: (np.vdot(rows[a:b], rows[a:b]).astype(np.float64),), len(rows), threads)
+    (squares,) = sum_blocks(lambda a, b: (float(np.vdot(rows[a:b], rows[a:b])),), len(rows), threads)
     lowest, idle = np.inf, 0
     while state.steps < max_iter and idle < PATIENCE:
         fill_costs(rows, state.centers, costs, threads)
@@ -110,7 +111,7 @@ def run_stage(
             balanced = balance_exactly(costs, balanced)
         value = (balanced.value + squares) / len(rows)
         centers = means(rows, balanced.labels, state.centers, threads)
-        state = Clustering(centers, balanced.prices, value, state.steps + 1)
+        state = Solution(centers, balanced.prices, value, state.steps + 1)
         report(state, len(rows))
         if balanced.settled:
             idle = idle + 1 if lowest - value <= tol * max(value, 0.0) else 0
@@ -120,8 +121,9 @@ def run_stage(
 
 def balance_exactly(costs: np.ndarray, balanced: Balanced) -> Balanced:
     """Optimal labels of exact sizes, and what they cost."""
+    clusters = costs.shape[1]
     labels = np.argmin(costs + balanced.prices, axis=1).astype(np.int32)
-    repaired = repair(costs, labels, balanced.prices, np.zeros(len(balanced.prices), np.int64))
+    repaired = repair(costs, labels, balanced.prices, np.zeros(clusters, np.int64), np.full(clusters, np.inf))
     value = float(costs[np.arange(len(costs)), repaired.labels].sum(dtype=np.float64))
     return Balanced(repaired.labels, repaired.prices, value, balanced.eps, settled=True, drawn=False)
 
@@ -134,7 +136,7 @@ def fit_centers(
     max_iter: int,
     threads: int,
     report: Report,
-) -> Clustering:
+) -> Solution:
     """Balanced k-means on the sample from the best of several starts.
 
     Args:
@@ -146,15 +148,21 @@ def fit_centers(
     sizes = stage_sizes(len(sample), clusters)
     exact = len(sample) * clusters <= EXACT
 
-    def stage(size: int, state: Clustering) -> Clustering:
+    def stage(size: int, state: Solution) -> Solution:
         rough = 1.0 if size == len(sample) else ROUGH
         return run_stage(
             sample[:size], state, costs[:size],
             tol=rough * tol, max_iter=max_iter, exact=exact, threads=threads, report=report,
         )  # fmt: skip
 
-    first = [stage(sizes[0], Clustering(start, np.zeros(clusters), np.inf, 0)) for start in starts]
+    first = [stage(sizes[0], Solution(start, np.zeros(clusters), np.inf, 0)) for start in starts]
     state = min(first, key=lambda state: state.value)
     for size in sizes[1:]:
         state = stage(size, state)
-    return state
+    # The prices balance the rows around the centers before the last step.
+    fill_costs(sample, state.centers, costs, threads)
+    nothing = np.zeros(clusters, np.int64)
+    balanced = balance_prices(
+        costs, state.prices, nothing, tolerance=LAST_IMBALANCE, steps=PASSES, threads=threads
+    )
+    return replace(state, prices=balanced.prices)

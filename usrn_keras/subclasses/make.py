@@ -99,7 +99,9 @@ def _counts(
         if count == 0:
             warn(f"class {name!r} has no pixel in the labelled images: it gets no subclass")
         elif count > max(available, 1):
-            warn(f"class {name!r}: {count} subclasses cut to {max(available, 1)}, it has {available} feature pixels")
+            warn(
+                f"class {name!r}: {count} subclasses cut to {max(available, 1)}, it has {available} feature pixels"
+            )
     return np.minimum(counts, np.maximum(rows, 1))
 
 
@@ -143,7 +145,9 @@ def _cluster_class(
             if len(rows) == 0:  # the class is thinner than the stride of the features
                 return np.zeros(0, np.int64), np.zeros((count, rows.shape[1]), np.float32)
             if count == 1:
-                return np.zeros(len(rows), np.int64), rows.mean(axis=0, dtype=np.float64)[None].astype(np.float32)
+                return np.zeros(len(rows), np.int64), rows.mean(axis=0, dtype=np.float64)[None].astype(
+                    np.float32
+                )
             kmeans = BalancedKMeans(
                 count,
                 assignment=clustering.assignment,

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from usrn_keras.subclasses.heaps import count_tied, drop_strangers, empty_nodes, pop, push, with_room
+
 TIE = 1e-6  # in the unit of the frame: rows this close are moved together
 LARGEST_GROUP = 1024  # rows moved at once
 
@@ -27,11 +29,16 @@ class Repaired:
     labels: np.ndarray  # (n,) int32
     prices: np.ndarray  # (K,) float64
     feasible: bool  # False: some cluster could not be filled with the rows and moves at hand
-    shift: float  # by how much any price has moved against any other
+    optimal: bool  # no move that was left out could lower the cost
+
+
+def within_reach(change: np.ndarray, reach: np.ndarray) -> bool:
+    """Whether a row whose cluster `j` leads by more than `reach[j]` stays there after a change of the prices."""
+    return bool((change - change.min() <= reach).all())
 
 
 def repair(
-    costs: np.ndarray, labels: np.ndarray, prices: np.ndarray, fixed: np.ndarray, reach: float = np.inf
+    costs: np.ndarray, labels: np.ndarray, prices: np.ndarray, fixed: np.ndarray, reach: np.ndarray
 ) -> Repaired:
     """Moves rows until all clusters hold `floor(n/K)` or `ceil(n/K)` rows.
 
@@ -40,8 +47,7 @@ def repair(
         labels: `(f,)` int32, the cheapest cluster of each row under the prices.
         prices: `(K,)` float64.
         fixed: `(K,)` rows of each cluster that may not move.
-        reach: moves that cost more than this under the given prices are left out. If `shift <= reach` at
-            the end, leaving them out has changed nothing.
+        reach: `(K,)` moves out of a cluster that cost more than this under the given prices are left out.
     """
     clusters = len(prices)
     sizes = fixed + np.bincount(labels, minlength=clusters)
@@ -52,40 +58,8 @@ def repair(
     potentials = np.append(prices, slot)
     labels = labels.copy()
     feasible = move_rows(costs, labels, potentials, sizes - least - extra, extra, reach)
-    change = potentials[:clusters] - prices
-    return Repaired(labels, potentials[:clusters], feasible, float(np.ptp(change)))
-
-
-@numba.njit(cache=True)
-def merge(key, left, right, a, b):  # pragma: no cover - compiled
-    """Root of the union of two skew heaps."""
-    if a < 0:
-        return b
-    if b < 0:
-        return a
-    if key[b] < key[a]:
-        a, b = b, a
-    root = a
-    while True:
-        rest = right[a]
-        right[a] = left[a]
-        if rest < 0:
-            left[a] = b
-            return root
-        if key[b] < key[rest]:
-            rest, b = b, rest
-        left[a] = rest
-        a = rest
-
-
-@numba.njit(cache=True)
-def grown(array, size):  # pragma: no cover - compiled
-    """The array, copied to at least `size` places when it has fewer."""
-    if len(array) >= size:
-        return array
-    longer = np.empty(max(size, 2 * len(array)), array.dtype)
-    longer[: len(array)] = array
-    return longer
+    moved = potentials[:clusters]
+    return Repaired(labels, moved, feasible, feasible and within_reach(moved - prices, reach))
 
 
 @numba.njit(cache=True)
@@ -114,23 +88,72 @@ def shortest_path(cheapest, potentials, surplus, distance, parent):  # pragma: n
 
 
 @numba.njit(cache=True)
-def tied_rows(root, limit, source, key, row, left, right, labels):  # pragma: no cover - compiled
-    """How many rows at the top of a heap cost the same, at most `limit`, at least 1."""
-    bound = key[root] + TIE
-    stack = np.empty(2 * LARGEST_GROUP, np.int64)
-    stack[0] = root
-    height = 1
-    count = 0
-    while height > 0 and count < limit:
-        height -= 1
-        node = stack[height]
-        if labels[row[node]] == source:
-            count += 1
-        for child in (left[node], right[node]):
-            if child >= 0 and key[child] <= bound and height < len(stack):
-                stack[height] = child
-                height += 1
-    return max(count, 1)
+def path_to(target, parent):  # pragma: no cover - compiled
+    """Nodes of the path from its end back to its beginning."""
+    path = [target]
+    while parent[path[-1]] >= 0:
+        path.append(parent[path[-1]])
+    return np.array(path)
+
+
+@numba.njit(cache=True)
+def file_rows(rows, costs, labels, start, reach, roots, nodes, used):  # pragma: no cover - compiled
+    """Puts rows into the heaps of their cluster; returns the nodes and how many are used."""
+    clusters = costs.shape[1]
+    for i in rows:
+        nodes = with_room(nodes, used, clusters)
+        j = labels[i]
+        base = np.float64(costs[i, j])
+        for k in range(clusters):
+            more = costs[i, k] - base
+            if k != j and more + start[k] - start[j] <= reach[j]:
+                roots[j, k] = push(nodes, roots[j, k], used, more, i)
+                used += 1
+    return nodes, used
+
+
+@numba.njit(cache=True)
+def update_edges(clusters, labels, extra, roots, nodes, cheapest):  # pragma: no cover - compiled
+    """Costs of the edges out of some clusters, and between them and the slot."""
+    slot = len(extra)
+    for j in clusters:
+        for k in range(len(extra)):
+            roots[j, k] = drop_strangers(nodes, roots[j, k], labels, j)
+            cheapest[j, k] = nodes.key[roots[j, k]] if roots[j, k] >= 0 else np.inf
+        cheapest[j, slot] = np.inf if extra[j] else 0.0
+        cheapest[slot, j] = 0.0 if extra[j] else np.inf
+
+
+@numba.njit(cache=True)
+def tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover - compiled
+    """How many rows can go along the path at the same cost, at most `limit`: one by one, duplicates would crawl."""
+    slot = len(roots)
+    for step in range(len(path) - 1):
+        k, j = path[step], path[step + 1]
+        if j == slot or k == slot:
+            return 1
+        limit = count_tied(nodes, roots[j, k], labels, j, TIE, limit)
+    return limit
+
+
+@numba.njit(cache=True)
+def send(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compiled
+    """Moves the cheapest `amount` rows over every edge of the path; returns the moved rows."""
+    slot = len(roots)
+    moved = []
+    for step in range(len(path) - 1):
+        k, j = path[step], path[step + 1]
+        if k == slot:
+            extra[j] = True
+        elif j == slot:
+            extra[k] = False
+        else:
+            for _ in range(amount):
+                top = drop_strangers(nodes, roots[j, k], labels, j)
+                moved.append(nodes.row[top])
+                labels[nodes.row[top]] = k
+                roots[j, k] = pop(nodes, top)
+    return np.array(moved)
 
 
 @numba.njit(cache=True)
@@ -141,85 +164,25 @@ def move_rows(costs, labels, potentials, surplus, extra, reach):  # pragma: no c
     dropped when they come to the top.
     """
     clusters = costs.shape[1]
-    slot = clusters
     start = potentials.copy()
     roots = np.full((clusters, clusters), -1, np.int64)
     cheapest = np.full((clusters + 1, clusters + 1), np.inf)
     distance = np.empty(clusters + 1)
     parent = np.empty(clusters + 1, np.int64)
-    key = np.empty(1024)
-    row = np.empty(1024, np.int32)
-    left = np.empty(1024, np.int32)
-    right = np.empty(1024, np.int32)
-    used = 0
-    arrivals = np.arange(len(labels))
-    touched = np.arange(clusters)
-    while True:
-        # Put the rows that have arrived somewhere into the heaps of their new cluster.
-        for i in arrivals:
-            j = labels[i]
-            key = grown(key, used + clusters)
-            row = grown(row, used + clusters)
-            left = grown(left, used + clusters)
-            right = grown(right, used + clusters)
-            base = np.float64(costs[i, j])
-            for k in range(clusters):
-                more = costs[i, k] - base
-                if k != j and more + start[k] - start[j] <= reach:
-                    key[used] = more
-                    row[used] = i
-                    left[used] = -1
-                    right[used] = -1
-                    roots[j, k] = merge(key, left, right, roots[j, k], used)
-                    used += 1
-        for j in touched:
-            for k in range(clusters):
-                top = roots[j, k]
-                while top >= 0 and labels[row[top]] != j:
-                    top = merge(key, left, right, left[top], right[top])
-                roots[j, k] = top
-                cheapest[j, k] = key[top] if top >= 0 else np.inf
-            cheapest[j, slot] = np.inf if extra[j] else 0.0
-            cheapest[slot, j] = 0.0 if extra[j] else np.inf
-
-        if not np.any(surplus > 0):
-            return True
+    nodes, used = file_rows(np.arange(len(labels)), costs, labels, start, reach, roots, empty_nodes(1024), 0)
+    update_edges(np.arange(clusters), labels, extra, roots, nodes, cheapest)
+    while np.any(surplus > 0):
         target = shortest_path(cheapest, potentials, surplus, distance, parent)
         if target < 0:
             return False
-        for v in range(clusters + 1):
-            potentials[v] -= min(distance[v], distance[target])
-
-        # As many rows as the ends need and as are tied on every edge.
-        path = [target]
-        while parent[path[-1]] >= 0:
-            path.append(parent[path[-1]])
-        amount = min(surplus[path[-1]], -surplus[target], LARGEST_GROUP)
-        for step in range(len(path) - 1):
-            k, j = path[step], path[step + 1]
-            if j == slot or k == slot:
-                amount = 1
-            else:
-                amount = tied_rows(roots[j, k], amount, j, key, row, left, right, labels)
-
-        surplus[path[-1]] -= amount
+        potentials -= np.minimum(distance, distance[target])
+        path = path_to(target, parent)
+        source = path[-1]
+        limit = min(surplus[source], -surplus[target], LARGEST_GROUP)
+        amount = tied_on_path(path, labels, limit, roots, nodes)
+        surplus[source] -= amount
         surplus[target] += amount
-        arrivals = np.empty(amount * (len(path) - 1), np.int64)
-        moved = 0
-        for step in range(len(path) - 1):
-            k, j = path[step], path[step + 1]
-            if k == slot:
-                extra[j] = True
-            elif j == slot:
-                extra[k] = False
-            else:
-                for _ in range(amount):
-                    top = roots[j, k]
-                    while labels[row[top]] != j:
-                        top = merge(key, left, right, left[top], right[top])
-                    arrivals[moved] = row[top]
-                    moved += 1
-                    labels[row[top]] = k
-                    roots[j, k] = merge(key, left, right, left[top], right[top])
-        arrivals = arrivals[:moved]
-        touched = np.array([v for v in path if v != slot])
+        moved = send(path, amount, labels, extra, roots, nodes)
+        nodes, used = file_rows(moved, costs, labels, start, reach, roots, nodes, used)
+        update_edges(path[path < clusters], labels, extra, roots, nodes, cheapest)
+    return True

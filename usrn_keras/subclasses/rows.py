@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 def map_blocks(function: Callable[[int, int], Result], rows: int, threads: int) -> Iterator[Result]:
-    """`function(start, stop)` for every block of rows; results in the order of the blocks."""
+    """Results of `function(start, stop)` for every block of rows, in the order of the blocks."""
     starts = range(0, rows, BLOCK)
     stops = [min(start + BLOCK, rows) for start in starts]
     if threads == 1 or len(stops) == 1:
@@ -39,7 +39,7 @@ def for_blocks(function: Callable[[int, int], None], rows: int, threads: int) ->
 
 
 def sum_blocks(function: Callable[[int, int], tuple], rows: int, threads: int) -> list:
-    """Sums of the arrays or numbers that `function(start, stop)` returns, added in the order of the blocks."""
+    """Sums, in the order of the blocks, of the arrays or numbers that `function(start, stop)` returns."""
     totals: list = []
     for part in map_blocks(function, rows, threads):
         totals = [total + value for total, value in zip(totals, part, strict=True)] if totals else list(part)
@@ -84,9 +84,8 @@ class Frame:
 
 def frame_block(data: np.ndarray, frame: Frame, start: int, stop: int) -> np.ndarray:
     """One block in the frame, `(rows, features)` float32; NaN and infinity are refused here."""
-    block = data[start:stop]
-    assert_all_finite(block, input_name="X")
-    centred = frame.apply(block)
+    with np.errstate(over="ignore", invalid="ignore"):  # said better below
+        centred = frame.apply(data[start:stop])
     assert_all_finite(centred, input_name="X")
     return centred
 

@@ -51,7 +51,9 @@ class SubclassMap:
     @property
     def names(self) -> tuple[str, ...]:
         """Names such as `road/3`."""
-        return tuple(f"{name}/{i}" for name, n in zip(self.classes, self.counts, strict=True) for i in range(n))
+        return tuple(
+            f"{name}/{i}" for name, n in zip(self.classes, self.counts, strict=True) for i in range(n)
+        )
 
     def of_class(self, class_id: int) -> slice:
         """The subclasses of a class."""

@@ -44,7 +44,9 @@ def sublabel_map(
     return sublabels
 
 
-def _nearest(cells: np.ndarray, labels: np.ndarray, features: np.ndarray, subclasses: SubclassMap) -> np.ndarray:
+def _nearest(
+    cells: np.ndarray, labels: np.ndarray, features: np.ndarray, subclasses: SubclassMap
+) -> np.ndarray:
     """The nearest subclass of class `labels[i]` to the feature of cell `cells[i]`."""
     result = np.empty(len(cells), np.int32)
     rows = features.reshape(-1, features.shape[-1])

@@ -15,7 +15,7 @@ class TrainStep:
     """Mixin: Keras' `train_step(state, data)` from `loss_terms(batch)`."""
 
     def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
-        batch = data[0] if isinstance(data, tuple) else data
+        batch = data[0] if isinstance(data, (tuple, list)) else data
         trainable, non_trainable, optimizer, metrics = state
 
         def loss_and_state(trainable: list) -> tuple:

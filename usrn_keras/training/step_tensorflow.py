@@ -14,7 +14,7 @@ class TrainStep:
     """Mixin: Keras' `train_step(data)` from `loss_terms(batch)`."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        batch = data[0] if isinstance(data, tuple) else data
+        batch = data[0] if isinstance(data, (tuple, list)) else data
         with tf.GradientTape() as tape:
             terms = self.loss_terms(batch)
         gradients = tape.gradient(terms["loss"], self.trainable_variables)

@@ -1,0 +1,104 @@
+"""The method classes: contracts of Keras, gradients, batch statistics."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tools import fill, tiny_batch, tiny_branches
+from usrn_keras.methods import USRN, Supervised
+from usrn_keras.training import SGD
+from usrn_keras.training.backend import CompiledStep
+
+pytestmark = pytest.mark.every_backend
+
+PARENTS = [0, 1, 2, 0, 1]
+
+
+def usrn(**options) -> USRN:
+    branch, sub_branch = tiny_branches(dropout=0.0, classifier_dropout=0.0, **options)
+    model = USRN(branch, sub_branch, PARENTS, threshold=0.4)
+    fill(model.variables)
+    optimizer = SGD(0.02)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer)
+    return model
+
+
+def values(variables) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def test_a_step_learns_and_moves_statistics():
+    model, batch = usrn(), tiny_batch()
+    step = CompiledStep(model)
+    trainable, statistics = values(model.trainable_variables), values(model.non_trainable_variables)
+    losses = [float(step(batch)["supervised"]) for _ in range(10)]
+    step.sync()
+    assert np.mean(losses[-3:]) < losses[0]
+    assert all((a != b).any() for a, b in zip(trainable, values(model.trainable_variables), strict=True))
+    assert all((a != b).any() for a, b in zip(statistics, values(model.non_trainable_variables), strict=True))
+
+
+def test_keras_fit_trains():
+    """`train_step` is Keras' own contract: `fit` works on an iterable of batches."""
+    model = usrn()
+    history = model.fit(
+        ((tiny_batch(seed),) for seed in range(4)), steps_per_epoch=4, shuffle=False, verbose=0
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    assert {"supervised", "supervised_sub", "self_training", "confident"} <= set(history.history)
+
+
+def test_shared_parts_survive_serialization():
+    model = usrn(sharing="low")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert again.branch.stem is again.sub_branch.stem
+    assert again.branch.tail is not again.sub_branch.tail
+    assert len(again.variables) == len([v for v in model.variables if "sgd" not in v.path])
+    again.branch.set_weights(model.branch.get_weights())
+    images = tiny_batch()["labelled"].astype("float32")
+    np.testing.assert_array_equal(values_of(again(images)), values_of(model(images)))
+
+
+def values_of(tensor) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def test_same_strong_view_without_parameters():
+    """Parameters that change nothing give the loss of no strong view at all."""
+    model, batch = usrn(), tiny_batch()
+    plain = model.loss_terms(batch)
+    identity = np.array([[1, 1, 1, 0, 0, 0]] * len(batch["weak"]), "float32")
+    same = model.loss_terms(batch | {"strong_parameters": identity})
+    plain, same = (values_of(keras.ops.stop_gradient(terms["loss"])) for terms in (plain, same))
+    assert plain == pytest.approx(same, rel=1e-5)
+
+
+def test_supervised_learns_and_ignores():
+    branch, _ = tiny_branches(dropout=0.0, classifier_dropout=0.0)
+    model = Supervised(branch)
+    fill(model.variables)
+    optimizer = SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer)
+    step, batch = CompiledStep(model), tiny_batch()
+    losses = [float(step(batch)["loss"]) for _ in range(8)]
+    assert losses[-1] < losses[0]
+    ignored = batch | {"labels": np.full_like(batch["labels"], 255)}
+    assert values_of(keras.ops.stop_gradient(model.loss_terms(ignored)["loss"])) == 0
+
+
+def test_slow_variables_are_those_of_the_backbone():
+    model = usrn(sharing="low")
+    slow = {id(variable) for variable in model.slow_variables()}
+    heads = [*model.branch.decoder.trainable_variables, *model.sub_branch.classifier.trainable_variables]
+    assert not slow & {id(variable) for variable in heads}
+    assert len(slow) == len({id(v) for v in model.trainable_variables}) - len(
+        {
+            id(v)
+            for b in (model.branch, model.sub_branch)
+            for v in [*b.decoder.trainable_variables, *b.classifier.trainable_variables]
+        }
+    )
