@@ -91,13 +91,17 @@ def paint_wall(scene, facade: Facade, patch: Patch | None, top: float, facing: f
     if patch is None:
         return
     region = (patch.height >= 0) & (patch.height <= top)
-    along = np.broadcast_to(patch.along, patch.height.shape)
-    depth = np.broadcast_to(patch.depth, patch.height.shape)
-    albedo, lamps = _wall_colours(facade, scene.grain, along, patch.height, top, scene.light.lamps)
-    colours = scene.light.lit(albedo, depth, facing)
+    albedo, lamps = _wall_colours(facade, scene.grain, patch.along, patch.height, top, scene.light.lamps)
+    colours = scene.light.lit(albedo, patch.depth, facing)
     if lamps is not None:
-        colours[lamps] = scene.light.glowing(rgb(1.0, 0.82, 0.5) * (albedo[lamps] * 0.5 + 0.5), depth[lamps])
+        colours[lamps] = scene.light.glowing(
+            rgb(1.0, 0.82, 0.5) * (albedo[lamps] * 0.5 + 0.5), _at(patch.depth, lamps)
+        )
     scene.canvas.paint(patch.rows, patch.columns, region, colours, BUILDING)
+
+
+def _at(depth: np.ndarray, region: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(depth, region.shape)[region]
 
 
 def _wall_colours(

@@ -56,13 +56,17 @@ class Camera:
         border = self.vanishing if x < 0 else self.size[1] - self.vanishing
         return self.focal * abs(x) / border
 
-    def ground(self) -> tuple[int, np.ndarray, np.ndarray]:
-        """First row of the ground, and `x` `(rows, width)` and `z` `(rows, 1)` of its pixels."""
-        first = int(np.clip(np.floor(self.horizon) + 1, 0, self.size[0]))
-        rows = np.arange(first, self.size[0], dtype=np.float32)[:, None]
+    @property
+    def ground_row(self) -> int:
+        """First row below the horizon."""
+        return int(np.clip(np.floor(self.horizon) + 1, 0, self.size[0]))
+
+    def ground(self) -> tuple[np.ndarray, np.ndarray]:
+        """`x` `(rows, width)` and `z` `(rows, 1)` in metres of the pixels from `ground_row` downwards."""
+        rows = np.arange(self.ground_row, self.size[0], dtype=np.float32)[:, None]
         z = self.focal * self.eye / (rows - self.horizon)
         x = (np.arange(self.size[1], dtype=np.float32)[None] - self.vanishing) * z / self.focal
-        return first, x, z
+        return x, z
 
     def side_wall(self, x: float, near: float, far: float, top: float) -> Patch | None:
         """Wall parallel to the street at `x`, from depth `near` to `far`; None when out of sight."""

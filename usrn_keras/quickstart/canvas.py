@@ -36,9 +36,13 @@ class Canvas:
 
     def darken(self, points: np.ndarray, factor: float) -> None:
         """Multiply the colours within a polygon: a shadow changes no class."""
-        region = np.zeros(self.mask.shape, np.uint8)
-        cv2.fillPoly(region, [_fixed_point(points)], 1, shift=SHIFT)
-        self.image[region > 0] *= factor
+        height, width = self.mask.shape
+        first_column, first_row = np.clip(np.floor(points.min(axis=0)), 0, (width, height)).astype(int)
+        last_column, last_row = np.clip(np.ceil(points.max(axis=0)) + 1, 0, (width, height)).astype(int)
+        region = np.zeros((last_row - first_row, last_column - first_column), np.uint8)
+        if region.size:
+            cv2.fillPoly(region, [_fixed_point(points - (first_column, first_row))], 1, shift=SHIFT)
+            self.image[first_row:last_row, first_column:last_column][region > 0] *= factor
 
 
 def _fixed_point(points: np.ndarray) -> np.ndarray:

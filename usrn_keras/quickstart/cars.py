@@ -7,7 +7,7 @@ import numpy as np
 from usrn_keras.quickstart.classes import CAR
 from usrn_keras.quickstart.light import rgb
 
-# Outline from the tail along the roof to the nose, as (length, height) in metres; the belt is at glass height.
+# Outline from the tail along the roof to the nose, as (length, height) in metres.
 OUTLINES = {
     "hatch": [(0, 0.3), (0, 0.85), (0.35, 1.42), (2.1, 1.45), (2.9, 0.95), (3.9, 0.8), (4.0, 0.3)],
     "saloon": [(0, 0.3), (0, 0.9), (0.7, 0.95), (1.3, 1.4), (2.5, 1.42), (3.3, 0.95), (4.5, 0.8), (4.6, 0.3)],
@@ -45,7 +45,7 @@ class _Car:
     def __init__(self, scene, outline, x, z, yaw, body):
         self.scene, self.outline, self.body = scene, outline, body
         self.middle, self.depth = np.array([x, 0.0, z]), z
-        self.belt = 0.62 * outline[:, 1].max()
+        self.belt = 0.62 * outline[:, 1].max()  # height at which the windows begin
         self.length = outline[:, 0].max()
         self.turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
 
@@ -67,19 +67,18 @@ class _Car:
         self.scene.canvas.darken(self.pixels(corners), 0.45)
 
     def shell(self) -> None:
-        """Tail, roof, panes and nose: a strip across the car for each edge of the outline, if it faces us."""
-        strips = list(zip(self.outline[:-1], self.outline[1:], strict=True))
-        last = len(strips) - 1
-        corners = [self.strip(start, end) for start, end in strips]
-        order = sorted(range(len(strips)), key=lambda i: -self.distance(corners[i]))
-        for i in order:
-            if _area(self.pixels(corners[i])) >= 0:
+        """Tail, panes, roof and nose: a strip across the car for each edge of the outline, if it faces us."""
+        edges = list(zip(self.outline[:-1], self.outline[1:], strict=True))
+        strips = [self.strip(start, end) for start, end in edges]
+        for i in sorted(range(len(edges)), key=lambda i: -self.distance(strips[i])):
+            if _area(self.pixels(strips[i])) >= 0:
                 continue
-            (start, end), rise = strips[i], abs(strips[i][1][1] - strips[i][0][1])
-            self.fill(corners[i], self.body * (1.08 if rise < 0.3 else 0.8))
-            if start[1] > self.belt - 0.1 and rise > 0.25 or end[1] > self.belt + 0.15 and rise > 0.25:
-                self.fill(_inset(corners[i], 0.82), GLASS * self.scene.rng.uniform(0.7, 2.0))
-            if i in (0, last):
+            start, end = edges[i]
+            steep = abs(end[1] - start[1]) > 0.25
+            self.fill(strips[i], self.body * (0.8 if steep else 1.08))
+            if steep and (start[1] > self.belt - 0.1 or end[1] > self.belt + 0.15):
+                self.fill(_inset(strips[i], 0.82), GLASS * self.scene.rng.uniform(0.7, 2.0))
+            if i in (0, len(edges) - 1):
                 self.lamps(start, end, tail=i == 0)
 
     def strip(self, start, end) -> np.ndarray:

@@ -17,7 +17,7 @@ from usrn_keras.errors import DataError, StorageError
 from usrn_keras.quickstart.classes import CLASSES, PALETTE
 from usrn_keras.quickstart.scene import draw_scene
 
-VERSION = 1  # of the scenes: raised with every change that alters a pixel
+VERSION = 2  # of the scenes: raised with every change that alters a pixel
 MARKER = "quickstart.json"
 SMALLEST = 32  # pixels; in less, poles and signs are no longer there
 
@@ -38,9 +38,9 @@ def make_quickstart(
         images/*.jpg   masks/*.png (labelled and val)   masks_unlabelled/*.png (for an Oracle and diagnosis)
         classes.txt    palette.txt                      lists/{labelled,unlabelled,val}.txt
 
-    The same arguments give the same scenes everywhere; a larger count keeps the scenes of a smaller one. The
-    first labelled and the first val image hold every class. The folder appears at once when it is complete, so
-    an interrupted call leaves nothing and several processes may call at the same time.
+    The same arguments give the same scenes; a larger count keeps the scenes of a smaller one. The first
+    labelled and the first val image hold every class. The folder appears when it is complete, so an
+    interrupted call leaves nothing and several processes may call at the same time.
 
     Args:
         root: The folder to write.

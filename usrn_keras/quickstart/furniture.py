@@ -31,7 +31,7 @@ SIGNS = {
 
 
 def paint_post(scene, x: float, z: float, height: float, width: float) -> np.ndarray:
-    """Paint a bare pole, at least one pixel wide in the final image; returns its colour."""
+    """Paint a bare pole, at least `scene.thinnest` wide; returns its colour."""
     metal = rgb(*METALS[scene.rng.integers(len(METALS))]) * scene.rng.uniform(0.8, 1.15)
     half = max(width / 2, 0.5 * scene.thinnest * z / scene.camera.focal)
     corners = np.array([(x - half, 0, z), (x + half, 0, z), (x + half, height, z), (x - half, height, z)])

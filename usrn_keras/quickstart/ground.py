@@ -21,7 +21,7 @@ JOINTS = {"concrete": 3.0, "cobbles": 0.35, "brick": 0.5}  # metres between the 
 
 def paint_ground(scene) -> None:
     """Paint everything below the horizon: carriageway, pavements, kerbs, markings, shadows."""
-    first, x, z = scene.camera.ground()
+    x, z = scene.camera.ground()
     left, right = scene.street.kerbs
     road = _surface(scene, ["asphalt", "asphalt", "worn", "worn", "concrete", "cobbles"], x, z)
     pavement = _surface(scene, ["concrete", "worn", "brick", "sand", "asphalt"], x, z)
@@ -32,9 +32,9 @@ def paint_ground(scene) -> None:
     _markings(scene, albedo, x, z)
     albedo *= _shadows(scene, x, z)[..., None]
     _wetness(scene, albedo)
-    colours = scene.light.lit(albedo, np.broadcast_to(z, x.shape))
+    colours = scene.light.lit(albedo, z)
     everywhere = np.ones(x.shape, bool)
-    scene.canvas.paint(slice(first, None), slice(None), everywhere, colours, ROAD)
+    scene.canvas.paint(slice(scene.camera.ground_row, None), slice(None), everywhere, colours, ROAD)
 
 
 def _surface(scene, kinds, x, z) -> np.ndarray:

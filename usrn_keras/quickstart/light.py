@@ -40,7 +40,7 @@ class Light:
     lamps: bool
 
     def lit(self, albedo: np.ndarray, depth, facing: float = 1.0) -> np.ndarray:
-        """Colour of a surface `(..., 3)` at that depth; `facing` is 1 towards the light, less away from it."""
+        """Colour of a surface `(..., 3)` at that depth; `facing` is 1 towards the light."""
         return self.glowing(albedo * (self.colour * facing), depth)
 
     def glowing(self, colour: np.ndarray, depth) -> np.ndarray:
@@ -75,9 +75,9 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def paint_sky(scene) -> None:
-    """Fill the canvas with sky: a gradient from horizon to zenith, and clouds of the weather."""
+    """Paint the sky down to the horizon: a gradient up to the zenith, and clouds of the weather."""
     rng, light, canvas = scene.rng, scene.light, scene.canvas
-    height, width = canvas.mask.shape
+    height, width = scene.camera.ground_row, canvas.mask.shape[1]
     zenith, cloud, cover = {
         "sun": (rgb(0.2, 0.42, 0.8), rgb(1, 1, 1), -1.6),
         "clouds": (rgb(0.3, 0.52, 0.85), rgb(0.97, 0.97, 0.98), 0.1),
@@ -93,5 +93,5 @@ def paint_sky(scene) -> None:
     field = smooth_noise(rng, (height, width // 2), int(rng.integers(2, 5)), octaves=4)
     field = cv2.resize(field, (width, height))[..., None]
     share = np.clip((field + cover) * rng.uniform(0.6, 1.6), 0, 0.9)
-    canvas.image[:] = sky + (cloud * (0.9 + 0.06 * field) - sky) * share
-    canvas.mask[:] = SKY
+    canvas.image[:height] = sky + (cloud * (0.9 + 0.06 * field) - sky) * share
+    canvas.mask[:height] = SKY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-TILE = 256
+TILE = 256  # a power of two, so that positions wrap by a mask
 
 
 def smooth_noise(
@@ -38,4 +38,4 @@ class Grain:
 
 
 def _wrapped(metres: np.ndarray, per_metre: float) -> np.ndarray:
-    return (metres * per_metre).astype(np.int32) % TILE
+    return (metres * per_metre).astype(np.int32) & (TILE - 1)

@@ -8,10 +8,9 @@ from usrn_keras.quickstart.classes import TREE
 from usrn_keras.quickstart.light import rgb
 from usrn_keras.quickstart.noise import smooth_noise
 
-LEAVES = (
-    [rgb(0.25, 0.42, 0.14), rgb(0.18, 0.33, 0.12), rgb(0.36, 0.47, 0.18), rgb(0.14, 0.27, 0.18), rgb(0.42, 0.5, 0.2)] * 2
-    + [rgb(0.62, 0.42, 0.12), rgb(0.55, 0.25, 0.12), rgb(0.45, 0.2, 0.24)]
-)  # fmt: skip
+GREENS = [(0.25, 0.42, 0.14), (0.18, 0.33, 0.12), (0.36, 0.47, 0.18), (0.14, 0.27, 0.18), (0.42, 0.5, 0.2)]
+AUTUMN = [(0.62, 0.42, 0.12), (0.55, 0.25, 0.12), (0.45, 0.2, 0.24)]
+LEAVES = np.array([*GREENS, *GREENS, *AUTUMN], np.float32)
 SHAPES = ("round", "tall", "cone", "bush")
 
 
@@ -88,7 +87,7 @@ def paint_hedge(scene, side: int, near: float, far: float) -> None:
     albedo = np.clip(
         leaf * (0.65 + 0.3 * patch.height / top + 0.15 * coarse + 0.2 * fine)[..., None], 0.01, 1
     )
-    colours = scene.light.lit(albedo, np.broadcast_to(patch.depth, size), scene.light.facing(side))
+    colours = scene.light.lit(albedo, patch.depth, scene.light.facing(side))
     scene.canvas.paint(patch.rows, patch.columns, region, colours, TREE)
 
 
