@@ -40,7 +40,9 @@ def problems(draw):
     distinct = draw(st.sampled_from([rows, rows, max(1, rows // 5), 1]))
     seed = draw(st.integers(0, 1000))
     data = blobs(rows, features=draw(st.integers(1, 4)), seed=seed)
-    return data[np.random.default_rng(seed).integers(0, distinct, rows)] if distinct < rows else data, clusters
+    return data[
+        np.random.default_rng(seed).integers(0, distinct, rows)
+    ] if distinct < rows else data, clusters
 
 
 @settings(max_examples=80, deadline=None)
@@ -219,7 +221,7 @@ def test_the_callback_sees_both_phases():
 def test_nan_and_infinity_are_refused_wherever_they_are(value, sample_size):
     rows = blobs(9000)
     rows[8500, 2] = value
-    with pytest.raises(ValueError, match="NaN|infinity"):
+    with pytest.raises(ValueError, match=r"NaN|infinity"):
         BalancedKMeans(4, random_state=0, sample_size=sample_size).fit(rows)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from usrn_keras.subclasses.counts import class_balance_rate, subclass_counts
 
-# Labelled pixels per class (trainIds) in the official Cityscapes splits, and the numbers of subclasses that the
-# official USRN code holds for them.
+# Labelled pixels per class (trainIds) in the official Cityscapes splits, the numbers of subclasses that the
+# official USRN code holds for them, and their class balance rate.
 CITYSCAPES = {
     "1/16": (
         [128702338, 19623953, 77741464, 2253037, 3699906, 4060688, 724293, 1609553, 56462643, 3867008,

@@ -1,8 +1,8 @@
 """Labels of exact sizes for all rows of a data set at given centers.
 
 One pass over the rows decides most of them: a row whose best cluster leads by more than `reach` keeps it
-whatever the prices do by less than that. The others, the near rows, are kept with their costs, and balance and
-repair work on them alone. If the prices end within `reach`, the labels are an optimum for all rows.
+whatever the prices do by less than that. The others, the near rows, are kept with their costs, and balance
+and repair work on them alone. If the prices end within `reach`, the labels are an optimum for all rows.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def pass_over_rows(
     threads: int,
     report: Callable[[int, float], None],
 ) -> Pass:
-    """Labels all rows under the prices and keeps the costs of the near ones, at most `share` of each block."""
+    """Labels all rows under the prices, keeps the costs of the near ones, at most `share` of each block."""
     labels = np.empty(rows, np.int32)
 
     def visit(start: int, stop: int) -> tuple[np.ndarray, np.ndarray, float]:

@@ -37,12 +37,12 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     Minimises the sum of squared distances between rows and the center of their cluster, all clusters holding
     `floor(n/K)` or `ceil(n/K)` rows. The centers are fitted on a random sample, in stages over growing parts
-    of it; one further pass labels all rows. The size constraint becomes one price per cluster (semi-discrete optimal
-    transport): a row belongs to the cluster `j` of least `|x - c_j|^2 + prices_[j]`.
+    of it; one further pass labels all rows. The size constraint becomes one price per cluster (semi-discrete
+    optimal transport): a row belongs to the cluster `j` of least `|x - c_j|^2 + prices_[j]`.
 
     The rows may be a memory-mapped file: they are read in blocks and never copied as a whole. Memory beyond
-    the rows is the sample (`sample_size * (n_features + n_clusters)` float32), the labels and 128 MiB or 16 bytes
-    per row, whichever is more.
+    the rows is the sample (`sample_size * (n_features + n_clusters)` float32), the labels, and 128 MiB or 16
+    bytes per row, whichever is more.
 
     Args:
         n_clusters: number of clusters, 1 to n.
@@ -51,7 +51,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         max_iter: most Lloyd steps.
         tol: stop when a step lowers the inertia by less than this part of it.
         sample_size: most rows that the centers are fitted on.
-        assignment: `"balanced"`, or `"free"` for plain k-means by scikit-learn, whose clusters are of any size.
+        assignment: `"balanced"`, or `"free"`: plain k-means by scikit-learn, clusters of any size.
         random_state: int, `numpy.random.RandomState` or None; with an int, results repeat exactly.
         n_jobs: threads, as in joblib: None is 1, -1 all cores. The result does not depend on it.
         callback: called with a `Progress` after every Lloyd step and every block of labelled rows.
@@ -66,8 +66,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         n_features_in_: features seen by `fit`.
 
     Raises:
-        ValueError: by `fit`, for parameters out of range (all at once), fewer rows than clusters, no rows, NaN or
-            infinity, or an array that is not two-dimensional.
+        ValueError: by `fit`, for parameters out of range (all at once), fewer rows than clusters, no rows,
+            NaN or infinity, or an array that is not two-dimensional.
 
     Example:
         >>> import numpy as np
@@ -115,8 +115,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Cluster of least `|x - c_j|^2 + prices_[j]` for each row, `(n,)` int32; sizes are not constrained.
 
-        For the rows that were fitted it agrees with `labels_` but for the few rows on a border that were moved
-        to make the sizes exact.
+        For the rows that were fitted it agrees with `labels_` but for the few rows on a border that were
+        moved to make the sizes exact.
         """
         X = self._validate(X)
         labels = np.empty(len(X), np.int32)

@@ -1,7 +1,7 @@
 """Prices that balance the clusters: the dual of size-constrained assignment.
 
-With one price per cluster, every row goes to `argmin_j cost_ij + price_j`. The prices under which all clusters
-receive the same number of rows maximise the concave dual
+With one price per cluster, every row goes to `argmin_j cost_ij + price_j`. The prices under which all
+clusters receive the same number of rows maximise the concave dual
 
     D(w) = sum_i min_j (cost_ij + w_j) - n/K * sum_j w_j
 
@@ -177,8 +177,8 @@ def balance_prices(
 ) -> Balanced:
     """Prices of nearly equal cluster sizes.
 
-    The smoothing begins at a tenth of the typical gap and is halved whenever the smoothed sizes are balanced and
-    the hard ones are not. If they never are, many rows are tied (duplicates, say), and ties are drawn.
+    The smoothing begins at a tenth of the typical gap and is halved whenever the smoothed sizes are balanced
+    and the hard ones are not. If they never are, many rows are tied (duplicates, say), and ties are drawn.
 
     Args:
         costs: `(f, K)` float32, of the rows that may change their cluster.

@@ -1,9 +1,9 @@
 """Exact cluster sizes: the cheapest moves that lead from nearly balanced to balanced labels.
 
-The clusters are the nodes of a graph. The edge `j -> k` costs what the cheapest row of `j` would pay more in `k`;
-rows flow from clusters with too many to clusters with too few along successive shortest paths. The prices
-are the potentials of these paths: as long as every row starts in its cheapest cluster under them, the result
-is an optimum of the size-constrained assignment.
+The clusters are the nodes of a graph. The edge `j -> k` costs what the cheapest row of `j` would pay more in
+`k`; rows flow from clusters with too many to clusters with too few along successive shortest paths. The
+prices are the potentials of these paths: as long as every row starts in its cheapest cluster under them, the
+result is an optimum of the size-constrained assignment.
 
 Sizes are `floor(n/K)`, and `n mod K` clusters get one row more. Which ones is part of the optimum: a further
 node of the graph, the slot, stands for the extra rows.
@@ -33,7 +33,7 @@ class Repaired:
 
 
 def within_reach(change: np.ndarray, reach: np.ndarray) -> bool:
-    """Whether a row whose cluster `j` leads by more than `reach[j]` stays there after a change of the prices."""
+    """Whether rows whose cluster `j` leads by more than `reach[j]` stay there after a change of the prices."""
     return bool((change - change.min() <= reach).all())
 
 
@@ -126,7 +126,7 @@ def update_edges(clusters, labels, extra, roots, nodes, cheapest):  # pragma: no
 
 @numba.njit(cache=True)
 def tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover - compiled
-    """How many rows can go along the path at the same cost, at most `limit`: one by one, duplicates would crawl."""
+    """Rows that can go along the path at the same cost, at most `limit`: one by one, duplicates would crawl."""
     slot = len(roots)
     for step in range(len(path) - 1):
         k, j = path[step], path[step + 1]

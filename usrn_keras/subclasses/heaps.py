@@ -1,0 +1,107 @@
+"""Heaps of rows, compiled: a forest of skew heaps whose nodes lie in common arrays.
+
+A skew heap knows one operation, the union of two heaps; a row is pushed by the union with a heap of one node
+and popped by the union of the two subtrees. A heap is the index of its root, -1 when it is empty.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+
+class Nodes(NamedTuple):
+    """The nodes of all heaps."""
+
+    key: np.ndarray  # float64, smallest on top
+    row: np.ndarray  # int32
+    left: np.ndarray  # int64, -1 for none
+    right: np.ndarray  # int64
+
+
+@numba.njit(cache=True)
+def empty_nodes(size):  # pragma: no cover - compiled
+    """Room for `size` nodes."""
+    return Nodes(np.empty(size), np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.int64))
+
+
+@numba.njit(cache=True)
+def with_room(nodes, used, more):  # pragma: no cover - compiled
+    """The nodes, moved to arrays twice as long if `more` do not fit behind the first `used`."""
+    if used + more <= len(nodes.key):
+        return nodes
+    longer = empty_nodes(2 * (used + more))
+    longer.key[:used] = nodes.key[:used]
+    longer.row[:used] = nodes.row[:used]
+    longer.left[:used] = nodes.left[:used]
+    longer.right[:used] = nodes.right[:used]
+    return longer
+
+
+@numba.njit(cache=True)
+def union(nodes, a, b):  # pragma: no cover - compiled
+    """Root of the heap that holds the nodes of both."""
+    key, left, right = nodes.key, nodes.left, nodes.right
+    if a < 0:
+        return b
+    if b < 0:
+        return a
+    if key[b] < key[a]:
+        a, b = b, a
+    root = a
+    while True:
+        rest = right[a]
+        right[a] = left[a]
+        if rest < 0:
+            left[a] = b
+            return root
+        if key[b] < key[rest]:
+            rest, b = b, rest
+        left[a] = rest
+        a = rest
+
+
+@numba.njit(cache=True)
+def push(nodes, root, node, key, row):  # pragma: no cover - compiled
+    """Writes a new node and adds it to the heap; returns the root."""
+    nodes.key[node] = key
+    nodes.row[node] = row
+    nodes.left[node] = -1
+    nodes.right[node] = -1
+    return union(nodes, root, node)
+
+
+@numba.njit(cache=True)
+def pop(nodes, root):  # pragma: no cover - compiled
+    """Root of the heap without its top."""
+    return union(nodes, nodes.left[root], nodes.right[root])
+
+
+@numba.njit(cache=True)
+def drop_strangers(nodes, root, labels, cluster):  # pragma: no cover - compiled
+    """Pops rows that have left the cluster until the top is one that has not."""
+    while root >= 0 and labels[nodes.row[root]] != cluster:
+        root = pop(nodes, root)
+    return root
+
+
+@numba.njit(cache=True)
+def count_tied(nodes, root, labels, cluster, tie, limit):  # pragma: no cover - compiled
+    """Rows of the cluster whose keys are within `tie` of the top, itself included, counted up to `limit`."""
+    bound = nodes.key[root] + tie
+    stack = np.empty(2 * limit + 2, np.int64)
+    stack[0] = root
+    height = 1
+    count = 0
+    while height > 0 and count < limit:
+        height -= 1
+        node = stack[height]
+        if labels[nodes.row[node]] == cluster:
+            count += 1
+        for child in (nodes.left[node], nodes.right[node]):
+            if child >= 0 and nodes.key[child] <= bound and height < len(stack):
+                stack[height] = child
+                height += 1
+    return max(count, 1)
