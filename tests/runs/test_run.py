@@ -1,0 +1,113 @@
+"""Run folders: whose they are, who holds them, what they log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from usrn_keras.data import Dataset, Sample
+from usrn_keras.errors import RunError
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import BASELINE, open_run, start_run
+from usrn_keras.runs.log import MetricsLog
+
+
+def dataset(*names: str) -> Dataset:
+    samples = tuple(Sample(name, Path(name)) for name in names or ("a",))
+    return Dataset("made", ("x", "y"), np.zeros((2, 3), np.uint8), samples, samples, samples)
+
+
+def recipe(*overrides: str) -> Recipe:
+    return Recipe.load("quickstart", overrides)
+
+
+def test_folder_says_what_it_is(tmp_path):
+    with start_run(tmp_path / "run", recipe("data.root=/data", "training.usrn_steps=7"), dataset()) as run:
+        run.complete(BASELINE, steps=3)
+    again = open_run(tmp_path / "run")
+    assert again.classes == ("x", "y") and again.palette.shape == (2, 3)
+    assert again.recipe.training.usrn_steps == 7
+    assert again.is_complete(BASELINE) and again.facts(BASELINE) == {"steps": 3}
+    assert json.loads((tmp_path / "run/environment.json").read_text())[0]["backend"]
+
+
+def test_same_recipe_is_taken_up_again_with_other_free_keys(tmp_path):
+    with start_run(tmp_path / "run", recipe(), dataset()):
+        pass
+    with start_run(tmp_path / "run", recipe("data.workers=1", "training.log_every=3"), dataset()) as run:
+        assert run.recipe.training.log_every == 3
+    assert len(json.loads((tmp_path / "run/environment.json").read_text())) == 2
+
+
+def test_another_recipe_is_refused_with_every_difference(tmp_path):
+    with start_run(tmp_path / "run", recipe(), dataset()):
+        pass
+    other = recipe("training.usrn_steps=1", "views.crop_size=64")
+    with (
+        pytest.raises(RunError, match="another recipe") as error,
+        start_run(tmp_path / "run", other, dataset()),
+    ):
+        pass
+    assert [fault.split(":")[0] for fault in error.value.faults] == ["views.crop_size", "training.usrn_steps"]
+
+
+def test_another_data_set_is_refused(tmp_path):
+    with start_run(tmp_path / "run", recipe(), dataset("a")):
+        pass
+    with (
+        pytest.raises(RunError, match="data set has changed"),
+        start_run(tmp_path / "run", recipe(), dataset("b")),
+    ):
+        pass
+
+
+def test_second_process_is_refused(tmp_path):
+    with (
+        start_run(tmp_path / "run", recipe(), dataset()),
+        pytest.raises(RunError, match="another process is at work"),
+        start_run(tmp_path / "run", recipe(), dataset()),
+    ):
+        pass
+
+
+def test_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(RunError, match="no run folder"), start_run(tmp_path, recipe(), dataset()):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_folder_that_is_no_run(tmp_path):
+    with start_run(tmp_path / "a", recipe(), dataset()):
+        pass
+    with pytest.raises(RunError, match="is no run folder") as error:
+        open_run(tmp_path)
+    assert str(tmp_path / "a") in error.value.hint
+    with pytest.raises(RunError, match="does not exist"):
+        open_run(tmp_path / "b")
+
+
+def test_model_that_is_not_trained_yet(tmp_path):
+    with (
+        start_run(tmp_path / "a", recipe(), dataset()) as run,
+        pytest.raises(RunError, match="has no usrn model yet; complete: no stage"),
+    ):
+        _ = run.model_path
+
+
+def test_log_is_rewound_to_the_checkpoint(tmp_path):
+    log, other = MetricsLog(tmp_path, "3-usrn"), MetricsLog(tmp_path, "1-baseline")
+    other.record({"step": 100, "loss": 0.5})
+    for step in (1, 2, 3):
+        log.record({"step": step, "loss": 1 / step})
+    with open(log.path, "a") as file:
+        file.write('{"stage": "3-us')  # a crash in the middle of a line
+    log.rewind(2)
+    records = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [(record["stage"], record["step"]) for record in records] == [
+        ("1-baseline", 100), ("3-usrn", 1), ("3-usrn", 2),
+    ]  # fmt: skip
+    assert list((tmp_path / "tensorboard/3-usrn").glob("events.out.tfevents.*"))

@@ -1,0 +1,187 @@
+"""The whole way on tiny data: stages, resumption, killing at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tools import ROOT
+from usrn_keras.errors import RecipeError
+from usrn_keras.evaluation import evaluate_run
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import SUBCLASSES
+from usrn_keras.stages import fit
+
+RECIPE = """
+[data]
+dataset = "folder"
+root = "{root}"
+workers = 1
+[network]
+backbone = "keras/mobilenet"
+weights = "none"
+width = 0.25
+backbone_end = "conv_pw_7_relu"
+aspp_rates = [2]
+aspp_channels = 8
+low_level_channels = 4
+decoder_channels = 8
+[views]
+crop_size = 32
+long_side = 48
+[training]
+baseline_steps = 4
+usrn_steps = 4
+batch_labelled = 2
+batch_unlabelled = 2
+log_every = 1
+checkpoint_seconds = 1
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    """A folder data set of two classes, three masks and two images without."""
+    root = tmp_path / "data"
+    for folder in ("images", "masks", "lists"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[10:20, 5 * index : 5 * index + 12] = 1
+        image = (mask[..., None] * 120 + rng.integers(0, 90, (40, 48, 3))).astype(np.uint8)
+        Image.fromarray(image).save(root / f"images/{index}.png")
+        if index not in (3, 4):
+            Image.fromarray(mask).save(root / f"masks/{index}.png")
+    (root / "classes.txt").write_text("road\ncar\n")
+    (root / "val.txt").write_text("5\n")
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(root=root).replace("workers = 1", 'workers = 1\nval = "val.txt"'))
+    return path
+
+
+def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
+    run_dir = tmp_path / "run"
+    results = fit(Recipe.load(str(recipe_file)), run_dir)
+    assert [scores["name"] for scores in results["scores"]] == ["Baseline", "USRN"]
+    assert results["images"] == 1 and results["subclasses"] > 2
+    assert results["class_balance_rate"]["subclasses"] > results["class_balance_rate"]["classes"]
+    names = {path.name for path in run_dir.iterdir()}
+    assert names >= {
+        "recipe.toml", "environment.json", "dataset.json", "metrics.jsonl", "tensorboard", "model.keras",
+        "evaluation.json", "1-baseline", "2-subclasses", "3-usrn",
+    }  # fmt: skip
+    records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [(r["stage"], r["step"]) for r in records] == [
+        (stage, step) for stage in ("1-baseline", "3-usrn") for step in (1, 2, 3, 4)
+    ]
+    confusion = np.array(results["scores"][1]["confusion"])
+    np.testing.assert_array_equal(evaluate_run(run_dir).confusion, confusion)
+    assert confusion.sum() == 40 * 48
+    model = keras.models.load_model(run_dir / "model.keras")
+    assert model(np.zeros((1, 64, 32, 3), "float32")).shape == (1, 64, 32, 2)
+
+    before = (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns
+    lines = []
+    assert fit(Recipe.load(str(recipe_file)), run_dir, log=lines.append) == results
+    assert lines == [f"{stage}: complete already" for stage in ("1-baseline", "2-subclasses", "3-usrn")]
+    assert (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("head", ["random", "centroids"])
+def test_start_from_the_baseline(recipe_file, tmp_path, head):
+    overrides = ["training.start=baseline", f"network.sub_head={head}"]
+    results = fit(Recipe.load(str(recipe_file), overrides), tmp_path / "run")
+    assert len(results["scores"]) == 2
+    first = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[4])
+    if head == "centroids":  # the classifier knows the clusters before it is trained
+        assert first["supervised_sub"] < np.log(results["subclasses"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["training.accumulation=2", "training.precision=mixed_bfloat16", "network.sharing=low_high",
+     "network.sharing=none", "training.gate=stop", "subclasses.assignment=free", "views.strong=none",
+     "views.labelled_jitter=true", "evaluation.every=2"],
+)  # fmt: skip
+@pytest.mark.slow
+def test_every_switch_trains(recipe_file, tmp_path, override):
+    try:
+        results = fit(Recipe.load(str(recipe_file), [override]), tmp_path / "run")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(results["scores"][1]["pixel_accuracy"])
+
+
+def test_wrong_number_of_counts_is_refused(recipe_file, tmp_path):
+    with pytest.raises(RecipeError, match="one count for each of the 2 classes .* received 3"):
+        fit(Recipe.load(str(recipe_file), ["subclasses.counts=[1, 2, 3]"]), tmp_path / "run")
+
+
+def command(recipe_file, run_dir) -> list[str]:
+    return [sys.executable, "-m", "usrn_cli.main", "fit", str(recipe_file), "--run", str(run_dir), "--quiet"]
+
+
+def arrays(run_dir) -> dict[str, np.ndarray]:
+    with np.load(run_dir / "3-usrn/checkpoint.npz") as file:
+        return {key: file[key] for key in file.files if key != "header"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_random_moments_ends_where_an_undisturbed_run_ends(recipe_file, tmp_path):
+    """SIGKILL, four times, then the end: bit-equal weights and equal scores (PyTorch, CPU)."""
+    recipe_file.write_text(recipe_file.read_text().replace("steps = 4", "steps = 40"))
+    environment = os.environ | {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
+    subprocess.run(command(recipe_file, tmp_path / "whole"), env=environment, check=True)
+    duration = time.monotonic() - started
+    rng, kills = random.Random(0), 0
+    for _ in range(4):
+        process = subprocess.Popen(command(recipe_file, tmp_path / "parts"), env=environment)
+        try:
+            process.wait(rng.uniform(0.4, 0.9) * duration)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+            process.wait()
+    assert kills > 0
+    subprocess.run(command(recipe_file, tmp_path / "parts"), env=environment, check=True)
+    whole, parts = arrays(tmp_path / "whole"), arrays(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    for key in whole:
+        np.testing.assert_array_equal(whole[key], parts[key], err_msg=key)
+    scores = [
+        json.loads((tmp_path / name / "evaluation.json").read_text())["scores"] for name in ("whole", "parts")
+    ]
+    assert scores[0] == scores[1]
+    assert not list((tmp_path / "parts").rglob(".*.tmp*"))
+
+
+@pytest.mark.timeout(300)
+def test_interrupt_ends_with_a_checkpoint_and_code_130(recipe_file, tmp_path):
+    recipe_file.write_text(recipe_file.read_text().replace("baseline_steps = 4", "baseline_steps = 4000"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run_dir = tmp_path / "run"
+    process = subprocess.Popen(
+        command(recipe_file, run_dir), env=environment, stderr=subprocess.PIPE, text=True
+    )
+    log = run_dir / "metrics.jsonl"
+    while process.poll() is None and not (log.exists() and log.read_text().count("\n") > 2):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert (run_dir / "1-baseline/checkpoint.npz").exists()
+    assert "again" in stderr and "Traceback" not in stderr
+    assert SUBCLASSES not in {path.name for path in run_dir.iterdir()}
