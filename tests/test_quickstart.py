@@ -22,7 +22,7 @@ SMALL = {"labelled": 2, "unlabelled": 3, "val": 2, "size": (48, 72)}
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> Path:
     """Enough scenes of the default size to measure shares, drawn once."""
-    return make_quickstart(tmp_path_factory.mktemp("quickstart") / "scenes", unlabelled=4, val=24)
+    return make_quickstart(tmp_path_factory.mktemp("quickstart") / "scenes", unlabelled=2, val=16)
 
 
 def listed(root: Path, split: str) -> list[str]:
@@ -42,9 +42,9 @@ def test_layout_is_that_of_a_folder_data_set(scenes):
     assert (scenes / "classes.txt").read_text().split() == list(CLASSES)
     palette = [line.split() for line in (scenes / "palette.txt").read_text().splitlines()]
     np.testing.assert_array_equal(np.array(palette, int), PALETTE)
-    assert [len(listed(scenes, split)) for split in ("labelled", "unlabelled", "val")] == [12, 4, 24]
+    assert [len(listed(scenes, split)) for split in ("labelled", "unlabelled", "val")] == [12, 2, 16]
     names = {name for split in ("labelled", "unlabelled", "val") for name in listed(scenes, split)}
-    assert {path.stem for path in (scenes / "images").glob("*.jpg")} == names and len(names) == 40
+    assert {path.stem for path in (scenes / "images").glob("*.jpg")} == names and len(names) == 30
 
 
 def test_unlabelled_images_have_no_mask_among_the_masks(scenes):
@@ -69,10 +69,10 @@ def test_classes_are_as_unbalanced_as_promised(scenes):
     share = dict(zip(CLASSES, pixel_counts(scenes, "masks", names) / (len(names) * 128 * 192), strict=True))
     assert all(share[name] > 0.1 for name in ("sky", "road", "building"))
     assert all(0.02 < share[name] < 0.15 for name in ("tree", "car"))
-    assert all(0.003 < share[name] < 0.025 for name in ("person", "pole", "sign"))
+    assert all(0.004 < share[name] < 0.02 for name in ("person", "pole", "sign"))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_first_labelled_and_val_image_hold_every_class(tmp_path, seed):
     root = make_quickstart(tmp_path / "scenes", seed=seed, labelled=1, unlabelled=1, val=1)
     for split in ("labelled", "val"):

@@ -17,7 +17,7 @@ from usrn_keras.errors import DataError, StorageError
 from usrn_keras.quickstart.classes import CLASSES, PALETTE
 from usrn_keras.quickstart.scene import draw_scene
 
-VERSION = 2  # of the scenes: raised with every change that alters a pixel
+VERSION = 3  # of the scenes: raised with every change that alters a pixel
 MARKER = "quickstart.json"
 SMALLEST = 32  # pixels; in less, poles and signs are no longer there
 

@@ -43,7 +43,7 @@ def paint_lamp(scene, x: float, z: float) -> None:
     """Paint a street lamp: a tall pole, an arm over the road, a head that glows in the dark."""
     rng, camera, canvas, light = scene.rng, scene.camera, scene.canvas, scene.light
     height, reach = rng.uniform(4.0, 8.0), -np.sign(x) * rng.uniform(0.2, 1.6)
-    metal = paint_post(scene, x, z, height, rng.uniform(0.14, 0.24))
+    metal = paint_post(scene, x, z, height, rng.uniform(0.1, 0.18))
     thick = max(0.08, scene.thinnest * z / camera.focal)
     arm = [
         (x, height - thick, z),
@@ -63,7 +63,7 @@ def paint_sign_post(scene, x: float, z: float) -> None:
     """Paint a pole with one or two signs."""
     rng = scene.rng
     top = rng.uniform(2.2, 3.2)
-    paint_post(scene, x, z, top, rng.uniform(0.1, 0.15))
+    paint_post(scene, x, z, top, rng.uniform(0.08, 0.12))
     paint_sign(scene, x, top - 0.3, z)
     if rng.random() < 0.3:
         paint_sign(scene, x, top - 1.05, z)

@@ -26,7 +26,7 @@ def _tree_places(scene) -> Iterator[tuple[float, float]]:
     rng, share = scene.rng, scene.street.layout.trees
     for side in (-1, 1):
         line = scene.street.building_line(side)
-        for z in np.arange(rng.uniform(6, 14), 60, rng.uniform(7, 12)):
+        for z in np.arange(rng.uniform(6, 14), 45, rng.uniform(7, 12)):
             if rng.random() < share:
                 yield side * (line - rng.uniform(0.3, 1.2)), float(z + rng.normal(0, 1))
 
@@ -55,9 +55,9 @@ def _person_places(scene) -> Iterator[tuple[float, float]]:
         side = int(rng.choice([-1, 1]))
         kerb = street.kerb(side)
         crosses = rng.random() < 0.25
-        x = side * (rng.uniform(0, kerb) if crosses else rng.uniform(kerb, street.building_line(side)) + 0.3)
-        z = _near(scene, x, 3.0)
-        for i in range(rng.choice([1, 1, 2, 3])):
+        x = side * (rng.uniform(0, kerb) if crosses else rng.uniform(kerb, kerb + 1.5) + 0.3)
+        z = _near(scene, x, 2.2)
+        for i in range(rng.choice([1, 1, 2, 2])):
             yield x + 0.6 * i, z + rng.normal(0, 0.3)
 
 
@@ -73,7 +73,7 @@ def _furniture(scene) -> Iterator[tuple]:
     for side in (-1, 1):
         x = side * (street.kerb(side) + 0.4)
         if rng.random() < 0.5:
-            for z in np.arange(_near(scene, x, 2.0), 25, rng.uniform(12, 22)).tolist():
+            for z in np.arange(_near(scene, x, 2.0), 22, rng.uniform(12, 22)).tolist():
                 yield z, paint_lamp, (x, z)
         for _ in range(rng.poisson(0.8)):
             z = _near(scene, x, 2.2)

@@ -18,7 +18,7 @@ from usrn_keras.quickstart.street import Street, draw_street
 from usrn_keras.quickstart.trees import paint_far_trees, paint_hedge
 
 SUPERSAMPLING = 2  # scenes are painted at twice the size, so that edges come out smooth
-THINNEST = 1.5  # pixels of the final image; thinner poles would come and go along their length
+THINNEST = 1.8  # pixels of the final image; thinner poles would come and go along their length
 
 
 @dataclass(frozen=True)
