@@ -105,7 +105,7 @@ def test_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     broken.branch.classifier.layers[-1].bias.assign([np.nan, 0.0, 0.0])
     good.branch.classifier.layers[-1].bias.assign([np.nan, 0.0, 0.0])
     loop = Loop(broken, Source(), STEPS, tmp_path / "other.npz", description="3-usrn")
-    with pytest.raises(DivergedError, match="3-usrn: loss.* not finite in step 1 of 6") as error:
+    with pytest.raises(DivergedError, match=r"3-usrn: loss.* not finite in step 1 of 6") as error:
         loop.run()
     assert "image-0.png" in str(error.value)
     assert not (tmp_path / "other.npz").exists()

@@ -93,7 +93,7 @@ def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[floa
     return build
 
 
-def import_keras_cv():  # noqa: ANN201 - a module
+def import_keras_cv():
     """keras-cv, which always loads TensorFlow; beside another backend TensorFlow is kept off the GPUs."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:

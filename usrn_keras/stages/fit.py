@@ -46,6 +46,19 @@ def fit(
     >>> recipe = Recipe.load("quickstart", ["training.usrn_steps=10"])
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
+    try:
+        return _fit(recipe, run_dir, progress, log)
+    except KeyboardInterrupt as interrupt:
+        # The training loop says more: which step it saved.
+        raise (interrupt if str(interrupt) else KeyboardInterrupt(INTERRUPTED)) from None
+
+
+INTERRUPTED = "interrupted; run the same command again to go on"
+
+
+def _fit(
+    recipe: Recipe, run_dir: Path | str, progress: Progress, log: Callable[[str], None]
+) -> dict[str, Any]:
     dataset = load_dataset(recipe.data)
     with start_run(run_dir, recipe, dataset) as run:
         stages = {

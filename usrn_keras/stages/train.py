@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 
@@ -52,12 +54,12 @@ def train(
     ).run()
 
 
-def checkpoint_file(run: Run, stage: str):  # noqa: ANN201
+def checkpoint_file(run: Run, stage: str) -> Path:
     """The checkpoint of a training stage."""
     return run.stage(stage) / "checkpoint.npz"
 
 
-def save_segmenter(branch: Branch, path) -> None:  # noqa: ANN001
+def save_segmenter(branch: Branch, path: Path) -> None:
     """Write F alone as a `.keras` file, atomically."""
     with atomic_path(path) as temporary:
         keras.saving.save_model(branch.segmenter(), temporary)

@@ -12,6 +12,6 @@ __all__ = [
     "class_balance_rate",
     "class_pixels",
     "make_subclasses",
-    "sublabel_file",
     "subclass_counts",
+    "sublabel_file",
 ]

@@ -16,8 +16,8 @@ from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.balanced_kmeans import BalancedKMeans
 from usrn_keras.subclasses.counts import subclass_counts
 from usrn_keras.subclasses.features import extract_features, feature_file, feature_labels, gather_rows
-from usrn_keras.subclasses.sublabels import sublabel_map, write_sublabels
 from usrn_keras.subclasses.subclass_map import SubclassMap
+from usrn_keras.subclasses.sublabels import sublabel_map, write_sublabels
 
 
 @dataclass(frozen=True)

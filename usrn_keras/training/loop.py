@@ -92,7 +92,10 @@ class Loop:
                 if due:
                     self.every(done)
                 if interrupt.asked and not last:
-                    raise KeyboardInterrupt
+                    raise KeyboardInterrupt(
+                        f"interrupted after step {done} of {self.steps} of {self.description}, "
+                        "checkpoint written; run the same command again to go on"
+                    )
 
     def _restore(self) -> int:
         if not self.checkpoint.exists():
