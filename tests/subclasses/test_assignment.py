@@ -70,6 +70,18 @@ def test_duplicates_of_which_only_a_part_is_near(monkeypatch):
     assert part.inertia <= whole.inertia * 1.01
 
 
+def test_groups_apart_exchange_rows_where_few_moves_are_looked_at(monkeypatch):
+    monkeypatch.setattr(assignment, "MOVES", 0)
+    monkeypatch.setattr(assignment, "FEW_MOVES", 2)
+    rng = np.random.default_rng(0)
+    far = np.repeat([-50.0, 0.0, 50.0], [1100, 2000, 2900])[:, None]
+    data = (rng.normal(size=(6000, 3)) + far).astype(np.float32)
+    centers = data[[0, 1, 2000, 2001, 4000, 4001]]
+    assigned = assign(data, centers)
+    np.testing.assert_array_equal(np.bincount(assigned.labels), 1000)
+    assert assigned.exact
+
+
 def test_progress_ends_with_all_rows():
     data, centers = problem(10_000, 4)
     seen = []

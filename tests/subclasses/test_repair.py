@@ -12,7 +12,7 @@ EVERYWHERE = np.inf
 
 
 def cheapest_balanced(costs):
-    """Least cost of labels of sizes floor(n/K) or ceil(n/K): the Hungarian algorithm on places in clusters."""
+    """Least cost of sizes floor(n/K) or ceil(n/K): the Hungarian algorithm on places in clusters."""
     rows, clusters = costs.shape
     least, extras = divmod(rows, clusters)
     places = np.concatenate([np.repeat(costs, least, axis=1), costs], axis=1)
@@ -46,7 +46,7 @@ def start(costs, prices):
 def test_the_labels_are_an_optimum_of_exact_sizes(problem):
     costs, prices = problem
     rows, clusters = costs.shape
-    nothing, reach = np.zeros(clusters, np.int64), np.full(clusters, EVERYWHERE)
+    nothing, reach = np.zeros(clusters, np.int64), np.full((clusters, clusters), EVERYWHERE)
     repaired = repair(costs, start(costs, prices), prices, nothing, reach)
     sizes = np.bincount(repaired.labels, minlength=clusters)
     assert repaired.feasible
@@ -61,16 +61,25 @@ def test_the_labels_are_an_optimum_of_exact_sizes(problem):
 def test_rows_that_may_not_move_count():
     costs = np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]], np.float32)
     labels, prices, fixed = np.zeros(3, np.int32), np.zeros(2), np.array([1, 0])
-    repaired = repair(costs, labels, prices, fixed, np.full(2, EVERYWHERE))
+    repaired = repair(costs, labels, prices, fixed, np.full((2, 2), EVERYWHERE))
     np.testing.assert_array_equal(repaired.labels, [1, 1, 0])
+
+
+def test_the_extra_row_changes_its_cluster_where_that_is_cheapest():
+    # The dearer cluster is offered the extra row first, but no row wants to go there.
+    costs = np.array([[0.0, 9.0], [0.0, 9.0], [9.0, 0.0]], np.float32)
+    labels, prices, nothing = np.array([0, 0, 1], np.int32), np.array([0.0, 1.0]), np.zeros(2, np.int64)
+    repaired = repair(costs, labels, prices, nothing, np.full((2, 2), EVERYWHERE))
+    np.testing.assert_array_equal(repaired.labels, labels)
+    assert repaired.optimal
 
 
 def test_a_cluster_that_cannot_be_filled_is_reported():
     costs = np.array([[0.0, 9.0], [0.0, 9.0]], np.float32)
     labels, prices, fixed = np.zeros(2, np.int32), np.zeros(2), np.array([8, 0])
-    repaired = repair(costs, labels, prices, fixed, np.full(2, EVERYWHERE))
+    repaired = repair(costs, labels, prices, fixed, np.full((2, 2), EVERYWHERE))
     assert not repaired.feasible
-    short = repair(costs, labels, prices, np.zeros(2, np.int64), np.full(2, 1.0))
+    short = repair(costs, labels, prices, np.zeros(2, np.int64), np.full((2, 2), 1.0))
     assert not short.feasible
 
 
@@ -78,7 +87,7 @@ def test_a_short_reach_that_suffices_is_known_to_be_optimal():
     rng = np.random.default_rng(0)
     costs = rng.normal(size=(4000, 10)).astype(np.float32)
     prices, nothing = np.zeros(10), np.zeros(10, np.int64)
-    everything = repair(costs, start(costs, prices), prices, nothing, np.full(10, EVERYWHERE))
-    near = repair(costs, start(costs, prices), prices, nothing, np.full(10, 0.3))
+    everything = repair(costs, start(costs, prices), prices, nothing, np.full((10, 10), EVERYWHERE))
+    near = repair(costs, start(costs, prices), prices, nothing, np.full((10, 10), 0.3))
     assert near.optimal
     np.testing.assert_array_equal(near.labels, everything.labels)

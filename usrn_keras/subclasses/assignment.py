@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from usrn_keras.subclasses.lloyd import fill_costs
-from usrn_keras.subclasses.prices import balance_prices, draw_block, typical_gap
+from usrn_keras.subclasses.prices import SHARPEST, SMOOTHING, balance_prices, draw_block, typical_gap
 from usrn_keras.subclasses.repair import Repaired, repair, within_reach
 from usrn_keras.subclasses.rows import BLOCK, map_blocks
 
@@ -24,8 +24,8 @@ TRIES = 3  # passes over the rows
 TOLERANCE = 0.002  # imbalance that is left to the repair
 STEPS = 30  # passes over the costs of the near rows
 FEW_ROWS = 4096  # misplaced rows that the repair moves in no time, however they are tied
-REPAIR_COSTS = 2**18  # moves that the repair looks at first
-MORE_REACH = 2.0  # when these were too few
+MOVES = 2**18  # that the repair looks at first, over all pairs of clusters
+FEW_MOVES = 16  # at least, of each pair
 SAMPLE = 16_384  # rows that a reach is estimated from
 
 ReadBlock = Callable[[int, int], np.ndarray]  # start, stop -> (rows, features) float32
@@ -113,7 +113,7 @@ def assign_rows(
         seen = pass_over_rows(read, rows, centers, prices, reach, share, eps, threads, report)
         fixed = np.bincount(np.delete(seen.labels, seen.near), minlength=len(prices))
         repaired = settle(seen.costs, prices, fixed, threads)
-        exact = repaired.optimal and within_reach(repaired.prices - prices, reach)
+        exact = repaired.optimal and within_reach(repaired.prices - prices, reach[:, None])
         prices = repaired.prices
         # A second pass is worth its time, a third one only where the sizes are not met.
         if exact or (repaired.feasible and attempt > 1):
@@ -137,7 +137,7 @@ def measure_sample(
     sample = sample[:SAMPLE]
     costs = np.empty((len(sample), len(centers)), np.float32)
     fill_costs(sample, centers, costs)
-    eps = 0.003 * typical_gap(costs, prices)
+    eps = SMOOTHING * SHARPEST * typical_gap(costs, prices)
     if share == 1.0:
         return np.full(len(prices), np.inf), eps
     labels, leads = cheapest(costs, prices)
@@ -193,29 +193,27 @@ def settle(costs: np.ndarray, prices: np.ndarray, fixed: np.ndarray, threads: in
     labels, _ = cheapest(costs, prices)
     sizes = fixed + np.bincount(labels, minlength=len(prices))
     misplaced = np.abs(sizes - sizes.mean()).sum() / 2
-    if balanced.drawn and misplaced > FEW_ROWS:
-        return replace(
-            repair(costs, balanced.labels, prices, fixed, move_reach(costs, prices)), optimal=False
-        )
-    reach = move_reach(costs, prices)
-    repaired = repair(costs, labels, prices, fixed, reach)
-    if repaired.optimal:
-        return repaired
-    return repair(costs, labels, prices, fixed, MORE_REACH * reach)
+    drawn = balanced.drawn and misplaced > FEW_ROWS
+    if drawn:
+        labels = balanced.labels
+    moves = max(FEW_MOVES, int(MOVES / len(prices) ** 2))
+    while True:
+        reach = move_reach(costs, labels, prices, moves)
+        repaired = repair(costs, labels, prices, fixed, reach)
+        if repaired.optimal or (repaired.feasible and drawn) or np.isinf(reach).all():
+            return replace(repaired, optimal=repaired.optimal and not drawn)
+        moves *= 4
 
 
-def move_reach(costs: np.ndarray, prices: np.ndarray) -> np.ndarray:
-    """What a move out of each cluster may cost `(K,)` so that about `REPAIR_COSTS` moves are left."""
+def move_reach(costs: np.ndarray, labels: np.ndarray, prices: np.ndarray, moves: int) -> np.ndarray:
+    """What a move from `j` to `k` may cost, `(K, K)`, so that the cheapest `moves` of each pair are left."""
     clusters = len(prices)
-    if costs.size <= REPAIR_COSTS:
-        return np.full(clusters, np.inf)
-    rows = costs[:: max(1, len(costs) // SAMPLE)]
-    labels, _ = cheapest(rows, prices)
-    priced = rows + prices
-    share = min(1.0, REPAIR_COSTS / costs.size + 1.0 / clusters)  # a row's own cluster is no move
-    reach = np.full(clusters, np.inf)
-    for j in range(clusters):
-        of_cluster = priced[labels == j]
-        if len(of_cluster):
-            reach[j] = np.quantile(of_cluster - of_cluster[:, j : j + 1], share)
+    reach = np.full((clusters, clusters), np.inf)
+    order = np.argsort(labels, kind="stable")
+    ends = np.cumsum(np.bincount(labels, minlength=clusters))
+    for j, rows in enumerate(np.split(order, ends[:-1])):
+        if len(rows) > moves:
+            priced = costs[rows] + prices
+            priced -= priced[:, j : j + 1].copy()
+            reach[j] = np.partition(priced, moves, axis=0)[moves]
     return reach

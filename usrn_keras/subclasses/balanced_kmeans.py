@@ -198,8 +198,9 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=rng,
-            copy_x=False,
-        ).fit(sample)
+        )
+        with threadpool_limits(limits=1):  # its threads add up in any order
+            plain.fit(sample)
         value = plain.inertia_ / len(sample)
         return Solution(plain.cluster_centers_, np.zeros(self.n_clusters), value, plain.n_iter_)
 

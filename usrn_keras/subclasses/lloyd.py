@@ -123,7 +123,9 @@ def balance_exactly(costs: np.ndarray, balanced: Balanced) -> Balanced:
     """Optimal labels of exact sizes, and what they cost."""
     clusters = costs.shape[1]
     labels = np.argmin(costs + balanced.prices, axis=1).astype(np.int32)
-    repaired = repair(costs, labels, balanced.prices, np.zeros(clusters, np.int64), np.full(clusters, np.inf))
+    repaired = repair(
+        costs, labels, balanced.prices, np.zeros(clusters, np.int64), np.full((clusters, clusters), np.inf)
+    )
     value = float(costs[np.arange(len(costs)), repaired.labels].sum(dtype=np.float64))
     return Balanced(repaired.labels, repaired.prices, value, balanced.eps, settled=True, drawn=False)
 

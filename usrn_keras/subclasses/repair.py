@@ -33,8 +33,13 @@ class Repaired:
 
 
 def within_reach(change: np.ndarray, reach: np.ndarray) -> bool:
-    """Whether rows whose cluster `j` leads by more than `reach[j]` stay there after a change of the prices."""
-    return bool((change - change.min() <= reach).all())
+    """Whether no row of `j` that would pay more than `reach[j, k]` more in `k` wants to go there now.
+
+    Args:
+        change: `(K,)` of the prices.
+        reach: `(K, K)`, or `(K, 1)` where it is the same for all `k`.
+    """
+    return bool((change[:, None] - change <= reach).all())
 
 
 def repair(
@@ -47,7 +52,8 @@ def repair(
         labels: `(f,)` int32, the cheapest cluster of each row under the prices.
         prices: `(K,)` float64.
         fixed: `(K,)` rows of each cluster that may not move.
-        reach: `(K,)` moves out of a cluster that cost more than this under the given prices are left out.
+        reach: `(K, K)`; moves from `j` to `k` are left out where they cost more than `reach[j, k]` under the
+            given prices.
     """
     clusters = len(prices)
     sizes = fixed + np.bincount(labels, minlength=clusters)
@@ -106,7 +112,7 @@ def file_rows(rows, costs, labels, start, reach, roots, nodes, used):  # pragma:
         base = np.float64(costs[i, j])
         for k in range(clusters):
             more = costs[i, k] - base
-            if k != j and more + start[k] - start[j] <= reach[j]:
+            if k != j and more + start[k] - start[j] <= reach[j, k]:
                 roots[j, k] = push(nodes, roots[j, k], used, more, i)
                 used += 1
     return nodes, used
@@ -126,7 +132,7 @@ def update_edges(clusters, labels, extra, roots, nodes, cheapest):  # pragma: no
 
 @numba.njit(cache=True)
 def tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover - compiled
-    """Rows that can go along the path at the same cost, at most `limit`: one by one, duplicates would crawl."""
+    """Rows that can take the path at the same cost, at most `limit`: one by one, duplicates would crawl."""
     slot = len(roots)
     for step in range(len(path) - 1):
         k, j = path[step], path[step + 1]
