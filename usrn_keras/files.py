@@ -13,6 +13,8 @@ from typing import Any
 
 from usrn_keras.errors import StorageError
 
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EPERM)
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
@@ -53,18 +55,11 @@ def storage_errors(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EACCES,
-            errno.EROFS,
-            errno.EFBIG,
-            errno.EPERM,
-        ):
+        if error.errno not in REFUSALS:
             raise
         raise StorageError(
             f"{path} cannot be written: {error.strerror}",
-            hint="Free or grant the space and run the same command again: it goes on from the last checkpoint.",
+            hint="Free or grant the space and run the same command again: it goes on where it was.",
         ) from error
 
 

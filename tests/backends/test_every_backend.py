@@ -68,7 +68,9 @@ def test_core_needs_neither_tensorflow_nor_keras_cv(backend):
         "from usrn_keras.methods import Supervised\n"
         "from usrn_keras import SGD, stages, evaluation, prediction\n"
         "model = Supervised(tiny_branches()[0])\n"
-        "optimizer = SGD(0.1); optimizer.build(model.trainable_variables); model.compile(optimizer=optimizer)\n"
+        "optimizer = SGD(0.1)\n"
+        "optimizer.build(model.trainable_variables)\n"
+        "model.compile(optimizer=optimizer)\n"
         "print(float(CompiledStep(model)(tiny_batch())['loss']))\n"
     )
     assert find_spec("tensorflow")  # here it is installed, so that absence must be made

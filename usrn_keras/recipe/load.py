@@ -52,7 +52,7 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     else:
         faults += _contradictions(recipe)
     if faults:
-        hint = f"Mend these in the file, or with --set. All keys: usrn recipes show {next(iter(shipped_recipes()), '')}"
+        hint = "Mend these in the file, or with --set. All keys: usrn recipes show quickstart"
         raise RecipeError(f"{path}: {len(faults)} fault(s)", faults=faults, hint=hint)
     return recipe
 

@@ -99,9 +99,8 @@ def _counts(
         if count == 0:
             warn(f"class {name!r} has no pixel in the labelled images: it gets no subclass")
         elif count > max(available, 1):
-            warn(
-                f"class {name!r}: {count} subclasses cut to {max(available, 1)}, it has {available} feature pixels"
-            )
+            cut = f"{count} subclasses cut to {max(available, 1)}"
+            warn(f"class {name!r}: {cut}, it has {available} feature pixels")
     return np.minimum(counts, np.maximum(rows, 1))
 
 

@@ -12,8 +12,8 @@ elif keras.backend.backend() == "torch":
     from usrn_keras.training.step_torch import CompiledStep, TrainStep, no_gradient
 else:
     raise ImportError(
-        f"usrn_keras trains on the Keras backends tensorflow, jax and torch, received {keras.backend.backend()!r}; "
-        "set KERAS_BACKEND to one of them"
+        "usrn_keras trains on the Keras backends tensorflow, jax and torch, received "
+        f"{keras.backend.backend()!r}; set KERAS_BACKEND to one of them"
     )
 
 __all__ = ["CompiledStep", "TrainStep", "no_gradient"]
