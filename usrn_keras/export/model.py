@@ -52,11 +52,11 @@ def export_model(
     >>> report.input_signature                                          # doctest: +SKIP
     'float32 (batch, 32*height, 32*width, 3)'
     """
-    start, path = time.monotonic(), Path(path)
+    start, path, target = time.monotonic(), Path(path), find_format(format)
     check_input_size(input_size)
-    refuse_foreign_folder(path, folder=find_format(format).folder)
+    refuse_foreign_folder(path, folder=target.folder)
     backend = capable_backend(format)
-    with staged(path) as temporary:
+    with staged(path, target.file_name) as temporary:
         if reason := why_elsewhere(backend, format):
             parity = convert_elsewhere(model, temporary, format, input_size, tolerance, backend)
         else:

@@ -16,8 +16,12 @@ SAVED_MODEL_MARK = "saved_model.pb"
 
 
 @contextmanager
-def staged(path: Path) -> Iterator[Path]:
+def staged(path: Path, name: str) -> Iterator[Path]:
     """A temporary path, file or folder, that replaces `path` when the block ends without an error.
+
+    Args:
+        path: The target.
+        name: Name of the temporary path, whatever the target is called: converters want their suffix.
 
     Raises:
         StorageError: The disk is full or the folder cannot be written.
@@ -27,8 +31,8 @@ def staged(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
         try:
-            yield staging / path.name
-            replace(staging / path.name, path, aside=staging / "replaced")
+            yield staging / name
+            replace(staging / name, path, aside=staging / "replaced")
         except BaseException:
             shutil.rmtree(staging)
             for folder in created:
