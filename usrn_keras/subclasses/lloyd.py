@@ -22,7 +22,9 @@ ROUGH = 10.0  # times `tol`: where all stages but the last one stop
 EXACT = 2**16  # costs: up to this many every step balances exactly, and so never makes the inertia worse
 IMBALANCE = 0.01  # accepted in a step of a larger problem
 LAST_IMBALANCE = 0.002  # of the prices that are handed on
+BLUNT = 1 / 4  # of the smoothing: where a step gives up on ties and draws them
 PASSES = 20  # over the costs, per step; from the second step on two or three suffice
+ROUNDING = 1e-6  # of float32, in the unit of the frame: a smaller gain is none
 PATIENCE = 2  # steps without a gain before a stage ends; the value of a step is a little noisy
 
 
@@ -105,7 +107,7 @@ def run_stage(
     while state.steps < max_iter and idle < PATIENCE:
         fill_costs(rows, state.centers, costs, threads)
         balanced = balance_prices(
-            costs, state.prices, nothing, tolerance=IMBALANCE, steps=PASSES, threads=threads
+            costs, state.prices, nothing, tolerance=IMBALANCE, steps=PASSES, sharpest=BLUNT, threads=threads
         )  # fmt: skip
         if exact:
             balanced = balance_exactly(costs, balanced)
@@ -114,7 +116,7 @@ def run_stage(
         state = Solution(centers, balanced.prices, value, state.steps + 1)
         report(state, len(rows))
         if balanced.settled:
-            idle = idle + 1 if lowest - value <= tol * max(value, 0.0) else 0
+            idle = idle + 1 if lowest - value <= tol * max(value, 0.0) + ROUNDING else 0
             lowest = min(lowest, value)
     return state
 
@@ -151,16 +153,19 @@ def fit_centers(
     exact = len(sample) * clusters <= EXACT
 
     def stage(size: int, state: Solution) -> Solution:
-        rough = 1.0 if size == len(sample) else ROUGH
+        last = size == len(sample)
+        # No stage may use up the steps of the last one.
+        most = max_iter if last else min(max_iter, state.steps + max(1, max_iter // len(sizes)))
         return run_stage(
             sample[:size], state, costs[:size],
-            tol=rough * tol, max_iter=max_iter, exact=exact, threads=threads, report=report,
+            tol=tol if last else ROUGH * tol, max_iter=most, exact=exact, threads=threads, report=report,
         )  # fmt: skip
 
     first = [stage(sizes[0], Solution(start, np.zeros(clusters), np.inf, 0)) for start in starts]
     state = min(first, key=lambda state: state.value)
     for size in sizes[1:]:
-        state = stage(size, state)
+        if state.value > ROUNDING:  # else all rows lie on the centers
+            state = stage(size, state)
     # The prices balance the rows around the centers before the last step.
     fill_costs(sample, state.centers, costs, threads)
     nothing = np.zeros(clusters, np.int64)

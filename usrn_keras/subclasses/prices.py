@@ -21,9 +21,10 @@ from usrn_keras.subclasses.rows import for_blocks, sum_blocks
 # Everything but `ninf`: infinity stays infinity.
 FAST = {"nnan", "nsz", "arcp", "contract", "reassoc"}
 CUT = 12.0  # in units of eps: exp(-12) = 6e-6 of a row's mass is left out
+MOST_NEAR = 24  # clusters that a row lies between; more are taken to be ties
 STEP = 4.0  # in units of eps: the quadratic model of the dual holds no further
 SMOOTHING = 0.1  # of the typical gap between the best and the second best cluster
-SHARPEST = 1 / 32  # of the first smoothing: where ties are recognised
+SHARPEST = 1 / 64  # of the first smoothing: where ties are recognised
 TINY = 1e-5  # in the unit of the frame: the gap where all rows are tied, above the rounding of float32
 GOLDEN = 0.6180339887498949
 FLOOR = 0.05  # of the target: an empty cluster has no curvature of its own
@@ -68,7 +69,8 @@ def measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma: 
         for a in range(found):
             share[a] /= total
             mass[near[a]] += share[a]
-            for b in range(a + 1):
+            # Without the mixed terms a step is shorter, not wrong; with them duplicates would cost K^2 each.
+            for b in range(a + 1 if found <= MOST_NEAR else 0):
                 overlap[near[a], near[b]] += share[a] * share[b]
         labels[i] = best
         sizes[best] += 1
@@ -115,12 +117,12 @@ def newton_step(balance: Balance, target: np.ndarray, eps: float) -> np.ndarray:
 def typical_gap(costs: np.ndarray, prices: np.ndarray, rows: int = 512) -> float:
     """Mean distance between the best and the second best cluster of a row, prices included.
 
-    Where most rows are tied, a hundredth of the mean distance to all clusters stands in for it.
+    Where most rows are tied, a twentieth of the mean distance to all clusters stands in for it.
     """
     priced = np.partition(costs[:rows] + prices, min(1, costs.shape[1] - 1), axis=1)
     gap = (priced[:, -1 if costs.shape[1] == 1 else 1] - priced[:, 0]).mean()
     spread = priced.mean() - priced[:, 0].mean()
-    return max(float(gap), 0.01 * float(spread), TINY)
+    return max(float(gap), 0.05 * float(spread), TINY)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -173,11 +175,12 @@ def balance_prices(
     *,
     tolerance: float,
     steps: int,
+    sharpest: float = SHARPEST,
     threads: int = 1,
 ) -> Balanced:
     """Prices of nearly equal cluster sizes.
 
-    The smoothing begins at a tenth of the typical gap and is halved whenever the smoothed sizes are balanced
+    The smoothing begins at a tenth of the typical gap and is quartered when the smoothed sizes are balanced
     and the hard ones are not. If they never are, many rows are tied (duplicates, say), and ties are drawn.
 
     Args:
@@ -186,12 +189,13 @@ def balance_prices(
         fixed: `(K,)` rows of each cluster that stay there.
         tolerance: stop once the mean of `|size - n/K|` is at most this, in units of `n/K`.
         steps: passes over the costs, at least 1.
+        sharpest: part of the first smoothing at which rows count as tied.
     """
     rows = len(costs) + int(fixed.sum())
     target = rows / len(prices) - fixed
     labels = np.empty(len(costs), np.int32)
     eps = SMOOTHING * typical_gap(costs, prices)
-    sharpest = eps * SHARPEST
+    sharpest *= eps
     for step in range(1, steps + 1):
         balance = measure(costs, prices, eps, labels, threads)
         value = balance.value - float(target @ prices)
@@ -201,7 +205,7 @@ def balance_prices(
             if eps <= sharpest:
                 labels = draw_labels(costs, prices, eps, threads)
                 return Balanced(labels, prices, value, eps, settled=True, drawn=True)
-            eps *= 0.5
+            eps *= 0.25
         if step < steps:
             prices = prices + newton_step(balance, target, eps)
     return Balanced(labels, prices, value, eps, settled=False, drawn=False)
