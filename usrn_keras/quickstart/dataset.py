@@ -39,8 +39,9 @@ def make_quickstart(
         classes.txt    palette.txt                      lists/{labelled,unlabelled,val}.txt
 
     The same arguments give the same scenes; a larger count keeps the scenes of a smaller one. The first
-    labelled and the first val image hold every class. The folder appears when it is complete, so an
-    interrupted call leaves nothing and several processes may call at the same time.
+    labelled and the first val image hold every class. The folder appears when it is complete, so several
+    processes may call at the same time and an interrupted call leaves nothing. (One killed outright leaves a
+    hidden folder beside `root`, which may be deleted.)
 
     Args:
         root: The folder to write.
