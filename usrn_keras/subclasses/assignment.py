@@ -199,7 +199,7 @@ def settle(costs: np.ndarray, prices: np.ndarray, fixed: np.ndarray, threads: in
     moves = max(FEW_MOVES, int(MOVES / len(prices) ** 2))
     while True:
         reach = move_reach(costs, labels, prices, moves)
-        repaired = repair(costs, labels, prices, fixed, reach)
+        repaired = repair(costs, labels, prices, fixed, reach, most_tied=moves)
         if repaired.optimal or (repaired.feasible and drawn) or np.isinf(reach).all():
             return replace(repaired, optimal=repaired.optimal and not drawn)
         moves *= 4

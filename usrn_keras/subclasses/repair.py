@@ -43,7 +43,12 @@ def within_reach(change: np.ndarray, reach: np.ndarray) -> bool:
 
 
 def repair(
-    costs: np.ndarray, labels: np.ndarray, prices: np.ndarray, fixed: np.ndarray, reach: np.ndarray
+    costs: np.ndarray,
+    labels: np.ndarray,
+    prices: np.ndarray,
+    fixed: np.ndarray,
+    reach: np.ndarray,
+    most_tied: int = 0,
 ) -> Repaired:
     """Moves rows until all clusters hold `floor(n/K)` or `ceil(n/K)` rows.
 
@@ -54,6 +59,7 @@ def repair(
         fixed: `(K,)` rows of each cluster that may not move.
         reach: `(K, K)`; moves from `j` to `k` are left out where they cost more than `reach[j, k]` under the
             given prices.
+        most_tied: of the moves that cost just `reach[j, k]`, so many are kept: duplicates have plenty.
     """
     clusters = len(prices)
     sizes = fixed + np.bincount(labels, minlength=clusters)
@@ -63,7 +69,7 @@ def repair(
     slot = prices[extra].min() if extras else prices.max()
     potentials = np.append(prices, slot)
     labels = labels.copy()
-    feasible = move_rows(costs, labels, potentials, sizes - least - extra, extra, reach)
+    feasible = move_rows(costs, labels, potentials, sizes - least - extra, extra, reach, most_tied)
     moved = potentials[:clusters]
     return Repaired(labels, moved, feasible, feasible and within_reach(moved - prices, reach))
 
@@ -103,7 +109,7 @@ def path_to(target, parent):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True)
-def file_rows(rows, costs, labels, start, reach, roots, nodes, used):  # pragma: no cover - compiled
+def file_rows(rows, costs, labels, start, reach, room, roots, nodes, used):  # pragma: no cover - compiled
     """Puts rows into the heaps of their cluster; returns the nodes and how many are used."""
     clusters = costs.shape[1]
     for i in rows:
@@ -112,7 +118,11 @@ def file_rows(rows, costs, labels, start, reach, roots, nodes, used):  # pragma:
         base = np.float64(costs[i, j])
         for k in range(clusters):
             more = costs[i, k] - base
-            if k != j and more + start[k] - start[j] <= reach[j, k]:
+            beyond = more + start[k] - start[j] - reach[j, k]
+            if k == j or beyond > TIE:
+                continue
+            if beyond < -TIE or room[j, k] > 0:
+                room[j, k] -= beyond >= -TIE
                 roots[j, k] = push(nodes, roots[j, k], used, more, i)
                 used += 1
     return nodes, used
@@ -163,7 +173,7 @@ def send(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compi
 
 
 @numba.njit(cache=True)
-def move_rows(costs, labels, potentials, surplus, extra, reach):  # pragma: no cover - compiled
+def move_rows(costs, labels, potentials, surplus, extra, reach, most_tied):  # pragma: no cover - compiled
     """Successive shortest paths; changes labels, potentials, surplus and extra in place.
 
     `roots[j, k]` is a heap of the rows of `j` by what they would pay more in `k`. Rows that have left `j` are
@@ -175,7 +185,9 @@ def move_rows(costs, labels, potentials, surplus, extra, reach):  # pragma: no c
     cheapest = np.full((clusters + 1, clusters + 1), np.inf)
     distance = np.empty(clusters + 1)
     parent = np.empty(clusters + 1, np.int64)
-    nodes, used = file_rows(np.arange(len(labels)), costs, labels, start, reach, roots, empty_nodes(1024), 0)
+    room = np.full((clusters, clusters), most_tied)
+    everyone = np.arange(len(labels))
+    nodes, used = file_rows(everyone, costs, labels, start, reach, room, roots, empty_nodes(1024), 0)
     update_edges(np.arange(clusters), labels, extra, roots, nodes, cheapest)
     while np.any(surplus > 0):
         target = shortest_path(cheapest, potentials, surplus, distance, parent)
@@ -189,6 +201,6 @@ def move_rows(costs, labels, potentials, surplus, extra, reach):  # pragma: no c
         surplus[source] -= amount
         surplus[target] += amount
         moved = send(path, amount, labels, extra, roots, nodes)
-        nodes, used = file_rows(moved, costs, labels, start, reach, roots, nodes, used)
+        nodes, used = file_rows(moved, costs, labels, start, reach, room, roots, nodes, used)
         update_edges(path[path < clusters], labels, extra, roots, nodes, cheapest)
     return True
