@@ -11,7 +11,8 @@ from PIL import Image
 
 from usrn_keras import prediction
 from usrn_keras.errors import DataError, WeightsError
-from usrn_keras.prediction import load_model, predict_files, segment
+from usrn_keras.networks import load_segmenter
+from usrn_keras.prediction import predict_files, segment
 
 PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 
@@ -113,4 +114,4 @@ def test_a_damaged_model_is_refused(run, kept):
     content = file.read_bytes()
     file.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
     with pytest.raises(WeightsError, match="cannot be loaded as a Keras model"):
-        load_model(file)
+        load_segmenter(file)

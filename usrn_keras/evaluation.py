@@ -13,6 +13,7 @@ from usrn_keras.data.padding import pad_map_to_stride, pad_to_stride
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
 from usrn_keras.metrics import ConfusionModel
+from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report import Scores
 
@@ -108,6 +109,6 @@ def evaluate_run(
         raise DataError(
             f"{run_dir}: the data set {dataset.name} has no {split} images", hint="Choose another --split."
         )
-    segmenter = keras.models.load_model(run.model_file(model), compile=False)
+    segmenter = load_segmenter(run.model_file(model))
     options = {"batch": run.recipe.evaluation.batch, "workers": run.recipe.data.workers}
     return evaluate(segmenter, samples, dataset, name=model, progress=progress, **options)

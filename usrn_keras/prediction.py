@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from usrn_keras import networks  # noqa: F401  registers the layers that a saved model may hold
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.data.padding import pad_to_stride
-from usrn_keras.errors import DataError, WeightsError
+from usrn_keras.errors import DataError
 from usrn_keras.files import atomic_path
+from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.pictures import overlay_png, palette_png
 from usrn_keras.runs import open_run
@@ -67,7 +66,7 @@ def predict_files(
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), faults))
     _refuse_collisions(jobs)
     run = open_run(Path(run_dir))
-    model = load_model(run.model_path)
+    model = load_segmenter(run.model_path)
     written: list[Path] = []
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
@@ -80,24 +79,6 @@ def predict_files(
         "some inputs could not be segmented", hint=f"{len(written)} files were written to {out_dir}."
     )
     return written
-
-
-def load_model(path: Path | str) -> keras.Model:
-    """F alone from a `.keras` file: images (batch, height, width, 3) in 0..255 -> logits.
-
-    Raises:
-        WeightsError: The file is damaged.
-    """
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(
-            f"{path} cannot be loaded as a Keras model: {error}",
-            hint="Copy it again from where it was trained.",
-        ) from error
-    # XLA on TensorFlow too: without it dilated convolutions are about ten times slower on a CPU.
-    model.compile(jit_compile=keras.backend.backend() != "torch")
-    return model
 
 
 def segment(model: keras.Model, image: np.ndarray) -> np.ndarray:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+# The mean of ImageNet, so that padding is near zero once the network has normalised it; whole images and
+# training crops are padded alike.
+IMAGE_MEAN = (124, 116, 104)
 STRIDE = 32  # of the deepest features: networks take heights and widths that it divides
 
 
 def pad_to_stride(image: np.ndarray) -> np.ndarray:
-    """Extend an image below and to the right by its mean colour until 32 divides both sides.
+    """Extend an image below and to the right by a mean colour until 32 divides both sides.
 
     Args:
         image: `(height, width, 3)` uint8.
@@ -20,7 +23,7 @@ def pad_to_stride(image: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     padded = np.empty((height + -height % STRIDE, width + -width % STRIDE, 3), image.dtype)
-    padded[:] = image.mean(axis=(0, 1)).round()
+    padded[:] = IMAGE_MEAN
     padded[:height, :width] = image
     return padded
 

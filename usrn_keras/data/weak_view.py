@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# The mean of ImageNet, so that padding is near zero once the network has normalised it.
-IMAGE_MEAN = (124, 116, 104)
+from usrn_keras.data.padding import IMAGE_MEAN
 
 
 @dataclass(frozen=True)

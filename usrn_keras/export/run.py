@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from usrn_keras.export.formats import find_format
@@ -13,6 +12,7 @@ from usrn_keras.export.model import export_model
 from usrn_keras.export.report import ExportReport
 from usrn_keras.export.signature import SIZE_MULTIPLE, describe
 from usrn_keras.files import write_json
+from usrn_keras.networks import load_segmenter
 from usrn_keras.runs import open_run
 
 
@@ -42,7 +42,7 @@ def export_run(
     """
     path = Path(out) if out is not None else Path(run_dir) / "export" / find_format(format).file_name
     run = open_run(run_dir)
-    model = keras.models.load_model(run.model_path, compile=False)
+    model = load_segmenter(run.model_path)
     report = export_model(model, path, format=format, input_size=input_size)
     write_json(path.parent / "labels.json", labels(run.classes, run.palette, input_size))
     return report

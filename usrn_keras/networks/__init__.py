@@ -3,5 +3,6 @@
 from usrn_keras.networks.backbones import BACKBONES
 from usrn_keras.networks.branch import Branch, upsample
 from usrn_keras.networks.build import build_branches
+from usrn_keras.networks.saved import load_segmenter
 
-__all__ = ["BACKBONES", "Branch", "build_branches", "upsample"]
+__all__ = ["BACKBONES", "Branch", "build_branches", "load_segmenter", "upsample"]

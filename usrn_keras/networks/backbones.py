@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import ModuleType
 
 import keras
 
 from usrn_keras.errors import BackendError, RecipeError
+from usrn_keras.quiet import native_stderr_held
 
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
@@ -93,20 +94,25 @@ def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[floa
     return build
 
 
-def import_keras_cv():
+def import_keras_cv() -> ModuleType:
     """keras-cv, which always loads TensorFlow; beside another backend TensorFlow is kept off the GPUs."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        if keras.backend.backend() != "tensorflow":
-            import tensorflow
-
-            tensorflow.config.set_visible_devices([], "GPU")
-        import keras_cv
+        with native_stderr_held():
+            return _import_keras_cv()
     except ImportError as error:
         raise BackendError(
             f"a keras_cv backbone needs keras-cv and tensorflow: {error}",
             hint="pip install keras-cv tensorflow, or choose a keras/... backbone",
         ) from error
+
+
+def _import_keras_cv() -> ModuleType:
+    if keras.backend.backend() != "tensorflow":
+        import tensorflow
+
+        tensorflow.config.set_visible_devices([], "GPU")
+    import keras_cv
+
     return keras_cv
 
 

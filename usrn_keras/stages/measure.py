@@ -10,6 +10,7 @@ from usrn_keras.data import Dataset
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import evaluate
 from usrn_keras.files import read_json, write_json
+from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
 from usrn_keras.runs import SUBCLASSES, Run
 
@@ -37,7 +38,7 @@ def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
 
 
 def _scores(run: Run, model: str, samples: Any, dataset: Dataset, progress: Progress) -> dict[str, Any]:
-    segmenter = keras.models.load_model(run.model_file(model), compile=False)
+    segmenter = load_segmenter(run.model_file(model))
     options = {"batch": run.recipe.evaluation.batch, "workers": run.recipe.data.workers}
     name = {"baseline": "Baseline", "usrn": "USRN"}[model]
     return evaluate(segmenter, samples, dataset, name=name, progress=progress, **options).to_json()

@@ -8,6 +8,7 @@ import numpy as np
 from usrn_keras.data import Batches, Dataset, Sample, WeakView
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.networks import build_branches
+from usrn_keras.quiet import native_stderr_held
 from usrn_keras.recipe import Recipe
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.training import SGD, PolySchedule
@@ -16,7 +17,8 @@ from usrn_keras.views import StrongView
 
 def seed_everything(recipe: Recipe) -> None:
     """Seed weights and dropout, and set the precision, so that a stage is the same every time."""
-    keras.utils.set_random_seed(recipe.training.seed)
+    with native_stderr_held():  # Keras loads TensorFlow here, if it is installed, beside any backend
+        keras.utils.set_random_seed(recipe.training.seed)
     keras.config.set_dtype_policy(recipe.training.precision)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_sample
 from usrn_keras.data.padding import pad_to_stride
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    import keras
 
 FEATURE_STRIDE = 4
 

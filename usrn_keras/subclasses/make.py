@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
@@ -18,6 +18,9 @@ from usrn_keras.subclasses.counts import subclass_counts
 from usrn_keras.subclasses.features import extract_features, feature_file, feature_labels, gather_rows
 from usrn_keras.subclasses.subclass_map import SubclassMap
 from usrn_keras.subclasses.sublabels import sublabel_map, write_sublabels
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
