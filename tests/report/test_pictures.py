@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from usrn_keras.errors import DataError
-from usrn_keras.report.pictures import overlay_png, palette_png
+from usrn_keras.report.pictures import GAP, TITLE_HEIGHT, comparison_png, overlay_png, palette_png
 
 PALETTE = np.array([[0, 0, 0], [200, 100, 50], [255, 255, 255]], np.uint8)
 LABELS = np.array([[0, 1, 2], [2, 2, 1]])
@@ -37,3 +37,15 @@ def test_as_many_classes_as_a_palette_holds():
     assert np.asarray(opened(palette_png(labels, np.zeros((256, 3), np.uint8)))) == 255
     with pytest.raises(DataError, match="at most 256 classes, the run has 257"):
         palette_png(labels, np.zeros((257, 3), np.uint8))
+
+
+def test_comparison_sets_maps_beside_the_image():
+    image = np.full((10, 12, 3), 7, np.uint8)
+    maps = [np.zeros((10, 12), np.uint8), np.full((10, 12), 255)]
+    palette = np.array([[200, 0, 0], [0, 200, 0]], np.uint8)
+    sheet = np.asarray(Image.open(io.BytesIO(comparison_png([(image, maps)], palette, "abc"))))
+    row, left = TITLE_HEIGHT + 5, GAP + 6
+    assert sheet[row, left].tolist() == [7, 7, 7]
+    assert sheet[row, left + 12 + GAP].tolist() == [200, 0, 0]
+    assert sheet[row, left + 2 * (12 + GAP)].tolist() == [0, 0, 0]
+    assert sheet[0, 0].tolist() == [255, 255, 255]

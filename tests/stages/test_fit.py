@@ -79,7 +79,7 @@ def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
     names = {path.name for path in run_dir.iterdir()}
     assert names >= {
         "recipe.toml", "environment.json", "dataset.json", "metrics.jsonl", "tensorboard", "model.keras",
-        "evaluation.json", "1-baseline", "2-subclasses", "3-usrn",
+        "evaluation.json", "report", "1-baseline", "2-subclasses", "3-usrn",
     }  # fmt: skip
     records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [(r["stage"], r["step"]) for r in records] == [
