@@ -13,7 +13,6 @@ import time
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.tools import ROOT
 from usrn_keras.errors import RecipeError
@@ -21,53 +20,6 @@ from usrn_keras.evaluation import evaluate_run
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import SUBCLASSES
 from usrn_keras.stages import fit
-
-RECIPE = """
-[data]
-dataset = "folder"
-root = "{root}"
-workers = 1
-[network]
-backbone = "keras/mobilenet"
-weights = "none"
-width = 0.25
-backbone_end = "conv_pw_7_relu"
-aspp_rates = [2]
-aspp_channels = 8
-low_level_channels = 4
-decoder_channels = 8
-[views]
-crop_size = 32
-long_side = 48
-[training]
-baseline_steps = 4
-usrn_steps = 4
-batch_labelled = 2
-batch_unlabelled = 2
-log_every = 1
-checkpoint_seconds = 1
-"""
-
-
-@pytest.fixture
-def recipe_file(tmp_path):
-    """A folder data set of two classes, three masks and two images without."""
-    root = tmp_path / "data"
-    for folder in ("images", "masks", "lists"):
-        (root / folder).mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for index in range(6):
-        mask = np.zeros((40, 48), np.uint8)
-        mask[10:20, 5 * index : 5 * index + 12] = 1
-        image = (mask[..., None] * 120 + rng.integers(0, 90, (40, 48, 3))).astype(np.uint8)
-        Image.fromarray(image).save(root / f"images/{index}.png")
-        if index not in (3, 4):
-            Image.fromarray(mask).save(root / f"masks/{index}.png")
-    (root / "classes.txt").write_text("road\ncar\n")
-    (root / "val.txt").write_text("5\n")
-    path = tmp_path / "recipe.toml"
-    path.write_text(RECIPE.format(root=root).replace("workers = 1", 'workers = 1\nval = "val.txt"'))
-    return path
 
 
 def test_fit_leaves_a_complete_run(recipe_file, tmp_path):

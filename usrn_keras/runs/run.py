@@ -145,7 +145,8 @@ def _is_run(path: Path) -> bool:
 def _claim(run: Run, dataset: Dataset) -> None:
     """Write what the folder is about, or check that it is about the same."""
     recipe_file, dataset_file = run.path / "recipe.toml", run.path / "dataset.json"
-    if recipe_file.exists():
+    begun = any(run.stage(stage).exists() for stage in STAGES)
+    if begun and recipe_file.exists():  # a recipe that never got to work may be mended
         _refuse_other_recipe(run, load_recipe(str(recipe_file)))
     with atomic_path(recipe_file) as temporary:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
@@ -158,7 +159,7 @@ def _claim(run: Run, dataset: Dataset) -> None:
         "classes": list(dataset.classes),
         "palette": np.asarray(dataset.palette).tolist(),
     }
-    if dataset_file.exists() and read_json(dataset_file)["fingerprint"] != facts["fingerprint"]:
+    if begun and dataset_file.exists() and read_json(dataset_file)["fingerprint"] != facts["fingerprint"]:
         raise RunError(
             f"{run.path}: the data set has changed since the run began "
             f"(lists {read_json(dataset_file)['fingerprint']}, now {facts['fingerprint']})",
