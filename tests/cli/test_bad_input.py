@@ -32,19 +32,10 @@ def refused(result, code: int, *parts: str) -> None:
 
 
 def test_wrong_types_ranges_and_names_at_once(recipe_file):
-    result = fit(
-        recipe_file, "training.usrn_steps=-1", "views.crop_size=ten", "trainin.seed=1", "network.sharing=all"
-    )
-    refused(
-        result,
-        3,
-        "4 fault(s)",
-        "training.usrn_steps",
-        "-1",
-        "views.crop_size",
-        "did you mean `training`?",
-        "'all'",
-    )
+    wrong = ["training.usrn_steps=-1", "views.crop_size=ten", "trainin.seed=1", "network.sharing=all"]
+    result = fit(recipe_file, *wrong)
+    refused(result, 3, "4 fault(s)", "training.usrn_steps", "received -1", "views.crop_size")
+    refused(result, 3, "did you mean `training`?", "received 'all'")
 
 
 def test_data_root_missing(recipe_file):
@@ -84,14 +75,14 @@ def test_weights_that_do_not_fit(recipe_file, tmp_path):
 
 
 def test_unknown_backbone(recipe_file):
-    refused(fit(recipe_file, "network.backbone=keras/mobilnet"), 3, "did you mean `keras/mobilenet`?")
+    refused(fit(recipe_file, "network.backbone=keras/mobilnet"), 3, "Did you mean `keras/mobilenet`?")
+    assert fit(recipe_file).exit_code == 0  # the folder is still free for the mended recipe
 
 
 def test_run_folder_of_another_recipe(recipe_file):
     assert fit(recipe_file).exit_code == 0
-    refused(
-        fit(recipe_file, "training.usrn_steps=5"), 6, "another recipe", "training.usrn_steps: the run has 4"
-    )
+    other = fit(recipe_file, "training.usrn_steps=5")
+    refused(other, 6, "another recipe", "training.usrn_steps: the run has 4")
 
 
 def test_loss_that_is_not_finite(recipe_file):

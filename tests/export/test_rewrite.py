@@ -32,7 +32,7 @@ def test_rescaling_of_adapted_statistics():
 
 
 def test_layers_are_swapped_also_inside_inner_models(network):
-    traceable = rewrite(network, upsampling=Replaced)
+    traceable = rewrite(network, {keras.layers.UpSampling2D: Replaced})
     kinds = [type(layer) for layer in flat(traceable)]
     assert kinds.count(Replaced) == 2
     assert keras.layers.UpSampling2D not in kinds
@@ -40,7 +40,7 @@ def test_layers_are_swapped_also_inside_inner_models(network):
 
 
 def test_function_and_weights_are_the_same(network):
-    traceable = rewrite(network, upsampling=Replaced)
+    traceable = rewrite(network, {keras.layers.UpSampling2D: Replaced})
     x = np.random.default_rng(0).uniform(0, 255, (1, 64, 96, 3)).astype("float32")
     want, got = (keras.ops.convert_to_numpy(model(x)) for model in (network, traceable))
     np.testing.assert_allclose(got, want, atol=1e-5)
@@ -49,7 +49,7 @@ def test_function_and_weights_are_the_same(network):
 
 def test_the_model_itself_is_not_changed(network, tmp_path):
     before = network.to_json()
-    rewrite(network, upsampling=Replaced)
+    rewrite(network, {keras.layers.UpSampling2D: Replaced})
     assert network.to_json() == before
     network.save(tmp_path / "still.keras")
     assert keras.models.load_model(tmp_path / "still.keras").output_shape == network.output_shape

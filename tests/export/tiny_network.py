@@ -24,11 +24,13 @@ def tiny_network(*, normalization: bool = True) -> keras.Model:
 
 
 def _backbone_stem(x):
-    return _depthwise_block(_block(x, 6, stride=2), 8, stride=2)
+    x = layers.MaxPooling2D(3, strides=2, padding="same")(_block(x, 6, stride=2))  # as keras-cv's ResNet
+    return _depthwise_block(x, 8)
 
 
 def _backbone_tail(low):
-    x = _depthwise_block(_block(low, 8, stride=2), 12, stride=2)
+    x = layers.MaxPooling2D(3, strides=2)(layers.ZeroPadding2D(1)(low))  # as keras.applications' ResNet
+    x = _depthwise_block(x, 12, stride=2)
     return layers.Add()([x, _depthwise_block(x, 12, dilation=2)])
 
 

@@ -43,8 +43,8 @@ def test_same_recipe_is_taken_up_again_with_other_free_keys(tmp_path):
 
 
 def test_another_recipe_is_refused_with_every_difference(tmp_path):
-    with start_run(tmp_path / "run", recipe(), dataset()):
-        pass
+    with start_run(tmp_path / "run", recipe(), dataset()) as run:
+        run.complete(BASELINE)
     other = recipe("training.usrn_steps=1", "views.crop_size=64")
     with (
         pytest.raises(RunError, match="another recipe") as error,
@@ -55,8 +55,8 @@ def test_another_recipe_is_refused_with_every_difference(tmp_path):
 
 
 def test_another_data_set_is_refused(tmp_path):
-    with start_run(tmp_path / "run", recipe(), dataset("a")):
-        pass
+    with start_run(tmp_path / "run", recipe(), dataset("a")) as run:
+        run.complete(BASELINE)
     with (
         pytest.raises(RunError, match="data set has changed"),
         start_run(tmp_path / "run", recipe(), dataset("b")),
@@ -111,3 +111,11 @@ def test_log_is_rewound_to_the_checkpoint(tmp_path):
         ("1-baseline", 100), ("3-usrn", 1), ("3-usrn", 2),
     ]  # fmt: skip
     assert list((tmp_path / "tensorboard/3-usrn").glob("events.out.tfevents.*"))
+
+
+def test_recipe_that_never_got_to_work_may_be_mended(tmp_path):
+    with start_run(tmp_path / "run", recipe(), dataset("a")):
+        pass
+    with start_run(tmp_path / "run", recipe("views.crop_size=64"), dataset("b")):
+        pass
+    assert open_run(tmp_path / "run").recipe.views.crop_size == 64

@@ -8,13 +8,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from usrn_keras.export.rewrite import dynamic_upsampling, rewrite
+from usrn_keras.export.rewrite import dynamic_layers, rewrite
 from usrn_keras.export.signature import keras_signature
 
 
 def write_litert(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
     """Write the flat buffer `path`, float32, with LiteRT's built-in operations."""
-    traceable = model if input_size else rewrite(model, upsampling=dynamic_upsampling())
+    traceable = model if input_size else rewrite(model, dynamic_layers())
     traceable.export(path, format="litert", verbose=False, input_signature=keras_signature(input_size))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from usrn_keras.export.rewrite import dynamic_upsampling, rewrite
+from usrn_keras.export.rewrite import dynamic_layers, rewrite
 from usrn_keras.export.signature import keras_signature, symbolic_shape
 
 # The newest that all three converters write; onnxruntime reads it since 1.14 (2023).
@@ -30,7 +30,7 @@ def write_onnx(model: keras.Model, path: Path, input_size: tuple[int, int] | Non
 def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> Any:
     import onnx
 
-    traceable = rewrite(model, upsampling=None if input_size else dynamic_upsampling())
+    traceable = rewrite(model, {} if input_size else dynamic_layers())
     signature = keras_signature(input_size)
     traceable.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
     return onnx.load(path)
@@ -40,9 +40,9 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
     import jax
     import jax2onnx
 
-    from usrn_keras.export.jax_upsampling import onnx_upsampling
+    from usrn_keras.export.jax_rules import onnx_layers
 
-    traceable = rewrite(model, upsampling=onnx_upsampling())
+    traceable = rewrite(model, onnx_layers())
     images = jax.ShapeDtypeStruct(symbolic_shape(input_size), np.dtype("float32"))
     return jax2onnx.to_onnx(lambda x: traceable(x, training=False), inputs=[images], opset=OPSET)
 

@@ -7,17 +7,21 @@ constants of `Normalization` are eager tensors, which tf2onnx turns into inputs 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
+Replacements = Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]
 
-def rewrite(model: keras.Model, *, upsampling: type[keras.layers.UpSampling2D] | None = None) -> keras.Model:
+
+def rewrite(model: keras.Model, replacements: Replacements) -> keras.Model:
     """A model of the same function whose graph converters can trace.
 
     Args:
         model: A functional model; models inside it are rewritten too.
-        upsampling: Class that replaces `UpSampling2D` where it interpolates.
+        replacements: For a class of layers without weights, the class that replaces it, built from
+            the same configuration. `UpSampling2D` that repeats pixels stays.
 
     Returns:
         A model that shares the other layers, and so the weights, with `model`.
@@ -26,9 +30,10 @@ def rewrite(model: keras.Model, *, upsampling: type[keras.layers.UpSampling2D] |
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.Normalization):
             return rescaling(layer)
-        if upsampling and type(layer) is keras.layers.UpSampling2D and layer.interpolation != "nearest":
-            return upsampling.from_config(layer.get_config())
-        return layer
+        replacement = replacements.get(type(layer))
+        if replacement is None or getattr(layer, "interpolation", None) == "nearest":
+            return layer
+        return replacement.from_config(layer.get_config())
 
     return keras.models.clone_model(model, clone_function=swap, recursive=True)
 
@@ -57,8 +62,8 @@ def _built(layer: keras.layers.Normalization) -> keras.layers.Normalization:
     return layer
 
 
-def dynamic_upsampling() -> type[Any]:
-    """`UpSampling2D` for TensorFlow graphs with free height and width."""
+def dynamic_layers() -> Replacements:
+    """What replaces `UpSampling2D` in TensorFlow graphs with free height and width."""
     import tensorflow as tf
 
     class DynamicUpSampling2D(keras.layers.UpSampling2D):
@@ -66,4 +71,4 @@ def dynamic_upsampling() -> type[Any]:
             size = tf.shape(inputs)[1:3] * tf.constant(self.size)
             return tf.image.resize(inputs, size, method=self.interpolation)
 
-    return DynamicUpSampling2D
+    return {keras.layers.UpSampling2D: DynamicUpSampling2D}

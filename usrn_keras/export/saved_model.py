@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from usrn_keras.export.rewrite import dynamic_upsampling, rewrite
+from usrn_keras.export.rewrite import dynamic_layers, rewrite
 from usrn_keras.export.signature import keras_signature, symbolic_shape
 
 
@@ -22,7 +22,7 @@ def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int]
     """Without `keras.Model.export`, which writes every weight twice (Keras 3.15)."""
     import tensorflow as tf
 
-    traceable = model if input_size else rewrite(model, upsampling=dynamic_upsampling())
+    traceable = model if input_size else rewrite(model, dynamic_layers())
     images = tf.TensorSpec((None, *(input_size or (None, None)), 3), name="images")
     module = tf.Module()
     module.weights = [variable.value for variable in traceable.variables]
