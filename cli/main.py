@@ -101,5 +101,5 @@ def main(debug: bool) -> None:
       usrn export runs/quickstart --format onnx
       usrn recipes list
 
-    KERAS_BACKEND chooses the backend: tensorflow, jax or torch.
+    KERAS_BACKEND chooses the backend: jax (the default), tensorflow or torch.
     """

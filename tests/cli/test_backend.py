@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import sys
 
 import pytest
@@ -9,6 +11,12 @@ from click.testing import CliRunner
 from usrn_cli.backend import require_backend
 from usrn_cli.main import main
 from usrn_keras.errors import BackendError
+
+
+@pytest.fixture(autouse=True)
+def environment_restored(monkeypatch):
+    """`require_backend` tells Keras its choice through the environment."""
+    monkeypatch.setenv("KERAS_BACKEND", os.environ["KERAS_BACKEND"])
 
 
 @pytest.fixture
@@ -30,10 +38,18 @@ def test_kerass_own_file_chooses_next(no_choice):
     assert require_backend() == "torch"
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}"])
-def test_without_a_choice_it_is_kerass_default(no_choice, content):
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"backend": "tensorflow"}'])
+def test_without_a_choice_it_is_jax(no_choice, content):
+    """Keras itself writes a file with tensorflow in it: that is nobody's choice."""
     if content is not None:
         (no_choice / "keras.json").write_text(content)
+    assert require_backend() == "jax"
+    assert os.environ["KERAS_BACKEND"] == "jax"
+
+
+def test_without_jax_it_is_tensorflow(no_choice, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jax" else find(name))
     assert require_backend() == "tensorflow"
 
 
@@ -42,7 +58,7 @@ def test_a_backend_that_is_not_installed_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(BackendError, match=r"'jax'.*not installed") as refused:
         require_backend()
-    assert "pip install 'usrn-keras[jax]'" in refused.value.hint
+    assert "pip install jax" in refused.value.hint
     assert "KERAS_BACKEND=tensorflow" in refused.value.hint
 
 

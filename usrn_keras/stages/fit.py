@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from usrn_keras.data import load_dataset
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
@@ -59,6 +61,9 @@ INTERRUPTED = "interrupted; run the same command again to go on"
 def _fit(
     recipe: Recipe, run_dir: Path | str, progress: Progress, log: Callable[[str], None]
 ) -> dict[str, Any]:
+    log(
+        f"Keras {keras.__version__} on {keras.backend.backend()} (KERAS_BACKEND chooses), run folder {run_dir}"
+    )
     dataset = load_dataset(recipe.data)
     with start_run(run_dir, recipe, dataset) as run:
         stages = {
