@@ -17,6 +17,8 @@ from usrn_keras.stages.cluster import cluster
 from usrn_keras.stages.measure import measure
 from usrn_keras.stages.usrn import train_usrn
 
+INTERRUPTED = "interrupted; run the same command again to go on"
+
 
 def fit(
     recipe: Recipe,
@@ -55,15 +57,10 @@ def fit(
         raise (interrupt if str(interrupt) else KeyboardInterrupt(INTERRUPTED)) from None
 
 
-INTERRUPTED = "interrupted; run the same command again to go on"
-
-
 def _fit(
     recipe: Recipe, run_dir: Path | str, progress: Progress, log: Callable[[str], None]
 ) -> dict[str, Any]:
-    log(
-        f"Keras {keras.__version__} on {keras.backend.backend()} (KERAS_BACKEND chooses), run folder {run_dir}"
-    )
+    log(f"Keras {keras.__version__} on {keras.backend.backend()} (set KERAS_BACKEND for another)")
     dataset = load_dataset(recipe.data)
     with start_run(run_dir, recipe, dataset) as run:
         stages = {
