@@ -145,8 +145,6 @@ def _describe(detail: Any) -> str:
 def _contradictions(recipe: Recipe) -> Iterator[str]:
     """Faults that no single key shows."""
     network, views, training = recipe.network, recipe.views, recipe.training
-    if views.crop_size % 32:
-        yield f"views.crop_size: must be a multiple of 32, received {views.crop_size}"
     for key in ("scale_labelled", "scale_unlabelled"):
         low, high = getattr(views, key)
         if low > high:

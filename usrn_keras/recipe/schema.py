@@ -77,7 +77,9 @@ class Subclasses(Section):
 class Views(Section):
     """What the branches see."""
 
-    crop_size: Positive = Field(320, description="height and width of a training crop in pixels")
+    crop_size: int = Field(
+        320, gt=0, multiple_of=32, description="height and width of a training crop in pixels"
+    )
     long_side: Positive = Field(400, description="long side of an image at scale 1 in pixels")
     scale_labelled: list[Scale] = Field(
         [0.5, 2.0], min_length=2, max_length=2, description="smallest and largest scale, labelled images"
