@@ -154,3 +154,15 @@ def test_weights_that_are_no_file(tmp_path):
 def test_networks_that_do_not_exist(options, message):
     with pytest.raises(RecipeError, match=message):
         build_branches(classes=2, weights="none", **options)
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_keras_cv_backbone(output_stride):
+    branch, _ = build_branches(
+        "keras_cv/resnet14", classes=3, weights="none", width=0.25, output_stride=output_stride,
+        aspp_rates=[2], aspp_channels=8, decoder_channels=8,
+    )  # fmt: skip
+    low = branch.stem(image())
+    assert low.shape[1:3] == (16, 16)
+    assert branch.tail(low).shape[1:3] == (64 // output_stride, 64 // output_stride)
+    assert branch.segmenter()(image()).shape == (1, 64, 64, 3)
