@@ -78,12 +78,16 @@ def tiny_batch(
 
 
 def fill(variables: list[keras.Variable], seed: int = 0) -> None:
-    """Weights that depend on the seed alone, whatever the backend."""
+    """Weights and statistics of ordinary size that depend on the seed alone, whatever the backend."""
     rng = np.random.default_rng(seed)
     for variable in variables:
-        if variable.dtype == "float32":
-            scale = 0.3 / max(1, int(np.prod(variable.shape[:-1]))) ** 0.5
-            noise = rng.normal(size=variable.shape) * scale
-            variable.assign(
-                (np.asarray(keras.ops.convert_to_numpy(variable.value)) + noise).astype("float32")
-            )
+        noise = rng.normal(size=variable.shape)
+        if variable.name == "kernel":
+            value = noise * (2 / max(1, int(np.prod(variable.shape[:-1])))) ** 0.5
+        elif variable.name in ("gamma", "moving_variance"):
+            value = 1 + 0.1 * np.abs(noise)
+        elif variable.name in ("bias", "beta", "moving_mean"):
+            value = 0.1 * noise
+        else:  # the state of a random generator
+            continue
+        variable.assign(value.astype("float32"))

