@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from usrn_keras.clustering import BalancedKMeans
     from usrn_keras.data import Batches, Dataset, Sample, load_dataset
     from usrn_keras.evaluation import evaluate
     from usrn_keras.losses import pseudo_labels, usrn_losses
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from usrn_keras.networks import Branch, build_branches
     from usrn_keras.recipe import Recipe
     from usrn_keras.stages import fit
-    from usrn_keras.subclasses import BalancedKMeans, SubclassMap
+    from usrn_keras.subclasses import SubclassMap
     from usrn_keras.training import SGD, PolySchedule
 
 _HOMES = {
@@ -28,7 +29,7 @@ _HOMES = {
     "build_branches": "networks",
     "usrn_losses": "losses",
     "pseudo_labels": "losses",
-    "BalancedKMeans": "subclasses",
+    "BalancedKMeans": "clustering",
     "SubclassMap": "subclasses",
     "SGD": "training",
     "PolySchedule": "training",

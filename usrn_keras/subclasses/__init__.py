@@ -1,12 +1,10 @@
-"""Subclasses: how many, balanced clusters, sublabel maps."""
+"""Subclasses: how many of each class, their features, sublabel maps."""
 
-from usrn_keras.subclasses.balanced_kmeans import BalancedKMeans
 from usrn_keras.subclasses.counts import class_balance_rate, subclass_counts
 from usrn_keras.subclasses.make import Clustering, class_pixels, make_subclasses, sublabel_file
 from usrn_keras.subclasses.subclass_map import SubclassMap
 
 __all__ = [
-    "BalancedKMeans",
     "Clustering",
     "SubclassMap",
     "class_balance_rate",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.data import Dataset, Sample, read_mask
 from usrn_keras.files import storage_errors
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.subclasses.balanced_kmeans import BalancedKMeans
 from usrn_keras.subclasses.counts import subclass_counts
 from usrn_keras.subclasses.features import extract_features, feature_file, feature_labels, gather_rows
 from usrn_keras.subclasses.subclass_map import SubclassMap

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
-from usrn_keras.subclasses.prices import Balanced, balance_prices
-from usrn_keras.subclasses.repair import repair
-from usrn_keras.subclasses.rows import for_blocks, sum_blocks
+from usrn_keras.clustering.prices import Balanced, balance_prices
+from usrn_keras.clustering.repair import repair
+from usrn_keras.clustering.rows import for_blocks, sum_blocks
 
 FIRST_STAGE = 64  # rows per cluster
 GROWTH = 4

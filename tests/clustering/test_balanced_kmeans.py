@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from usrn_keras.subclasses.balanced_kmeans import BalancedKMeans
+from usrn_keras.clustering.balanced_kmeans import BalancedKMeans
 
 
 def blobs(rows, features=6, groups=5, seed=0, dtype=np.float32):

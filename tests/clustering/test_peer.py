@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from k_means_constrained import KMeansConstrained
+from tests.clustering.test_balanced_kmeans import blobs
 
-from tests.subclasses.test_balanced_kmeans import blobs
-from usrn_keras.subclasses import BalancedKMeans
+from usrn_keras.clustering import BalancedKMeans
 
 
 def test_as_good_as_k_means_constrained():

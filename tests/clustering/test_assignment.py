@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from usrn_keras.subclasses import assignment
-from usrn_keras.subclasses.assignment import assign_rows
+from usrn_keras.clustering import assignment
+from usrn_keras.clustering.assignment import assign_rows
 
 
 def problem(rows, clusters, features=5, seed=0):

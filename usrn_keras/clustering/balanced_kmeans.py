@@ -15,10 +15,10 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from usrn_keras.subclasses.assignment import assign_rows, cheapest, squared_distances
-from usrn_keras.subclasses.lloyd import Solution, fill_costs, fit_centers
-from usrn_keras.subclasses.rows import draw_sample, for_blocks, frame_block, sum_blocks
-from usrn_keras.subclasses.seeding import start_centers
+from usrn_keras.clustering.assignment import assign_rows, cheapest, squared_distances
+from usrn_keras.clustering.lloyd import Solution, fill_costs, fit_centers
+from usrn_keras.clustering.rows import draw_sample, for_blocks, frame_block, sum_blocks
+from usrn_keras.clustering.seeding import start_centers
 
 DTYPES = [np.float32, np.float64, np.float16]  # kept as they are; anything else becomes the first
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from usrn_keras.subclasses.rows import for_blocks, sum_blocks
+from usrn_keras.clustering.rows import for_blocks, sum_blocks
 
 # Everything but `ninf`: infinity stays infinity.
 FAST = {"nnan", "nsz", "arcp", "contract", "reassoc"}

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
-from usrn_keras.subclasses.lloyd import fill_costs
-from usrn_keras.subclasses.prices import SHARPEST, SMOOTHING, balance_prices, draw_block, typical_gap
-from usrn_keras.subclasses.repair import Repaired, repair, within_reach
-from usrn_keras.subclasses.rows import BLOCK, map_blocks
+from usrn_keras.clustering.lloyd import fill_costs
+from usrn_keras.clustering.prices import SHARPEST, SMOOTHING, balance_prices, draw_block, typical_gap
+from usrn_keras.clustering.repair import Repaired, repair, within_reach
+from usrn_keras.clustering.rows import BLOCK, map_blocks
 
 NEAR_COSTS = 2**25  # numbers kept for near rows (128 MiB), or
 NEAR_COSTS_PER_ROW = 4  # as many per row where that is more

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from usrn_keras.subclasses.heaps import count_tied, drop_strangers, empty_nodes, pop, push, with_room
+from usrn_keras.clustering.heaps import count_tied, drop_strangers, empty_nodes, pop, push, with_room
 
 TIE = 1e-6  # in the unit of the frame: rows this close are moved together
 LARGEST_GROUP = 1024  # rows moved at once

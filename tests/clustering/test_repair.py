@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from usrn_keras.subclasses.repair import repair
+from usrn_keras.clustering.repair import repair
 
 EVERYWHERE = np.inf
 

@@ -1,0 +1,5 @@
+"""Clusters of equal size for millions of rows. Knows nothing of images: of use on its own."""
+
+from usrn_keras.clustering.balanced_kmeans import BalancedKMeans, Progress
+
+__all__ = ["BalancedKMeans", "Progress"]
