@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from k_means_constrained import KMeansConstrained
-from tests.clustering.test_balanced_kmeans import blobs
 
+from tests.clustering.test_balanced_kmeans import blobs
 from usrn_keras.clustering import BalancedKMeans
 
 
