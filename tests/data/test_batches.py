@@ -99,6 +99,15 @@ def test_sublabels(make, files, tmp_path, samples, dtype, ignored, largest):
     assert set(np.unique(sublabels)) == {-1, largest}
 
 
+def test_sublabels_are_checked_when_they_are_read(make, files, tmp_path, samples):
+    """A map of another image: its sublabels are subclasses of other labels."""
+    labelled = _with_sublabels(files, tmp_path, samples[0][:2], np.zeros(files.size, np.uint8))
+    make(labelled=labelled[:1], batch_labelled=1, parents=np.arange(5)).batch(0)
+    make(labelled=labelled).batch(0)  # unchecked
+    with pytest.raises(DataError, match=r"sublabels\.png: 192 of 192 pixels hold no subclass"):
+        make(labelled=labelled[1:], batch_labelled=1, parents=np.arange(5)).batch(0)
+
+
 def test_sublabels_are_ignored_where_the_image_is_padded(make, files, tmp_path, samples):
     labelled = _with_sublabels(files, tmp_path, samples[0], np.zeros(files.size, np.uint8))
     arrays = make(labelled=labelled, weak_labelled=WeakView(32, 16)).batch(0)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usrn_keras.data.images import Rules, read_image, read_mask, read_sample, read_sublabels
+from usrn_keras.data.images import Rules, check_sublabels, read_image, read_mask, read_sample, read_sublabels
 from usrn_keras.data.sample import Sample
 from usrn_keras.errors import DataError
 
 RED = (200, 10, 30)
 IDS = np.array([[0, 1, 2], [2, 1, 255]], np.uint8)
+PARENTS = np.repeat([0, 1], [2, 299])  # of 301 subclasses
 
 
 def test_image_is_rgb(tmp_path):
@@ -226,3 +227,22 @@ def test_absurdly_large_image_is_refused(tmp_path):
         read_image(tmp_path / "a.png")
     with pytest.raises(DataError, match="cannot be read"):
         read_mask(tmp_path / "a.png", Rules())
+
+
+def test_sublabels_of_their_labels_pass():
+    labels = np.array([[0, 1, 1, 255]], np.uint8)
+    check_sublabels("s.png", np.array([[1, 2, 300, -1]], np.int32), labels, PARENTS, 255)
+    check_sublabels("s.png", np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8), PARENTS, 255)
+
+
+@pytest.mark.parametrize("sublabel", [0, 1, 301, 65534, -1])
+def test_sublabels_of_another_label_are_refused(sublabel):
+    """Another class, no subclass at all, or ignored where the label is not."""
+    sublabels = np.array([[2, sublabel, 2, sublabel]], np.int32)
+    with pytest.raises(DataError, match=r"s\.png: 2 of 4 pixels hold no subclass \(0 to 300\).*\n.*delete"):
+        check_sublabels("s.png", sublabels, np.ones((1, 4), np.uint16), PARENTS, 255)
+
+
+def test_a_sublabel_where_the_label_is_ignored_is_refused():
+    with pytest.raises(DataError, match="1 of 1 pixels"):
+        check_sublabels("s.png", np.array([[2]], np.int32), np.array([[255]], np.uint8), PARENTS, 255)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from usrn_keras.data.cache import ArrayCache
-from usrn_keras.data.images import Rules, check_size, read_image, read_mask, read_sublabels
+from usrn_keras.data.images import (
+    Rules,
+    check_size,
+    check_sublabels,
+    read_image,
+    read_mask,
+    read_sublabels,
+)
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import Sample
 from usrn_keras.data.weak_view import WeakView
@@ -39,6 +47,8 @@ class Batches:
         labelled_view: Draws parameters of a colour view of the labelled images; None draws none.
         ignore_index, id_map: What the values of a mask mean, as in `Dataset`.
         num_classes: Ids outside the classes raise; None leaves them unchecked.
+        parents: `(subclasses,)` class of each subclass: sublabels that are none of their label raise
+            when their file is read; None leaves them unchecked.
         seed: Of the orders and views.
         workers: Threads that make batches in `iterate`; with 0 they are made when asked for.
         prefetch: Batches that are made ahead.
@@ -67,6 +77,7 @@ class Batches:
         ignore_index: int = 255,
         id_map: np.ndarray | None = None,
         num_classes: int | None = None,
+        parents: np.ndarray | None = None,
         seed: int,
         workers: int = 2,
         prefetch: int = 4,
@@ -82,6 +93,7 @@ class Batches:
         self.strong = strong
         self.labelled_view = labelled_view
         self.rules = Rules(num_classes, ignore_index, id_map)
+        self.parents = parents
         self.seed = seed
         self.workers = workers
         self.prefetch = prefetch
@@ -101,7 +113,8 @@ class Batches:
               float32 when there is a `strong` view. See `usrn_keras.views.strong_view`.
 
         Raises:
-            DataError: a file cannot be read, sizes differ, or ids lie outside the classes.
+            DataError: a file cannot be read, sizes differ, ids lie outside the classes, or sublabels
+                disagree with labels.
         """
         arrays = self._labelled_arrays(step)
         if self.batch_unlabelled:
@@ -164,9 +177,18 @@ class Batches:
         check_size(sample.image, image, sample.mask, labels)
         if not self._has_sublabels:
             return image, labels
-        sublabels = self._cache.get(sample.sublabels, read_sublabels)
-        check_size(sample.image, image, sample.sublabels, sublabels)
+        sublabels = self._cache.get(
+            sample.sublabels, functools.partial(self._read_sublabels, image=sample.image, labels=labels)
+        )
         return image, labels, sublabels
+
+    def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
+        """Checked here, so that a file that is kept in memory is checked once."""
+        sublabels = read_sublabels(path)
+        check_size(image, labels, path, sublabels)
+        if self.parents is not None:
+            check_sublabels(path, sublabels, labels, self.parents, self.rules.ignore_index)
+        return sublabels
 
     def _labelled_samples(self, step: int) -> list[Sample]:
         return self._pick(self.labelled, LABELLED_ORDER, step, self.batch_labelled)

@@ -22,9 +22,11 @@ from usrn_keras.errors import DataError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 IGNORED_SUBLABEL = -1
+MAX_SUBLABELS = 65535  # ids of 16 bits without the largest, which means ignored
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY = 0
+_NO_CLASS = -2  # equal to no label
 
 
 class MaskRules(Protocol):
@@ -114,6 +116,31 @@ def check_size(image_path: Path, image: np.ndarray, mask_path: Path, mask: np.nd
         if swapped
         else "A mask needs exactly the width and height of its image.",
     )
+
+
+def check_sublabels(
+    path: Path, sublabels: np.ndarray, labels: np.ndarray, parents: np.ndarray, ignore_index: int
+) -> None:
+    """Raise a `DataError` unless every sublabel is a subclass of the label of its pixel.
+
+    Args:
+        path: The sublabel file, for the message.
+        sublabels: `(height, width)` int32, -1 where ignored.
+        labels: `(height, width)` class ids.
+        parents: `(subclasses,)` class of each subclass.
+        ignore_index: The label of pixels without a class.
+    """
+    table = np.full(MAX_SUBLABELS + 1, _NO_CLASS, np.int32)
+    table[: len(parents)] = parents
+    table[IGNORED_SUBLABEL] = ignore_index  # the last entry
+    wrong = np.count_nonzero(table[sublabels] != labels)
+    if wrong:
+        raise DataError(
+            f"{path}: {wrong} of {labels.size} pixels hold no subclass (0 to {len(parents) - 1}) "
+            "of their label",
+            hint="The file is damaged, or the masks have changed since it was made: "
+            "delete the folder 2-subclasses of the run and run the same command again.",
+        )
 
 
 def _read_bytes(path: Path | str) -> np.ndarray:

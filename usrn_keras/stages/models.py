@@ -71,9 +71,17 @@ def _compiled(model: Supervised | USRN, recipe: Recipe, steps: int) -> Supervise
 
 
 def batches(
-    recipe: Recipe, dataset: Dataset, labelled: tuple[Sample, ...] | None = None, *, unlabelled: bool
+    recipe: Recipe,
+    dataset: Dataset,
+    labelled: tuple[Sample, ...] | None = None,
+    *,
+    unlabelled: bool,
+    parents: np.ndarray | None = None,
 ) -> Batches:
-    """Batches of the labelled images and, if asked for, of weak and strong views of the unlabelled."""
+    """Batches of the labelled images and, if asked for, of weak and strong views of the unlabelled.
+
+    With `parents`, the class of each subclass, sublabels are checked against the labels.
+    """
     views, training = recipe.views, recipe.training
     weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
     weak["ignore_index"] = dataset.ignore_index
@@ -97,6 +105,7 @@ def batches(
         ignore_index=dataset.ignore_index,
         id_map=dataset.id_map,
         num_classes=len(dataset.classes),
+        parents=parents,
         seed=training.seed,
         workers=recipe.data.workers,
     )

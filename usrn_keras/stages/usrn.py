@@ -28,7 +28,7 @@ def train_usrn(run: Run, dataset: Dataset, progress: Progress) -> None:
     model = usrn_model(recipe, dataset, subclasses, pretrained=not resumes and not from_baseline)
     if from_baseline and not resumes:
         _start_from_baseline(run, model, labelled, dataset, subclasses)
-    source = batches(recipe, dataset, labelled, unlabelled=True)
+    source = batches(recipe, dataset, labelled, unlabelled=True, parents=subclasses.parents)
     train(run, USRN_STAGE, model, source, recipe.training.usrn_steps, dataset, progress)
     save_segmenter(model.branch, run.path / "model.keras")
     run.complete(USRN_STAGE, steps=recipe.training.usrn_steps)
@@ -40,16 +40,21 @@ def _start_from_baseline(
     baseline = trained_baseline(run, dataset)
     copy_baseline(baseline, model)
     if run.recipe.network.sub_head == "centroids":
-        features, sublabels = _some_features(run, baseline, labelled, dataset)
+        features, sublabels = _some_features(run, baseline, labelled, dataset, subclasses)
         temperature = calibrated_temperature(features, sublabels, subclasses.centers)
         set_sub_classifier(model, *centroid_classifier(subclasses.centers, temperature))
 
 
 def _some_features(
-    run: Run, baseline: Supervised, labelled: tuple[Sample, ...], dataset: Dataset, batches_read: int = 4
+    run: Run,
+    baseline: Supervised,
+    labelled: tuple[Sample, ...],
+    dataset: Dataset,
+    subclasses: SubclassMap,
+    batches_read: int = 4,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features and sublabels of the pixels of a few training batches, as the branch will see them."""
-    source = batches(run.recipe, dataset, labelled, unlabelled=False)
+    source = batches(run.recipe, dataset, labelled, unlabelled=False, parents=subclasses.parents)
     model = baseline.branch.feature_model()
     features, sublabels = [], []
     for step in range(batches_read):
