@@ -71,7 +71,11 @@ class Subclasses(Section):
     max_subclasses: Positive = Field(256, description="largest count for one class")
     assignment: Literal["balanced", "free"] = Field("balanced", description="free: plain k-means")
     sample_rows: Positive = Field(500_000, description="rows per class that centroids are fitted on")
-    seed: int = Field(0, ge=0, description="random state of the clustering")
+    seed: int = Field(0, ge=0, description="random state of the clustering and of rows_per_image")
+    rows_per_image: int = Field(
+        0, ge=0, description="most feature pixels of a class that are clustered of one image; 0: all"
+    )
+    batch: Positive = Field(1, description="images of equal size whose features are extracted at once")
 
 
 class Views(Section):

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path, read_json, write_json
+
+# What is in subclasses.json beside the classes.
+NUMBERS = {
+    "counts": np.int64,
+    "sizes": np.int64,
+    "pixels": np.int64,
+    "feature_pixels": np.int64,
+    "inertia": np.float64,
+    "prices": np.float64,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,13 +28,20 @@ class SubclassMap:
     Attributes:
         classes: C class names.
         counts: `(C,)` int, subclasses of each class; 0 for classes without labelled pixels.
-        sizes: `(K,)` int, feature pixels of each subclass.
+        sizes: `(K,)` int, feature pixels of each subclass, of those that were clustered.
         centers: `(K, channels)` float32, centroids of the decoder features.
+        pixels: `(C,)` int, labelled pixels of each class in the labelled images.
+        feature_pixels: `(C,)` int, feature pixels of each class that were clustered.
+        inertia: `(C,)` float64, mean squared distance of these to the centre of their subclass; 0 for
+            classes without any.
+        prices: `(K,)` float64, see `BalancedKMeans.prices_`; zeros with plain k-means.
 
     Example:
 
     >>> subclasses = SubclassMap(
-    ...     ("road", "pole"), np.array([2, 1]), np.array([50, 50, 50]), np.zeros((3, 8), "float32"))
+    ...     ("road", "pole"), np.array([2, 1]), sizes=np.array([50, 50, 50]), centers=np.zeros((3, 8)),
+    ...     pixels=np.array([1600, 800]), feature_pixels=np.array([100, 50]), inertia=np.zeros(2),
+    ...     prices=np.zeros(3))
     >>> subclasses.parents.tolist(), subclasses.names
     ([0, 0, 1], ('road/0', 'road/1', 'pole/0'))
     """
@@ -32,6 +50,10 @@ class SubclassMap:
     counts: np.ndarray
     sizes: np.ndarray
     centers: np.ndarray
+    pixels: np.ndarray
+    feature_pixels: np.ndarray
+    inertia: np.ndarray
+    prices: np.ndarray
 
     @property
     def total(self) -> int:
@@ -64,14 +86,23 @@ class SubclassMap:
         """Write `subclasses.json` and `centers.npy`."""
         with atomic_path(folder / "centers.npy") as temporary:
             np.save(temporary, self.centers)
-        write_json(
-            folder / "subclasses.json",
-            {"classes": list(self.classes), "counts": self.counts.tolist(), "sizes": self.sizes.tolist()},
-        )
+        facts = {name: getattr(self, name).tolist() for name in NUMBERS}
+        write_json(folder / "subclasses.json", {"classes": list(self.classes), **facts})
 
     @classmethod
     def load(cls, folder: Path) -> SubclassMap:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: An older version wrote it.
+        """
         facts = read_json(folder / "subclasses.json")
+        missing = [name for name in NUMBERS if name not in facts]
+        if missing:
+            raise RunError(
+                f"{folder} was made by an older version: subclasses.json lacks {', '.join(missing)}",
+                hint=f"Delete {folder} and run the same command again: the subclasses are made anew.",
+            )
         centers = np.load(folder / "centers.npy", allow_pickle=False)
-        return cls(tuple(facts["classes"]), np.array(facts["counts"]), np.array(facts["sizes"]), centers)
+        numbers = {name: np.array(facts[name], dtype) for name, dtype in NUMBERS.items()}
+        return cls(tuple(facts["classes"]), centers=centers, **numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from usrn_keras.subclasses.subclass_map import SubclassMap
 
 
 def sublabel_map(
-    mask: np.ndarray, clusters: np.ndarray, features: np.ndarray, subclasses: SubclassMap
+    mask: np.ndarray,
+    clusters: np.ndarray,
+    features: Callable[[np.ndarray], np.ndarray],
+    subclasses: SubclassMap,
 ) -> np.ndarray:
     """Subclass of every pixel of an image; its parent is the pixel's label, always.
 
@@ -23,9 +27,10 @@ def sublabel_map(
     disagreement.)
 
     Args:
-        mask: `(height, width)` class ids; other values are ignored.
+        mask: `(height, width)` class ids; values outside the classes are ignored.
         clusters: `(ceil(height / 4), ceil(width / 4))` subclass ids, -1 where ignored.
-        features: `(ceil(height / 4), ceil(width / 4), channels)` decoder features.
+        features: Gives the features `(n, channels)` at the flat indices `(n,)` of feature pixels; asked
+            for those alone that hold a disagreement.
         subclasses: The subclasses.
 
     Returns:
@@ -34,7 +39,7 @@ def sublabel_map(
     height, width = mask.shape
     rows, columns = np.arange(height) // FEATURE_STRIDE, np.arange(width) // FEATURE_STRIDE
     sublabels = clusters[np.ix_(rows, columns)].astype(np.int32)
-    labelled = mask < len(subclasses.classes)
+    labelled = (mask >= 0) & (mask < len(subclasses.classes))
     parents = np.append(subclasses.parents, -1)  # index -1: ignored
     differs = labelled & (parents[sublabels] != mask)
     if differs.any():
@@ -44,20 +49,30 @@ def sublabel_map(
     return sublabels
 
 
-def _nearest(
-    cells: np.ndarray, labels: np.ndarray, features: np.ndarray, subclasses: SubclassMap
+def cheapest_subclass(
+    features: np.ndarray, class_id: int, subclasses: SubclassMap, *, priced: bool
 ) -> np.ndarray:
-    """The nearest subclass of class `labels[i]` to the feature of cell `cells[i]`."""
-    result = np.empty(len(cells), np.int32)
-    rows = features.reshape(-1, features.shape[-1])
-    for class_id in np.unique(labels):
-        chosen = labels == class_id
-        unique, inverse = np.unique(cells[chosen], return_inverse=True)
-        centers = subclasses.centers[subclasses.of_class(class_id)]
-        x = rows[unique].astype(np.float32)
-        distances = (centers**2).sum(axis=1) - 2 * x @ centers.T
-        result[chosen] = distances.argmin(axis=1)[inverse] + subclasses.first[class_id]
-    return result
+    """The subclass of a class that each feature belongs to, `(n,)` ids.
+
+    That of least `|x - c|^2`, plus the price of the subclass where `priced`: then a feature that
+    was not clustered joins the subclass that it would have had (`BalancedKMeans.predict`).
+
+    Args:
+        features: `(n, channels)`.
+        class_id: The class; it has subclasses.
+        subclasses: The subclasses.
+        priced: Whether prices count.
+    """
+    own = subclasses.of_class(class_id)
+    centers = subclasses.centers[own].astype(np.float64)
+    origin = centers.mean(axis=0)  # |x|^2 is left out below: far from the origin, little else would be left
+    centers = (centers - origin).astype(np.float32)
+    costs = (centers**2).sum(axis=1) - 2 * (
+        features.astype(np.float32) - origin.astype(np.float32)
+    ) @ centers.T
+    if priced:
+        costs = costs + subclasses.prices[own]
+    return costs.argmin(axis=1) + own.start
 
 
 def write_sublabels(path: Path, sublabels: np.ndarray, total: int) -> None:
@@ -65,3 +80,19 @@ def write_sublabels(path: Path, sublabels: np.ndarray, total: int) -> None:
     dtype, ignored = (np.uint8, 255) if total <= 254 else (np.uint16, 65535)
     with atomic_path(path) as temporary:
         Image.fromarray(np.where(sublabels < 0, ignored, sublabels).astype(dtype)).save(temporary)
+
+
+def _nearest(
+    cells: np.ndarray,
+    labels: np.ndarray,
+    features: Callable[[np.ndarray], np.ndarray],
+    subclasses: SubclassMap,
+) -> np.ndarray:
+    """The nearest subclass of class `labels[i]` to the feature of cell `cells[i]`."""
+    result = np.empty(len(cells), np.int32)
+    for class_id in np.unique(labels):
+        chosen = labels == class_id
+        unique, inverse = np.unique(cells[chosen], return_inverse=True)
+        found = cheapest_subclass(features(unique), int(class_id), subclasses, priced=False)
+        result[chosen] = found[inverse]
+    return result

@@ -1,0 +1,160 @@
+"""The clusters of each class, made once and kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from usrn_keras.clustering import BalancedKMeans
+from usrn_keras.clustering import Progress as Told
+from usrn_keras.files import atomic_path
+from usrn_keras.progress import SILENT, Progress, Task
+from usrn_keras.subclasses.feature_store import FeatureStore
+from usrn_keras.subclasses.options import Clustering
+
+BLOCK = 8192  # rows
+
+
+@dataclass(frozen=True, eq=False)
+class ClassClusters:
+    """The clusters of one class.
+
+    Attributes:
+        labels: `(rows,)` cluster of each row, in as few bytes as hold it.
+        centers: `(K_c, channels)` float32.
+        prices: `(K_c,)` float64, see `BalancedKMeans.prices_`.
+        inertia: Mean squared distance of a row to the centre of its cluster; 0 without rows.
+    """
+
+    labels: np.ndarray
+    centers: np.ndarray
+    prices: np.ndarray
+    inertia: float
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """`(K_c,)` int64, rows of each cluster."""
+        return np.bincount(self.labels, minlength=len(self.centers))
+
+
+def cluster_classes(
+    store: FeatureStore, counts: np.ndarray, clustering: Clustering, *, progress: Progress = SILENT
+) -> list[ClassClusters]:
+    """Clusters of every class; each is kept beside its rows as soon as it is made.
+
+    Args:
+        store: The features.
+        counts: `(C,)` number of clusters of each class, not above its rows but for 1.
+        clustering: `assignment`, `sample_rows` and `seed` apply.
+        progress: Counts rows; shows the Lloyd steps of the class at work.
+    """
+    rows, found = store.counts.sum(axis=0)[: store.classes], []
+    with progress.task("clustering", total=int(rows.sum())) as task:
+        for class_id, count in enumerate(counts):
+            known = load_clusters(store, class_id, int(count), clustering)
+            if known is None:
+                known = cluster_rows(store.rows(class_id), int(count), clustering, task=task)
+                _save(store, class_id, known, clustering)
+            else:
+                task.advance(int(rows[class_id]))
+            found.append(known)
+    return found
+
+
+def cluster_rows(
+    rows: np.ndarray, count: int, clustering: Clustering, *, task: Task = SILENT
+) -> ClassClusters:
+    """Clusters of the rows of one class.
+
+    Args:
+        rows: `(n, channels)`, may be memory-mapped.
+        count: Number of clusters; 0 for an absent class. One needs no rows and no clustering.
+        clustering: `assignment`, `sample_rows` and `seed` apply.
+        task: Advances by rows.
+    """
+    labelled = _Labelled(task)
+    if count <= 1:
+        centers, inertia = _mean(rows)
+        labels = np.zeros(len(rows), np.uint8)
+        found = ClassClusters(labels, centers[:count], np.zeros(count), inertia)
+    else:
+        kmeans = BalancedKMeans(
+            count,
+            assignment=clustering.assignment,
+            sample_size=clustering.sample_rows,
+            random_state=clustering.seed,
+            n_jobs=-1,
+            callback=labelled,
+        ).fit(rows)
+        labels = kmeans.labels_.astype(np.min_scalar_type(count - 1))
+        found = ClassClusters(labels, kmeans.cluster_centers_, kmeans.prices_, kmeans.inertia_ / len(rows))
+    labelled.upto(len(rows))
+    return found
+
+
+def load_clusters(
+    store: FeatureStore, class_id: int, count: int, clustering: Clustering
+) -> ClassClusters | None:
+    """The clusters that were made with the same options, or None."""
+    path = _file(store, class_id, clustering)
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        if file["options"].item() != _options(count, clustering):
+            return None
+        return ClassClusters(file["labels"], file["centers"], file["prices"], float(file["inertia"]))
+
+
+def _save(store: FeatureStore, class_id: int, clusters: ClassClusters, clustering: Clustering) -> None:
+    # Within the store: clusters of features that are gone mean nothing.
+    with atomic_path(_file(store, class_id, clustering)) as temporary:
+        np.savez(
+            temporary,
+            labels=clusters.labels,
+            centers=clusters.centers,
+            prices=clusters.prices,
+            inertia=clusters.inertia,
+            options=_options(len(clusters.centers), clustering),
+        )
+
+
+def _file(store: FeatureStore, class_id: int, clustering: Clustering) -> Path:
+    return store.folder / f"class-{class_id}-{clustering.assignment}.npz"
+
+
+def _options(count: int, clustering: Clustering) -> str:
+    return json.dumps([count, clustering.sample_rows, clustering.seed])
+
+
+def _mean(rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean `(1, channels)` float32 and mean squared distance to it, read in blocks."""
+    if not len(rows):  # the class is thinner than the stride of the features
+        return np.zeros((1, rows.shape[1]), np.float32), 0.0
+    total, squares = np.zeros(rows.shape[1]), 0.0
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK].astype(np.float64)
+        total += block.sum(axis=0)
+        squares += np.vdot(block, block)
+    mean = total / len(rows)
+    return mean[None].astype(np.float32), max(0.0, float(squares / len(rows) - mean @ mean))
+
+
+class _Labelled:
+    """Turns what `BalancedKMeans` tells into rows of a task."""
+
+    def __init__(self, task: Task):
+        self.task, self.rows = task, 0
+
+    def __call__(self, told: Told) -> None:
+        if told.phase == "fit":
+            self.task.advance(0, step=told.done)
+        else:
+            self.upto(told.done)
+
+    def upto(self, rows: int) -> None:
+        """So many rows are labelled; a second pass over them begins at the first again."""
+        self.task.advance(max(0, rows - self.rows))
+        self.rows = max(rows, self.rows)
