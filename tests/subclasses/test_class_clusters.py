@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.subclasses.made import Recorder
+from usrn_keras.clustering import BalancedKMeans
+from usrn_keras.subclasses import Clustering, class_clusters
+from usrn_keras.subclasses.class_clusters import cluster_classes, cluster_rows
+from usrn_keras.subclasses.feature_store import FeatureStore
+
+ROWS = np.random.default_rng(0).normal(size=(700, 4)).astype(np.float16)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Classes of 400, 200, 100 and 0 rows."""
+    store = FeatureStore(tmp_path / "features", channels=4, classes=4, key=0)
+    store.append(["a"], [[ROWS[:400], ROWS[400:600], ROWS[600:], ROWS[:0], ROWS[:5]]])
+    return store
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """The number of clusters of each fit; a fit of 99 clusters is interrupted."""
+    made = []
+
+    class Counted(BalancedKMeans):
+        def fit(self, X, y=None):
+            if self.n_clusters == 99:
+                raise KeyboardInterrupt
+            made.append(self.n_clusters)
+            return super().fit(X, y)
+
+    monkeypatch.setattr(class_clusters, "BalancedKMeans", Counted)
+    return made
+
+
+def test_clusters_are_those_of_balanced_k_means():
+    found = cluster_rows(ROWS, 7, Clustering(seed=3))
+    kmeans = BalancedKMeans(7, random_state=3, n_jobs=-1).fit(ROWS)
+    assert found.labels.dtype == np.uint8
+    np.testing.assert_array_equal(found.labels, kmeans.labels_)
+    np.testing.assert_array_equal(found.centers, kmeans.cluster_centers_)
+    np.testing.assert_array_equal(found.prices, kmeans.prices_)
+    assert found.sizes.tolist() == [100] * 7
+    distances = ((ROWS - found.centers[found.labels]).astype(float) ** 2).sum(axis=1)
+    assert found.inertia == pytest.approx(distances.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], np.full((9000, 4), 60000, np.float16)])
+def test_one_cluster_is_the_mean(rows, fits):
+    found = cluster_rows(rows, 1, Clustering())
+    wide = rows.astype(np.float64)
+    np.testing.assert_allclose(found.centers, wide.mean(axis=0)[None], rtol=1e-6)
+    assert found.inertia == pytest.approx(((wide - wide.mean(axis=0)) ** 2).sum(axis=1).mean(), abs=1e-6)
+    assert fits == [] and found.sizes.tolist() == [len(rows)] and found.prices.tolist() == [0]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_class_without_rows(count):
+    found = cluster_rows(ROWS[:0], count, Clustering())
+    assert found.centers.shape == (count, 4) and found.centers.dtype == np.float32
+    assert found.sizes.tolist() == [0] * count and found.inertia == 0
+
+
+def test_labels_of_more_than_256_clusters():
+    found = cluster_rows(ROWS, 300, Clustering())
+    assert found.labels.dtype == np.uint16 and set(found.sizes) == {2, 3}
+
+
+@pytest.mark.parametrize("assignment", ["balanced", "free"])
+def test_progress_counts_every_row_once(store, assignment):
+    progress = Recorder()
+    cluster_classes(store, np.array([5, 3, 1, 0]), Clustering(assignment=assignment), progress=progress)
+    assert progress.totals["clustering"] == progress.tasks["clustering"][-1] == 700
+
+
+def test_classes_are_kept_one_by_one(store, fits):
+    """Interrupted in the third class, the first two are not clustered again."""
+    with pytest.raises(KeyboardInterrupt):
+        cluster_classes(store, np.array([5, 3, 99, 0]), Clustering())
+    assert fits == [5, 3]
+    progress = Recorder()
+    found = cluster_classes(store, np.array([5, 3, 2, 0]), Clustering(), progress=progress)
+    assert fits == [5, 3, 2] and progress.tasks["clustering"][-1] == 700
+    for class_id, count in enumerate([5, 3, 2]):
+        direct = cluster_rows(store.rows(class_id), count, Clustering())
+        for name in ("labels", "centers", "prices", "inertia", "sizes"):
+            np.testing.assert_array_equal(getattr(found[class_id], name), getattr(direct, name))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"sample_rows": 50}, {"assignment": "free"}])
+def test_other_options_are_other_clusters(store, fits, change):
+    counts = np.array([5, 1, 1, 0])
+    cluster_classes(store, counts, Clustering())
+    cluster_classes(store, counts, Clustering(**change))
+    cluster_classes(store, counts, Clustering(**change))
+    assert fits == [5, 5]
+
+
+def test_clusters_go_with_the_store(store, tmp_path):
+    cluster_classes(store, np.array([5, 3, 1, 0]), Clustering())
+    assert len(list(store.folder.glob("*.npz"))) == 4
+    FeatureStore(tmp_path / "features", channels=4, classes=4, key="other")
+    assert not list(store.folder.glob("*.npz"))
