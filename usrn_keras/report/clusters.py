@@ -1,0 +1,161 @@
+"""What a clustering made of the classes: one row per class, and how balanced the sizes have become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from usrn_keras.subclasses import SubclassMap, class_balance_rate
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("class", "pixels", "share %", "K_c", "feature pixels", "smallest", "largest", "inertia")
+NOTES = (
+    "K_c: subclasses of the class. smallest, largest: subclass in feature pixels (stride 4).",
+    "inertia: mean squared distance of a feature pixel to the centre of its subclass.",
+)
+ABSENT_NOTE = "Absent classes have no pixel in the labelled images and no subclass."
+
+
+class ClusterReport:
+    """The subclasses of a run in figures.
+
+    Sizes before are pixels at label resolution, sizes after are feature pixels: the class balance
+    rate (Eq. 9) does not depend on the unit.
+
+    Args:
+        subclasses: What the clustering gave.
+        assignment: `balanced` or `free`, how it was made (`subclasses.assignment`).
+        plain: `(K,)` integers, sizes that plain k-means gives with the same counts; None where it
+            was not measured. With `free` the subclasses are plain k-means themselves.
+        seconds: What the stage took, features included; None where it is not known.
+
+    Attributes:
+        rates: Class balance rates in 0..1 of the classes (`original`), of plain k-means (`plain`)
+            and of subclasses of equal size (`balanced`); None for what was not made.
+
+    Example:
+
+    >>> subclasses = SubclassMap(
+    ...     classes=("road", "pole"), counts=np.array([2, 1]), sizes=np.array([50, 50, 50]),
+    ...     centers=np.zeros((3, 8), "float32"), pixels=np.array([1600, 800]),
+    ...     feature_pixels=np.array([100, 50]), inertia=np.array([0.5, 0.25]), prices=np.zeros(3))
+    >>> ClusterReport(subclasses).class_rows()[0]
+    ['road', '1,600', '66.7', '2', '100', '50', '50', '0.5']
+    """
+
+    def __init__(
+        self,
+        subclasses: SubclassMap,
+        *,
+        assignment: str = "balanced",
+        plain: np.ndarray | None = None,
+        seconds: float | None = None,
+    ):
+        if plain is not None and np.shape(plain) != (subclasses.total,):
+            raise ValueError(
+                f"`plain` must hold one size for each of the {subclasses.total} subclasses, "
+                f"received shape {np.shape(plain)}"
+            )
+        self.subclasses = subclasses
+        self.assignment = assignment
+        self.plain = subclasses.sizes if assignment == "free" else plain
+        self.seconds = seconds
+
+    @property
+    def rates(self) -> dict[str, float | None]:
+        sizes = self.subclasses.sizes
+        return {
+            "original": class_balance_rate(self.subclasses.pixels),
+            "plain": None if self.plain is None else class_balance_rate(self.plain),
+            "balanced": None if self.assignment == "free" else class_balance_rate(sizes),
+        }
+
+    def order(self) -> np.ndarray:
+        """(C,) class ids from the most frequent to the rarest."""
+        return np.argsort(-self.subclasses.pixels, kind="stable")
+
+    def class_rows(self) -> list[list[str]]:
+        """One row per class, the most frequent first, with the columns of `COLUMNS`."""
+        return [self._row(class_id) for class_id in self.order()]
+
+    def total_row(self) -> list[str]:
+        """The same columns over all classes."""
+        made = self.subclasses
+        mean = float((made.inertia * made.feature_pixels).sum() / max(1, made.feature_pixels.sum()))
+        return [
+            "all", f"{made.pixels.sum():,}", "100.0", f"{made.total:,}", f"{made.feature_pixels.sum():,}",
+            f"{made.sizes.min():,}", f"{made.sizes.max():,}", f"{mean:.4g}",
+        ]  # fmt: skip
+
+    def rate_line(self) -> str:
+        """`class balance rate: original 33.8 % -> plain k-means 96.4 % -> balanced 99.5 %`."""
+        names = {"original": "original", "plain": "plain k-means", "balanced": "balanced"}
+        parts = [f"{names[key]} {100 * rate:.1f} %" for key, rate in self.rates.items() if rate is not None]
+        line = "class balance rate: " + " -> ".join(parts)
+        if self.assignment == "free":
+            return line + ' (subclasses.assignment = "free": nothing was balanced)'
+        return line if self.plain is not None else line + " (plain k-means was not measured)"
+
+    def rich(self) -> Table:
+        """The table for a terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        absent = bool((self.subclasses.counts == 0).any())
+        notes = "\n".join([*NOTES, *[ABSENT_NOTE] * absent])
+        table = Table(caption=Text(notes), caption_justify="left")
+        for i, name in enumerate(COLUMNS):
+            table.add_column(Text(name), justify="right" if i else "left", overflow="fold")
+        for row in self.class_rows():
+            table.add_row(*map(Text, row))
+        table.add_section()
+        table.add_row(*map(Text, self.total_row()), style="bold")
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON values, shares and rates in 0..1, classes in their own order."""
+        return {
+            "assignment": self.assignment,
+            "seconds": self.seconds,
+            "subclasses": self.subclasses.total,
+            "pixels": int(self.subclasses.pixels.sum()),
+            "feature_pixels": int(self.subclasses.feature_pixels.sum()),
+            "class_balance_rate": self.rates,
+            "classes": [self._class_json(class_id) for class_id in range(len(self.subclasses.classes))],
+        }
+
+    def _row(self, class_id: int) -> list[str]:
+        made = self.subclasses
+        name, pixels = made.classes[class_id], made.pixels[class_id]
+        if made.counts[class_id] == 0:
+            return [name, "absent", "-", "-", "-", "-", "-", "-"]
+        sizes = made.sizes[made.of_class(class_id)]
+        return [
+            name, f"{pixels:,}", f"{100 * self._share(class_id):.1f}", f"{made.counts[class_id]:,}",
+            f"{made.feature_pixels[class_id]:,}", f"{sizes.min():,}", f"{sizes.max():,}",
+            f"{made.inertia[class_id]:.4g}",
+        ]  # fmt: skip
+
+    def _class_json(self, class_id: int) -> dict[str, Any]:
+        made = self.subclasses
+        own = made.of_class(class_id)
+        sizes = made.sizes[own].tolist()
+        return {
+            "name": made.classes[class_id],
+            "absent": not sizes,
+            "pixels": int(made.pixels[class_id]),
+            "share": self._share(class_id),
+            "subclasses": int(made.counts[class_id]),
+            "feature_pixels": int(made.feature_pixels[class_id]),
+            "smallest": min(sizes, default=None),
+            "largest": max(sizes, default=None),
+            "inertia": float(made.inertia[class_id]) if sizes else None,
+            "sizes": sizes,
+            "plain_sizes": None if self.plain is None else np.asarray(self.plain)[own].tolist(),
+        }
+
+    def _share(self, class_id: int) -> float:
+        return float(self.subclasses.pixels[class_id] / self.subclasses.pixels.sum())

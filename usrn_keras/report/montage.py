@@ -1,0 +1,157 @@
+"""Sample patches of the subclasses of one class: what each of them is, for a person to see."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from usrn_keras.data import Sample, read_image, read_sublabels
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.subclasses import SubclassMap
+
+ROWS = 12  # subclasses shown at most
+COLUMNS = 8  # patches of each
+CELL = 128  # height and width of a patch on the sheet
+GAP = 4
+NAME_WIDTH = 132
+TITLE_HEIGHT = 30
+FONT_SIZE = 14
+OUTLINE = (255, 60, 0)
+FADED = 110, 0.5  # brightness and contrast of pixels that are not of the subclass
+VIEW = 3  # the short side of an image has this many patches
+
+
+def montage_png(
+    samples: Sequence[Sample],
+    subclasses: SubclassMap,
+    class_id: int,
+    *,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> bytes:
+    """A PNG file with a row of patches for each subclass of a class, its pixels in colour and outlined.
+
+    Every patch is around a pixel of the subclass, where it is dense, and from another image as
+    long as there are any; images with more of it are likelier. Where there is no room for `COLUMNS`
+    patches apart, there are fewer. Of many subclasses, `ROWS` are shown,
+    evenly chosen.
+
+    Args:
+        samples: Labelled images with their sublabel maps.
+        subclasses: The subclasses.
+        class_id: The class, with at least one subclass.
+        seed: The same seed gives the same picture.
+        progress: Counts images.
+    """
+    own = np.arange(subclasses.total)[subclasses.of_class(class_id)]
+    shown = own[np.unique(np.linspace(0, len(own) - 1, min(ROWS, len(own))).round().astype(int))]
+    wanted = _choose_images(_counts(samples, own, progress)[:, shown - own[0]], seed)
+    patches = _cut(samples, shown, wanted, seed, progress)
+    title = f"{subclasses.classes[class_id]}: "
+    title += f"{len(own)} subclasses" if len(shown) == len(own) else f"{len(shown)} of {len(own)} subclasses"
+    title += ", evenly chosen" if len(shown) < len(own) else ""
+    names = [(subclasses.names[k], f"{subclasses.sizes[k]:,} px") for k in shown]
+    return _sheet(title + "; in colour and outlined: pixels of the subclass", names, patches)
+
+
+def cut_patch(image: np.ndarray, inside: np.ndarray, centre: tuple[int, int], side: int) -> np.ndarray:
+    """A square around a pixel as `(CELL, CELL, 3)`; what is not `inside` is grey and faded.
+
+    Args:
+        image: (height, width, 3) uint8.
+        inside: (height, width) bool, the pixels of the subclass.
+        centre: Row and column of the pixel. Near the border of the image the square stays within it.
+        side: Height and width of the square, at most those of the image.
+    """
+    starts = [min(max(0, at - side // 2), n - side) for at, n in zip(centre, inside.shape, strict=True)]
+    window = tuple(slice(start, start + side) for start in starts)
+    crop = cv2.resize(image[window], (CELL, CELL), interpolation=cv2.INTER_LINEAR)
+    mask = cv2.resize(inside[window].astype(np.uint8), (CELL, CELL), interpolation=cv2.INTER_NEAREST)
+    brightness, contrast = FADED
+    grey = (brightness + contrast * crop.mean(axis=2, keepdims=True)).astype(np.uint8)
+    around = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # a line upon thin objects would hide them
+    patch = np.where(mask[..., None], crop, np.where(around[..., None], np.uint8(OUTLINE), grey))
+    return np.ascontiguousarray(patch)
+
+
+def _counts(samples: Sequence[Sample], own: np.ndarray, progress: Progress) -> np.ndarray:
+    """(images, subclasses of the class) pixels."""
+    counts = np.zeros((len(samples), len(own)), np.int64)
+    with progress.task("montage", total=len(samples)) as task:
+        for i, sample in enumerate(samples):
+            found = read_sublabels(sample.sublabels) - own[0]
+            counts[i] = np.bincount(found[(found >= 0) & (found < len(own))], minlength=len(own))
+            task.advance()
+    return counts
+
+
+def _choose_images(counts: np.ndarray, seed: int) -> list[list[int]]:
+    """For each subclass the images of its patches: different ones first, then those again."""
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for pixels in counts.T:
+        having = np.flatnonzero(pixels)
+        if len(having) == 0:  # no pixel at label resolution is of it
+            chosen.append([])
+            continue
+        share = pixels[having] / pixels[having].sum()
+        different = rng.choice(having, min(COLUMNS, len(having)), replace=False, p=share)
+        chosen.append(np.resize(different, COLUMNS).tolist())
+    return chosen
+
+
+def _cut(
+    samples: Sequence[Sample], shown: np.ndarray, wanted: list[list[int]], seed: int, progress: Progress
+) -> list[list[np.ndarray]]:
+    """The patches of each row. Every image is read once."""
+    patches: list[list[np.ndarray]] = [[] for _ in shown]
+    used = sorted({i for images in wanted for i in images})
+    for i in used:
+        image, sublabels = read_image(samples[i].image), read_sublabels(samples[i].sublabels)
+        side = -(-min(image.shape[:2]) // VIEW)
+        for row, images in enumerate(wanted):
+            inside = sublabels == shown[row]
+            rng = np.random.default_rng([seed, i, row])
+            for centre in dense_pixels(inside, images.count(i), rng, side // 6):
+                patches[row].append(cut_patch(image, inside, centre, side))
+    return patches
+
+
+def dense_pixels(inside: np.ndarray, n: int, rng: np.random.Generator, window: int) -> list[tuple[int, int]]:
+    """Up to `n` pixels of a region, apart, each among the half with the most of it around.
+
+    Args:
+        inside: (height, width) bool, the region.
+        n: How many; fewer are returned where there is no room for them apart.
+        rng: Draws them.
+        window: Height and width in pixels of what counts as around, and the distance between two.
+    """
+    around = cv2.boxFilter(inside.astype(np.float32), -1, (window, window), borderType=cv2.BORDER_CONSTANT)
+    left = np.where(inside, around, 0.0)
+    chosen = []
+    while len(chosen) < n and left.any():
+        rows, columns = np.nonzero(left >= left.max() / 2)
+        pick = rng.integers(len(rows))
+        row, column = int(rows[pick]), int(columns[pick])
+        chosen.append((row, column))
+        left[max(0, row - window) : row + window + 1, max(0, column - window) : column + window + 1] = 0
+    return chosen
+
+
+def _sheet(title: str, names: Sequence[tuple[str, str]], patches: Sequence[Sequence[np.ndarray]]) -> bytes:
+    height, width = TITLE_HEIGHT + len(names) * (CELL + GAP), NAME_WIDTH + COLUMNS * (CELL + GAP)
+    sheet = Image.new("RGB", (width, height), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    pen.text((GAP, GAP), title, fill="black", font=font)
+    for row, ((name, size), cells) in enumerate(zip(names, patches, strict=True)):
+        top = TITLE_HEIGHT + row * (CELL + GAP)
+        pen.text((GAP, top + CELL // 2 - FONT_SIZE), f"{name}\n{size}", fill="black", font=font)
+        for column, cell in enumerate(cells):
+            sheet.paste(Image.fromarray(cell), (NAME_WIDTH + column * (CELL + GAP), top))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
