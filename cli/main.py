@@ -12,6 +12,7 @@ from usrn_keras import errors
 
 VERBS = {
     "fit": "Train Baseline and USRN from a recipe.",
+    "cluster": "Cut the classes into subclasses, and show them.",
     "evaluate": "Scores of trained runs, side by side.",
     "predict": "Segment images with a trained run.",
     "export": "Write a trained model for deployment.",

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 if TYPE_CHECKING:
-    from usrn_keras.report import Comparison
+    from rich.table import Table
 
 MACHINE_WIDTH = 1000  # columns off a terminal: no figure may be cut off there
+
+
+class Tabular(Protocol):
+    """What a table for people can be made of, such as `Comparison` and `ClusterReport`."""
+
+    def rich(self) -> Table: ...
 
 
 def print_json(value: Any) -> None:
@@ -19,8 +25,8 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_table(comparison: Comparison) -> None:
-    """Print a table of scores, as wide as the terminal, or as it needs to be off one."""
+def print_table(figures: Tabular) -> None:
+    """Print a table, as wide as the terminal, or as it needs to be off one."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(comparison.rich())
+    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(figures.rich())

@@ -1,5 +1,6 @@
 """Stages of a run, each resumable: Baseline -> subclasses -> USRN -> scores."""
 
 from usrn_keras.stages.fit import fit
+from usrn_keras.stages.subclasses import Clustered, cluster_run
 
-__all__ = ["fit"]
+__all__ = ["Clustered", "cluster_run", "fit"]

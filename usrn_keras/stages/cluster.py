@@ -2,39 +2,97 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from usrn_keras.data import Dataset, read_mask
+import numpy as np
+
+from usrn_keras.data import Dataset
 from usrn_keras.errors import RecipeError
+from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import Progress
+from usrn_keras.recipe.schema import Subclasses
+from usrn_keras.report.clusters import ClusterReport
 from usrn_keras.runs import SUBCLASSES, Run
 from usrn_keras.stages.baseline import trained_baseline
-from usrn_keras.subclasses import Clustering, class_balance_rate, class_pixels, make_subclasses
+from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes
+from usrn_keras.subclasses.extract import FEATURES
+
+if TYPE_CHECKING:
+    import keras
 
 
-def cluster(run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None]) -> None:
+def cluster(
+    run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None], *, keep_features: bool = False
+) -> None:
     """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps."""
-    settings = run.recipe.subclasses
+    _check_counts(run.recipe.subclasses, dataset)
+    folder, started = run.stage(SUBCLASSES), time.monotonic()
+    plain_file(run).unlink(missing_ok=True)  # of subclasses that are being made anew
+    model = _feature_model(run, dataset)
+    subclasses = make_subclasses(
+        model, dataset, folder, _clustering(run), workers=run.recipe.data.workers,
+        keep_features=keep_features, progress=progress, warn=log,
+    )  # fmt: skip
+    before, after = class_balance_rate(subclasses.pixels), class_balance_rate(subclasses.sizes)
+    run.complete(
+        SUBCLASSES,
+        subclasses=subclasses.total,
+        counts=dict(zip(dataset.classes, subclasses.counts.tolist(), strict=True)),
+        class_balance_rate={"classes": round(before, 4), "subclasses": round(after, 4)},
+        seconds=round(time.monotonic() - started, 3),  # of this call: an interrupted one is not counted
+    )
+    log(
+        f"{subclasses.total} subclasses of {len(dataset.classes)} classes; class balance rate "
+        f"{before:.1%} -> {after:.1%}"
+    )
+
+
+def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None]) -> None:
+    """Write `2-subclasses/plain.json`, the sizes that plain k-means gives, unless it is there already."""
+    if run.recipe.subclasses.assignment == "free" or plain_file(run).exists():
+        return  # free: the subclasses are plain k-means themselves
+    folder, started = run.stage(SUBCLASSES), time.monotonic()
+    if not (folder / FEATURES).exists():
+        log("plain k-means was not measured with the subclasses: features are extracted again for it")
+    model, subclasses = _feature_model(run, dataset), SubclassMap.load(folder)
+    sizes = plain_sizes(
+        model, dataset, folder, _clustering(run), subclasses,
+        workers=run.recipe.data.workers, progress=progress,
+    )  # fmt: skip
+    seconds = round(time.monotonic() - started, 3)
+    write_json(plain_file(run), {"sizes": sizes.tolist(), "seconds": seconds})
+
+
+def cluster_report(run: Run) -> ClusterReport:
+    """The figures of a run whose subclasses are complete."""
+    plain = read_json(plain_file(run))["sizes"] if plain_file(run).exists() else None
+    return ClusterReport(
+        SubclassMap.load(run.stage(SUBCLASSES)),
+        assignment=run.recipe.subclasses.assignment,
+        plain=None if plain is None else np.array(plain),
+        seconds=run.facts(SUBCLASSES).get("seconds"),  # not known of runs that are older than the key
+    )
+
+
+def plain_file(run: Run) -> Path:
+    """Where the sizes of plain k-means are kept."""
+    return run.stage(SUBCLASSES) / "plain.json"
+
+
+def _check_counts(settings: Subclasses, dataset: Dataset) -> None:
     if settings.counts and len(settings.counts) != len(dataset.classes):
         raise RecipeError(
             f"subclasses.counts: must have one count for each of the {len(dataset.classes)} classes of "
             f"{dataset.name}, received {len(settings.counts)}"
         )
-    options = Clustering(**settings.model_dump())
-    model = trained_baseline(run, dataset).branch.feature_model()
-    subclasses = make_subclasses(model, dataset, run.stage(SUBCLASSES), options, progress=progress, warn=log)
-    before = class_pixels([read_mask(s.mask, dataset) for s in dataset.labelled], len(dataset.classes))
-    facts = {
-        "subclasses": subclasses.total,
-        "counts": dict(zip(dataset.classes, subclasses.counts.tolist(), strict=True)),
-        "class_balance_rate": {
-            "classes": round(class_balance_rate(before), 4),
-            "subclasses": round(class_balance_rate(subclasses.sizes), 4),
-        },
-    }
-    run.complete(SUBCLASSES, **facts)
-    rates = facts["class_balance_rate"]
-    log(
-        f"{subclasses.total} subclasses of {len(dataset.classes)} classes; class balance rate "
-        f"{rates['classes']:.1%} -> {rates['subclasses']:.1%}"
-    )
+
+
+def _clustering(run: Run) -> Clustering:
+    return Clustering(**run.recipe.subclasses.model_dump())
+
+
+def _feature_model(run: Run, dataset: Dataset) -> keras.Model:
+    return trained_baseline(run, dataset).branch.feature_model()

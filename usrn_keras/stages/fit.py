@@ -6,18 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from usrn_keras.data import load_dataset
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, start_run
+from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
 from usrn_keras.stages.baseline import train_baseline
 from usrn_keras.stages.cluster import cluster
 from usrn_keras.stages.measure import measure
+from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.stages.usrn import train_usrn
-
-INTERRUPTED = "interrupted; run the same command again to go on"
 
 
 def fit(
@@ -50,27 +46,11 @@ def fit(
     >>> recipe = Recipe.load("quickstart", ["training.usrn_steps=10"])
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
-    try:
-        return _fit(recipe, run_dir, progress, log)
-    except KeyboardInterrupt as interrupt:
-        # The training loop says more: which step it saved.
-        raise (interrupt if str(interrupt) else KeyboardInterrupt(INTERRUPTED)) from None
-
-
-def _fit(
-    recipe: Recipe, run_dir: Path | str, progress: Progress, log: Callable[[str], None]
-) -> dict[str, Any]:
-    log(f"Keras {keras.__version__} on {keras.backend.backend()} (set KERAS_BACKEND for another)")
-    dataset = load_dataset(recipe.data)
-    with start_run(run_dir, recipe, dataset) as run:
+    with session(recipe, run_dir, log) as (run, dataset):
         stages = {
             BASELINE: lambda: train_baseline(run, dataset, progress),
             SUBCLASSES: lambda: cluster(run, dataset, progress, log),
             USRN: lambda: train_usrn(run, dataset, progress),
         }
-        for stage, work in stages.items():
-            if run.is_complete(stage):
-                log(f"{stage}: complete already")
-            else:
-                work()
+        complete_stages(run, stages, log)
         return measure(run, dataset, progress)

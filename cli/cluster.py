@@ -1,0 +1,117 @@
+"""`usrn cluster`: subclasses alone, and what came out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from usrn_cli.backend import load_backend
+from usrn_cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from usrn_keras.recipe import Recipe
+    from usrn_keras.stages import Clustered
+
+
+@click.command("cluster", short_help="Cut the classes into subclasses, and show them.")
+@click.argument("run_or_recipe")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one key; may be repeated."
+)
+@click.option(
+    "--run",
+    "run_dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the run, with a recipe.  [default: runs/ and the recipe's name]",
+)
+@click.option("--montage", metavar="CLASS", help="Class to show patches of.  [default: the most subclasses]")
+@click.option("--no-plain", is_flag=True, help="Do not measure what plain k-means would give.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Figures as JSON, with the size of every subclass.")
+def command(
+    run_or_recipe: str,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    montage: str | None,
+    no_plain: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train the Baseline and cluster its features into subclasses, as `usrn fit` would, and show them.
+
+    RUN_OR_RECIPE is the folder of a run, a TOML file, or the name of a shipped recipe.
+
+    \b
+    Examples:
+      usrn cluster quickstart
+      usrn cluster runs/quickstart --montage car
+      usrn cluster camvid_1_8 --set data.root=data/camvid --run runs/camvid --no-plain
+      usrn cluster runs/camvid --json | jq .class_balance_rate
+
+    What is complete is not repeated, only shown; `usrn fit` with the same recipe goes on from there.
+    Two pictures are written to report/ in the run: class_sizes.png, and patches of one class.
+    """
+    recipe, folder = _recipe_and_folder(run_or_recipe, overrides, run_dir)
+    load_backend()
+    if montage is not None:
+        from usrn_keras.data import load_dataset
+
+        _require_class(montage, load_dataset(recipe.data).classes)
+    from usrn_keras.progress import for_terminal
+    from usrn_keras.stages import cluster_run
+
+    with for_terminal(quiet=quiet) as progress:
+        clustered = cluster_run(
+            recipe, folder, plain=not no_plain, montage=montage, progress=progress, log=progress.log
+        )
+    if as_json:
+        print_json(clustered.to_json())
+    else:
+        _show(clustered)
+
+
+def _recipe_and_folder(
+    run_or_recipe: str, overrides: tuple[str, ...], run_dir: Path | None
+) -> tuple[Recipe, Path]:
+    """What to do and where; a folder is a run, unless it only shares the name of a shipped recipe."""
+    from usrn_keras.recipe import Recipe, shipped_recipes
+
+    path = Path(run_or_recipe)
+    is_run = (path / "dataset.json").exists()
+    if is_run or (path.is_dir() and run_or_recipe not in shipped_recipes()):
+        return _recipe_of_run(path, overrides, run_dir), path
+    recipe = Recipe.load(run_or_recipe, list(overrides))
+    return recipe, run_dir or Path("runs") / recipe.name
+
+
+def _recipe_of_run(path: Path, overrides: tuple[str, ...], run_dir: Path | None) -> Recipe:
+    if overrides or run_dir:
+        given = "--set" if overrides else "--run"
+        raise click.UsageError(
+            f"{given} goes with a recipe; {path} is the folder of a run, which has its recipe and its place. "
+            f"To name both: usrn cluster {path / 'recipe.toml'} --run {path} ..."
+        )
+    load_backend()  # run folders know the data set, and so Keras
+    from usrn_keras.runs import open_run
+
+    return open_run(path).recipe
+
+
+def _require_class(name: str, classes: Sequence[str]) -> None:
+    if name in classes:
+        return
+    near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
+    advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(classes)}"
+    raise click.BadParameter(f"no class {name!r}; {advice}", param_hint="--montage")
+
+
+def _show(clustered: Clustered) -> None:
+    print_table(clustered.report)
+    click.echo(clustered.report.rate_line())
+    for path in clustered.pictures.values():
+        click.echo(f"picture: {path}")
+    click.echo(f"run folder: {clustered.run}")

@@ -1,0 +1,115 @@
+"""Stage 1 alone: what it leaves, what is measured once, how an interrupted one goes on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from usrn_keras.errors import RunError
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import SUBCLASSES, open_run
+from usrn_keras.stages import cluster, cluster_run, fit, subclasses
+
+
+@pytest.fixture
+def recipe(recipe_file) -> Recipe:
+    return Recipe.load(str(recipe_file))
+
+
+def names(folder) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_facts_figures_and_pictures(recipe, tmp_path):
+    clustered = cluster_run(recipe, tmp_path / "run")
+    facts = open_run(tmp_path / "run").facts(SUBCLASSES)
+    made = clustered.report.subclasses
+    assert facts["subclasses"] == made.total == sum(facts["counts"].values())
+    assert facts["seconds"] == clustered.report.seconds > 0
+    rates = clustered.report.rates
+    assert facts["class_balance_rate"] == {
+        "classes": round(rates["original"], 4), "subclasses": round(rates["balanced"], 4),
+    }  # fmt: skip
+    assert clustered.report.plain.sum() == made.sizes.sum() == 3 * 10 * 12  # stride 4
+    assert made.pixels.tolist() == [3 * (40 * 48 - 120), 3 * 120]
+    assert {"class_sizes.png", "subclasses_road.png"} == names(tmp_path / "run/report")
+    assert "features" not in names(tmp_path / "run" / SUBCLASSES)
+    assert not {"3-usrn", "model.keras", "evaluation.json"} & names(tmp_path / "run")
+
+
+def test_fit_goes_on_from_there_and_cluster_shows_what_fit_made(recipe, tmp_path):
+    cluster_run(recipe, tmp_path / "run", plain=False)
+    centers = (tmp_path / "run" / SUBCLASSES / "centers.npy").read_bytes()
+    lines = []
+    results = fit(recipe, tmp_path / "run", log=lines.append)
+    assert {"1-baseline: complete already", "2-subclasses: complete already"} <= set(lines)
+    assert (tmp_path / "run" / SUBCLASSES / "centers.npy").read_bytes() == centers
+    assert results["subclasses"] == cluster_run(recipe, tmp_path / "run").report.subclasses.total
+
+
+def test_fit_itself_does_not_measure_plain(recipe, tmp_path):
+    fit(recipe, tmp_path / "run")
+    assert not {"plain.json", "features"} & names(tmp_path / "run" / SUBCLASSES)
+    lines = []
+    report = cluster_run(recipe, tmp_path / "run", log=lines.append).report
+    assert any("extracted again" in line for line in lines)
+    assert report.plain.shape == (report.subclasses.total,)
+
+
+def test_plain_is_measured_once(recipe, tmp_path, monkeypatch):
+    first = cluster_run(recipe, tmp_path / "run").report
+    stored = json.loads((tmp_path / "run" / SUBCLASSES / "plain.json").read_text())
+    assert stored["sizes"] == first.plain.tolist() and stored["seconds"] > 0
+    monkeypatch.setattr(cluster, "plain_sizes", None)  # would raise
+    again = cluster_run(recipe, tmp_path / "run").report
+    np.testing.assert_array_equal(again.plain, first.plain)
+    assert cluster_run(recipe, tmp_path / "run", plain=False).report.rates == first.rates
+
+
+def test_an_interrupt_while_measuring_plain_keeps_the_features_for_the_next_call(
+    recipe, tmp_path, monkeypatch
+):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "plain_sizes", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="run the same command again to go on"):
+            cluster_run(recipe, tmp_path / "run")
+    folder = tmp_path / "run" / SUBCLASSES
+    assert {"features", "complete.json"} <= names(folder) and "plain.json" not in names(folder)
+    lines = []
+    cluster_run(recipe, tmp_path / "run", log=lines.append)
+    assert not any("extracted again" in line for line in lines)
+    assert "plain.json" in names(folder) and "features" not in names(folder)
+
+
+def test_subclasses_that_are_made_anew_have_no_old_plain_sizes(recipe, tmp_path):
+    cluster_run(recipe, tmp_path / "run")
+    folder = tmp_path / "run" / SUBCLASSES
+    (folder / "complete.json").unlink()
+    assert cluster_run(recipe, tmp_path / "run", plain=False).report.plain is None
+
+
+def test_free_assignment_measures_nothing_else(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "plain_sizes", None)
+    free = Recipe.load(str(recipe_file), ["subclasses.assignment=free"])
+    report = cluster_run(free, tmp_path / "run").report
+    assert report.rates["balanced"] is None
+    np.testing.assert_array_equal(report.plain, report.subclasses.sizes)
+    assert not {"plain.json", "features"} & names(tmp_path / "run" / SUBCLASSES)
+
+
+def test_a_class_that_no_labelled_image_has_cannot_be_shown(recipe_file, recipe, tmp_path):
+    (recipe_file.parent / "data/classes.txt").write_text("road\ncar\ntrain/tram\n")
+    report = cluster_run(recipe, tmp_path / "run", plain=False).report
+    assert report.class_rows()[-1][:2] == ["train/tram", "absent"]
+    with pytest.raises(RunError, match=r"(?s)'train/tram' has no pixel.*subclasses: road, car"):
+        cluster_run(recipe, tmp_path / "run", plain=False, montage="train/tram")
+
+
+def test_a_class_name_becomes_a_file_name():
+    assert subclasses._file_name("train/tram") == "train_tram"
+    assert subclasses._file_name("sign symbol-2.b") == "sign_symbol-2.b"

@@ -1,0 +1,37 @@
+"""Work in a run folder: the data set, the lock, the stages that are not complete, a kind end on Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import keras
+
+from usrn_keras.data import Dataset, load_dataset
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import Run, start_run
+
+INTERRUPTED = "interrupted; run the same command again to go on"
+
+
+@contextlib.contextmanager
+def session(recipe: Recipe, run_dir: Path | str, log: Callable[[str], None]) -> Iterator[tuple[Run, Dataset]]:
+    """The run folder of a recipe, locked, and its data set. An interrupt says how to go on."""
+    try:
+        log(f"Keras {keras.__version__} on {keras.backend.backend()} (set KERAS_BACKEND for another)")
+        dataset = load_dataset(recipe.data)
+        with start_run(run_dir, recipe, dataset) as run:
+            yield run, dataset
+    except KeyboardInterrupt as interrupt:
+        # The training loop says more: which step it saved.
+        raise (interrupt if str(interrupt) else KeyboardInterrupt(INTERRUPTED)) from None
+
+
+def complete_stages(run: Run, stages: Mapping[str, Callable[[], None]], log: Callable[[str], None]) -> None:
+    """Do the work of each stage that is not complete, in order."""
+    for stage, work in stages.items():
+        if run.is_complete(stage):
+            log(f"{stage}: complete already")
+        else:
+            work()

@@ -1,0 +1,115 @@
+"""Stage 1 alone: Baseline and subclasses, and what came out of them, in figures and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usrn_keras.data import Dataset
+from usrn_keras.errors import RunError
+from usrn_keras.files import atomic_path
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.recipe import Recipe
+from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.report.montage import montage_png
+from usrn_keras.report.size_chart import size_chart_png
+from usrn_keras.runs import BASELINE, SUBCLASSES, Run
+from usrn_keras.stages.baseline import train_baseline
+from usrn_keras.stages.cluster import cluster, cluster_report, measure_plain
+from usrn_keras.stages.session import complete_stages, session
+from usrn_keras.subclasses import SubclassMap, remove_features, sublabel_file
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """A run whose subclasses are complete.
+
+    Attributes:
+        run: Its folder.
+        report: The figures.
+        pictures: Files in `report/`: `class_sizes`, the chart, and `montage`, patches of one class.
+    """
+
+    run: Path
+    report: ClusterReport
+    pictures: dict[str, Path]
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures and paths as JSON values."""
+        pictures = {name: str(path) for name, path in self.pictures.items()}
+        return {"run": str(self.run), **self.report.to_json(), "pictures": pictures}
+
+
+def cluster_run(
+    recipe: Recipe,
+    run_dir: Path | str,
+    *,
+    plain: bool = True,
+    montage: str | None = None,
+    progress: Progress = SILENT,
+    log: Callable[[str], None] = lambda text: None,
+) -> Clustered:
+    """Run the stages of a recipe up to its subclasses, where they are not complete in `run_dir`.
+
+    `fit` with the same recipe and folder goes on from there.
+
+    Args:
+        recipe: What to do.
+        run_dir: Folder of the run; made if it does not exist.
+        plain: Whether to measure what plain k-means would have given, unless it was measured before.
+        montage: Class to show patches of; by default the one with the most subclasses.
+        progress: Shows how far each stage is.
+        log: Told one line at a time what happens.
+
+    Raises:
+        USRNError: See `usrn_keras.errors`.
+    """
+    with session(recipe, run_dir, log) as (run, dataset):
+        stages = {
+            BASELINE: lambda: train_baseline(run, dataset, progress),
+            SUBCLASSES: lambda: cluster(run, dataset, progress, log, keep_features=plain),
+        }
+        complete_stages(run, stages, log)
+        if plain:
+            measure_plain(run, dataset, progress, log)
+        remove_features(run.stage(SUBCLASSES))  # kept for plain k-means, maybe by an interrupted call
+        report = cluster_report(run)
+        pictures = {
+            "class_sizes": _chart(run, report),
+            "montage": _montage(run, dataset, report.subclasses, montage, progress),
+        }
+        return Clustered(Path(run_dir), report, pictures)
+
+
+def _chart(run: Run, report: ClusterReport) -> Path:
+    path = run.path / "report" / "class_sizes.png"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(size_chart_png(report, run.palette))
+    return path
+
+
+def _montage(
+    run: Run, dataset: Dataset, subclasses: SubclassMap, name: str | None, progress: Progress
+) -> Path:
+    class_id = int(np.argmax(subclasses.counts)) if name is None else dataset.classes.index(name)
+    if subclasses.counts[class_id] == 0:
+        present = [other for other, n in zip(dataset.classes, subclasses.counts, strict=True) if n]
+        raise RunError(
+            f"class {name!r} has no pixel in the labelled images, so it has no subclass to show",
+            hint=f"Classes with subclasses: {', '.join(present)}",
+        )
+    folder = run.stage(SUBCLASSES)
+    samples = [replace(sample, sublabels=sublabel_file(folder, sample)) for sample in dataset.labelled]
+    path = run.path / "report" / f"subclasses_{_file_name(dataset.classes[class_id])}.png"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(montage_png(samples, subclasses, class_id, progress=progress))
+    return path
+
+
+def _file_name(class_name: str) -> str:
+    """A class name such as `traffic light` or `car/van` as part of a file name."""
+    return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in class_name)
