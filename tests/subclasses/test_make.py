@@ -16,6 +16,7 @@ from tests.subclasses.made import (
 )
 from usrn_keras.data import read_sublabels
 from usrn_keras.data.images import check_sublabels
+from usrn_keras.errors import RecipeError
 from usrn_keras.subclasses import (
     Clustering,
     SubclassMap,
@@ -24,6 +25,8 @@ from usrn_keras.subclasses import (
     remove_features,
     sublabel_file,
 )
+from usrn_keras.subclasses.make import _counts
+from usrn_keras.subclasses.survey import Survey
 
 MASKS = masks_of(*SIZES)
 
@@ -173,3 +176,12 @@ def test_features_are_removed(model, dataset, tmp_path):
     remove_features(tmp_path)
     remove_features(tmp_path)  # nothing left to remove
     assert {path.name for path in tmp_path.iterdir()} == {"subclasses.json", "centers.npy", "sublabels"}
+
+
+def test_more_subclasses_than_16_bits_are_refused(dataset):
+    counts = {"pixels": np.array([[40000, 40000, 0]]), "rows": np.array([[40000, 40000, 0, 0]])}
+    survey = Survey((), (), complete=np.ones(1, bool), digest="", **counts)
+    options = Clustering(counts=[40000, 25535, 1])
+    assert _counts(survey, dataset, options, warn=str).sum() == 65535
+    with pytest.raises(RecipeError, match="65536 subclasses are more than a sublabel map can number, 65535"):
+        _counts(survey, dataset, Clustering(counts=[40000, 25536, 1]), warn=str)

@@ -51,16 +51,14 @@ def cluster_classes(
         clustering: `assignment`, `sample_rows` and `seed` apply.
         progress: Counts rows; shows the Lloyd steps of the class at work.
     """
-    rows, found = store.counts.sum(axis=0)[: store.classes], []
-    with progress.task("clustering", total=int(rows.sum())) as task:
-        for class_id, count in enumerate(counts):
-            known = load_clusters(store, class_id, int(count), clustering)
-            if known is None:
-                known = cluster_rows(store.rows(class_id), int(count), clustering, task=task)
-                _save(store, class_id, known, clustering)
-            else:
-                task.advance(int(rows[class_id]))
-            found.append(known)
+    found = [load_clusters(store, class_id, int(count), clustering) for class_id, count in enumerate(counts)]
+    rows = int(store.counts[:, : store.classes].sum())
+    done = sum(len(known.labels) for known in found if known is not None)
+    with progress.task("clustering", total=rows, done=done) as task:
+        for class_id in (class_id for class_id, known in enumerate(found) if known is None):
+            made = cluster_rows(store.rows(class_id), int(counts[class_id]), clustering, task=task)
+            _save(store, class_id, made, clustering)
+            found[class_id] = made
     return found
 
 

@@ -91,13 +91,13 @@ def image_features(model: keras.Model, images: np.ndarray) -> np.ndarray:
     Raises:
         DivergedError: A feature is not a number.
     """
-    features = to_float16(np.asarray(model.predict_on_batch(images)))
+    features = np.asarray(model.predict_on_batch(images))
     if np.isnan(features).any():
         raise DivergedError(
             "the Baseline gives features that are not numbers",
             hint="Its training has diverged: lower training.learning_rate and start a new run.",
         )
-    return features
+    return to_float16(features)
 
 
 def _batches(

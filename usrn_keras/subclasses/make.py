@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.images import MAX_SUBLABELS
+from usrn_keras.errors import RecipeError
 from usrn_keras.files import read_json, storage_errors, write_json
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.class_clusters import ClassClusters, cluster_classes
@@ -55,6 +57,7 @@ def make_subclasses(
         StorageError: There is too little space for the features.
         DataError: An image or mask cannot be read.
         DivergedError: A feature is not a number.
+        RecipeError: There are more subclasses than a map of 16 bits can number.
     """
     survey, store = stored_features(model, dataset, folder, clustering, workers=workers, progress=progress)
     counts = _counts(survey, dataset, clustering, warn)
@@ -93,7 +96,13 @@ def _counts(
         elif count > max(available, 1):
             cut = f"{count} subclasses cut to {max(available, 1)}"
             warn(f"class {name!r}: {cut}, it has {available} feature pixels")
-    return np.minimum(counts, np.maximum(rows, 1))
+    counts = np.minimum(counts, np.maximum(rows, 1))
+    if counts.sum() > MAX_SUBLABELS:
+        raise RecipeError(
+            f"{counts.sum()} subclasses are more than a sublabel map can number, {MAX_SUBLABELS}",
+            hint="Raise subclasses.size_factor, or lower subclasses.max_subclasses or subclasses.counts.",
+        )
+    return counts
 
 
 def _drop_other_maps(folder: Path, store: FeatureStore, counts: np.ndarray, clustering: Clustering) -> None:
