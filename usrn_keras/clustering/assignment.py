@@ -1,89 +1,45 @@
 """Labels of exact sizes for all rows of a data set at given centers.
 
-One pass over the rows decides most of them: a row whose best cluster leads by more than `reach` keeps it
-whatever the prices do by less than that. The others, the near rows, are kept with their costs, and balance
-and repair work on them alone. If the prices end within `reach`, the labels are an optimum for all rows.
+One pass over the rows labels most of them for good; balance and repair work on the candidates of the others.
+Prices are the dual of the assignment, so they also tell how far from an optimum the labels can be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-from usrn_keras.clustering.lloyd import fill_costs
-from usrn_keras.clustering.prices import SHARPEST, SMOOTHING, balance_prices, draw_block, typical_gap
-from usrn_keras.clustering.repair import Repaired, repair, within_reach
-from usrn_keras.clustering.rows import BLOCK, map_blocks
+from usrn_keras.clustering.candidates import Candidates
+from usrn_keras.clustering.margins import corrected_prices, everything, measure_margins
+from usrn_keras.clustering.prices import balance_prices
+from usrn_keras.clustering.repair import Repaired, repair
+from usrn_keras.clustering.sweep import ReadBlock, Sweep, sweep
 
-NEAR_COSTS = 2**25  # numbers kept for near rows (128 MiB), or
-NEAR_COSTS_PER_ROW = 4  # as many per row where that is more
-TRIES = 3  # passes over the rows
-TOLERANCE = 0.002  # imbalance that is left to the repair
-STEPS = 40  # passes over the costs of the near rows
+ENTRIES = 2**22  # candidates that there is always room for (32 MiB), or
+ENTRIES_PER_ROW = 2  # as many where that is more
+TRIES = 4  # passes over the rows
+TOLERANCE = 2e-4  # imbalance that is left to the repair
+STEPS = 60  # passes over the candidates
 FEW_ROWS = 4096  # misplaced rows that the repair moves in no time, however they are tied
-MOVES = 2**18  # that the repair looks at first, over all pairs of clusters
-FEW_MOVES = 16  # at least, of each pair
-SAMPLE = 16_384  # rows that a reach is estimated from
-
-ReadBlock = Callable[[int, int], np.ndarray]  # start, stop -> (rows, features) float32
+MOVES = 2**18  # that the repair looks at first, over all clusters
+MOST_MOVES = 2**23  # that it looks at if fewer do
+LEAST_NOISE = 0.005  # of a cluster's size: how far prices are from balance even without sampling
+CORRECTED = 0.1  # of the variance is left where the sizes of all rows are known
+GAP = 1e-4  # of the inertia: labels this close to an optimum are not looked at again
+ROUNDING = 1e-6  # of float32, per row, in the unit of the frame
 
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """Labels, their prices and the inertia."""
+    """Labels, their prices and how good they are."""
 
     labels: np.ndarray  # (n,) int32
     prices: np.ndarray  # (K,) float64
     inertia: float  # sum of squared distances, in the unit of the blocks
-    exact: bool  # an optimum, up to the rounding of float32
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """What one pass over the rows leaves."""
-
-    labels: np.ndarray  # (n,) int32
-    near: np.ndarray  # (f,) rows that may still move
-    costs: np.ndarray  # (f, K) float32
-    inertia: float
-
-
-@numba.njit(nogil=True, cache=True)
-def lead_block(costs, prices, labels, leads):  # pragma: no cover - compiled
-    """Cheapest cluster of each row and how far it leads."""
-    for i in range(costs.shape[0]):
-        least = second = np.inf
-        for j in range(costs.shape[1]):
-            priced = costs[i, j] + prices[j]
-            if priced < least:
-                second = least
-                least = priced
-                labels[i] = j
-            elif priced < second:
-                second = priced
-        leads[i] = second - least
-
-
-def cheapest(costs: np.ndarray, prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cheapest cluster of each row `(n,)` int32 and how far it leads `(n,)` float64."""
-    labels, leads = np.empty(len(costs), np.int32), np.empty(len(costs))
-    lead_block(costs, prices, labels, leads)
-    return labels, leads
-
-
-@numba.njit(nogil=True, cache=True)
-def squared_distances(rows, centers, labels):  # pragma: no cover - compiled
-    """Sum over rows of the squared distance to the center of the label."""
-    total = 0.0
-    for i in range(rows.shape[0]):
-        one = np.float32(0.0)
-        for f in range(rows.shape[1]):
-            one += (rows[i, f] - centers[labels[i], f]) ** 2
-        total += one
-    return total
+    gap: float  # no labels of these sizes have an inertia that is lower by more
 
 
 def assign_rows(
@@ -102,118 +58,116 @@ def assign_rows(
         rows: how many there are in all.
         centers: `(K, features)` float32.
         prices: `(K,)` float64, nearly balancing.
-        sample: `(m, features)` float32, rows of the same data; tells how large `reach` may be.
+        sample: `(m, features)` float32, rows of the same data in random order.
         threads: over the blocks; the result does not depend on it.
         report: called after every block with the rows labelled so far and their mean squared distance.
     """
-    room = max(NEAR_COSTS, NEAR_COSTS_PER_ROW * rows) // len(prices)
-    for attempt in range(1, TRIES + 1):
-        share = 1.0 if attempt == TRIES else min(1.0, room / rows)
-        reach, eps = measure_sample(sample, centers, prices, share)
-        seen = pass_over_rows(read, rows, centers, prices, reach, share, eps, threads, report)
-        fixed = np.bincount(np.delete(seen.labels, seen.near), minlength=len(prices))
-        repaired = settle(seen.costs, prices, fixed, threads)
-        exact = repaired.optimal and within_reach(repaired.prices - prices, reach[:, None])
-        prices = repaired.prices
-        # A second pass is worth its time, a third one only where the sizes are not met.
-        if exact or (repaired.feasible and attempt > 1):
-            break
-    places = np.arange(len(seen.near))
-    before = seen.costs[places, seen.labels[seen.near]]
-    after = seen.costs[places, repaired.labels]
-    seen.labels[seen.near] = repaired.labels
-    inertia = seen.inertia + float(np.subtract(after, before, dtype=np.float64).sum())
-    return Assignment(seen.labels, prices, max(inertia, 0.0), exact)
-
-
-def measure_sample(
-    sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, share: float
-) -> tuple[np.ndarray, float]:
-    """The leads below which rows count as near, and the smoothing that decides between tied clusters.
-
-    Each cluster has a reach `(K,)` of its own, so that `share` of its rows are near: a cluster apart from all
-    others must be able to give rows away too.
-    """
-    sample = sample[:SAMPLE]
-    costs = np.empty((len(sample), len(centers)), np.float32)
-    fill_costs(sample, centers, costs)
-    eps = SMOOTHING * SHARPEST * typical_gap(costs, prices)
-    if share == 1.0:
-        return np.full(len(prices), np.inf), eps
-    labels, leads = cheapest(costs, prices)
-    groups = [leads[labels == j] for j in range(len(prices))]
-    return np.array([np.quantile(group, 0.8 * share) if len(group) else np.inf for group in groups]), eps
-
-
-def pass_over_rows(
-    read: ReadBlock,
-    rows: int,
-    centers: np.ndarray,
-    prices: np.ndarray,
-    reach: np.ndarray,
-    share: float,
-    eps: float,
-    threads: int,
-    report: Callable[[int, float], None],
-) -> Pass:
-    """Labels all rows under the prices, keeps the costs of the near ones, at most `share` of each block."""
-    labels = np.empty(rows, np.int32)
-
-    def visit(start: int, stop: int) -> tuple[np.ndarray, np.ndarray, float]:
-        block = read(start, stop)
-        costs = np.empty((len(block), len(centers)), np.float32)
-        fill_costs(block, centers, costs)
-        part, leads = cheapest(costs, prices)
-        near = np.flatnonzero(leads <= reach[part])
-        room = int(np.ceil(share * len(block)))
-        if len(near) > room:
-            order = np.argsort(leads[near], kind="stable")
-            left_out = np.sort(near[order[room:]])
-            near = np.sort(near[order[:room]])
-            drawn = np.empty(len(left_out), np.int32)
-            draw_block(costs[left_out], prices, eps, start, drawn)
-            part[left_out] = drawn
-        labels[start:stop] = part
-        return near + start, costs[near], squared_distances(block, centers, part)
-
-    near, costs, inertia = [], [], 0.0
-    for block, part in enumerate(map_blocks(visit, rows, threads), start=1):
-        near.append(part[0])
-        costs.append(part[1])
-        inertia += part[2]
-        done = min(block * BLOCK, rows)
-        report(done, inertia / done)
-    return Pass(labels, np.concatenate(near), np.concatenate(costs), inertia)
-
-
-def settle(costs: np.ndarray, prices: np.ndarray, fixed: np.ndarray, threads: int) -> Repaired:
-    """Balances, then repairs the near rows."""
-    balanced = balance_prices(costs, prices, fixed, tolerance=TOLERANCE, steps=STEPS, threads=threads)
-    prices = balanced.prices
-    labels, _ = cheapest(costs, prices)
-    sizes = fixed + np.bincount(labels, minlength=len(prices))
-    misplaced = np.abs(sizes - sizes.mean()).sum() / 2
-    drawn = balanced.drawn and misplaced > FEW_ROWS
-    if drawn:
-        labels = balanced.labels
-    moves = max(FEW_MOVES, int(MOVES / len(prices) ** 2))
-    while True:
-        reach = move_reach(costs, labels, prices, moves)
-        repaired = repair(costs, labels, prices, fixed, reach, most_tied=moves)
-        if repaired.optimal or (repaired.feasible and drawn) or np.isinf(reach).all():
-            return replace(repaired, optimal=repaired.optimal and not drawn)
-        moves *= 4
-
-
-def move_reach(costs: np.ndarray, labels: np.ndarray, prices: np.ndarray, moves: int) -> np.ndarray:
-    """What a move from `j` to `k` may cost, `(K, K)`, so that the cheapest `moves` of each pair are left."""
     clusters = len(prices)
-    reach = np.full((clusters, clusters), np.inf)
-    order = np.argsort(labels, kind="stable")
-    ends = np.cumsum(np.bincount(labels, minlength=clusters))
-    for j, rows in enumerate(np.split(order, ends[:-1])):
-        if len(rows) > moves:
-            priced = costs[rows] + prices
-            priced -= priced[:, j : j + 1].copy()
-            reach[j] = np.partition(priced, moves, axis=0)[moves]
-    return reach
+    entries = max(ENTRIES / rows, ENTRIES_PER_ROW)
+    noise = LEAST_NOISE**2 + clusters * max(0.0, 1.0 / len(sample) - 1.0 / rows)
+    for attempt in range(1, TRIES + 1):
+        prices = prices.astype(np.float32).astype(np.float64)  # as the pass adds them
+        if clusters <= entries or attempt == TRIES:
+            margins = everything(clusters)
+        else:
+            margins = measure_margins(sample, centers, prices, noise, entries)
+        seen = sweep(read, rows, centers, prices, margins, threads, report)
+        sizes = seen.sizes()
+        assignment, feasible = settle(seen, prices, threads, MOVES if attempt == 1 else MOST_MOVES)
+        # A second pass with better prices is worth its time, a third one only where the sizes are not met.
+        if feasible and (attempt > 1 or assignment.gap <= acceptable(assignment.inertia, rows)):
+            return assignment
+        prices = corrected_prices(sample, centers, prices, sizes, threads)
+        noise = LEAST_NOISE**2 + CORRECTED * noise
+    raise RuntimeError(f"no balanced labels of {rows} rows in {clusters} clusters were found: report it")
+
+
+def acceptable(inertia: float, rows: int) -> float:
+    """Gap that is not worth more work."""
+    return GAP * inertia + ROUNDING * rows
+
+
+def settle(seen: Sweep, prices: np.ndarray, threads: int, most_moves: int) -> tuple[Assignment, bool]:
+    """Balances and repairs the near rows; says whether the sizes are met."""
+    costs, fixed = seen.costs, seen.fixed()
+    before = costs.cost_of(seen.labels[seen.near])
+    labels, balanced = balanced_labels(costs, prices, fixed, threads)
+    moves = MOVES
+    while True:
+        reach = move_reach(costs, labels, balanced, moves)
+        repaired = repair(costs, labels, balanced, fixed, reach, most_tied=max(1, moves // len(prices)))
+        inertia = seen.inertia + float((costs.cost_of(repaired.labels) - before).sum())
+        gap = gap_of(seen, repaired, prices, threads) if repaired.feasible else np.inf
+        good = gap <= acceptable(inertia, len(seen.labels))
+        if good or np.isinf(reach).all() or moves >= most_moves:
+            break
+        moves *= 8
+    final = seen.labels
+    final[seen.near] = repaired.labels
+    return Assignment(final, repaired.prices, max(inertia, 0.0), gap), repaired.feasible
+
+
+def balanced_labels(
+    costs: Candidates, prices: np.ndarray, fixed: np.ndarray, threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels that the repair starts from, `(f,)` int32, and their prices."""
+    if len(costs) == 0:
+        return np.empty(0, np.int32), prices
+    balanced = balance_prices(costs, prices, fixed, tolerance=TOLERANCE, steps=STEPS, threads=threads)
+    if not balanced.drawn:
+        return balanced.labels, balanced.prices
+    labels = np.empty(len(costs), np.int32)
+    sizes = fixed + costs.measure(balanced.prices, balanced.eps, labels, threads).sizes
+    misplaced = np.abs(sizes - sizes.mean()).sum() / 2
+    return (balanced.labels if misplaced > FEW_ROWS else labels), balanced.prices
+
+
+def gap_of(seen: Sweep, repaired: Repaired, before: np.ndarray, threads: int) -> float:
+    """How much lower the inertia of labels of these sizes can be at most: cost less the dual's value."""
+    costs, prices = seen.costs, repaired.prices
+    clusters = len(prices)
+    scratch = np.empty(len(costs), np.int32)
+    least = costs.measure(prices, 1.0, scratch, threads).value
+    near = float((costs.cost_of(repaired.labels) + prices[repaired.labels]).sum()) - least
+    # Sizes are part of the optimum: the dual's value has the extra rows where the prices are highest.
+    sizes = seen.fixed() + np.bincount(repaired.labels, minlength=clusters)
+    extra = sizes > sizes.min()
+    slots = float(np.sort(prices)[clusters - extra.sum() :].sum() - prices[extra].sum())
+    # What was left out matters where the prices have moved by more than the slack.
+    change = prices - before
+    beyond = np.maximum(change[:, None] - change - seen.slack, 0.0).max(axis=1)
+    return max(0.0, near + slots + float(beyond @ seen.sizes()))
+
+
+def move_reach(costs: Candidates, labels: np.ndarray, prices: np.ndarray, moves: int) -> np.ndarray:
+    """Regret `(K,)` so that about `moves / K` moves out of each cluster cost less; infinite where all do."""
+    clusters = len(prices)
+    stride = max(1, len(costs.ids) // MOVES)
+    sources, regrets = _moves(costs.starts, costs.ids, costs.costs, labels, prices, stride)
+    order = np.lexsort((regrets, sources))
+    counts = np.bincount(sources, minlength=clusters)
+    wanted = max(1, moves // (clusters * stride))
+    place = np.cumsum(counts) - counts + wanted
+    found = regrets[order[np.minimum(place, len(order) - 1)]] if len(order) else np.zeros(clusters)
+    return np.where(counts > wanted, found, np.inf)
+
+
+@numba.njit(cache=True)
+def _moves(starts, ids, costs, labels, prices, stride):  # pragma: no cover - compiled
+    """Cluster and regret of every candidate move of each `stride`-th row."""
+    most = 0
+    for i in range(0, len(labels), stride):
+        most += starts[i + 1] - starts[i]
+    sources, regrets = np.empty(most, np.int64), np.empty(most)
+    found = 0
+    for i in range(0, len(labels), stride):
+        base = np.inf
+        for e in range(starts[i], starts[i + 1]):
+            if ids[e] == labels[i]:
+                base = costs[e] + prices[ids[e]]
+        for e in range(starts[i], starts[i + 1]):
+            if ids[e] != labels[i]:
+                sources[found] = labels[i]
+                regrets[found] = costs[e] + prices[ids[e]] - base
+                found += 1
+    return sources[:found], regrets[:found]

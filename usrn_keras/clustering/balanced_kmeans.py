@@ -15,11 +15,14 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from usrn_keras.clustering.assignment import assign_rows, cheapest, squared_distances
+from usrn_keras.clustering.assignment import assign_rows
 from usrn_keras.clustering.lloyd import Solution, fill_costs, fit_centers
 from usrn_keras.clustering.rows import draw_sample, for_blocks, frame_block, sum_blocks
 from usrn_keras.clustering.seeding import start_centers
+from usrn_keras.clustering.sweep import cheapest, squared_distances
 
+SAMPLE = 65_536  # rows that the centers are fitted on, or
+SAMPLE_PER_CLUSTER = 2048  # as many where that is more: it costs about 1/2048 of the inertia
 DTYPES = [np.float32, np.float64, np.float16]  # kept as they are; anything else becomes the first
 
 
@@ -50,7 +53,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         n_init: number of starts; the best after the first stage goes on. 1 with an array as `init`.
         max_iter: most Lloyd steps.
         tol: stop when a step lowers the inertia by less than this part of it.
-        sample_size: most rows that the centers are fitted on.
+        sample_size: most rows that the centers are fitted on; None: 2048 per cluster, at least 65,536.
         assignment: `"balanced"`, or `"free"`: plain k-means by scikit-learn, clusters of any size.
         random_state: int, `numpy.random.RandomState` or None; with an int, results repeat exactly.
         n_jobs: threads, as in joblib: None is 1, -1 all cores. The result does not depend on it.
@@ -61,6 +64,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         cluster_centers_: `(n_clusters, n_features)` float32. `labels_` belongs to these centers.
         prices_: `(n_clusters,)` float64 in the unit of squared distances; zeros with `assignment="free"`.
         inertia_: sum of squared distances of all rows to the center of their label.
+        gap_: no labels of these sizes have an inertia to these centers that is lower by more than this.
         cluster_sizes_: `(n_clusters,)` int64.
         n_iter_: Lloyd steps taken.
         n_features_in_: features seen by `fit`.
@@ -84,7 +88,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         n_init: int = 1,
         max_iter: int = 100,
         tol: float = 1e-4,
-        sample_size: int = 500_000,
+        sample_size: int | None = None,
         assignment: Literal["balanced", "free"] = "balanced",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
@@ -142,7 +146,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     def _fit(self, X: np.ndarray, rng: np.random.RandomState, threads: int) -> None:
         """Sample, centers, labels; sets every attribute."""
-        self._frame, sample = draw_sample(X, max(self.sample_size, self.n_clusters), rng, threads)
+        size = self.sample_size or max(SAMPLE, SAMPLE_PER_CLUSTER * self.n_clusters)
+        self._frame, sample = draw_sample(X, max(size, self.n_clusters), rng, threads)
         unit = self._frame.scale**2  # of squared distances in the frame
         init = (
             self.init if isinstance(self.init, str) else check_centers(self.init, self.n_clusters, X.shape[1])
@@ -155,7 +160,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         assert_all_finite(self.cluster_centers_, input_name="cluster_centers_")
         self.n_iter_ = found.steps
         if self.assignment == "free":
-            self.prices_ = np.zeros(self.n_clusters)
+            self.prices_, self.gap_ = np.zeros(self.n_clusters), 0.0
             self.labels_ = np.empty(len(X), np.int32)
             inertia = self._label(X, self.labels_, threads)
         else:
@@ -170,6 +175,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
                 report=lambda done, inertia: self._report("assign", done, len(X), inertia),
             )
             self.labels_, self.prices_, inertia = assigned.labels, assigned.prices / unit, assigned.inertia
+            self.gap_ = assigned.gap / unit
         self.inertia_ = inertia / unit
         self.cluster_sizes_ = np.bincount(self.labels_, minlength=self.n_clusters)
 
@@ -212,7 +218,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             block = frame_block(X, self._frame, start, stop)
             costs = np.empty((len(block), len(centers)), np.float32)
             fill_costs(block, centers, costs)
-            labels[start:stop], _ = cheapest(costs, prices)
+            labels[start:stop] = cheapest(costs, prices)
             return (squared_distances(block, centers, labels[start:stop]),)
 
         return sum_blocks(part, len(X), threads)[0]
@@ -238,8 +244,10 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 def check_parameters(model: BalancedKMeans) -> None:
     """Raises one ValueError with every parameter that is out of range."""
     faults = []
-    for name, least in (("n_clusters", 1), ("n_init", 1), ("max_iter", 1), ("sample_size", 1)):
-        value = getattr(model, name)
+    for name in ("n_clusters", "n_init", "max_iter", "sample_size"):
+        value, least = getattr(model, name), 1
+        if name == "sample_size" and value is None:
+            continue
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
             faults.append(f"`{name}` must be an int of at least {least}, received {value!r}")
     if not model.tol >= 0:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
+from usrn_keras.clustering.candidates import Candidates
+from usrn_keras.clustering.dense import DenseCosts
 from usrn_keras.clustering.prices import Balanced, balance_prices
 from usrn_keras.clustering.repair import repair
 from usrn_keras.clustering.rows import for_blocks, sum_blocks
@@ -107,7 +109,8 @@ def run_stage(
     while state.steps < max_iter and idle < PATIENCE:
         fill_costs(rows, state.centers, costs, threads)
         balanced = balance_prices(
-            costs, state.prices, nothing, tolerance=IMBALANCE, steps=PASSES, sharpest=BLUNT, threads=threads
+            DenseCosts(costs), state.prices, nothing,
+            tolerance=IMBALANCE, steps=PASSES, sharpest=BLUNT, threads=threads,
         )  # fmt: skip
         if exact:
             balanced = balance_exactly(costs, balanced)
@@ -126,8 +129,9 @@ def balance_exactly(costs: np.ndarray, balanced: Balanced) -> Balanced:
     clusters = costs.shape[1]
     labels = np.argmin(costs + balanced.prices, axis=1).astype(np.int32)
     repaired = repair(
-        costs, labels, balanced.prices, np.zeros(clusters, np.int64), np.full((clusters, clusters), np.inf)
-    )
+        Candidates.everything(costs), labels, balanced.prices, np.zeros(clusters, np.int64),
+        reach=np.full(clusters, np.inf), most_tied=0,
+    )  # fmt: skip
     value = float(costs[np.arange(len(costs)), repaired.labels].sum(dtype=np.float64))
     return Balanced(repaired.labels, repaired.prices, value, balanced.eps, settled=True, drawn=False)
 
@@ -170,6 +174,6 @@ def fit_centers(
     fill_costs(sample, state.centers, costs, threads)
     nothing = np.zeros(clusters, np.int64)
     balanced = balance_prices(
-        costs, state.prices, nothing, tolerance=LAST_IMBALANCE, steps=PASSES, threads=threads
+        DenseCosts(costs), state.prices, nothing, tolerance=LAST_IMBALANCE, steps=PASSES, threads=threads
     )
     return replace(state, prices=balanced.prices)

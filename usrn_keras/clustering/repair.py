@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from usrn_keras.clustering.candidates import Candidates
 from usrn_keras.clustering.heaps import count_tied, drop_strangers, empty_nodes, pop, push, with_room
 
 TIE = 1e-6  # in the unit of the frame: rows this close are moved together
@@ -29,37 +30,28 @@ class Repaired:
     labels: np.ndarray  # (n,) int32
     prices: np.ndarray  # (K,) float64
     feasible: bool  # False: some cluster could not be filled with the rows and moves at hand
-    optimal: bool  # no move that was left out could lower the cost
-
-
-def within_reach(change: np.ndarray, reach: np.ndarray) -> bool:
-    """Whether no row of `j` that would pay more than `reach[j, k]` more in `k` wants to go there now.
-
-    Args:
-        change: `(K,)` of the prices.
-        reach: `(K, K)`, or `(K, 1)` where it is the same for all `k`.
-    """
-    return bool((change[:, None] - change <= reach).all())
 
 
 def repair(
-    costs: np.ndarray,
+    costs: Candidates,
     labels: np.ndarray,
     prices: np.ndarray,
     fixed: np.ndarray,
     reach: np.ndarray,
-    most_tied: int = 0,
+    most_tied: int,
 ) -> Repaired:
     """Moves rows until all clusters hold `floor(n/K)` or `ceil(n/K)` rows.
 
+    If the prices change by less than `reach` on the way, the result is an optimum.
+
     Args:
-        costs: `(f, K)` float32, of the rows that may move.
+        costs: of the rows that may move.
         labels: `(f,)` int32, the cheapest cluster of each row under the prices.
         prices: `(K,)` float64.
         fixed: `(K,)` rows of each cluster that may not move.
-        reach: `(K, K)`; moves from `j` to `k` are left out where they cost more than `reach[j, k]` under the
-            given prices.
-        most_tied: of the moves that cost just `reach[j, k]`, so many are kept: duplicates have plenty.
+        reach: `(K,)`; moves out of `j` are left out where they cost more than `reach[j]` under the prices.
+        most_tied: of the moves from `j` to `k` that cost just `reach[j]`, so many are kept: duplicates have
+            plenty.
     """
     clusters = len(prices)
     sizes = fixed + np.bincount(labels, minlength=clusters)
@@ -69,9 +61,11 @@ def repair(
     slot = prices[extra].min() if extras else prices.max()
     potentials = np.append(prices, slot)
     labels = labels.copy()
-    feasible = move_rows(costs, labels, potentials, sizes - least - extra, extra, reach, most_tied)
-    moved = potentials[:clusters]
-    return Repaired(labels, moved, feasible, feasible and within_reach(moved - prices, reach))
+    surplus = sizes - least - extra
+    feasible = move_rows(
+        costs.starts, costs.ids, costs.costs, labels, potentials, surplus, extra, reach, most_tied
+    )
+    return Repaired(labels, potentials[:clusters], feasible)
 
 
 @numba.njit(cache=True)
@@ -109,16 +103,21 @@ def path_to(target, parent):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True)
-def file_rows(rows, costs, labels, start, reach, room, roots, nodes, used):  # pragma: no cover - compiled
+def file_rows(
+    rows, starts, ids, costs, labels, start, reach, room, roots, nodes, used
+):  # pragma: no cover - compiled
     """Puts rows into the heaps of their cluster; returns the nodes and how many are used."""
-    clusters = costs.shape[1]
     for i in rows:
-        nodes = with_room(nodes, used, clusters)
+        nodes = with_room(nodes, used, starts[i + 1] - starts[i])
         j = labels[i]
-        base = np.float64(costs[i, j])
-        for k in range(clusters):
-            more = costs[i, k] - base
-            beyond = more + start[k] - start[j] - reach[j, k]
+        base = np.inf
+        for e in range(starts[i], starts[i + 1]):
+            if ids[e] == j:
+                base = np.float64(costs[e])
+        for e in range(starts[i], starts[i + 1]):
+            k = ids[e]
+            more = costs[e] - base
+            beyond = more + start[k] - start[j] - reach[j]
             if k == j or beyond > TIE:
                 continue
             if beyond < -TIE or room[j, k] > 0:
@@ -173,13 +172,15 @@ def send(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compi
 
 
 @numba.njit(cache=True)
-def move_rows(costs, labels, potentials, surplus, extra, reach, most_tied):  # pragma: no cover - compiled
+def move_rows(
+    starts, ids, costs, labels, potentials, surplus, extra, reach, most_tied
+):  # pragma: no cover - compiled
     """Successive shortest paths; changes labels, potentials, surplus and extra in place.
 
     `roots[j, k]` is a heap of the rows of `j` by what they would pay more in `k`. Rows that have left `j` are
     dropped when they come to the top.
     """
-    clusters = costs.shape[1]
+    clusters = len(surplus)
     start = potentials.copy()
     roots = np.full((clusters, clusters), -1, np.int64)
     cheapest = np.full((clusters + 1, clusters + 1), np.inf)
@@ -187,7 +188,9 @@ def move_rows(costs, labels, potentials, surplus, extra, reach, most_tied):  # p
     parent = np.empty(clusters + 1, np.int64)
     room = np.full((clusters, clusters), most_tied)
     everyone = np.arange(len(labels))
-    nodes, used = file_rows(everyone, costs, labels, start, reach, room, roots, empty_nodes(1024), 0)
+    nodes, used = file_rows(
+        everyone, starts, ids, costs, labels, start, reach, room, roots, empty_nodes(1024), 0
+    )
     update_edges(np.arange(clusters), labels, extra, roots, nodes, cheapest)
     while np.any(surplus > 0):
         target = shortest_path(cheapest, potentials, surplus, distance, parent)
@@ -201,6 +204,6 @@ def move_rows(costs, labels, potentials, surplus, extra, reach, most_tied):  # p
         surplus[source] -= amount
         surplus[target] += amount
         moved = send(path, amount, labels, extra, roots, nodes)
-        nodes, used = file_rows(moved, costs, labels, start, reach, room, roots, nodes, used)
+        nodes, used = file_rows(moved, starts, ids, costs, labels, start, reach, room, roots, nodes, used)
         update_edges(path[path < clusters], labels, extra, roots, nodes, cheapest)
     return True

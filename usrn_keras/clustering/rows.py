@@ -14,6 +14,8 @@ from typing import TypeVar
 import numpy as np
 from sklearn.utils import assert_all_finite
 
+from usrn_keras.clustering.halves import center_halves
+
 BLOCK = 4096  # rows; fixed, since the rounding of a matrix product depends on its shape
 FRAME_ROWS = 1024
 LARGEST = 2.0**49  # of a coordinate in the frame: its square stays far below the float32 maximum
@@ -72,10 +74,19 @@ class Frame:
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Rows in the frame, a new C-ordered float32 array."""
+        if rows.dtype == np.float16:
+            return self._apply_halves(rows)
         wide = np.float64 if rows.dtype == np.float64 else np.float32
         centred = np.subtract(rows, self.shift.astype(wide), dtype=wide, order="C")
         centred *= wide(self.scale)
         return centred.astype(np.float32, copy=False)
+
+    def _apply_halves(self, rows: np.ndarray) -> np.ndarray:
+        centred = np.empty(rows.shape, np.float32)
+        bits = np.ascontiguousarray(rows).view(np.uint16)
+        if not center_halves(bits, self.shift.astype(np.float32), np.float32(self.scale), centred):
+            assert_all_finite(rows, input_name="X")
+        return centred
 
     def restore(self, rows: np.ndarray) -> np.ndarray:
         """The inverse of `apply`, float64."""
