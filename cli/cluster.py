@@ -77,15 +77,25 @@ def command(
 def _recipe_and_folder(
     run_or_recipe: str, overrides: tuple[str, ...], run_dir: Path | None
 ) -> tuple[Recipe, Path]:
-    """What to do and where; a folder is a run, unless it only shares the name of a shipped recipe."""
-    from usrn_keras.recipe import Recipe, shipped_recipes
+    """What to do and where."""
+    from usrn_keras.recipe import Recipe
 
     path = Path(run_or_recipe)
-    is_run = (path / "dataset.json").exists()
-    if is_run or (path.is_dir() and run_or_recipe not in shipped_recipes()):
+    if _means_a_run(path):
         return _recipe_of_run(path, overrides, run_dir), path
     recipe = Recipe.load(run_or_recipe, list(overrides))
     return recipe, run_dir or Path("runs") / recipe.name
+
+
+def _means_a_run(path: Path) -> bool:
+    """A folder is a run unless it merely has the name of a shipped recipe; so is a missing `runs/NAME`."""
+    from usrn_keras.recipe import shipped_recipes
+
+    if (path / "dataset.json").exists():
+        return True
+    if path.is_dir():
+        return str(path) not in shipped_recipes()
+    return len(path.parts) > 1 and not path.exists() and path.suffix != ".toml"
 
 
 def _recipe_of_run(path: Path, overrides: tuple[str, ...], run_dir: Path | None) -> Recipe:
@@ -112,6 +122,7 @@ def _require_class(name: str, classes: Sequence[str]) -> None:
 def _show(clustered: Clustered) -> None:
     print_table(clustered.report)
     click.echo(clustered.report.rate_line())
+    click.echo(clustered.report.time_line())
     for path in clustered.pictures.values():
         click.echo(f"picture: {path}")
     click.echo(f"run folder: {clustered.run}")

@@ -37,6 +37,7 @@ def test_table_rates_and_pictures_on_stdout_log_on_stderr(recipe_file, tmp_path)
     rates = next(line for line in result.stdout.splitlines() if line.startswith(RATES))
     assert rates.index("original") < rates.index("plain k-means") < rates.index("balanced")
     assert "1-baseline 4/4" in result.stderr and "1-baseline" not in result.stdout
+    assert "time: 0:" in result.stdout
     for name in ("class_sizes", "subclasses_road"):
         path = tmp_path / f"run/report/{name}.png"
         assert f"picture: {path}" in result.stdout
@@ -113,9 +114,13 @@ def test_a_folder_that_is_no_run(run, tmp_path):
 
 
 def test_neither_run_nor_recipe():
-    result = usrn_cluster("runs/quickstrat")
+    result = usrn_cluster("quickstrat")
     assert result.exit_code == 3
-    assert "neither a file nor a shipped recipe" in result.stderr
+    assert "Did you mean `quickstart`?" in result.stderr
+    assert usrn_cluster("recipes/quickstrat.toml").exit_code == 3
+    result = usrn_cluster("runs/quickstrat")
+    assert result.exit_code == 6
+    assert "runs/quickstrat is no run folder: it does not exist" in result.stderr
 
 
 def test_a_folder_of_the_name_of_a_shipped_recipe_is_no_run(tmp_path, monkeypatch):

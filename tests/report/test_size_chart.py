@@ -62,8 +62,8 @@ def test_free_assignment_is_titled_as_what_it_is():
     assert below.get_legend() is None
 
 
-@pytest.mark.parametrize("name", ["$x_1$ lane", "traffic light"])
-def test_class_names_are_not_mathematics(name):
+@pytest.mark.parametrize("name", ["$x_1$ lane", "traffic light", "道路"])
+def test_any_class_name_is_plain_text(name):
     report = ClusterReport(subclass_map(classes=(name, "train", "road")), plain=np.array([0, 2, 3, 0]))
     assert size_chart_png(report, PALETTE)[1:4] == b"PNG"
 

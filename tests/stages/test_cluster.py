@@ -27,7 +27,7 @@ def test_facts_figures_and_pictures(recipe, tmp_path):
     facts = open_run(tmp_path / "run").facts(SUBCLASSES)
     made = clustered.report.subclasses
     assert facts["subclasses"] == made.total == sum(facts["counts"].values())
-    assert facts["seconds"] == clustered.report.seconds > 0
+    assert facts["seconds"] == clustered.report.seconds > 0 and not facts["resumed"]
     rates = clustered.report.rates
     assert facts["class_balance_rate"] == {
         "classes": round(rates["original"], 4), "subclasses": round(rates["balanced"], 4),
@@ -84,6 +84,18 @@ def test_an_interrupt_while_measuring_plain_keeps_the_features_for_the_next_call
     cluster_run(recipe, tmp_path / "run", log=lines.append)
     assert not any("extracted again" in line for line in lines)
     assert "plain.json" in names(folder) and "features" not in names(folder)
+
+
+def test_a_stage_that_was_interrupted_is_known_to_be_resumed(recipe, tmp_path, monkeypatch):
+    def interrupted(model, dataset, folder, *arguments, **options):
+        (folder / "features").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "make_subclasses", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cluster_run(recipe, tmp_path / "run", plain=False)
+    assert cluster_run(recipe, tmp_path / "run", plain=False).report.resumed
 
 
 def test_subclasses_that_are_made_anew_have_no_old_plain_sizes(recipe, tmp_path):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from usrn_keras.progress import duration
 from usrn_keras.subclasses import SubclassMap, class_balance_rate
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ClusterReport:
         plain: `(K,)` integers, sizes that plain k-means gives with the same counts; None where it
             was not measured. With `free` the subclasses are plain k-means themselves.
         seconds: What the stage took, features included; None where it is not known.
+        resumed: Whether an interrupted call had done a part before, which is not in `seconds`.
 
     Attributes:
         rates: Class balance rates in 0..1 of the classes (`original`), of plain k-means (`plain`)
@@ -53,6 +55,7 @@ class ClusterReport:
         assignment: str = "balanced",
         plain: np.ndarray | None = None,
         seconds: float | None = None,
+        resumed: bool = False,
     ):
         if plain is not None and np.shape(plain) != (subclasses.total,):
             raise ValueError(
@@ -63,6 +66,7 @@ class ClusterReport:
         self.assignment = assignment
         self.plain = subclasses.sizes if assignment == "free" else plain
         self.seconds = seconds
+        self.resumed = resumed
 
     @property
     def rates(self) -> dict[str, float | None]:
@@ -99,6 +103,13 @@ class ClusterReport:
             return line + ' (subclasses.assignment = "free": nothing was balanced)'
         return line if self.plain is not None else line + " (plain k-means was not measured)"
 
+    def time_line(self) -> str:
+        """What the stage took, or that it is not known."""
+        if self.seconds is None:
+            return "time: not known"
+        line = f"time: {duration(self.seconds)} for features, clusters and sublabel maps"
+        return line + (", since the last interruption" if self.resumed else "")
+
     def rich(self) -> Table:
         """The table for a terminal."""
         from rich.table import Table
@@ -106,9 +117,9 @@ class ClusterReport:
 
         absent = bool((self.subclasses.counts == 0).any())
         notes = "\n".join([*NOTES, *[ABSENT_NOTE] * absent])
-        table = Table(caption=Text(notes), caption_justify="left")
-        for i, name in enumerate(COLUMNS):
-            table.add_column(Text(name), justify="right" if i else "left", overflow="fold")
+        table = Table(caption=Text(notes), caption_justify="left", collapse_padding=True)
+        for i, name in enumerate(COLUMNS):  # on two lines: the table is to fit 80 columns
+            table.add_column(Text("\n".join(name.split())), justify="right" if i else "left", overflow="fold")
         for row in self.class_rows():
             table.add_row(*map(Text, row))
         table.add_section()
@@ -120,6 +131,7 @@ class ClusterReport:
         return {
             "assignment": self.assignment,
             "seconds": self.seconds,
+            "resumed": self.resumed,
             "subclasses": self.subclasses.total,
             "pixels": int(self.subclasses.pixels.sum()),
             "feature_pixels": int(self.subclasses.feature_pixels.sum()),

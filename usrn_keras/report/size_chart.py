@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,11 +31,13 @@ def size_chart_png(report: ClusterReport, palette: np.ndarray) -> bytes:
         report: The figures.
         palette: (C, 3) uint8 RGB, the colours of the classes.
     """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its font cache is not our output
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with style.context(["default", SETTINGS]):  # whatever the user's matplotlibrc says
+    with style.context(["default", SETTINGS]), warnings.catch_warnings():  # whatever the matplotlibrc says
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box in a name is no failure
         figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         _draw(figure, report, palette / 255.0)

@@ -30,6 +30,7 @@ def cluster(
     """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps."""
     _check_counts(run.recipe.subclasses, dataset)
     folder, started = run.stage(SUBCLASSES), time.monotonic()
+    resumed = (folder / FEATURES).exists()
     plain_file(run).unlink(missing_ok=True)  # of subclasses that are being made anew
     model = _feature_model(run, dataset)
     subclasses = make_subclasses(
@@ -42,7 +43,8 @@ def cluster(
         subclasses=subclasses.total,
         counts=dict(zip(dataset.classes, subclasses.counts.tolist(), strict=True)),
         class_balance_rate={"classes": round(before, 4), "subclasses": round(after, 4)},
-        seconds=round(time.monotonic() - started, 3),  # of this call: an interrupted one is not counted
+        seconds=round(time.monotonic() - started, 3),
+        resumed=resumed,
     )
     log(
         f"{subclasses.total} subclasses of {len(dataset.classes)} classes; class balance rate "
@@ -68,12 +70,14 @@ def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[
 
 def cluster_report(run: Run) -> ClusterReport:
     """The figures of a run whose subclasses are complete."""
+    facts = run.facts(SUBCLASSES)
     plain = read_json(plain_file(run))["sizes"] if plain_file(run).exists() else None
     return ClusterReport(
         SubclassMap.load(run.stage(SUBCLASSES)),
         assignment=run.recipe.subclasses.assignment,
         plain=None if plain is None else np.array(plain),
-        seconds=run.facts(SUBCLASSES).get("seconds"),  # not known of runs that are older than the key
+        seconds=facts["seconds"],
+        resumed=facts["resumed"],
     )
 
 
