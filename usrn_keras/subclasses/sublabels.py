@@ -64,12 +64,10 @@ def cheapest_subclass(
         priced: Whether prices count.
     """
     own = subclasses.of_class(class_id)
-    centers = subclasses.centers[own].astype(np.float64)
-    origin = centers.mean(axis=0)  # |x|^2 is left out below: far from the origin, little else would be left
-    centers = (centers - origin).astype(np.float32)
-    costs = (centers**2).sum(axis=1) - 2 * (
-        features.astype(np.float32) - origin.astype(np.float32)
-    ) @ centers.T
+    centers = subclasses.centers[own]
+    origin = centers.mean(axis=0, dtype=np.float64).astype(np.float32)  # far from it, float32 would cancel
+    centers, rows = ((x - origin).astype(np.float32) for x in (centers, features))
+    costs = (centers**2).sum(axis=1) - 2 * rows @ centers.T
     if priced:
         costs = costs + subclasses.prices[own]
     return costs.argmin(axis=1) + own.start
