@@ -6,6 +6,7 @@ from scipy.optimize import linear_sum_assignment
 
 from usrn_keras.clustering import assignment
 from usrn_keras.clustering.assignment import assign_rows
+from usrn_keras.clustering.prices import FINEST
 from usrn_keras.clustering.repair import Repaired
 from usrn_keras.clustering.sweep import sweep
 
@@ -19,7 +20,9 @@ def problem(rows, clusters, features=5, seed=0):
 def assign(data, centers, threads=1, prices=None, sample=None):
     prices = np.zeros(len(centers)) if prices is None else prices
     sample = data if sample is None else sample
-    return assign_rows(lambda a, b: data[a:b], len(data), centers, prices, sample, threads, lambda *_: None)
+    return assign_rows(
+        lambda a, b: data[a:b], len(data), centers, prices, FINEST, sample, threads, lambda *_: None
+    )
 
 
 def distances(data, centers):
@@ -121,6 +124,13 @@ def test_progress_ends_with_all_rows():
     data, centers = problem(10_000, 4)
     seen = []
     assign_rows(
-        lambda a, b: data[a:b], len(data), centers, np.zeros(4), data, 1, lambda done, _: seen.append(done)
+        lambda a, b: data[a:b],
+        len(data),
+        centers,
+        np.zeros(4),
+        FINEST,
+        data,
+        1,
+        lambda done, _: seen.append(done),
     )
     assert seen == [4096, 8192, 10_000]

@@ -47,6 +47,7 @@ def assign_rows(
     rows: int,
     centers: np.ndarray,
     prices: np.ndarray,
+    eps: float,
     sample: np.ndarray,
     threads: int,
     report: Callable[[int, float], None],
@@ -58,6 +59,7 @@ def assign_rows(
         rows: how many there are in all.
         centers: `(K, features)` float32.
         prices: `(K,)` float64, nearly balancing.
+        eps: smoothing under which they balance; `prices.FINEST` if it is without one.
         sample: `(m, features)` float32, rows of the same data in random order.
         threads: over the blocks; the result does not depend on it.
         report: called after every block with the rows labelled so far and their mean squared distance.
@@ -70,14 +72,15 @@ def assign_rows(
         if clusters <= entries or attempt == TRIES:
             margins = everything(clusters)
         else:
-            margins = measure_margins(sample, centers, prices, noise, entries)
+            margins = measure_margins(sample, centers, prices, eps, noise, entries)
         seen = sweep(read, rows, centers, prices, margins, threads, report)
         sizes = seen.sizes()
         assignment, feasible = settle(seen, prices, threads, MOVES if attempt == 1 else MOST_MOVES)
         # A second pass with better prices is worth its time, a third one only where the sizes are not met.
         if feasible and (attempt > 1 or assignment.gap <= acceptable(assignment.inertia, rows)):
             return assignment
-        prices = corrected_prices(sample, centers, prices, sizes, threads)
+        corrected = corrected_prices(sample, centers, prices, margins.eps, sizes, threads)
+        prices, eps = corrected.prices, corrected.tied
         noise = LEAST_NOISE**2 + CORRECTED * noise
     raise RuntimeError(f"no balanced labels of {rows} rows in {clusters} clusters were found: report it")
 

@@ -170,6 +170,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
                 len(X),
                 centers,
                 found.prices,
+                found.eps,
                 sample,
                 threads,
                 report=lambda done, inertia: self._report("assign", done, len(X), inertia),
@@ -208,7 +209,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         with threadpool_limits(limits=1):  # its threads add up in any order
             plain.fit(sample)
         value = plain.inertia_ / len(sample)
-        return Solution(plain.cluster_centers_, np.zeros(self.n_clusters), value, plain.n_iter_)
+        return Solution(plain.cluster_centers_, np.zeros(self.n_clusters), 0.0, value, plain.n_iter_)
 
     def _label(self, X: np.ndarray, labels: np.ndarray, threads: int) -> float:
         """Writes the cluster of least priced distance; returns the sum of squared distances in the frame."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from usrn_keras.clustering.prices import TINY, Balance
+from usrn_keras.clustering.prices import Balance
 from usrn_keras.clustering.rows import for_blocks, sum_blocks
 from usrn_keras.clustering.smoothed import CUT, FAST, draw, share_out
 
@@ -42,7 +42,7 @@ class Candidates:
             parts = Balance.nothing(self.clusters)
             sums = parts.mass, parts.overlap, parts.sizes
             starts, found = self.starts[start : stop + 1], labels[start:stop]
-            return *sums, _measure_rows(starts, self.ids, self.costs, prices, eps, found, *sums)
+            return *sums, *_measure_rows(starts, self.ids, self.costs, prices, eps, found, *sums)
 
         return Balance(*sum_blocks(part, len(self), threads))
 
@@ -67,7 +67,7 @@ class Candidates:
             priced = np.sort(self.costs[part] + prices[self.ids[part]])
             gaps.append(priced[min(1, len(priced) - 1)] - priced[0])
             spreads.append(priced.mean() - priced[0])
-        return max(float(np.mean(gaps)), 0.05 * float(np.mean(spreads)), TINY) if gaps else TINY
+        return max(float(np.mean(gaps)), 0.05 * float(np.mean(spreads))) if gaps else 0.0
 
     def cost_of(self, labels: np.ndarray) -> np.ndarray:
         """Cost of each row for its label, `(n,)` float64."""
@@ -80,10 +80,10 @@ class Candidates:
 def _measure_rows(
     starts, ids, costs, prices, eps, labels, mass, overlap, sizes
 ):  # pragma: no cover - compiled
-    """Adds some rows to `mass`, `overlap` and `sizes`, writes their labels, returns their value."""
+    """Adds some rows to `mass`, `overlap`, `sizes` and writes their labels; returns the value, hard and smoothed."""
     near = np.empty(len(prices), np.int64)
     gaps = np.empty(len(prices), np.float64)
-    value = 0.0
+    value = below = 0.0
     for i in range(len(starts) - 1):
         best = ids[starts[i]]
         least = costs[starts[i]] + prices[best]
@@ -99,11 +99,11 @@ def _measure_rows(
                 near[found] = ids[e]
                 gaps[found] = gap
                 found += 1
-        share_out(near, gaps, found, eps, mass, overlap)
+        below += share_out(near, gaps, found, eps, mass, overlap)
         labels[i] = best
         sizes[best] += 1
         value += least
-    return value
+    return value, value - below
 
 
 @numba.njit(nogil=True, cache=True)

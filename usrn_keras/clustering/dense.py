@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from usrn_keras.clustering.prices import TINY, Balance
+from usrn_keras.clustering.prices import Balance
 from usrn_keras.clustering.rows import for_blocks, sum_blocks
 from usrn_keras.clustering.smoothed import CUT, FAST, draw, share_out
 
@@ -34,7 +34,7 @@ class DenseCosts:
         def part(start: int, stop: int) -> tuple:
             parts = Balance.nothing(self.clusters)
             sums = parts.mass, parts.overlap, parts.sizes
-            return *sums, _measure_block(self.values[start:stop], prices, eps, labels[start:stop], *sums)
+            return *sums, *_measure_block(self.values[start:stop], prices, eps, labels[start:stop], *sums)
 
         return Balance(*sum_blocks(part, len(self), threads))
 
@@ -56,17 +56,17 @@ class DenseCosts:
         priced = np.partition(self.values[:GAP_ROWS] + prices, min(1, self.clusters - 1), axis=1)
         gap = (priced[:, -1 if self.clusters == 1 else 1] - priced[:, 0]).mean()
         spread = priced.mean() - priced[:, 0].mean()
-        return max(float(gap), 0.05 * float(spread), TINY)
+        return max(float(gap), 0.05 * float(spread))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def _measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma: no cover - compiled
-    """Adds one block of rows to `mass`, `overlap` and `sizes`, writes its labels, returns its value."""
+    """Adds a block to `mass`, `overlap`, `sizes`, writes its labels; returns both values."""
     clusters = costs.shape[1]
     priced = np.empty(clusters, np.float32)
     near = np.empty(clusters, np.int64)
     gaps = np.empty(clusters, np.float64)
-    value = 0.0
+    value = below = 0.0
     for i in range(costs.shape[0]):
         for j in range(clusters):
             priced[j] = costs[i, j] + prices[j]
@@ -83,11 +83,11 @@ def _measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma:
             gaps[a] = priced[near[a]] - least
             if best == clusters and gaps[a] == 0.0:
                 best = near[a]
-        share_out(near, gaps, found, eps, mass, overlap)
+        below += share_out(near, gaps, found, eps, mass, overlap)
         labels[i] = best
         sizes[best] += 1
         value += least
-    return value
+    return value, value - below
 
 
 @numba.njit(nogil=True, cache=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from usrn_keras.clustering.candidates import Candidates
 from usrn_keras.clustering.dense import DenseCosts
-from usrn_keras.clustering.prices import Balanced, balance_prices
+from usrn_keras.clustering.prices import FINEST, Balanced, balance_prices
 from usrn_keras.clustering.repair import repair
 from usrn_keras.clustering.rows import for_blocks, sum_blocks
 
@@ -36,6 +36,7 @@ class Solution:
 
     centers: np.ndarray  # (K, features) float32
     prices: np.ndarray  # (K,) float64
+    eps: float  # smoothing that they need to balance tied rows; `prices.FINEST` for none
     value: float  # inertia per row, as the dual sees it
     steps: int  # taken so far
 
@@ -116,7 +117,7 @@ def run_stage(
             balanced = balance_exactly(costs, balanced)
         value = (balanced.value + squares) / len(rows)
         centers = means(rows, balanced.labels, state.centers, threads)
-        state = Solution(centers, balanced.prices, value, state.steps + 1)
+        state = Solution(centers, balanced.prices, balanced.tied, value, state.steps + 1)
         report(state, len(rows))
         if balanced.settled:
             idle = idle + 1 if lowest - value <= tol * max(value, 0.0) + ROUNDING else 0
@@ -165,7 +166,7 @@ def fit_centers(
             tol=tol if last else ROUGH * tol, max_iter=most, exact=exact, threads=threads, report=report,
         )  # fmt: skip
 
-    first = [stage(sizes[0], Solution(start, np.zeros(clusters), np.inf, 0)) for start in starts]
+    first = [stage(sizes[0], Solution(start, np.zeros(clusters), FINEST, np.inf, 0)) for start in starts]
     state = min(first, key=lambda state: state.value)
     for size in sizes[1:]:
         if state.value > ROUNDING:  # else all rows lie on the centers
@@ -174,6 +175,6 @@ def fit_centers(
     fill_costs(sample, state.centers, costs, threads)
     nothing = np.zeros(clusters, np.int64)
     balanced = balance_prices(
-        DenseCosts(costs), state.prices, nothing, tolerance=LAST_IMBALANCE, steps=PASSES, threads=threads
+        DenseCosts(costs), state.prices, nothing, tolerance=LAST_IMBALANCE, steps=3 * PASSES, threads=threads
     )
-    return replace(state, prices=balanced.prices)
+    return replace(state, prices=balanced.prices, eps=balanced.tied)

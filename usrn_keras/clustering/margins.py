@@ -8,8 +8,8 @@ import numpy as np
 
 from usrn_keras.clustering.dense import DenseCosts
 from usrn_keras.clustering.lloyd import fill_costs
-from usrn_keras.clustering.prices import SHARPEST, SMOOTHING, balance_prices, curvature
-from usrn_keras.clustering.repair import TIE
+from usrn_keras.clustering.prices import FINEST, SMOOTHING, Balanced, balance_prices, curvature
+from usrn_keras.clustering.smoothed import CUT
 
 SAMPLE = 16_384  # rows that margins are measured on, or
 SAMPLE_PER_CLUSTER = 64  # as many where that is more
@@ -26,16 +26,16 @@ class Margins:
 
     reach: np.ndarray  # (K, K) float32, the largest regret of a move from j to k that is kept
     keep: float  # share of the tied rows that are kept: duplicates have plenty
-    eps: float  # smoothing that decides between tied clusters for rows that are not kept
+    eps: float  # smoothing that tied rows are drawn with; a lead of some eps is a tie
 
 
 def everything(clusters: int) -> Margins:
     """All clusters are candidates of all rows."""
-    return Margins(np.full((clusters, clusters), np.inf, np.float32), 1.0, 1.0)
+    return Margins(np.full((clusters, clusters), np.inf, np.float32), 1.0, FINEST)
 
 
 def measure_margins(
-    sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, noise: float, entries: float
+    sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, eps: float, noise: float, entries: float
 ) -> Margins:
     """Margins with at most `entries` candidates per row that hold what balancing all rows needs.
 
@@ -47,6 +47,7 @@ def measure_margins(
         sample: `(m, features)` float32, in random order.
         centers: `(K, features)` float32.
         prices: `(K,)` float64, nearly balancing.
+        eps: smoothing under which the sample is balanced; `prices.FINEST` if it is without one.
         noise: variance of the size of a cluster under them, in units of its mean.
         entries: mean over all rows.
     """
@@ -55,18 +56,17 @@ def measure_margins(
     costs = np.empty((len(part), clusters), np.float32)
     fill_costs(part, centers, costs)
     reach = DEVIATIONS * _price_deviations(DenseCosts(costs), prices, noise)
-    sharpest = SMOOTHING * SHARPEST * DenseCosts(costs).typical_gap(prices)
     costs += (prices - prices.min()).astype(np.float32)
     labels = costs.argmin(axis=1)
     costs -= costs[np.arange(len(costs)), labels][:, None]  # now regrets
     reach = _within_room(reach, costs, labels, entries)
-    return Margins(reach.astype(np.float32), _share_of_ties(reach, costs, labels, entries), sharpest)
+    return Margins(reach.astype(np.float32), _share_of_ties(reach, costs, labels, eps, entries), eps)
 
 
 def _price_deviations(costs: DenseCosts, prices: np.ndarray, noise: float) -> np.ndarray:
     """Standard deviation of all differences of two prices, `(K, K)`."""
     clusters = len(prices)
-    eps = SMOOTHING * costs.typical_gap(prices)
+    eps = max(SMOOTHING * costs.typical_gap(prices), FINEST)
     balance = costs.measure(prices, eps, np.empty(len(costs), np.int32), 1)
     hessian = curvature(balance, balance.mass.mean(), DAMPING) / (eps * len(costs))
     # The covariance of sizes is that of a multinomial: without the common part, which moves no difference.
@@ -94,18 +94,20 @@ def _within_room(reach: np.ndarray, regrets: np.ndarray, labels: np.ndarray, ent
     return reach
 
 
-def _share_of_ties(reach: np.ndarray, regrets: np.ndarray, labels: np.ndarray, entries: float) -> float:
+def _share_of_ties(
+    reach: np.ndarray, regrets: np.ndarray, labels: np.ndarray, eps: float, entries: float
+) -> float:
     """How many of the rows without a lead there is room for."""
-    near = regrets <= reach[labels] + TIE
-    tied = (regrets <= TIE).sum(axis=1) > 1
+    near = regrets <= reach[labels]
+    tied = (regrets <= CUT * eps).sum(axis=1) > 1
     room = entries * len(regrets) - near[~tied].sum()
     return float(np.clip(room / max(near[tied].sum(), 1), 0.01, 1.0))
 
 
 def corrected_prices(
-    sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, sizes: np.ndarray, threads: int
-) -> np.ndarray:
-    """Prices that balance all rows better, from the sizes `(K,)` that all rows have under `prices`.
+    sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, eps: float, sizes: np.ndarray, threads: int
+) -> Balanced:
+    """Prices that balance all rows better, from the sizes `(K,)` that all rows have under `prices` and `eps`.
 
     The sample tells how sizes change with the prices, all rows told what the sizes are.
     """
@@ -113,8 +115,6 @@ def corrected_prices(
     rows, clusters = len(part), len(prices)
     costs = np.empty((rows, clusters), np.float32)
     fill_costs(part, centers, costs, threads)
-    own = np.bincount((costs + prices.astype(np.float32)).argmin(axis=1), minlength=clusters)
+    own = DenseCosts(costs).measure(prices, eps, np.empty(rows, np.int32), threads).mass
     shift = sizes * (rows / sizes.sum()) - own  # what the sample has too few of
-    return balance_prices(
-        DenseCosts(costs), prices, shift, tolerance=TOLERANCE, steps=STEPS, threads=threads
-    ).prices
+    return balance_prices(DenseCosts(costs), prices, shift, tolerance=TOLERANCE, steps=STEPS, threads=threads)

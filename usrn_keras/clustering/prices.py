@@ -16,10 +16,11 @@ from typing import Protocol
 
 import numpy as np
 
-STEP = 4.0  # in units of eps: the quadratic model of the dual holds no further
+STEP = 4.0  # in units of eps: as far as the quadratic model of the dual is trusted at first
 SMOOTHING = 0.1  # of the typical gap between the best and the second best cluster
 SHARPEST = 1 / 64  # of the first smoothing: where ties are recognised
-TINY = 1e-5  # in the unit of the frame: the gap where all rows are tied, above the rounding of float32
+FINEST = 2e-6  # smoothing in the unit of the frame: above the rounding of float32
+NOISE = 1e-8  # per row, in the unit of the frame: a loss that float32 explains
 FLOOR = 0.05  # of the target: an empty cluster has no curvature of its own
 
 
@@ -31,11 +32,12 @@ class Balance:
     overlap: np.ndarray  # (K, K) of p p^T, the lower triangle
     sizes: np.ndarray  # (K,) rows per cluster under the hard minimum
     value: float  # of the hard minimum
+    smooth: float  # of the smoothed minimum
 
     @classmethod
     def nothing(cls, clusters: int) -> Balance:
         """Zeros to add to."""
-        return cls(np.zeros(clusters), np.zeros((clusters, clusters)), np.zeros(clusters, np.int64), 0.0)
+        return cls(np.zeros(clusters), np.zeros((clusters, clusters)), np.zeros(clusters, np.int64), 0.0, 0.0)
 
 
 class Costs(Protocol):
@@ -56,16 +58,29 @@ class Costs(Protocol):
         """Mean distance between the best and the second best cluster of a row, prices included."""
 
 
-def newton_step(balance: Balance, target: np.ndarray, eps: float) -> np.ndarray:
-    """Change of the prices towards balance: damped Newton, at most `STEP * eps` for any price.
+@dataclass
+class Trust:
+    """How far a Newton step may go: wider where the dual rose, narrower where it fell."""
 
-    The Hessian of the dual is `(overlap - diag(mass)) / eps`. The damping is a multiple of its diagonal;
-    where it is large the step is that of Sinkhorn's algorithm, which is safe far from balance.
-    """
-    surplus = balance.mass - target
-    damping = 1e-6 + 0.3 * min(1.0, np.abs(surplus).sum() / balance.mass.sum())
-    step = eps * np.linalg.solve(curvature(balance, target.mean(), damping), surplus)
-    return np.clip(step - step.mean(), -STEP * eps, STEP * eps)
+    radius: float = STEP  # in units of eps, for any price
+    damping: float = 1e-6
+
+    def step(self, balance: Balance, target: np.ndarray, eps: float) -> np.ndarray:
+        """Change of the prices towards balance.
+
+        The Hessian of the dual is `(overlap - diag(mass)) / eps`. The damping is a multiple of its diagonal;
+        where it is large the step is that of Sinkhorn's algorithm, which is safe far from balance.
+        """
+        surplus = balance.mass - target
+        damping = self.damping + 0.3 * min(1.0, np.abs(surplus).sum() / max(balance.mass.sum(), 1.0))
+        step = np.linalg.solve(curvature(balance, target.mean(), damping), surplus)
+        return eps * np.clip(step - step.mean(), -self.radius, self.radius)
+
+    def rose(self) -> None:
+        self.radius, self.damping = 2.0 * self.radius, max(0.1 * self.damping, 1e-6)
+
+    def fell(self) -> None:
+        self.radius, self.damping = 0.25 * self.radius, max(10.0 * self.damping, 0.1)
 
 
 def curvature(balance: Balance, typical: float, damping: float) -> np.ndarray:
@@ -85,6 +100,11 @@ class Balanced:
     eps: float  # of the last pass
     settled: bool  # the tolerance was met
     drawn: bool  # the labels split ties at random; otherwise each row has its cheapest cluster
+
+    @property
+    def tied(self) -> float:
+        """Smoothing that tied rows are to be drawn with: that of the balance, if it needs one."""
+        return self.eps if self.drawn else FINEST
 
 
 def balance_prices(
@@ -114,18 +134,30 @@ def balance_prices(
     target = rows / clusters - fixed
     allowed = max(tolerance * rows, clusters / 2)  # sizes are whole numbers
     labels = np.empty(len(costs), np.int32)
-    eps = SMOOTHING * costs.typical_gap(prices)
-    sharpest *= eps
-    for step in range(1, steps + 1):
+    eps = max(SMOOTHING * costs.typical_gap(prices), FINEST)
+    sharpest = max(sharpest * eps, FINEST)
+    here, trust = None, Trust()  # dual, balance and prices to step from
+
+    def found(settled: bool, drawn: bool = False) -> Balanced:
+        chosen = costs.draw(prices, eps, threads) if drawn else labels
+        return Balanced(chosen, prices, balance.value - float(target @ prices), eps, settled, drawn)
+
+    for _ in range(steps - 1):
         balance = costs.measure(prices, eps, labels, threads)
-        value = balance.value - float(target @ prices)
         if np.abs(balance.sizes - target).sum() <= allowed:
-            return Balanced(labels, prices, value, eps, settled=True, drawn=False)
+            return found(settled=True)
+        dual = balance.smooth - float(target @ prices)
+        if here is not None and dual < here[0] - NOISE * rows:
+            trust.fell()
+            balance, prices = here[1:]
+        else:
+            if here is not None:
+                trust.rose()
+            here = dual, balance, prices
         if np.abs(balance.mass - target).sum() <= 0.5 * allowed:
             if eps <= sharpest:
-                labels = costs.draw(prices, eps, threads)
-                return Balanced(labels, prices, value, eps, settled=True, drawn=True)
-            eps *= 0.25
-        if step < steps:
-            prices = prices + newton_step(balance, target, eps)
-    return Balanced(labels, prices, value, eps, settled=False, drawn=False)
+                return found(settled=True, drawn=True)
+            eps, here, trust = max(0.25 * eps, sharpest), None, Trust()
+        prices = prices + trust.step(balance, target, eps)
+    balance = costs.measure(prices, eps, labels, threads)
+    return found(settled=bool(np.abs(balance.sizes - target).sum() <= allowed))

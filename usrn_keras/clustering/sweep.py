@@ -16,9 +16,8 @@ import numpy as np
 from usrn_keras.clustering.candidates import Candidates
 from usrn_keras.clustering.lloyd import fill_costs
 from usrn_keras.clustering.margins import Margins
-from usrn_keras.clustering.repair import TIE
 from usrn_keras.clustering.rows import BLOCK, map_blocks
-from usrn_keras.clustering.smoothed import FAST, draw, spread_evenly
+from usrn_keras.clustering.smoothed import CUT, FAST, draw, is_kept
 
 ReadBlock = Callable[[int, int], np.ndarray]  # start, stop -> (rows, features) float32
 Report = Callable[[int, float], None]  # rows done, their mean squared distance
@@ -136,30 +135,28 @@ def _lower(slack, priced, least):  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _is_tied(priced, least):  # pragma: no cover - compiled
-    count = 0
-    for k in range(len(priced)):
-        count += priced[k] - least <= TIE
-    return count > 1
-
-
-@numba.njit(nogil=True, cache=True)
 def _sweep_block(costs, prices, reach, keep, eps, start, labels, slack):  # pragma: no cover - compiled
-    """Labels a block, lowers `slack`; returns near rows, how many candidates each has, ids and costs."""
+    """Labels a block, lowers `slack`; returns near rows, how many candidates each has, ids and costs.
+
+    A tied row may be drawn to a cluster that is not quite its cheapest, so a regret can be below 0.
+    """
     rows, clusters = costs.shape
     near, counts = np.empty(rows, np.int64), np.empty(rows, np.int64)
     ids, kept = np.empty(rows * clusters, np.int32), np.empty(rows * clusters, np.float32)
     priced = np.empty(clusters, np.float32)
+    tied = np.full(clusters, CUT * eps, np.float32)
     found = entries = 0
     for i in range(rows):
         best, least = _price(costs[i], prices, priced)
-        count = _within(priced, least, reach[best])
-        if count > 1 and keep < 1.0 and spread_evenly(start + i) >= keep and _is_tied(priced, least):
+        if _within(priced, least, tied) > 1:
             best = draw(priced, eps, start + i)
-            count = 1
+            least = priced[best]
+            count = _within(priced, least, reach[best]) if is_kept(start + i, keep) else 1
+        else:
+            count = _within(priced, least, reach[best])
         labels[i] = best
         if count <= 1:  # itself alone
-            _lower(slack[best], priced, priced[best])
+            _lower(slack[best], priced, least)
             continue
         for k in range(clusters):
             regret = priced[k] - least
