@@ -28,6 +28,7 @@ MOVES = 2**18  # that the repair looks at first, over all clusters
 MOST_MOVES = 2**23  # that it looks at if fewer do
 LEAST_NOISE = 0.005  # of a cluster's size: how far prices are from balance even without sampling
 CORRECTED = 0.1  # of the variance is left where the sizes of all rows are known
+WIDER = 30.0  # times the variance where even that was not enough
 GAP = 1e-4  # of the inertia: labels this close to an optimum are not looked at again
 ROUNDING = 1e-6  # of float32, per row, in the unit of the frame
 
@@ -81,7 +82,7 @@ def assign_rows(
             return assignment
         corrected = corrected_prices(sample, centers, prices, margins.eps, sizes, threads)
         prices, eps = corrected.prices, corrected.tied
-        noise = LEAST_NOISE**2 + CORRECTED * noise
+        noise = LEAST_NOISE**2 + (CORRECTED if attempt == 1 else WIDER) * noise
     raise RuntimeError(f"no balanced labels of {rows} rows in {clusters} clusters were found: report it")
 
 

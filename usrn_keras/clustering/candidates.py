@@ -80,7 +80,7 @@ class Candidates:
 def _measure_rows(
     starts, ids, costs, prices, eps, labels, mass, overlap, sizes
 ):  # pragma: no cover - compiled
-    """Adds some rows to `mass`, `overlap`, `sizes` and writes their labels; returns the value, hard and smoothed."""
+    """Adds some rows to `mass`, `overlap`, `sizes`, writes their labels; returns both values."""
     near = np.empty(len(prices), np.int64)
     gaps = np.empty(len(prices), np.float64)
     value = below = 0.0
