@@ -50,7 +50,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     Args:
         n_clusters: number of clusters, 1 to n.
         init: `"k-means++"`, `"random"` (distinct rows), or an array `(n_clusters, n_features)`.
-        n_init: number of starts; the best after the first stage goes on. 1 with an array as `init`.
+        n_init: number of starts; the best after the first, small stage goes on. 1 with an array as `init`.
         max_iter: most Lloyd steps.
         tol: stop when a step lowers the inertia by less than this part of it.
         sample_size: most rows that the centers are fitted on; None: 2048 per cluster, at least 65,536.
@@ -85,7 +85,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         n_clusters: int = 8,
         *,
         init: str | ArrayLike = "k-means++",
-        n_init: int = 1,
+        n_init: int = 4,
         max_iter: int = 100,
         tol: float = 1e-4,
         sample_size: int | None = None,

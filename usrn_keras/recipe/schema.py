@@ -70,7 +70,11 @@ class Subclasses(Section):
     counts: list[Positive] = Field([], description="subclasses of each class; empty: from the sizes")
     max_subclasses: Positive = Field(256, description="largest count for one class")
     assignment: Literal["balanced", "free"] = Field("balanced", description="free: plain k-means")
-    sample_rows: Positive = Field(500_000, description="rows per class that centroids are fitted on")
+    sample_rows: int = Field(
+        0,
+        ge=0,
+        description="rows per class that centroids are fitted on; 0: 2048 per cluster, at least 65536",
+    )
     seed: int = Field(0, ge=0, description="random state of the clustering and of rows_per_image")
     rows_per_image: int = Field(
         0, ge=0, description="most feature pixels of a class that are clustered of one image; 0: all"

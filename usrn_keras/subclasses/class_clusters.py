@@ -82,7 +82,7 @@ def cluster_rows(
         kmeans = BalancedKMeans(
             count,
             assignment=clustering.assignment,
-            sample_size=clustering.sample_rows,
+            sample_size=clustering.sample_rows or None,
             random_state=clustering.seed,
             n_jobs=-1,
             callback=labelled,
