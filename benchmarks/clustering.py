@@ -244,7 +244,8 @@ def run_all(options: argparse.Namespace) -> None:
 
 COLUMNS = (
     "case", "rows", "features", "clusters", "dtype", "method", "seed",
-    "cpu_seconds", "sgemm_gflops", "passes", "inertia", "gap", "excess_over_optimum", "steps", "smallest", "largest", "anonymous_mb",
+    "cpu_seconds", "sgemm_gflops", "passes", "inertia", "gap", "excess_over_optimum", "steps",
+    "smallest", "largest", "anonymous_mb",
     "hardware", "commit", "date",
 )  # fmt: skip
 
