@@ -44,8 +44,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     optimal transport): a row belongs to the cluster `j` of least `|x - c_j|^2 + prices_[j]`.
 
     The rows may be a memory-mapped file: they are read in blocks and never copied as a whole. Memory beyond
-    the rows is the sample (`sample_size * (n_features + n_clusters)` float32), the labels, and 128 MiB or 16
-    bytes per row, whichever is more.
+    the rows is the sample (`sample_size * (n_features + n_clusters)` float32), the labels, and candidates: two
+    of 8 bytes per row, or 4 million if that is more.
 
     Args:
         n_clusters: number of clusters, 1 to n.
@@ -61,7 +61,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     Attributes:
         labels_: `(n,)` int32 cluster of each row.
-        cluster_centers_: `(n_clusters, n_features)` float32. `labels_` belongs to these centers.
+        cluster_centers_: `(n_clusters, n_features)` float64 for float64 rows, else float32. `labels_` belongs
+            to these centers.
         prices_: `(n_clusters,)` float64 in the unit of squared distances; zeros with `assignment="free"`.
         inertia_: sum of squared distances of all rows to the center of their label.
         gap_: no labels of these sizes have an inertia to these centers that is lower by more than this.
@@ -156,7 +157,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             init = self._frame.apply(init)
         fitted = self._fit_free if self.assignment == "free" else self._fit_balanced
         found = fitted(sample, init, rng, threads)
-        self.cluster_centers_ = self._frame.restore(found.centers.astype(np.float64)).astype(np.float32)
+        wide = np.float64 if X.dtype == np.float64 else np.float32
+        self.cluster_centers_ = self._frame.restore(found.centers.astype(np.float64)).astype(wide)
         assert_all_finite(self.cluster_centers_, input_name="cluster_centers_")
         self.n_iter_ = found.steps
         if self.assignment == "free":
@@ -225,7 +227,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         return sum_blocks(part, len(X), threads)[0]
 
     def _framed_centers(self) -> np.ndarray:
-        """`cluster_centers_` in the frame: rounded to float32 first, so that `fit` and `predict` agree."""
+        """`cluster_centers_` in the frame: rounded to their type first, so that `fit` and `predict` agree."""
         return self._frame.apply(self.cluster_centers_.astype(np.float64))
 
     def _report(self, phase: str, done: int, total: int, inertia: float) -> None:
