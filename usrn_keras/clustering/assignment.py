@@ -25,6 +25,7 @@ TOLERANCE = 2e-4  # imbalance that is left to the repair
 STEPS = 60  # passes over the candidates
 FEW_ROWS = 4096  # misplaced rows that the repair moves in no time, however they are tied
 MOVES = 2**18  # that the repair looks at first, over all clusters
+REACH_MOVES = 2**16  # that tell how far these reach
 MOST_MOVES = 2**23  # that it looks at if fewer do
 LEAST_NOISE = 0.005  # of a cluster's size: how far prices are from balance even without sampling
 CORRECTED = 0.1  # of the variance is left where the sizes of all rows are known
@@ -146,7 +147,7 @@ def gap_of(seen: Sweep, repaired: Repaired, before: np.ndarray, threads: int) ->
 def move_reach(costs: Candidates, labels: np.ndarray, prices: np.ndarray, moves: int) -> np.ndarray:
     """Regret `(K,)` so that about `moves / K` moves out of each cluster cost less; infinite where all do."""
     clusters = len(prices)
-    stride = max(1, len(costs.ids) // MOVES)
+    stride = max(1, len(costs.ids) // REACH_MOVES)
     sources, regrets = _moves(costs.starts, costs.ids, costs.costs, labels, prices, stride)
     order = np.lexsort((regrets, sources))
     counts = np.bincount(sources, minlength=clusters)

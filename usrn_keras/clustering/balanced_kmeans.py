@@ -50,7 +50,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     Args:
         n_clusters: number of clusters, 1 to n.
         init: `"k-means++"`, `"random"` (distinct rows), or an array `(n_clusters, n_features)`.
-        n_init: number of starts; the best after the first, small stage goes on. 1 with an array as `init`.
+        n_init: number of starts; the best after a few steps on few rows goes on. 1 with an array as `init`.
         max_iter: most Lloyd steps.
         tol: stop when a step lowers the inertia by less than this part of it.
         sample_size: most rows that the centers are fitted on; None: 2048 per cluster, at least 65,536.
@@ -77,8 +77,9 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     Example:
         >>> import numpy as np
         >>> rows = np.random.default_rng(0).normal(size=(1000, 8)).astype("float32")
-        >>> BalancedKMeans(n_clusters=7, random_state=0).fit(rows).cluster_sizes_.tolist()
-        [143, 143, 143, 143, 142, 143, 143]
+        >>> model = BalancedKMeans(n_clusters=7, random_state=0).fit(rows)
+        >>> sorted(model.cluster_sizes_.tolist())
+        [142, 143, 143, 143, 143, 143, 143]
     """
 
     def __init__(

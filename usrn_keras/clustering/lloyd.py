@@ -20,6 +20,7 @@ from usrn_keras.clustering.rows import for_blocks, sum_blocks
 
 FIRST_STAGE = 64  # rows per cluster
 GROWTH = 4
+TRIAL = 4  # steps of each of several starts before the best one goes on
 ROUGH = 10.0  # times `tol`: where all stages but the last one stop
 EXACT = 2**16  # costs: up to this many every step balances exactly, and so never makes the inertia worse
 IMBALANCE = 0.01  # accepted in a step of a larger problem
@@ -150,25 +151,29 @@ def fit_centers(
 
     Args:
         sample: `(n, features)` float32 in random order.
-        starts: centers `(K, features)` float32 to begin with; compared after the first stage.
+        starts: centers `(K, features)` float32 to begin with; compared after a few steps on few rows, or, if
+            the sample is small, at the end.
     """
     clusters = len(starts[0])
     costs = np.empty((len(sample), clusters), np.float32)
     sizes = stage_sizes(len(sample), clusters)
     exact = len(sample) * clusters <= EXACT
 
-    def stage(size: int, state: Solution) -> Solution:
+    def stage(size: int, state: Solution, most: int = max_iter) -> Solution:
         last = size == len(sample)
         # No stage may use up the steps of the last one.
-        most = max_iter if last else min(max_iter, state.steps + max(1, max_iter // len(sizes)))
+        most = most if last else min(most, max_iter, state.steps + max(1, max_iter // len(sizes)))
         return run_stage(
             sample[:size], state, costs[:size],
             tol=tol if last else ROUGH * tol, max_iter=most, exact=exact, threads=threads, report=report,
         )  # fmt: skip
 
-    first = [stage(sizes[0], Solution(start, np.zeros(clusters), FINEST, np.inf, 0)) for start in starts]
-    state = min(first, key=lambda state: state.value)
-    for size in sizes[1:]:
+    begun = [Solution(start, np.zeros(clusters), FINEST, np.inf, 0) for start in starts]
+    if len(begun) > 1:
+        trial = TRIAL if len(sizes) > 1 else max_iter
+        begun = [stage(sizes[0], state, trial) for state in begun]
+    state = min(begun, key=lambda state: state.value)
+    for size in sizes:
         if state.value > ROUNDING:  # else all rows lie on the centers
             state = stage(size, state)
     # The prices balance the rows around the centers before the last step.

@@ -21,5 +21,8 @@ def start_centers(
         return init.astype(np.float32)
     if init == "random":
         return sample[rng.permutation(len(sample))[:clusters]]
-    centers, _ = kmeans_plusplus(sample[: ROWS_PER_CLUSTER * clusters], clusters, random_state=rng)
-    return centers
+    rows = sample[: ROWS_PER_CLUSTER * clusters].astype(
+        np.float64
+    )  # scikit-learn would, block by block
+    centers, _ = kmeans_plusplus(rows, clusters, random_state=rng)
+    return centers.astype(np.float32)
