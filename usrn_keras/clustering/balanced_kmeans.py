@@ -44,8 +44,8 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     optimal transport): a row belongs to the cluster `j` of least `|x - c_j|^2 + prices_[j]`.
 
     The rows may be a memory-mapped file: they are read in blocks and never copied as a whole. Memory beyond
-    the rows is the sample (`sample_size * (n_features + n_clusters)` float32), the labels, and candidates: two
-    of 8 bytes per row, or 4 million if that is more.
+    the rows is the sample (`sample_size * (n_features + n_clusters)` float32), the labels, and candidate
+    clusters of 8 bytes, two per row or 4 million if that is more.
 
     Args:
         n_clusters: number of clusters, 1 to n.
