@@ -21,8 +21,6 @@ def start_centers(
         return init.astype(np.float32)
     if init == "random":
         return sample[rng.permutation(len(sample))[:clusters]]
-    rows = sample[: ROWS_PER_CLUSTER * clusters].astype(
-        np.float64
-    )  # scikit-learn would, block by block
+    rows = sample[: ROWS_PER_CLUSTER * clusters].astype(np.float64)  # scikit-learn would, block by block
     centers, _ = kmeans_plusplus(rows, clusters, random_state=rng)
     return centers.astype(np.float32)

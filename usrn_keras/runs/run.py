@@ -24,7 +24,7 @@ BASELINE, SUBCLASSES, USRN = STAGES = ("1-baseline", "2-subclasses", "3-usrn")
 # Keys that change how a run is computed, watched or measured, but not what it computes.
 FREE_KEYS = {
     "data.root", "data.workers", "training.log_every", "training.checkpoint_seconds",
-    "evaluation.split", "evaluation.every", "evaluation.batch",
+    "evaluation.split", "evaluation.every", "evaluation.batch", "subclasses.batch",
 }  # fmt: skip
 
 

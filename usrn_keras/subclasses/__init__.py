@@ -6,13 +6,11 @@ from usrn_keras.subclasses.maps import sublabel_file
 from usrn_keras.subclasses.options import Clustering
 from usrn_keras.subclasses.plain import plain_sizes
 from usrn_keras.subclasses.subclass_map import SubclassMap
-from usrn_keras.subclasses.survey import class_pixels
 
 __all__ = [
     "Clustering",
     "SubclassMap",
     "class_balance_rate",
-    "class_pixels",
     "make_subclasses",
     "plain_sizes",
     "remove_features",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.whole_images import padded_batches
 from usrn_keras.errors import DivergedError
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.cells import choose_cells
@@ -109,9 +110,6 @@ def _batches(
     workers: int,
 ) -> Iterator[int]:
     """Store what is missing; yields the number of images after each batch."""
-    # Imported here, since evaluation also imports reports, which show subclasses.
-    from usrn_keras.evaluation import padded_batches
-
     # What is stored ends with a batch, so that these are the batches that one go would have made.
     remaining = survey.samples[store.images :]
     for images, masks in padded_batches(remaining, dataset, clustering.batch, workers):

@@ -12,6 +12,7 @@ import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
 from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.whole_images import padded_batches
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.cells import Cells, choose_cells
 from usrn_keras.subclasses.class_clusters import ClassClusters
@@ -78,8 +79,6 @@ class Maps:
 
     def _write_computed(self, model: keras.Model, images: Sequence[int], workers: int) -> Iterator[None]:
         """The maps of images of which some features were dropped, from features made again."""
-        from usrn_keras.evaluation import padded_batches  # see extract.py
-
         samples = [self.survey.samples[image] for image in images]
         # One by one: so the features of an image do not depend on the maps that were there before.
         read = padded_batches(samples, self.dataset, 1, workers)
