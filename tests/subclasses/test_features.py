@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
-from usrn_keras.subclasses.features import feature_labels, feature_size, holds_label, to_float16
+from usrn_keras.subclasses.features import (
+    feature_labels,
+    feature_size,
+    half_precision,
+    holds_label,
+    holds_nan,
+)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (1, 1), (5, 12)])
@@ -28,6 +35,17 @@ def test_negative_ids_are_ignored_too():
     assert not holds_label(np.full((4, 4), -1), 2).any()
 
 
+@pytest.mark.every_backend
 def test_features_beyond_float16_are_clipped():
-    found = to_float16(np.array([1e6, -np.inf, 0.5, np.nan], np.float32))
-    np.testing.assert_array_equal(found, np.array([65504, -65504, 0.5, np.nan], np.float16))
+    inputs = keras.Input((None,))
+    identity = keras.Model(inputs, keras.layers.Identity()(inputs))
+    values = np.array([[1e6, -np.inf, 0.5, 1 / 3, np.nan]], np.float32)
+    found = np.asarray(half_precision(identity).predict_on_batch(values))
+    expected = np.array([[65504, -65504, 0.5, 1 / 3, np.nan]], np.float16)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_nan_is_found_among_halves():
+    halves = np.array([0.0, 65504, -np.inf, np.inf, -0.0], np.float16)
+    assert not holds_nan(halves)
+    assert holds_nan(np.append(halves, np.float16(np.nan)))

@@ -15,7 +15,7 @@ from usrn_keras.errors import DivergedError
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.cells import choose_cells
 from usrn_keras.subclasses.feature_store import FeatureStore, check_space
-from usrn_keras.subclasses.features import feature_size, to_float16
+from usrn_keras.subclasses.features import feature_size, half_precision, holds_nan
 from usrn_keras.subclasses.options import Clustering
 from usrn_keras.subclasses.survey import Survey, survey_masks
 
@@ -73,7 +73,7 @@ def stored_features(
         need = check_space(place, int(survey.rows.sum()), channels, stored=int(store.counts.sum()))
         progress.log(f"features of {images} images: {need} in {place}")
         with progress.task("features", total=images, done=store.images) as task:
-            for batch in _batches(model, survey, dataset, store, clustering, workers):
+            for batch in _batches(half_precision(model), survey, dataset, store, clustering, workers):
                 task.advance(batch)
     return survey, store
 
@@ -87,18 +87,18 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def image_features(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Features of padded images, `(batch, height / 4, width / 4, channels)` float16.
+    """Features of padded images by a network of `half_precision`, `(batch, height / 4, width / 4, channels)`.
 
     Raises:
         DivergedError: A feature is not a number.
     """
-    features = np.asarray(model.predict_on_batch(images))
-    if np.isnan(features).any():
+    features = np.ascontiguousarray(model.predict_on_batch(images))
+    if holds_nan(features):
         raise DivergedError(
             "the Baseline gives features that are not numbers",
             hint="Its training has diverged: lower training.learning_rate and start a new run.",
         )
-    return to_float16(features)
+    return features
 
 
 def _batches(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
+
 FEATURE_STRIDE = 4
+LARGEST = 65504.0  # of float16
 
 
 def feature_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -44,10 +50,18 @@ def holds_label(mask: np.ndarray, classes: int) -> np.ndarray:
     return labelled
 
 
-def to_float16(features: np.ndarray) -> np.ndarray:
-    """Features as float16, clipped to its range of 65504: a network may exceed it, clusters must not.
+def half_precision(model: keras.Model) -> keras.Model:
+    """A network whose features are float16, converted on the device.
 
-    NaN stays NaN.
+    They are clipped to the range of float16, 65504: a network may exceed it, clusters must not. NaN stays
+    NaN.
     """
-    limit = np.finfo(np.float16).max
-    return np.clip(features, -limit, limit).astype(np.float16)
+    from keras import Model, ops
+
+    clipped = ops.clip(ops.cast(model.output, "float32"), -LARGEST, LARGEST)
+    return Model(model.input, ops.cast(clipped, "float16"), name="half_precision_features")
+
+
+def holds_nan(halves: np.ndarray) -> bool:
+    """Whether any of float16 numbers, contiguous in memory, is NaN; `np.isnan` takes them one by one."""
+    return bool(((halves.view(np.uint16) & 0x7FFF) > 0x7C00).any())

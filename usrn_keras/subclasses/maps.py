@@ -18,6 +18,7 @@ from usrn_keras.subclasses.cells import Cells, choose_cells
 from usrn_keras.subclasses.class_clusters import ClassClusters
 from usrn_keras.subclasses.extract import grid_rows, image_features
 from usrn_keras.subclasses.feature_store import FeatureStore
+from usrn_keras.subclasses.features import half_precision
 from usrn_keras.subclasses.options import Clustering
 from usrn_keras.subclasses.subclass_map import SubclassMap
 from usrn_keras.subclasses.sublabels import cheapest_subclass, sublabel_map, write_sublabels
@@ -82,10 +83,11 @@ class Maps:
         samples = [self.survey.samples[image] for image in images]
         # One by one: so the features of an image do not depend on the maps that were there before.
         read = padded_batches(samples, self.dataset, 1, workers)
+        halves = half_precision(model)
         for image, (pixels, masks) in zip(images, read, strict=True):
             size = self.survey.sizes[image]
             mask = masks[0, : size[0], : size[1]]
-            features = grid_rows(image_features(model, pixels)[0], size)
+            features = grid_rows(image_features(halves, pixels)[0], size)
             cells = self._cells(image, mask)
             clusters = self._clusters(image, cells)
             self._add_dropped(clusters, cells, features)
