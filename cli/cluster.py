@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from usrn_cli.backend import load_backend
+from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("cluster", short_help="Cut the classes into subclasses, and show them.")
 @click.argument("run_or_recipe")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one key; may be repeated."
-)
+@set_option
 @click.option(
     "--run",
     "run_dir",
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--montage", metavar="CLASS", help="Class to show patches of.  [default: the most subclasses]")
 @click.option("--no-plain", is_flag=True, help="Do not measure what plain k-means would give.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON, with the size of every subclass.")
 def command(
     run_or_recipe: str,

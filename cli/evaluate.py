@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from usrn_cli.backend import load_backend
+from usrn_cli.options import quiet_option
 from usrn_cli.output import print_json, print_table
 
 
@@ -26,7 +27,7 @@ from usrn_cli.output import print_json, print_table
 )
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="The scores as JSON, with the confusion matrices.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@quiet_option
 def command(
     runs: tuple[Path, ...],
     models: tuple[str, ...],

@@ -7,21 +7,20 @@ from pathlib import Path
 import click
 
 from usrn_cli.backend import load_backend
+from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_table
 
 
 @click.command("fit", short_help="Train Baseline and USRN from a recipe.")
 @click.argument("recipe")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one key; may be repeated."
-)
+@set_option
 @click.option(
     "--run",
     "run_dir",
     type=click.Path(path_type=Path),
     help="Folder of the run.  [default: runs/ and the recipe's name]",
 )
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON.")
 def command(
     recipe: str, overrides: tuple[str, ...], run_dir: Path | None, quiet: bool, as_json: bool

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from usrn_cli.backend import load_backend
+from usrn_cli.options import quiet_option
 from usrn_cli.output import print_json
 
 
@@ -20,7 +21,7 @@ from usrn_cli.output import print_json
     type=click.Path(path_type=Path),
     help="Folder to write to; made if needed.",
 )
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="The written files as JSON.")
 def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_json: bool) -> None:
     """Segment INPUTS, images or folders of images, with the run in the folder RUN.
