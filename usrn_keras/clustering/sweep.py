@@ -1,8 +1,8 @@
 """One pass over all rows: labels most of them for good and keeps the candidates of the others.
 
 A row that no other cluster is within reach of keeps its cheapest cluster. The others are *near*: they keep
-the costs of all clusters within reach. What is left out is remembered in `slack`,
-so that it is known afterwards how much it could matter.
+the costs of all clusters within reach. What is left out is remembered in `slack`, so that it is known
+afterwards how much it could matter.
 """
 
 from __future__ import annotations

@@ -82,6 +82,7 @@ def cluster_rows(
         kmeans = BalancedKMeans(
             count,
             assignment=clustering.assignment,
+            n_init=1 if clustering.assignment == "free" else 4,  # the defaults of either algorithm
             sample_size=clustering.sample_rows or None,
             random_state=clustering.seed,
             n_jobs=-1,
