@@ -57,6 +57,15 @@ def test_a_few_candidates_lead_to_the_labels_of_all(monkeypatch, threads):
     assert part.inertia == pytest.approx(whole.inertia, rel=1e-6)
 
 
+def test_threads_change_nothing(monkeypatch):
+    data, centers = problem(30_000, 12)
+    with_room_for(monkeypatch, 2)
+    one, two = (assign(data, centers, threads, sample=data[::9]) for threads in (1, 2))
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.prices, two.prices)
+    assert (one.inertia, one.gap) == (two.inertia, two.gap)
+
+
 def test_prices_of_a_sample_are_corrected(monkeypatch):
     """Far more rows than the sample has, and prices that do not even balance that."""
     data, centers = problem(60_000, 12)
