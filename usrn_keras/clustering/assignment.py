@@ -31,6 +31,7 @@ LEAST_NOISE = 0.005  # of a cluster's size: how far prices are from balance even
 CORRECTED = 0.1  # of the variance is left where the sizes of all rows are known
 WIDER = 30.0  # times the variance where even that was not enough
 GAP = 1e-4  # of the inertia: labels this close to an optimum are not looked at again
+LENIENCE = {1: 1.0, 2: 10.0, 3: np.inf, 4: np.inf}  # times GAP, after so many passes
 ROUNDING = 1e-6  # of float32, per row, in the unit of the frame
 
 
@@ -68,6 +69,7 @@ def assign_rows(
     """
     clusters = len(prices)
     entries = max(ENTRIES / rows, ENTRIES_PER_ROW)
+    best = None
     noise = LEAST_NOISE**2 + clusters * max(0.0, 1.0 / len(sample) - 1.0 / rows)
     for attempt in range(1, TRIES + 1):
         prices = prices.astype(np.float32).astype(np.float64)  # as the pass adds them
@@ -78,9 +80,10 @@ def assign_rows(
         seen = sweep(read, rows, centers, prices, margins, threads, report)
         sizes = seen.sizes()
         assignment, feasible = settle(seen, prices, threads, MOVES if attempt == 1 else MOST_MOVES)
-        # A second pass with better prices is worth its time, a third one only where the sizes are not met.
-        if feasible and (attempt > 1 or assignment.gap <= acceptable(assignment.inertia, rows)):
-            return assignment
+        if feasible and (best is None or assignment.inertia < best.inertia):
+            best = assignment
+        if best is not None and best.gap <= acceptable(best.inertia, rows) * LENIENCE[attempt]:
+            return best
         corrected = corrected_prices(sample, centers, prices, margins.eps, sizes, threads)
         prices, eps = corrected.prices, corrected.tied
         noise = LEAST_NOISE**2 + (CORRECTED if attempt == 1 else WIDER) * noise
