@@ -31,7 +31,7 @@ LEAST_NOISE = 0.005  # of a cluster's size: how far prices are from balance even
 CORRECTED = 0.1  # of the variance is left where the sizes of all rows are known
 WIDER = 30.0  # times the variance where even that was not enough
 GAP = 1e-4  # of the inertia: labels this close to an optimum are not looked at again
-LENIENCE = {1: 1.0, 2: 10.0, 3: np.inf, 4: np.inf}  # times GAP, after so many passes
+LENIENCE = {1: 1.0, 2: 10.0, 3: 100.0, 4: np.inf}  # times GAP, after so many passes
 ROUNDING = 1e-6  # of float32, per row, in the unit of the frame
 
 
