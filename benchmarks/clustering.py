@@ -27,7 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-os.environ.update(ONE_THREAD)  # before numpy is loaded
+if __name__ == "__main__":
+    os.environ.update(ONE_THREAD)  # before numpy is loaded
 
 import numpy as np  # noqa: E402
 from scipy.optimize import linear_sum_assignment  # noqa: E402
