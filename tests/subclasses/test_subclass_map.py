@@ -45,3 +45,14 @@ def test_those_of_an_older_version_are_refused(tmp_path):
         RunError, match=r"older version: .* lacks pixels, feature_pixels, inertia, prices\nDel"
     ):
         SubclassMap.load(tmp_path)
+
+
+def test_sizes_in_label_pixels_undo_a_choice_of_rows():
+    """Of class a a tenth was clustered, of b all, of c there is no feature pixel, d is absent."""
+    subclasses = SubclassMap(
+        ("a", "b", "c", "d"), np.array([2, 1, 1, 0]), sizes=np.array([6, 4, 10, 0]), centers=np.zeros((4, 2)),
+        pixels=np.array([1600, 160, 3, 0]), feature_pixels=np.array([10, 10, 0, 0]),
+        inertia=np.zeros(4), prices=np.zeros(4),
+    )  # fmt: skip
+    assert subclasses.in_label_pixels(subclasses.sizes).tolist() == [960, 640, 160, 3]
+    assert subclasses.in_label_pixels(np.array([5, 5, 10, 0])).tolist() == [800, 800, 160, 3]

@@ -23,8 +23,8 @@ ABSENT_NOTE = "Absent classes have no pixel in the labelled images and no subcla
 class ClusterReport:
     """The subclasses of a run in figures.
 
-    Sizes before are pixels at label resolution, sizes after are feature pixels: the class balance
-    rate (Eq. 9) does not depend on the unit.
+    Sizes of subclasses are feature pixels. The class balance rate (Eq. 9) is that of the labelled pixels
+    that they stand for, so that it holds where only a part of the feature pixels was clustered.
 
     Args:
         subclasses: What the clustering gave.
@@ -70,11 +70,11 @@ class ClusterReport:
 
     @property
     def rates(self) -> dict[str, float | None]:
-        sizes = self.subclasses.sizes
+        made, free = self.subclasses, self.assignment == "free"
         return {
-            "original": class_balance_rate(self.subclasses.pixels),
-            "plain": None if self.plain is None else class_balance_rate(self.plain),
-            "balanced": None if self.assignment == "free" else class_balance_rate(sizes),
+            "original": class_balance_rate(made.pixels),
+            "plain": None if self.plain is None else class_balance_rate(made.in_label_pixels(self.plain)),
+            "balanced": None if free else class_balance_rate(made.in_label_pixels(made.sizes)),
         }
 
     def order(self) -> np.ndarray:

@@ -101,5 +101,6 @@ def _draw_subclasses(axes: Axes, report: ClusterReport, order: list[int], colour
 def _shares(report: ClusterReport, sizes: np.ndarray, order: list[int]) -> np.ndarray:
     """(K,) sizes as shares of all, class by class in the given order, the largest first in each."""
     made = report.subclasses
-    parts = [np.sort(np.asarray(sizes)[made.of_class(class_id)])[::-1] for class_id in order]
-    return np.concatenate(parts) / made.feature_pixels.sum()
+    pixels = made.in_label_pixels(np.asarray(sizes))
+    parts = [np.sort(pixels[made.of_class(class_id)])[::-1] for class_id in order]
+    return np.concatenate(parts) / made.pixels.sum()

@@ -37,7 +37,8 @@ def cluster(
         model, dataset, folder, _clustering(run), workers=run.recipe.data.workers,
         keep_features=keep_features, progress=progress, warn=log,
     )  # fmt: skip
-    before, after = class_balance_rate(subclasses.pixels), class_balance_rate(subclasses.sizes)
+    before = class_balance_rate(subclasses.pixels)
+    after = class_balance_rate(subclasses.in_label_pixels(subclasses.sizes))
     run.complete(
         SUBCLASSES,
         subclasses=subclasses.total,

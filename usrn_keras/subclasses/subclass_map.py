@@ -82,6 +82,17 @@ class SubclassMap:
         start = int(self.first[class_id])
         return slice(start, start + int(self.counts[class_id]))
 
+    def in_label_pixels(self, sizes: np.ndarray) -> np.ndarray:
+        """Labelled pixels that subclasses of `sizes` feature pixels stand for, `(K,)` int64.
+
+        Those of each class are shared out as its clustered feature pixels are. So classes compare even
+        where `subclasses.rows_per_image` kept less of some than of others.
+        """
+        clustered = self.feature_pixels[self.parents]
+        # A class too thin for any feature pixel has one subclass, and that has all of it.
+        share = np.where(clustered > 0, sizes / np.maximum(clustered, 1), 1.0)
+        return np.rint(share * self.pixels[self.parents]).astype(np.int64)
+
     def save(self, folder: Path) -> None:
         """Write `subclasses.json` and `centers.npy`."""
         with atomic_path(folder / "centers.npy") as temporary:
