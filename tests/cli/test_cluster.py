@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import pytest
 from click.testing import CliRunner
@@ -139,7 +138,7 @@ def test_another_recipe_in_the_same_folder(recipe_file, run):
 
 def test_an_interrupt_is_one_line_and_the_same_command_goes_on(recipe_file, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt  # what SIGINT becomes, unless it is ignored, as in background jobs
 
     command = [recipe_file, "--run", tmp_path / "run", "--no-plain", "--quiet"]
     with monkeypatch.context() as patch:
