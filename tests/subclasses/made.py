@@ -23,6 +23,9 @@ def masks_of(*sizes: tuple[int, int], seed: int = 0) -> list[np.ndarray]:
     ]
 
 
+MASKS = masks_of(*SIZES)  # of the data set that tests share
+
+
 def write_dataset(folder: Path, masks: list[np.ndarray]) -> Dataset:
     """Images of noise whose brightness tells the class."""
     folder.mkdir(exist_ok=True)

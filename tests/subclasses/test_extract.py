@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.subclasses.made import (
+    MASKS,
     SIZES,
     Recorder,
     Stopped,
@@ -27,18 +28,6 @@ from usrn_keras.subclasses import Clustering
 from usrn_keras.subclasses.cells import choose_cells
 from usrn_keras.subclasses.extract import stored_features
 from usrn_keras.subclasses.features import feature_size
-
-MASKS = masks_of(*SIZES)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("data"), MASKS)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return colours_at_stride_4()
 
 
 @pytest.mark.parametrize("options", [{"batch": 1}, {"batch": 3}, {"batch": 2, "rows_per_image": 9}])

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from tests.subclasses.made import (
-    SIZES,
+    MASKS,
     Recorder,
     Stopped,
-    colours_at_stride_4,
     contents,
-    masks_of,
     write_dataset,
 )
 from usrn_keras.data import read_sublabels
@@ -27,18 +25,6 @@ from usrn_keras.subclasses import (
 )
 from usrn_keras.subclasses.make import _counts
 from usrn_keras.subclasses.survey import Survey
-
-MASKS = masks_of(*SIZES)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return colours_at_stride_4()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("data"), MASKS)
 
 
 def maps_of(folder, dataset) -> list[np.ndarray]:

@@ -20,7 +20,6 @@ from usrn_keras.clustering.sweep import ReadBlock, Sweep, sweep
 
 ENTRIES = 2**22  # candidates that there is always room for (32 MiB), or
 ENTRIES_PER_ROW = 2  # as many where that is more
-TRIES = 4  # passes over the rows
 TOLERANCE = 2e-4  # imbalance that is left to the repair
 STEPS = 60  # passes over the candidates
 FEW_ROWS = 4096  # misplaced rows that the repair moves in no time, however they are tied
@@ -31,7 +30,7 @@ LEAST_NOISE = 0.005  # of a cluster's size: how far prices are from balance even
 CORRECTED = 0.1  # of the variance is left where the sizes of all rows are known
 WIDER = 30.0  # times the variance where even that was not enough
 GAP = 1e-4  # of the inertia: labels this close to an optimum are not looked at again
-LENIENCE = {1: 1.0, 2: 10.0, 3: 100.0, 4: np.inf}  # times GAP, after so many passes
+LENIENCE = (1.0, 10.0, 100.0, np.inf)  # times GAP, after the first pass, the second, ...
 ROUNDING = 1e-6  # of float32, per row, in the unit of the frame
 
 
@@ -71,9 +70,9 @@ def assign_rows(
     entries = max(ENTRIES / rows, ENTRIES_PER_ROW)
     best = None
     noise = LEAST_NOISE**2 + clusters * max(0.0, 1.0 / len(sample) - 1.0 / rows)
-    for attempt in range(1, TRIES + 1):
+    for attempt, lenience in enumerate(LENIENCE, start=1):
         prices = prices.astype(np.float32).astype(np.float64)  # as the pass adds them
-        if clusters <= entries or attempt == TRIES:
+        if clusters <= entries or attempt == len(LENIENCE):
             margins = everything(clusters)
         else:
             margins = measure_margins(sample, centers, prices, eps, noise, entries)
@@ -82,7 +81,7 @@ def assign_rows(
         assignment, feasible = settle(seen, prices, threads, MOVES if attempt == 1 else MOST_MOVES)
         if feasible and (best is None or assignment.inertia < best.inertia):
             best = assignment
-        if best is not None and best.gap <= acceptable(best.inertia, rows) * LENIENCE[attempt]:
+        if best is not None and best.gap <= acceptable(best.inertia, rows) * lenience:
             return best
         corrected = corrected_prices(sample, centers, prices, margins.eps, sizes, threads)
         prices, eps = corrected.prices, corrected.tied

@@ -42,7 +42,7 @@ class Solution:
     steps: int  # taken so far
 
 
-Report = Callable[[Solution, int], None]
+Report = Callable[[Solution], None]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -119,7 +119,7 @@ def run_stage(
         value = (balanced.value + squares) / len(rows)
         centers = means(rows, balanced.labels, state.centers, threads)
         state = Solution(centers, balanced.prices, balanced.tied, value, state.steps + 1)
-        report(state, len(rows))
+        report(state)
         if balanced.settled:
             idle = idle + 1 if lowest - value <= tol * max(value, 0.0) + ROUNDING else 0
             lowest = min(lowest, value)
@@ -168,11 +168,13 @@ def fit_centers(
             tol=tol if last else ROUGH * tol, max_iter=most, exact=exact, threads=threads, report=report,
         )  # fmt: skip
 
-    begun = [Solution(start, np.zeros(clusters), FINEST, np.inf, 0) for start in starts]
-    if len(begun) > 1:
-        trial = TRIAL if len(sizes) > 1 else max_iter
-        begun = [stage(sizes[0], state, trial) for state in begun]
-    state = min(begun, key=lambda state: state.value)
+    state, *others = [Solution(start, np.zeros(clusters), FINEST, np.inf, 0) for start in starts]
+    if others:
+        small = len(sizes) == 1
+        tried = [stage(sizes[0], begun, max_iter if small else TRIAL) for begun in (state, *others)]
+        state = min(tried, key=lambda solution: solution.value)
+        if small:  # the best one has run to its end
+            sizes = []
     for size in sizes:
         if state.value > ROUNDING:  # else all rows lie on the centers
             state = stage(size, state)
