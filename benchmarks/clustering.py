@@ -4,16 +4,18 @@
     python benchmarks/clustering.py 200k 3m 20m oracle --csv FILE
     python benchmarks/clustering.py rows --rows features.npy --clusters 42 --csv FILE
 
-Everything runs on one thread, each fit in a process of its own. A *pass* is the CPU time of the matrix
-product of all rows and all centers, `2 n K d` operations at the sgemm rate of this machine, measured just
-before the fit. Peers: k-means-constrained (from PyPI), and the program of the USRN paper, regularized-k-means
-with the method `hard`, if `--peer` names its binary. Inertia is about the means of the clusters for all.
+Everything runs on one thread, unless `--threads` gives BalancedKMeans more, each fit in a process of its own.
+A *pass* is the CPU time of the matrix product of all rows and all centers, `2 n K d` operations at the sgemm
+rate of one thread of this machine, measured just before the fit. Peers: k-means-constrained (from PyPI), and
+the program of the USRN paper, regularized-k-means with the method `hard`, if `--peer` names its binary. The
+inertia is about the means of the clusters for all of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
 import os
 import platform
@@ -87,27 +89,18 @@ def sgemm_rate(features: int, clusters: int) -> float:
 
 
 def usrn_keras(
-    rows: np.ndarray, clusters: int, seed: int, sample: int | None = None
+    rows: np.ndarray, clusters: int, seed: int, sample: int | None = None, threads: int = 1
 ) -> tuple[np.ndarray, dict]:
     from usrn_keras.clustering import BalancedKMeans
 
     small = np.random.default_rng(0).normal(size=(3000, 8)).astype(rows.dtype)
     for sample_size in (None, 1000):  # compiled beforehand
         BalancedKMeans(30, random_state=0, sample_size=sample_size).fit(small)
-    model = BalancedKMeans(clusters, random_state=seed, sample_size=sample)
-    started = time.process_time()
+    model = BalancedKMeans(clusters, random_state=seed, sample_size=sample, n_jobs=threads)
+    started, wall = time.process_time(), time.perf_counter()
     model.fit(rows)
-    seconds = time.process_time() - started
-    return model.labels_, {"cpu_seconds": seconds, "gap": model.gap_ / model.inertia_, "steps": model.n_iter_}
-
-
-def usrn_keras_half(rows: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, dict]:
-    """The centers fitted on half of the rows; the default takes all of so few."""
-    return usrn_keras(rows, clusters, seed, sample=len(rows) // 2)
-
-
-def usrn_keras_quarter(rows: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, dict]:
-    return usrn_keras(rows, clusters, seed, sample=len(rows) // 4)
+    facts = {"cpu_seconds": time.process_time() - started, "wall_seconds": time.perf_counter() - wall}
+    return model.labels_, {**facts, "gap": model.gap_ / model.inertia_, "steps": model.n_iter_}
 
 
 def k_means_constrained(rows: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, dict]:
@@ -164,6 +157,7 @@ def measured(
     sizes = np.bincount(labels, minlength=clusters)
     return {
         "cpu_seconds": round(facts["cpu_seconds"], 3),
+        "wall_seconds": round(facts["wall_seconds"], 1) if "wall_seconds" in facts else "",
         "sgemm_gflops": round(rate / 1e9, 1),
         "passes": round(facts["cpu_seconds"] / one_pass, 1),
         "inertia": f"{inertia_of(rows, labels, clusters):.8g}",
@@ -199,12 +193,14 @@ def run_one(options: argparse.Namespace) -> dict:
         rows = mixture(count, features, options.seed, dtype, file)
         if file:
             rows = np.memmap(file, dtype, "r", shape=(count, features))
+    ours = functools.partial(usrn_keras, threads=options.threads)
     method = {
-        "usrn-keras": usrn_keras,
-        "usrn-keras half": usrn_keras_half,
-        "usrn-keras quarter": usrn_keras_quarter,
+        "usrn-keras": ours,
+        # The default fits the centers on all of so few rows.
+        "usrn-keras half": functools.partial(ours, sample=len(rows) // 2),
+        "usrn-keras quarter": functools.partial(ours, sample=len(rows) // 4),
         "k-means-constrained": k_means_constrained,
-        "regularized-k-means": lambda *a: regularized_k_means(*a, binary=options.peer),
+        "regularized-k-means": functools.partial(regularized_k_means, binary=options.peer),
     }[options.method]
     found = measured(method, rows, clusters, options.seed)
     return {
@@ -218,41 +214,48 @@ def run_one(options: argparse.Namespace) -> dict:
 
 def run_all(options: argparse.Namespace) -> None:
     """Each fit in a process of its own; the methods of a case take turns."""
+    commit = ["git", "rev-parse", "--short", "HEAD"]
     facts = {
         "hardware": f"{os.cpu_count()} cpus {platform.machine()}",
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip(),
+        "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
         "date": time.strftime("%Y-%m-%d"),
     }
+    for case, seed, method in plan(options):
+        threads = options.threads if method.startswith("usrn-keras") else 1
+        row = {"case": case, "method": method, "seed": seed, "threads": threads}
+        row |= run_apart(case, method, seed, threads, options) | facts
+        print(row, flush=True)
+        if options.csv:
+            append(options.csv, row)
+
+
+def plan(options: argparse.Namespace) -> list[tuple[str, int, str]]:
+    """Case, seed and method of every fit."""
+    return [
+        (case, seed, method)
+        for case in options.case
+        for seed in range(options.seeds)
+        for method in (CASES[case][-1] if case in CASES else ("usrn-keras",))
+        if method != "regularized-k-means" or options.peer
+    ]
+
+
+def run_apart(case: str, method: str, seed: int, threads: int, options: argparse.Namespace) -> dict:
+    """What `run_one` gives in a new process."""
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-        for case in options.case:
-            methods = CASES[case][-1] if case in CASES else ("usrn-keras",)
-            for seed in range(options.seeds):
-                for method in methods:
-                    if method == "regularized-k-means" and not options.peer:
-                        continue
-                    command = [sys.executable, __file__, case, "--method", method, "--seed", str(seed)]
-                    command += [
-                        "--scratch",
-                        scratch,
-                        "--peer",
-                        options.peer,
-                        "--clusters",
-                        str(options.clusters),
-                    ]
-                    command += ["--rows", str(options.rows)] if options.rows else []
-                    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-                    row = {"case": case, "method": method, "seed": seed, **json.loads(text), **facts}
-                    print(row, flush=True)
-                    if options.csv:
-                        append(options.csv, row)
+        given = {
+            "method": method, "seed": seed, "threads": threads, "scratch": scratch, "peer": options.peer,
+            "clusters": options.clusters, "rows": options.rows,
+        }  # fmt: skip
+        flags = [str(part) for name, value in given.items() if value for part in (f"--{name}", value)]
+        command = [sys.executable, __file__, case, *flags]
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 COLUMNS = (
     "case", "rows", "features", "clusters", "dtype", "method", "seed",
-    "cpu_seconds", "sgemm_gflops", "passes", "inertia", "gap", "excess_over_optimum", "steps",
-    "smallest", "largest", "anonymous_mb",
+    "threads", "cpu_seconds", "wall_seconds", "sgemm_gflops", "passes",
+    "inertia", "gap", "excess_over_optimum", "steps", "smallest", "largest", "anonymous_mb",
     "hardware", "commit", "date",
 )  # fmt: skip
 
@@ -271,6 +274,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("case", nargs="+", choices=[*CASES, "rows", "oracle"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--peer", default="", help="binary of regularized-k-means")
+    parser.add_argument("--threads", type=int, default=1, help="n_jobs of BalancedKMeans")
     parser.add_argument("--rows", type=Path, help="case rows: .npy file of rows")
     parser.add_argument("--clusters", type=int, default=40, help="case rows: how many")
     parser.add_argument(
