@@ -1,4 +1,4 @@
-"""float16 rows to centred float32, compiled: numpy converts halves one by one, 20 times slower."""
+"""float16 rows to centred float32, compiled: numpy converts halves 12 times slower, 20 where many are zero."""
 
 from __future__ import annotations
 
