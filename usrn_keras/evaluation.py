@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset
-from usrn_keras.data.whole_images import padded_batches
+from usrn_keras.data.batches.whole_images import padded_batches
 from usrn_keras.errors import DataError
 from usrn_keras.metrics import ConfusionModel
 from usrn_keras.networks import load_segmenter

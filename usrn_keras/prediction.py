@@ -11,9 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from usrn_keras.data.batches.padding import pad_to_stride
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
-from usrn_keras.data.padding import pad_to_stride
+from usrn_keras.data.files.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.errors import DataError
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from usrn_keras.data.batches import Batches
-from usrn_keras.data.images import Rules, read_image, read_mask, read_sample, read_sublabels
-from usrn_keras.data.load import load_dataset
-from usrn_keras.data.palette import voc_palette
+from usrn_keras.data.batches.batches import Batches
+from usrn_keras.data.batches.weak_view import WeakView
+from usrn_keras.data.files.images import Rules, read_image, read_mask, read_sample, read_sublabels
+from usrn_keras.data.layouts.load import load_dataset
+from usrn_keras.data.layouts.palette import voc_palette
 from usrn_keras.data.sample import Dataset, Sample
-from usrn_keras.data.weak_view import WeakView
 
 __all__ = [
     "Batches",

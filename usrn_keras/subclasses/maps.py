@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
+from usrn_keras.data.batches.whole_images import padded_batches
 from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import padded_batches
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.cells import Cells, choose_cells
 from usrn_keras.subclasses.class_clusters import ClassClusters

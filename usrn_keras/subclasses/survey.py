@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
-from usrn_keras.data.padding import STRIDE
+from usrn_keras.data.batches.padding import STRIDE
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.cells import choose_cells

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.lists import Lists, Names, make_samples
+from usrn_keras.data.layouts.lists import Lists, Names, make_samples
 from usrn_keras.data.sample import Dataset
 from usrn_keras.errors import DataError
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset, read_sample
-from usrn_keras.data.camvid import load_camvid
-from usrn_keras.data.lists import shipped_list
+from usrn_keras.data.layouts.camvid import load_camvid
+from usrn_keras.data.layouts.lists import shipped_list
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.lists import shipped_list, split_lists
-from usrn_keras.data.voc import load_voc
+from usrn_keras.data.layouts.lists import shipped_list, split_lists
+from usrn_keras.data.layouts.voc import load_voc
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 

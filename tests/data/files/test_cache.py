@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from usrn_keras.data.cache import ArrayCache
+from usrn_keras.data.files.cache import ArrayCache
 
 
 class Reader:

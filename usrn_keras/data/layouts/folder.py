@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.assemble import Layout, assemble, find_root
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.images import IMAGE_SUFFIXES, MASK_SUFFIXES
-from usrn_keras.data.lists import Lists, Names, index_files, list_path, read_list
-from usrn_keras.data.palette import read_palette, voc_palette
+from usrn_keras.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
+from usrn_keras.data.layouts.assemble import Layout, assemble, find_root
+from usrn_keras.data.layouts.lists import Lists, Names, index_files, list_path, read_list
+from usrn_keras.data.layouts.palette import read_palette, voc_palette
 from usrn_keras.data.sample import Dataset
 from usrn_keras.recipe.schema import Data
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.data.folder import load_folder
-from usrn_keras.data.palette import voc_palette
+from usrn_keras.data.layouts.folder import load_folder
+from usrn_keras.data.layouts.palette import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 

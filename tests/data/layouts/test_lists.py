@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.lists import index_files, index_parts, read_list, shipped_list, shipped_splits
+from usrn_keras.data.layouts.lists import index_files, index_parts, read_list, shipped_list, shipped_splits
 from usrn_keras.errors import DataError
 
 SUFFIXES = (".jpg", ".png")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from usrn_keras.data.padding import IMAGE_MEAN
+from usrn_keras.data.batches.padding import IMAGE_MEAN
 
 
 @dataclass(frozen=True)

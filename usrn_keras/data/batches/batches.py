@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usrn_keras.data.cache import ArrayCache
-from usrn_keras.data.images import (
+from usrn_keras.data.batches.weak_view import WeakView
+from usrn_keras.data.files.cache import ArrayCache
+from usrn_keras.data.files.images import (
     Rules,
     check_size,
     check_sublabels,
@@ -20,7 +21,6 @@ from usrn_keras.data.images import (
 )
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import Sample
-from usrn_keras.data.weak_view import WeakView
 from usrn_keras.errors import DataError
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import read_sample
-from usrn_keras.data.cityscapes import label_id_map, load_cityscapes
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.lists import shipped_list, split_lists
+from usrn_keras.data.layouts.cityscapes import label_id_map, load_cityscapes
+from usrn_keras.data.layouts.lists import shipped_list, split_lists
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 

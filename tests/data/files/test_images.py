@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usrn_keras.data.images import Rules, check_sublabels, read_image, read_mask, read_sample, read_sublabels
+from usrn_keras.data.files.images import (
+    Rules,
+    check_sublabels,
+    read_image,
+    read_mask,
+    read_sample,
+    read_sublabels,
+)
 from usrn_keras.data.sample import Sample
 from usrn_keras.errors import DataError
 

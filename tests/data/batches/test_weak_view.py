@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from usrn_keras.data.weak_view import IMAGE_MEAN, WeakView, Window
+from usrn_keras.data.batches.weak_view import IMAGE_MEAN, WeakView, Window
 
 
 def _coordinates(height, width):

@@ -6,11 +6,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from usrn_keras.data.camvid import load_camvid
-from usrn_keras.data.cityscapes import load_cityscapes
-from usrn_keras.data.folder import load_folder
+from usrn_keras.data.layouts.camvid import load_camvid
+from usrn_keras.data.layouts.cityscapes import load_cityscapes
+from usrn_keras.data.layouts.folder import load_folder
+from usrn_keras.data.layouts.voc import load_voc
 from usrn_keras.data.sample import Dataset, Sample
-from usrn_keras.data.voc import load_voc
 from usrn_keras.recipe.schema import Data
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.palette import read_palette, voc_palette
+from usrn_keras.data.layouts.palette import read_palette, voc_palette
 from usrn_keras.errors import DataError
 
 

@@ -1,0 +1,1 @@
+"""Decoding: from image and mask files to arrays."""
