@@ -26,16 +26,41 @@ class Data(Section):
         description="layout of the data set"
     )
     root: str = Field("", description="folder of the data set; `quickstart` makes its own when empty")
-    split: str = Field("", description="name of a shipped split, such as 1_8; empty: the lists below")
+    split: str = Field(
+        "",
+        description="a shipped split, such as 1_8; a folder that `usrn split` wrote; or a list file of the "
+        "labelled images; empty: the lists below",
+    )
     split_seed: int = Field(0, ge=0, description="which of the random splits of that name (camvid)")
     images: str = Field("images", description="folder data sets: images, relative to the root")
     masks: str = Field("masks", description="folder data sets: masks, relative to the root")
+    val_images: str = Field("", description="folder data sets: validation images that lie in a folder apart")
+    val_masks: str = Field("", description="their masks; needed with val_images")
+    test_images: str = Field("", description="folder data sets: test images that lie in a folder apart")
+    test_masks: str = Field("", description="their masks; needed with test_images")
+    image_pattern: str = Field(
+        "{name}", description="folder data sets: file name of an image without suffix, such as {name}_rgb"
+    )
+    mask_pattern: str = Field(
+        "{name}", description="folder data sets: file name of a mask without suffix, such as {name}_mask"
+    )
     classes: list[str] = Field([], description="class names by id; empty: classes.txt of the root")
+    mask_format: Literal["ids", "colours"] = Field(
+        "ids", description="ids: grey values or palette indices; colours: those in palette.txt of the root"
+    )
+    mask_ids: list[Annotated[int, Field(ge=0, le=65535)]] = Field(
+        [], description="mask value of each class, such as [0, 255]; empty: 0, 1, 2, ..."
+    )
     labelled: str = Field("", description="list file of labelled images; empty: those with a mask")
     unlabelled: str = Field("", description="list file of unlabelled images; empty: those without")
     val: str = Field("", description="list file of the validation images")
     test: str = Field("", description="list file of the test images")
-    ignore_index: int = Field(255, ge=0, le=65535, description="mask value of pixels without a class")
+    ignore_index: int = Field(
+        255, ge=-1, le=65535, description="mask value of pixels without a class; -1: there are none"
+    )
+    ignore_colours: list[list[Annotated[int, Field(ge=0, le=255)]]] = Field(
+        [], description="mask_format colours: RED, GREEN, BLUE of pixels without a class"
+    )
     workers: int = Field(2, ge=0, le=256, description="threads that read images; 0: none")
 
 
@@ -97,7 +122,11 @@ class Views(Section):
     )
     flip: Fraction = Field(0.5, description="probability of a horizontal flip")
     labelled_jitter: bool = Field(False, description="colour jitter on labelled images, always on")
-    strong: Literal["device", "none"] = Field("device", description="who makes the strong view")
+    strong: Literal["device", "keras_cv", "none"] = Field(
+        "device",
+        description="who makes the strong view: the training step, keras-cv's layers in a tf.data pipeline, "
+        "or nobody",
+    )
     jitter: list[Annotated[float, Field(ge=0)]] = Field(
         [0.4, 0.4, 0.4, 0.1], min_length=4, max_length=4, description="brightness, contrast, saturation, hue"
     )
@@ -142,6 +171,15 @@ class Evaluation(Section):
     split: Literal["val", "test"] = Field("val", description="images that evaluation.json is about")
     every: int = Field(0, ge=0, description="evaluate on val each so many steps; 0: at the end alone")
     batch: Positive = Field(1, description="images of equal size evaluated at once")
+    mode: Literal["whole", "slide"] = Field(
+        "whole", description="whole images at once, or windows of views.crop_size that slide over them"
+    )
+    overlap: float = Field(0.33, ge=0, lt=1, description="share of a window that its neighbour covers too")
+    flip: bool = Field(False, description="average with the predictions on the mirrored image")
+    scales: list[Scale] = Field([1.0], min_length=1, description="average over images of these sizes")
+    checkpoint: Literal["last", "best"] = Field(
+        "last", description="weights to measure: the last, or the best on val (needs evaluation.every)"
+    )
 
 
 class Recipe(Section):

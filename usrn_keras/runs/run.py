@@ -23,8 +23,10 @@ BASELINE, SUBCLASSES, USRN = STAGES = ("1-baseline", "2-subclasses", "3-usrn")
 
 # Keys that change how a run is computed, watched or measured, but not what it computes.
 FREE_KEYS = {
-    "data.root", "data.workers", "training.log_every", "training.checkpoint_seconds",
-    "evaluation.split", "evaluation.every", "evaluation.batch", "subclasses.batch",
+    "data.root", "data.images", "data.masks", "data.val_images", "data.val_masks", "data.test_images",
+    "data.test_masks", "data.workers", "training.log_every", "training.checkpoint_seconds",
+    "evaluation.split", "evaluation.every", "evaluation.batch", "evaluation.mode", "evaluation.overlap",
+    "evaluation.flip", "evaluation.scales", "evaluation.checkpoint", "subclasses.batch",
 }  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.batches.build import build_batches
 from usrn_keras.methods import Supervised
 from usrn_keras.progress import Progress
 from usrn_keras.runs import BASELINE, Run
-from usrn_keras.stages.models import batches, supervised_model
+from usrn_keras.stages.models import supervised_model
 from usrn_keras.stages.train import checkpoint_file, save_segmenter, train
 from usrn_keras.training import load_checkpoint
 
@@ -15,7 +16,7 @@ def train_baseline(run: Run, dataset: Dataset, progress: Progress) -> None:
     """Train the Baseline and write `1-baseline/model.keras`."""
     recipe = run.recipe
     model = supervised_model(recipe, dataset, pretrained=not checkpoint_file(run, BASELINE).exists())
-    source = batches(recipe, dataset, unlabelled=False)
+    source = build_batches(recipe, dataset, unlabelled=False)
     train(run, BASELINE, model, source, recipe.training.baseline_steps, dataset, progress)
     save_segmenter(model.branch, run.stage(BASELINE) / "model.keras")
     run.complete(BASELINE, steps=recipe.training.baseline_steps)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from usrn_keras.data import Batches, Dataset, Sample, WeakView
+from usrn_keras.data import Dataset
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.networks import build_branches
 from usrn_keras.quiet import native_stderr_held
 from usrn_keras.recipe import Recipe
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.training import SGD, PolySchedule
-from usrn_keras.views import StrongView
 
 
 def seed_everything(recipe: Recipe) -> None:
@@ -68,47 +67,6 @@ def _compiled(model: Supervised | USRN, recipe: Recipe, steps: int) -> Supervise
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "torch")
     return model
-
-
-def batches(
-    recipe: Recipe,
-    dataset: Dataset,
-    labelled: tuple[Sample, ...] | None = None,
-    *,
-    unlabelled: bool,
-    parents: np.ndarray | None = None,
-) -> Batches:
-    """Batches of the labelled images and, if asked for, of weak and strong views of the unlabelled.
-
-    With `parents`, the class of each subclass, sublabels are checked against the labels.
-    """
-    views, training = recipe.views, recipe.training
-    weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
-    weak["ignore_index"] = dataset.ignore_index
-    jitter = tuple(views.jitter)
-    always = StrongView(jitter, jitter_probability=1.0, grayscale_probability=0.0, blur_probability=0.0)
-    strong = StrongView(
-        jitter,
-        jitter_probability=views.jitter_probability,
-        grayscale_probability=views.grayscale_probability,
-        blur_probability=views.blur_probability,
-    )
-    return Batches(
-        labelled=labelled or dataset.labelled,
-        unlabelled=dataset.unlabelled if unlabelled else (),
-        batch_labelled=training.batch_labelled,
-        batch_unlabelled=training.batch_unlabelled if unlabelled else 0,
-        weak_labelled=WeakView(scale=tuple(views.scale_labelled), **weak),
-        weak_unlabelled=WeakView(scale=tuple(views.scale_unlabelled), **weak),
-        strong=strong if views.strong == "device" else None,
-        labelled_view=always if views.labelled_jitter else None,
-        ignore_index=dataset.ignore_index,
-        id_map=dataset.id_map,
-        num_classes=len(dataset.classes),
-        parents=parents,
-        seed=training.seed,
-        workers=recipe.data.workers,
-    )
 
 
 def copy_baseline(source: Supervised, model: USRN) -> None:

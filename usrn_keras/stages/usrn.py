@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample
+from usrn_keras.data.batches.build import build_batches
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.progress import Progress
 from usrn_keras.runs import SUBCLASSES, Run
 from usrn_keras.runs import USRN as USRN_STAGE
 from usrn_keras.stages.baseline import trained_baseline
-from usrn_keras.stages.models import batches, copy_baseline, set_sub_classifier, usrn_model
+from usrn_keras.stages.models import copy_baseline, set_sub_classifier, usrn_model
 from usrn_keras.stages.train import checkpoint_file, save_segmenter, train
 from usrn_keras.subclasses import SubclassMap, sublabel_file
 from usrn_keras.subclasses.head import calibrated_temperature, centroid_classifier
@@ -28,7 +29,7 @@ def train_usrn(run: Run, dataset: Dataset, progress: Progress) -> None:
     model = usrn_model(recipe, dataset, subclasses, pretrained=not resumes and not from_baseline)
     if from_baseline and not resumes:
         _start_from_baseline(run, model, labelled, dataset, subclasses)
-    source = batches(recipe, dataset, labelled, unlabelled=True, parents=subclasses.parents)
+    source = build_batches(recipe, dataset, labelled, unlabelled=True, parents=subclasses.parents)
     train(run, USRN_STAGE, model, source, recipe.training.usrn_steps, dataset, progress)
     save_segmenter(model.branch, run.path / "model.keras")
     run.complete(USRN_STAGE, steps=recipe.training.usrn_steps)
@@ -54,7 +55,7 @@ def _some_features(
     batches_read: int = 4,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features and sublabels of the pixels of a few training batches, as the branch will see them."""
-    source = batches(run.recipe, dataset, labelled, unlabelled=False, parents=subclasses.parents)
+    source = build_batches(run.recipe, dataset, labelled, unlabelled=False, parents=subclasses.parents)
     model = baseline.branch.feature_model()
     features, sublabels = [], []
     for step in range(batches_read):
