@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from usrn_keras.report.provenance import Provenance
+
 
 class Scores:
     """Scores of a semantic segmentation, from the confusion matrix over all of its pixels.
@@ -20,6 +22,9 @@ class Scores:
         classes: C class names.
         confusion: (C, C) integers. `confusion[i, j]` counts the pixels of class `i` predicted as `j`;
             ignored pixels are not in it.
+        boundary: (C, 2) integers, intersection and union of the boundary regions of each class in
+            pixels, summed over all images; None where they were not measured.
+        provenance: Which images, and how they were predicted; None where it is not known.
 
     Attributes:
         iou: (C,) float64, intersection over union of each class in 0..1, NaN for absent classes.
@@ -31,11 +36,16 @@ class Scores:
         present: (C,) bool, classes that at least one pixel belongs to.
         rare: (C,) bool, present classes whose pixel share is below the median of the present classes.
         rare_miou: Mean of `iou` over the rare classes.
+        frequency_weighted_iou: Mean of `iou` weighted by `pixel_share` (Long et al., CVPR 2015).
+        boundary_iou: (C,) float64, Boundary IoU in 0..1 (Cheng et al., CVPR 2021), NaN for absent
+            classes, for classes without a boundary, and where it was not measured.
+        boundary_miou: Mean of `boundary_iou` over the classes that have one.
 
     Means over nothing are NaN.
 
     Raises:
-        ValueError: `confusion` is not (C, C), not of integers, or has negative counts.
+        ValueError: `confusion` is not (C, C) or `boundary` not (C, 2), they are not of integers or
+            have negative counts, or an intersection exceeds its union.
 
     Example:
 
@@ -44,10 +54,20 @@ class Scores:
     ([0.947, 0.5], 0.724, 0.5)
     """
 
-    def __init__(self, name: str, classes: Sequence[str], confusion: Any):
+    def __init__(
+        self,
+        name: str,
+        classes: Sequence[str],
+        confusion: Any,
+        *,
+        boundary: Any = None,
+        provenance: Provenance | None = None,
+    ):
         self.name = name
         self.classes = tuple(classes)
-        self.confusion = _checked(np.asarray(confusion), len(self.classes))
+        self.confusion = _checked_confusion(np.asarray(confusion), len(self.classes))
+        self.boundary = None if boundary is None else _checked_boundary(np.asarray(boundary), self.classes)
+        self.provenance = provenance
 
     @property
     def pixels(self) -> np.ndarray:
@@ -94,27 +114,58 @@ class Scores:
     def pixel_accuracy(self) -> float:
         return float(_ratio(np.trace(self.confusion), self.confusion.sum()))
 
+    @property
+    def frequency_weighted_iou(self) -> float:
+        if not self.present.any():
+            return float("nan")
+        return float((self.pixel_share * self.iou)[self.present].sum())
+
+    @property
+    def boundary_iou(self) -> np.ndarray:
+        if self.boundary is None:
+            return np.full(len(self.classes), np.nan)
+        return np.where(self.present, _ratio(self.boundary[:, 0], self.boundary[:, 1]), np.nan)
+
+    @property
+    def boundary_miou(self) -> float:
+        return _mean(self.boundary_iou[~np.isnan(self.boundary_iou)])
+
     def to_json(self) -> dict[str, Any]:
-        """Name, classes and confusion matrix as JSON values, with the means for whoever reads the file."""
+        """What was counted as JSON values, with the means for whoever reads the file."""
         return {
             "name": self.name,
             "miou": none_for_nan(self.miou),
             "rare_miou": none_for_nan(self.rare_miou),
             "pixel_accuracy": none_for_nan(self.pixel_accuracy),
             "mean_accuracy": none_for_nan(self.mean_accuracy),
+            "frequency_weighted_iou": none_for_nan(self.frequency_weighted_iou),
+            "boundary_miou": none_for_nan(self.boundary_miou),
             "classes": list(self.classes),
             "iou": [none_for_nan(value) for value in self.iou],
+            "boundary_iou": [none_for_nan(value) for value in self.boundary_iou],
             "confusion": self.confusion.tolist(),
+            "boundary": None if self.boundary is None else self.boundary.tolist(),
+            "provenance": None if self.provenance is None else self.provenance.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Scores:
-        """The scores that `to_json` wrote; everything but the confusion matrix is computed anew."""
-        return cls(value["name"], value["classes"], np.array(value["confusion"], dtype=np.int64))
+        """The scores that `to_json` wrote; everything but the counts is computed anew.
+
+        Files of the first releases hold no `boundary` and no `provenance`.
+        """
+        provenance = value.get("provenance")
+        return cls(
+            value["name"],
+            value["classes"],
+            np.array(value["confusion"], dtype=np.int64),
+            boundary=value.get("boundary"),
+            provenance=provenance and Provenance.from_json(provenance),
+        )
 
     def named(self, name: str) -> Scores:
         """The same scores under another name."""
-        return Scores(name, self.classes, self.confusion)
+        return Scores(name, self.classes, self.confusion, boundary=self.boundary, provenance=self.provenance)
 
 
 def none_for_nan(value: float) -> float | None:
@@ -122,17 +173,34 @@ def none_for_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _checked(confusion: np.ndarray, classes: int) -> np.ndarray:
+def _checked_confusion(confusion: np.ndarray, classes: int) -> np.ndarray:
     if confusion.shape != (classes, classes):
         raise ValueError(
             f"`confusion` must have the shape ({classes}, {classes}) of {classes} classes, "
             f"received {confusion.shape}"
         )
-    if not np.issubdtype(confusion.dtype, np.integer):
-        raise ValueError(f"`confusion` must hold integers, received {confusion.dtype}")
-    if (confusion < 0).any():
-        raise ValueError(f"`confusion` must not be negative, received {confusion.min()}")
-    return confusion.astype(np.int64)
+    return _checked_counts("confusion", confusion)
+
+
+def _checked_boundary(boundary: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    if boundary.shape != (len(classes), 2):
+        raise ValueError(
+            f"`boundary` must have the shape ({len(classes)}, 2) of {len(classes)} classes, "
+            f"received {boundary.shape}"
+        )
+    counts = _checked_counts("boundary", boundary)
+    wrong = [name for name, (part, whole) in zip(classes, counts, strict=True) if part > whole]
+    if wrong:
+        raise ValueError(f"`boundary` must not have intersections above unions: {', '.join(wrong)}")
+    return counts
+
+
+def _checked_counts(argument: str, counts: np.ndarray) -> np.ndarray:
+    if not np.issubdtype(counts.dtype, np.integer):
+        raise ValueError(f"`{argument}` must hold integers, received {counts.dtype}")
+    if (counts < 0).any():
+        raise ValueError(f"`{argument}` must not be negative, received {counts.min()}")
+    return counts.astype(np.int64)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
