@@ -1,22 +1,29 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from usrn_keras.errors import RunError
-from usrn_keras.report import Comparison, Scores
+from usrn_keras.report import Comparison, Provenance, Scores
 
 CLASSES = ("pole", "sky", "road")
 BASELINE = Scores("Baseline", CLASSES, [[2, 0, 8], [0, 30, 0], [0, 0, 60]])
 USRN = Scores("USRN", CLASSES, [[5, 0, 5], [0, 30, 0], [0, 0, 60]])
+VAL = Provenance("camvid", "val", 101, "4d51ba8f", "whole", "last")
 
 
-def rendered(comparison: Comparison) -> str:
-    console = Console(file=io.StringIO(), width=200)
+def run(name: str, provenance: Provenance | None = VAL, boundary=None) -> Scores:
+    return Scores(name, CLASSES, BASELINE.confusion, boundary=boundary, provenance=provenance)
+
+
+def rendered(comparison: Comparison, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(comparison.rich())
     return console.file.getvalue()
 
@@ -32,6 +39,7 @@ def test_markdown_sorts_by_share_marks_rare_classes_and_shows_the_difference():
         "| **mIoU of rare classes \\*** |  | 20.0 | 50.0 (+30.0) |",
         "| **pixel accuracy** |  | 92.0 | 95.0 (+3.0) |",
         "| **mean class accuracy** |  | 73.3 | 83.3 (+10.0) |",
+        "| **frequency-weighted IoU** |  | 84.9 | 90.4 (+5.4) |",
         "",
         "IoU in percent. \\* rare: a smaller share of the pixels than the median class. "
         "In parentheses: the difference to Baseline.",
@@ -73,6 +81,86 @@ def test_warns_of_runs_that_saw_different_pixels():
     other = Scores("Other", CLASSES, np.diag([1, 1, 1]))
     assert any("do not compare" in note for note in Comparison([BASELINE, other]).notes())
     assert not any("do not compare" in note for note in Comparison([BASELINE, USRN]).notes())
+
+
+def test_runs_of_one_origin_share_one_line_below_the_table():
+    comparison = Comparison([run("A"), run("B")])
+    line = "camvid val, 101 images, lists 4d51ba8f, mode whole, checkpoint last"
+    assert comparison.notes()[1:] == [line]
+    assert comparison.warnings() == []
+    assert comparison.markdown().endswith(f"In parentheses: the difference to A.\n\n{line}")
+    assert rendered(comparison).splitlines()[-1] == line
+    assert comparison.csv().endswith(f"# {line}\n")
+
+
+def test_runs_of_several_origins_have_a_line_each():
+    best = replace(VAL, checkpoint="best")
+    assert Comparison([run("A"), run("B", best), run("C", None)]).notes()[1:] == [
+        f"A: {VAL.line()}",
+        "B: camvid val, 101 images, lists 4d51ba8f, mode whole, checkpoint best",
+        "C: not recorded",
+    ]
+
+
+def test_warns_of_other_lists_even_on_the_same_pixels():
+    comparison = Comparison([run("A"), run("B", replace(VAL, fingerprint="9e0c11f2"))])
+    warning = "Warning: the lists of images differ (4d51ba8f, 9e0c11f2): trained or measured on other images."
+    assert comparison.warnings() == comparison.to_json()["warnings"] == [warning]
+    for text in (comparison.markdown(), comparison.csv(), rendered(comparison)):
+        assert warning in text
+
+
+def test_boundary_miou_has_a_row_only_where_it_was_measured():
+    assert not any("boundary" in row[0] for row in Comparison([run("A")]).mean_rows())
+    comparison = Comparison([run("A"), run("B", boundary=[[1, 2], [3, 4], [1, 4]])])
+    assert comparison.mean_rows()[-1] == ["boundary mIoU", "", "-", "50.0"]
+
+
+def test_csv_has_a_row_for_each_class_and_mean():
+    text = Comparison([run("A, #1"), run("B", boundary=[[1, 2], [3, 4], [1, 4]])]).csv()
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    kinds = [(row["kind"], row["name"]) for row in rows]
+    assert kinds == [("class", name) for name in ("road", "sky", "pole")] + [
+        ("mean", "mIoU"),
+        ("mean", "mIoU of rare classes"),
+        ("mean", "pixel accuracy"),
+        ("mean", "mean class accuracy"),
+        ("mean", "frequency-weighted IoU"),
+        ("mean", "boundary mIoU"),
+    ]
+    pole, miou = rows[2], rows[3]
+    assert (pole["pixels"], pole["pixel_share"], pole["rare"]) == ("10", "0.1", "1")
+    assert (pole["A, #1"], pole["B"], pole["B boundary"]) == ("0.2", "0.2", "0.5")
+    assert float(miou["B"]) == BASELINE.miou and miou["pixels"] == miou["B boundary"] == ""
+    assert "A, #1 boundary" not in pole and rows[-1]["A, #1"] == ""
+
+
+def test_csv_of_absent_classes_has_empty_cells_and_no_nan():
+    scores = Scores("A", ["road", "train"], [[9, 1], [0, 0]])
+    assert Comparison([scores]).csv().splitlines()[:3] == [
+        '"kind","name","pixels","pixel_share","rare","A"',
+        '"class","road",10,1.0,0,0.9',
+        '"class","train",0,0.0,0,""',
+    ]
+
+
+def test_json_and_back():
+    comparison = Comparison([run("A"), run("B", replace(VAL, split="test"), [[1, 2], [3, 4], [1, 4]])])
+    again = Comparison.from_json(json.loads(json.dumps(comparison.to_json(), allow_nan=False)))
+    assert again.csv() == comparison.csv()
+    assert again.markdown() == comparison.markdown()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_runs_that_do_not_fit_the_terminal_stand_in_a_table_below(width):
+    names = [f"runs/camvid_seed{i}_usrn" for i in range(7)]
+    comparison = Comparison([run(name) for name in names])
+    lines = rendered(comparison, width).splitlines()
+    assert max(map(len, lines)) <= width
+    poles = [line for line in lines if "pole *" in line]
+    assert sum(line.count("20.0") for line in poles) == len(names)
+    assert len(poles) == sum("mIoU  " in line for line in lines) == {60: 7, 80: 4, 120: 2}[width]
+    assert "…" not in "".join(lines)
 
 
 def test_json_has_fractions_in_the_classes_own_order():
