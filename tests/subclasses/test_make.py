@@ -13,7 +13,7 @@ from tests.subclasses.made import (
     write_dataset,
 )
 from usrn_keras.data import read_sublabels
-from usrn_keras.data.files.images import check_sublabels
+from usrn_keras.data.files.sublabels import check_sublabels
 from usrn_keras.errors import RecipeError
 from usrn_keras.subclasses import (
     Clustering,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from usrn_keras.data.batches.batches import Batches
 from usrn_keras.data.batches.weak_view import WeakView
-from usrn_keras.data.files.images import Rules, read_image, read_mask, read_sample, read_sublabels
+from usrn_keras.data.files.images import image_size, read_image
+from usrn_keras.data.files.masks import Rules, read_mask, read_sample
+from usrn_keras.data.files.sublabels import read_sublabels
 from usrn_keras.data.layouts.load import load_dataset
 from usrn_keras.data.layouts.palette import voc_palette
 from usrn_keras.data.sample import Dataset, Sample
@@ -15,6 +17,7 @@ __all__ = [
     "Rules",
     "Sample",
     "WeakView",
+    "image_size",
     "load_dataset",
     "read_image",
     "read_mask",

@@ -23,6 +23,11 @@ class Faults:
         """Add one fault."""
         self._lines.append(line)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Every fault."""
+        return tuple(self._lines)
+
     def raise_if_any(self, message: str, *, hint: str = "") -> None:
         """Raise a `DataError` that holds all faults, or return when there are none."""
         if not self._lines:

@@ -39,9 +39,11 @@ class Dataset:
         unlabelled: Training samples whose masks are never used in training. Masks that exist are
             named all the same, since the Oracle, trained on everything, needs them.
         val, test: Samples with masks to measure on; `test` may be empty.
-        ignore_index: Mask value of pixels without a class.
-        id_map: Lookup table from mask value to class id or `ignore_index`, `(values,)`; None where
-            masks hold class ids already.
+        ignore_index: Label of pixels without a class, in masks as `read_mask` gives them.
+        id_map: `(values,)` int32, class id or `ignore_index` by mask value, -1 for a value that is not
+            allowed; None where masks hold class ids already.
+        colour_map: `(colours, 4)` int32, rows of red, green, blue and class id or `ignore_index`; None
+            where masks hold no colours.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Dataset:
     test: tuple[Sample, ...] = ()
     ignore_index: int = 255
     id_map: np.ndarray | None = None
+    colour_map: np.ndarray | None = None
 
     @property
     def num_classes(self) -> int:

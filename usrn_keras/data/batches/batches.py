@@ -11,14 +11,9 @@ import numpy as np
 
 from usrn_keras.data.batches.weak_view import WeakView
 from usrn_keras.data.files.cache import ArrayCache
-from usrn_keras.data.files.images import (
-    Rules,
-    check_size,
-    check_sublabels,
-    read_image,
-    read_mask,
-    read_sublabels,
-)
+from usrn_keras.data.files.images import read_image
+from usrn_keras.data.files.masks import Rules, check_size, read_mask
+from usrn_keras.data.files.sublabels import check_sublabels, read_sublabels
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import Sample
 from usrn_keras.errors import DataError

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from usrn_keras.data.batches.padding import pad_map_to_stride, pad_to_stride
-from usrn_keras.data.files.images import read_sample
+from usrn_keras.data.files.masks import read_sample
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import Dataset, Sample
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
+from usrn_keras.data.files.images import IMAGE_SUFFIXES
+from usrn_keras.data.files.masks import MASK_SUFFIXES
 from usrn_keras.data.layouts.assemble import Layout, assemble, find_root
 from usrn_keras.data.layouts.lists import index_parts, split_lists
 from usrn_keras.data.sample import Dataset

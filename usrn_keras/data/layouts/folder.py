@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
+from usrn_keras.data.files.images import IMAGE_SUFFIXES
+from usrn_keras.data.files.masks import MASK_SUFFIXES
 from usrn_keras.data.layouts.assemble import Layout, assemble, find_root
 from usrn_keras.data.layouts.lists import Lists, Names, index_files, list_path, read_list
 from usrn_keras.data.layouts.palette import read_palette, voc_palette

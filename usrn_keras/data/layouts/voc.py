@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
+from usrn_keras.data.files.images import IMAGE_SUFFIXES
+from usrn_keras.data.files.masks import MASK_SUFFIXES
 from usrn_keras.data.layouts.assemble import Layout, assemble, find_root
 from usrn_keras.data.layouts.lists import index_files, split_lists
 from usrn_keras.data.layouts.palette import voc_palette
