@@ -10,6 +10,7 @@ from tests.tools import fill, tiny_batch, tiny_branches
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.training import SGD
 from usrn_keras.training.backend import CompiledStep
+from usrn_keras.views import strong_view
 
 pytestmark = pytest.mark.every_backend
 
@@ -74,6 +75,18 @@ def test_same_strong_view_without_parameters():
     same = model.loss_terms(batch | {"strong_parameters": identity})
     plain, same = (values_of(keras.ops.stop_gradient(terms["loss"])) for terms in (plain, same))
     assert plain == pytest.approx(same, rel=1e-5)
+
+
+def test_a_strong_view_made_on_the_host_is_taken():
+    """The view that the device would make of the parameters gives the loss that they give."""
+    model, batch = usrn(), tiny_batch()
+    parameters = np.array([[0.7, 1.2, 1.3, 0.05, 0, 1]] * len(batch["weak"]), "float32")
+    strong = values_of(strong_view(batch["weak"], parameters))
+    losses = [
+        values_of(keras.ops.stop_gradient(model.loss_terms(batch | extra)["loss"]))
+        for extra in ({}, {"strong": strong}, {"strong_parameters": parameters})
+    ]
+    assert losses[1] == pytest.approx(losses[2], rel=1e-5) and losses[0] != pytest.approx(losses[1], rel=1e-4)
 
 
 def test_supervised_learns_and_ignores():

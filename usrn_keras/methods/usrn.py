@@ -37,9 +37,9 @@ class USRN(TrainStep, keras.Model):
         **kwargs: Of `keras.Model`.
 
     A batch is a dict of images `labelled`, `weak` `(batch, height, width, 3)`, RGB in 0..255,
-    `labels` and `sublabels` `(batch, height, width)` int, and `strong_parameters` (see
-    `usrn_keras.views`), from which the strong view is made on the device; without them the
-    strong view is the weak one.
+    `labels` and `sublabels` `(batch, height, width)` int, and either the strong view of the weak
+    images, `strong`, or `strong_parameters` (see `usrn_keras.views`), from which it is made on the
+    device; without both the strong view is the weak one.
 
     Example:
 
@@ -88,7 +88,7 @@ class USRN(TrainStep, keras.Model):
     def loss_terms(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The terms of the objective for a batch, float32 scalars (see `usrn_losses`)."""
         weak_images = ops.cast(batch["weak"], "float32")
-        strong_images = weak_images
+        strong_images = ops.cast(batch.get("strong", batch["weak"]), "float32")
         if "strong_parameters" in batch:
             strong_images = strong_view(weak_images, batch["strong_parameters"])
 

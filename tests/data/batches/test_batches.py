@@ -5,9 +5,11 @@ import time
 from collections import Counter
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
+from tests.data.waves import shifts, write_waves
 from usrn_keras.data import Batches, Sample, WeakView
 from usrn_keras.errors import DataError
 from usrn_keras.views import StrongView
@@ -182,7 +184,7 @@ def test_an_error_comes_in_its_place_with_the_name_of_the_file(make, samples, wo
 
 
 def test_an_unforeseen_error_names_the_file(make, monkeypatch):
-    def fail(path):
+    def fail(path, at_least):
         raise MemoryError("no memory")
 
     monkeypatch.setattr("usrn_keras.data.batches.batches.read_image", fail)
@@ -216,6 +218,40 @@ def test_no_more_than_prefetch_batches_are_made_ahead(make):
     assert sorted(made) == [0, 1, 2, 3]
 
 
+def _write_photograph(folder, height, width):
+    """A JPEG whose colours say where its pixels were; its labels are the rows, its sublabels the columns."""
+    rows, columns = np.mgrid[:height, :width].astype(np.uint16)
+    for name, values in (("rows", rows), ("columns", columns)):
+        assert cv2.imwrite(str(folder / f"{name}.png"), values, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    image = write_waves(folder / "photograph.jpg", height, width)
+    return Sample("photograph", image, mask=folder / "rows.png", sublabels=folder / "columns.png")
+
+
+def test_a_large_photograph_is_decoded_small_and_its_masks_whole(make, tmp_path):
+    """As much of it is kept as the largest view shows, 500 of 4000 pixels; the maps show the same place."""
+    sample = _write_photograph(tmp_path, 3000, 4000)
+    view = WeakView(128, long_side=250, scale=(0.5, 2.0))
+    settings = {"batch_labelled": 4, "batch_unlabelled": 0, "ignore_index": 65535, "num_classes": None}
+    batches = make(labelled=(sample,), weak_labelled=replace(view, ignore_index=65535), **settings)
+    arrays = batches.batch(0)
+    assert batches._cache.size_bytes == 375 * 500 * 3 + (2 + 4) * 3000 * 4000
+    shown = arrays["labels"] != 65535
+    np.testing.assert_array_equal(arrays["sublabels"] == -1, ~shown)
+    found = shifts(*(arrays[key][shown] for key in ("labelled", "labels", "sublabels")))
+    assert len(found) > 10_000 and np.abs(found).max() < 4, "four are half a pixel of the reduced image"
+
+
+def test_an_image_in_both_lists_is_read_for_the_larger_of_its_views(make, files, tmp_path):
+    path = files.image(tmp_path / "large.png", (120, 160))
+    both = Sample("large", path, files.mask(tmp_path / "large_mask.png", 0, (120, 160)))
+    small, large = WeakView(8, 10, (0.5, 2.0)), WeakView(8, 20, (0.8, 2.0))
+    settings = {"labelled": (both,), "unlabelled": (both,), "cache_bytes": 10**6}
+    for first, second in ((small, large), (large, small)):
+        batches = make(**settings, weak_labelled=first, weak_unlabelled=second)
+        batches.batch(0)
+        assert batches._cache.size_bytes == 120 * 160 + 3 * 30 * 40
+
+
 def test_mask_with_ids_outside_the_classes(make):
     batches = make(num_classes=4)
     with pytest.raises(DataError, match=r"m4\.png holds ids outside the 4 classes: 4"):
@@ -238,6 +274,15 @@ def test_id_map(make, files, tmp_path):
     id_map[7] = 3
     labels = make(labelled=labelled, id_map=id_map).batch(0)["labels"]
     assert set(np.unique(labels)) <= {3, 255} and 3 in labels
+
+
+def test_colour_map(make, files, tmp_path):
+    mask = np.full((*files.size, 3), (0, 128, 64), np.uint8)
+    assert cv2.imwrite(str(tmp_path / "mask.png"), mask[..., ::-1])
+    labelled = (Sample("a", files.image(tmp_path / "a.png"), tmp_path / "mask.png"),)
+    colour_map = np.array([[0, 0, 0, 0], [0, 128, 64, 2]], np.int32)
+    labels = make(labelled=labelled, colour_map=colour_map).batch(0)["labels"]
+    assert set(np.unique(labels)) <= {2, 255} and 2 in labels
 
 
 def test_refused_arguments(make, samples):

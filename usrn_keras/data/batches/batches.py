@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from usrn_keras.data.batches.weak_view import WeakView
 from usrn_keras.data.files.cache import ArrayCache
-from usrn_keras.data.files.images import read_image
+from usrn_keras.data.files.images import image_size, read_image
 from usrn_keras.data.files.masks import Rules, check_size, read_mask
 from usrn_keras.data.files.sublabels import check_sublabels, read_sublabels
 from usrn_keras.data.prefetch import ordered_map
@@ -39,8 +39,10 @@ class Batches:
         batch_labelled, batch_unlabelled: Samples of each kind in a batch.
         weak_labelled, weak_unlabelled: Their weak views.
         strong: Draws the parameters of the strong views of the unlabelled images; None draws none.
+        strong_on_host: Makes strong views of weak ones `(U, h, w, 3)` uint8 and parameters `(U, P)`,
+            such as `KerasCVView()`; None leaves that to the device. Called by all workers at once.
         labelled_view: Draws parameters of a colour view of the labelled images; None draws none.
-        ignore_index, id_map: What the values of a mask mean, as in `Dataset`.
+        ignore_index, id_map, colour_map: What the values of a mask mean, as in `Dataset`.
         num_classes: Ids outside the classes raise; None leaves them unchecked.
         parents: `(subclasses,)` class of each subclass: sublabels that are none of their label raise
             when their file is read; None leaves them unchecked.
@@ -68,9 +70,11 @@ class Batches:
         weak_labelled: WeakView,
         weak_unlabelled: WeakView | None = None,
         strong: StrongView | None = None,
+        strong_on_host: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         labelled_view: StrongView | None = None,
         ignore_index: int = 255,
         id_map: np.ndarray | None = None,
+        colour_map: np.ndarray | None = None,
         num_classes: int | None = None,
         parents: np.ndarray | None = None,
         seed: int,
@@ -86,14 +90,19 @@ class Batches:
         self.weak_labelled = weak_labelled
         self.weak_unlabelled = weak_unlabelled
         self.strong = strong
+        self.strong_on_host = strong_on_host
         self.labelled_view = labelled_view
-        self.rules = Rules(num_classes, ignore_index, id_map)
+        self.rules = Rules(num_classes, ignore_index, id_map, colour_map)
         self.parents = parents
         self.seed = seed
         self.workers = workers
         self.prefetch = prefetch
         self._has_sublabels = labelled[0].sublabels is not None
         self._cache = ArrayCache(cache_bytes)
+        self._sizes: dict[Path, tuple[int, int]] = {}
+        views = [view for view in (weak_labelled, weak_unlabelled) if view is not None]
+        # Of a large photograph no more is decoded and kept than the largest view shows.
+        self._read_image = functools.partial(read_image, at_least=max(view.largest for view in views))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step, counted from 0.
@@ -104,8 +113,9 @@ class Batches:
             - `labelled` `(B, h, w, 3)` uint8 RGB and `labels` `(B, h, w)` int32 with `ignore_index`;
             - `sublabels` `(B, h, w)` int32, -1 where ignored, when the samples have them;
             - `labelled_parameters` `(B, P)` float32 when there is a `labelled_view`;
-            - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8, and `strong_parameters` `(U, P)`
-              float32 when there is a `strong` view. See `usrn_keras.views.strong_view`.
+            - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
+            - when there is a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is made on the host, or
+              else its `strong_parameters` `(U, P)` float32 for `usrn_keras.views.strong_view`.
 
         Raises:
             DataError: a file cannot be read, sizes differ, ids lie outside the classes, or sublabels
@@ -150,26 +160,38 @@ class Batches:
         arrays = {"weak": np.stack([image for (image,) in views])}
         if self.strong is not None:
             rng = np.random.default_rng([self.seed, STRONG, step])
-            arrays["strong_parameters"] = self.strong.draw(rng, self.batch_unlabelled)
+            parameters = self.strong.draw(rng, self.batch_unlabelled)
+            if self.strong_on_host is None:
+                arrays["strong_parameters"] = parameters
+            else:
+                arrays["strong"] = self.strong_on_host(arrays["weak"], parameters)
         return arrays
 
     def _view(self, view, stream, step, position, sample, read) -> tuple[np.ndarray, ...]:
         """The weak view of one sample; an unforeseen error gets the file's name as a note."""
         try:
-            return view(np.random.default_rng([self.seed, stream, step, position]), *read(sample))
+            rng = np.random.default_rng([self.seed, stream, step, position])
+            return view(rng, *read(sample), size=self._size(sample.image))
         except DataError:
             raise
         except Exception as error:
             error.add_note(f"while reading {sample.image}")
             raise
 
+    def _size(self, path: Path) -> tuple[int, int]:
+        """Height and width of a whole image, whose header is read once."""
+        if path not in self._sizes:
+            self._sizes[path] = image_size(path)
+        return self._sizes[path]
+
     def _read_unlabelled(self, sample: Sample) -> tuple[np.ndarray]:
-        return (self._cache.get(sample.image, read_image),)
+        return (self._cache.get(sample.image, self._read_image),)
 
     def _read_labelled(self, sample: Sample) -> tuple[np.ndarray, ...]:
-        image = self._cache.get(sample.image, read_image)
+        image = self._cache.get(sample.image, self._read_image)
         labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.rules))
-        check_size(sample.image, image, sample.mask, labels)
+        # Of the whole image, whose size it takes: `image` may be reduced.
+        check_size(sample.image, np.broadcast_to(0, self._size(sample.image)), sample.mask, labels)
         if not self._has_sublabels:
             return image, labels
         sublabels = self._cache.get(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from usrn_keras.data.batches.batches import Batches
 from usrn_keras.data.batches.weak_view import WeakView
 from usrn_keras.data.sample import Dataset, Sample
 from usrn_keras.recipe import Recipe
+
+if TYPE_CHECKING:
+    from usrn_keras.data.batches.keras_cv_view import KerasCVView
 
 
 def build_batches(
@@ -21,6 +26,9 @@ def build_batches(
     """Batches of the labelled images and, if asked for, of weak and strong views of the unlabelled.
 
     With `parents`, the class of each subclass, sublabels are checked against the labels.
+
+    Raises:
+        BackendError: `views.strong = "keras_cv"`, and keras-cv or tensorflow is missing.
     """
     from usrn_keras.views import StrongView
 
@@ -42,12 +50,21 @@ def build_batches(
         batch_unlabelled=training.batch_unlabelled if unlabelled else 0,
         weak_labelled=WeakView(scale=tuple(views.scale_labelled), **weak),
         weak_unlabelled=WeakView(scale=tuple(views.scale_unlabelled), **weak),
-        strong=strong if views.strong == "device" else None,
+        strong=None if views.strong == "none" else strong,
+        strong_on_host=_keras_cv_view() if unlabelled and views.strong == "keras_cv" else None,
         labelled_view=always if views.labelled_jitter else None,
         ignore_index=dataset.ignore_index,
         id_map=dataset.id_map,
+        colour_map=dataset.colour_map,
         num_classes=len(dataset.classes),
         parents=parents,
         seed=training.seed,
         workers=recipe.data.workers,
     )
+
+
+def _keras_cv_view() -> KerasCVView:
+    """Imported here, since keras-cv takes seconds to import and may be missing."""
+    from usrn_keras.data.batches.keras_cv_view import KerasCVView
+
+    return KerasCVView()

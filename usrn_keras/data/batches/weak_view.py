@@ -23,6 +23,9 @@ class WeakView:
     the nearest pixel, which is the one whose area holds the pixel's centre. OpenCV's and the official
     code's nearest pixel is that of the upper left corner, up to half a pixel away from the image.
 
+    An image may come reduced by 2, 4 or 8, as `read_image(path, at_least=view.largest)` gives it; its
+    maps and the geometry stay those of the whole image.
+
     Args:
         crop_size: Height and width of the view in pixels.
         long_side: Long side of an image at scale 1 in pixels.
@@ -51,26 +54,39 @@ class WeakView:
         if int(self.long_side * self.scale[0]) < 1:
             raise ValueError(f"`long_side` {self.long_side} at scale {self.scale[0]} is less than a pixel")
 
+    @property
+    def largest(self) -> int:
+        """Long side of an image at the largest scale, in pixels: more than that is never needed of it."""
+        return int(self.long_side * self.scale[1])
+
     def __call__(
-        self, rng: np.random.Generator, image: np.ndarray, *maps: np.ndarray
+        self,
+        rng: np.random.Generator,
+        image: np.ndarray,
+        *maps: np.ndarray,
+        size: tuple[int, int] | None = None,
     ) -> tuple[np.ndarray, ...]:
         """A view of an image and of its maps.
 
         Args:
             rng: What the view is drawn from.
-            image: `(height, width, 3)` uint8.
+            image: `(height, width, 3)` uint8, or reduced by 2, 4 or 8, rounded up.
             *maps: Each `(height, width)` of integers.
+            size: `(height, width)` of the whole image; None: `image` is not reduced.
 
         Returns:
             The image `(crop_size, crop_size, 3)` uint8 and each map `(crop_size, crop_size)` int32,
             always as a tuple: `(view,) = weak_view(rng, image)`.
         """
-        window = self._draw(rng, *image.shape[:2])
-        return window.cut_image(image), *(window.cut_map(values, self._padding(values)) for values in maps)
+        size = size or image.shape[:2]
+        window = self._draw(rng, *size)
+        return window.cut_image(image, size), *(
+            window.cut_map(values, self._padding(values)) for values in maps
+        )
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> Window:
-        smallest, largest = (int(self.long_side * scale) for scale in self.scale)
-        factor = rng.integers(smallest, largest, endpoint=True) / max(height, width)
+        smallest = int(self.long_side * self.scale[0])
+        factor = rng.integers(smallest, self.largest, endpoint=True) / max(height, width)
         scaled_height, scaled_width = (max(1, int(side * factor + 0.5)) for side in (height, width))
         return Window(
             height=scaled_height,
@@ -96,12 +112,17 @@ class Window:
     crop_size: int
     flip: bool
 
-    def cut_image(self, image: np.ndarray) -> np.ndarray:
-        """The square, `(crop_size, crop_size, 3)` uint8; what lies outside the image is its mean colour."""
+    def cut_image(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The square, `(crop_size, crop_size, 3)` uint8; what lies outside the image is the mean colour.
+
+        Args:
+            image: `(height, width, 3)` uint8, the image or a reduction of it.
+            size: `(height, width)` of the image before it was reduced.
+        """
         view = np.empty((self.crop_size, self.crop_size, 3), np.uint8)
         view[:] = IMAGE_MEAN
         rows, columns = self._filled()
-        view[:rows, :columns] = self._scaled_part(image, rows, columns)
+        view[:rows, :columns] = self._scaled_part(image, size, rows, columns)
         return cv2.flip(view, 1) if self.flip else view
 
     def cut_map(self, values: np.ndarray, padding: int) -> np.ndarray:
@@ -118,15 +139,16 @@ class Window:
         """Rows and columns of the square that the image fills."""
         return min(self.crop_size, self.height - self.top), min(self.crop_size, self.width - self.left)
 
-    def _scaled_part(self, image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        height, width = image.shape[:2]
-        if self.height <= height and self.width <= width:
-            strongly = 2 * self.height < height or 2 * self.width < width
-            interpolation = cv2.INTER_AREA if strongly else cv2.INTER_LINEAR
-            scaled = cv2.resize(image, (self.width, self.height), interpolation=interpolation)
+    def _scaled_part(self, image: np.ndarray, size: tuple[int, int], rows: int, columns: int) -> np.ndarray:
+        # Pixels of `image` per pixel of the scaled image. The last pixels of a reduced image may hold
+        # less than the others, so these are not the ratio of the sizes.
+        reduction = _reduction(size, image.shape[:2])
+        y, x = size[0] / (reduction * self.height), size[1] / (reduction * self.width)
+        if x >= 1 and y >= 1:
+            interpolation = cv2.INTER_AREA if max(x, y) > 2 else cv2.INTER_LINEAR
+            scaled = cv2.resize(image, None, fx=1 / x, fy=1 / y, interpolation=interpolation)
             return scaled[self.top : self.top + rows, self.left : self.left + columns]
         # Of an enlarged image only the square is computed; pixel centres lie at halves.
-        x, y = width / self.width, height / self.height
         to_source = np.array([[x, 0, (self.left + 0.5) * x - 0.5], [0, y, (self.top + 0.5) * y - 0.5]])
         return cv2.warpAffine(
             image,
@@ -135,6 +157,14 @@ class Window:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
+
+
+def _reduction(size: tuple[int, int], reduced: tuple[int, int]) -> int:
+    """By what an image of `size` was reduced, both `(height, width)`."""
+    for factor in (1, 2, 4, 8):
+        if all(-(-whole // factor) == part for whole, part in zip(size, reduced, strict=True)):
+            return factor
+    raise ValueError(f"{reduced} is not the size {size} of the whole image reduced by 1, 2, 4 or 8")
 
 
 def _nearest(start: int, count: int, source_size: int, scaled_size: int) -> np.ndarray:
