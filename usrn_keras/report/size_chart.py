@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.report.figure import figure_png, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 INCHES = (10.0, 7.0)
 DPI = 110
 NEAREST_NAMES = 0.03  # of the width: names under the bars are not set closer
-SETTINGS = {"text.usetex": False, "text.parse_math": False, "font.family": "DejaVu Sans"}
 
 
 def size_chart_png(report: ClusterReport, palette: np.ndarray) -> bytes:
@@ -31,19 +28,9 @@ def size_chart_png(report: ClusterReport, palette: np.ndarray) -> bytes:
         report: The figures.
         palette: (C, 3) uint8 RGB, the colours of the classes.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its font cache is not our output
-    from matplotlib import style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with style.context(["default", SETTINGS]), warnings.catch_warnings():  # whatever the matplotlibrc says
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box in a name is no failure
-        figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
+    with new_figure(INCHES, DPI) as figure:
         _draw(figure, report, palette / 255.0)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+        return figure_png(figure)
 
 
 def _draw(figure: Figure, report: ClusterReport, colours: np.ndarray) -> None:

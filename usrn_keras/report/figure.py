@@ -1,0 +1,37 @@
+"""Drawing with matplotlib: the same picture whatever the user's matplotlibrc and backend say."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SETTINGS = {"text.usetex": False, "text.parse_math": False, "font.family": "DejaVu Sans"}
+
+
+@contextlib.contextmanager
+def new_figure(inches: tuple[float, float], dpi: int) -> Iterator[Figure]:
+    """A figure of that width and height to draw on; pyplot and its state are left alone."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its font cache is not our output
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with style.context(["default", SETTINGS]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box in a name is no failure
+        figure = Figure(figsize=inches, dpi=dpi, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def figure_png(figure: Figure) -> bytes:
+    """The figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
