@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
+import cv2
 import numpy as np
 
-from usrn_keras.data.batches.padding import pad_to_stride
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.files.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.errors import DataError
+from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report.pictures import overlay_png, palette_png
+from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
 from usrn_keras.runs import open_run
 
 
@@ -38,14 +38,14 @@ def predict_files(
     *,
     progress: Progress = SILENT,
 ) -> list[Path]:
-    """Segment images with the model of a run.
+    """Segment images with the model of a run, in the way that `[evaluation]` of its recipe measures it.
 
     Args:
         run_dir: Folder of a complete run.
         inputs: Image files, and folders whose images are taken with those of their sub-folders.
-        out_dir: Where `STEM.png` (class ids, with the classes' colours as palette) and
-            `STEM_overlay.png` (those colours over the image) go. Images of a folder keep the
-            sub-folder that they lie in.
+        out_dir: Where `STEM.png` (class ids, with the classes' colours as palette; of more than 256
+            classes as grey values of 16 bits) and `STEM_overlay.png` (those colours over the image)
+            go. Images of a folder keep the sub-folder that they lie in.
         progress: Counts images.
 
     Returns:
@@ -66,12 +66,14 @@ def predict_files(
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), faults))
     _refuse_collisions(jobs)
     run = open_run(Path(run_dir))
-    model = load_segmenter(run.model_path)
+    predictor = Predictor(
+        load_segmenter(run.model_path), inference_of(run.recipe), batch=run.recipe.evaluation.batch
+    )
     written: list[Path] = []
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
             try:
-                written += _predict_file(model, job, run.palette)
+                written += _predict_file(predictor, job, run.palette)
             except DataError as error:
                 faults.add(error.message)
             task.advance()
@@ -79,21 +81,6 @@ def predict_files(
         "some inputs could not be segmented", hint=f"{len(written)} files were written to {out_dir}."
     )
     return written
-
-
-def segment(model: keras.Model, image: np.ndarray) -> np.ndarray:
-    """Class ids of one image of any size.
-
-    Args:
-        model: F alone.
-        image: (height, width, 3) uint8 RGB.
-
-    Returns:
-        (height, width) int64, the class with the largest logit.
-    """
-    height, width = image.shape[:2]
-    logits = np.asarray(model.predict_on_batch(pad_to_stride(image)[None]))[0]
-    return logits[:height, :width].argmax(axis=-1)
 
 
 def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator[Job]:
@@ -136,12 +123,18 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
         raise DataError("the predictions would overwrite files", faults=faults, hint=hint)
 
 
-def _predict_file(model: keras.Model, job: Job, palette: np.ndarray) -> list[Path]:
+def _predict_file(predictor: Predictor, job: Job, palette: np.ndarray) -> list[Path]:
     image = read_image(job.image)
-    labels = segment(model, image)
-    _write(job.labels, palette_png(labels, palette))
+    labels = predictor.ids(image)
+    _write(job.labels, _labels_png(labels, palette))
     _write(job.overlay, overlay_png(image, labels, palette))
     return [job.labels, job.overlay]
+
+
+def _labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+    if len(palette) <= PALETTE_SIZE:
+        return palette_png(labels, palette)
+    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -38,7 +38,7 @@ def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
         (stage, step) for stage in ("1-baseline", "3-usrn") for step in (1, 2, 3, 4)
     ]
     confusion = np.array(results["scores"][1]["confusion"])
-    np.testing.assert_array_equal(evaluate_run(run_dir).confusion, confusion)
+    np.testing.assert_array_equal(evaluate_run(run_dir).scores.confusion, confusion)
     assert confusion.sum() == 40 * 48
     model = keras.models.load_model(run_dir / "model.keras")
     assert model(np.zeros((1, 64, 32, 3), "float32")).shape == (1, 64, 32, 2)
@@ -46,7 +46,8 @@ def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
     before = (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns
     lines = []
     assert fit(Recipe.load(str(recipe_file)), run_dir, log=lines.append) == results
-    assert lines[1:] == [f"{stage}: complete already" for stage in ("1-baseline", "2-subclasses", "3-usrn")]
+    assert lines[1].endswith("3 labelled, 2 unlabelled, 1 val, 0 test; lists " + results["fingerprint"])
+    assert lines[2:] == [f"{stage}: complete already" for stage in ("1-baseline", "2-subclasses", "3-usrn")]
     assert (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns == before
 
 

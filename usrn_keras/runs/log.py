@@ -53,6 +53,13 @@ class MetricsLog:
         with atomic_path(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
+    def holds(self, step: int, key: str) -> bool:
+        """Whether a record of this stage tells `key` at `step`."""
+        if not self.path.exists():
+            return False
+        records = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
+        return any(r["stage"] == self.stage and r["step"] == step and key in r for r in records)
+
     def _keeps(self, line: str, step: int) -> bool:
         try:
             record = json.loads(line)

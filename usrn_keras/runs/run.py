@@ -54,18 +54,38 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        """F of USRN for inference; RunError where it is not trained yet."""
-        return self.model_file("usrn")
+        """F of USRN for inference, the weights that `evaluation.checkpoint` names; RunError without them."""
+        return self.model_file("usrn", self.recipe.evaluation.checkpoint)
 
-    def model_file(self, model: str) -> Path:
-        """The `.keras` file of `usrn` or `baseline`."""
-        path = self.path / "model.keras" if model == "usrn" else self.stage(BASELINE) / "model.keras"
-        if not path.exists():
+    def model_file(self, model: str, checkpoint: str = "last") -> Path:
+        """The `.keras` file of `usrn` or `baseline`, with the `last` weights or the `best` on val.
+
+        Raises:
+            RunError: The model is not trained yet, or its best weights were not kept.
+        """
+        path = self.model_folder(model) / f"{'model' if checkpoint == 'last' else 'best'}.keras"
+        if path.exists():
+            return path
+        if checkpoint == "best" and self.model_folder(model).joinpath("model.keras").exists():
             raise RunError(
-                f"{self.path} has no {model} model yet; complete: {self._progress() or 'no stage'}",
-                hint=f"usrn fit goes on with the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
+                f"{self.path} kept no best weights of its {model} model: it was trained with "
+                f"evaluation.every = {self.recipe.evaluation.every}",
+                hint="Take the last ones: --checkpoint last. evaluation.every above 0 keeps the best, too.",
             )
-        return path
+        raise RunError(
+            f"{self.path} has no {model} model yet; complete: {self._progress() or 'no stage'}",
+            hint=f"usrn fit goes on with the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
+        )
+
+    def model_folder(self, model: str) -> Path:
+        """Where the weights of `usrn` or `baseline` lie."""
+        return self.path if model == "usrn" else self.stage(BASELINE)
+
+    def checkpoint_name(self, model: str, checkpoint: str) -> str:
+        """`last`, or `best` with the step that was best."""
+        if checkpoint == "last":
+            return checkpoint
+        return f"best (step {read_json(self.model_folder(model) / 'best.json')['step']})"
 
     def stage(self, name: str) -> Path:
         """Folder of a stage."""

@@ -8,7 +8,8 @@ from usrn_keras.methods import Supervised
 from usrn_keras.progress import Progress
 from usrn_keras.runs import BASELINE, Run
 from usrn_keras.stages.models import supervised_model
-from usrn_keras.stages.train import checkpoint_file, save_segmenter, train
+from usrn_keras.stages.train import train
+from usrn_keras.stages.weights import checkpoint_file
 from usrn_keras.training import load_checkpoint
 
 
@@ -18,8 +19,6 @@ def train_baseline(run: Run, dataset: Dataset, progress: Progress) -> None:
     model = supervised_model(recipe, dataset, pretrained=not checkpoint_file(run, BASELINE).exists())
     source = build_batches(recipe, dataset, unlabelled=False)
     train(run, BASELINE, model, source, recipe.training.baseline_steps, dataset, progress)
-    save_segmenter(model.branch, run.stage(BASELINE) / "model.keras")
-    run.complete(BASELINE, steps=recipe.training.baseline_steps)
 
 
 def trained_baseline(run: Run, dataset: Dataset) -> Supervised:

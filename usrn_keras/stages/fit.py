@@ -35,8 +35,9 @@ def fit(
         log: Told one line at a time what happens.
 
     Returns:
-        What is in `evaluation.json`: `split`, `images`, `fingerprint`,
-        `class_balance_rate`, `subclasses` and `scores` (of Baseline and USRN).
+        What is in `evaluation.json`: `dataset`, `split`, `images`, `fingerprint`, `checkpoint`, how
+        the images were predicted (`mode`, `flip`, `scales`), `class_balance_rate`, `subclasses` and
+        `scores` (of Baseline and USRN).
 
     Raises:
         USRNError: See `usrn_keras.errors`.

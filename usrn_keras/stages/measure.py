@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import keras
 
 from usrn_keras.data import Dataset, Sample, read_sample
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation import evaluate
+from usrn_keras.evaluation import Inference, Predictor, evaluate_with, inference_of
 from usrn_keras.files import atomic_path, read_json, write_json
 from usrn_keras.networks import load_segmenter
-from usrn_keras.prediction import segment
 from usrn_keras.progress import Progress
 from usrn_keras.report.pictures import comparison_png
 from usrn_keras.runs import SUBCLASSES, Run
@@ -22,23 +22,35 @@ PICTURED = 4  # images in report/comparison.png
 
 
 def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
-    """Write `report/comparison.png`, write and return `evaluation.json`; measured already, it is read."""
-    file, split = run.path / "evaluation.json", run.recipe.evaluation.split
-    if file.exists() and (known := read_json(file))["split"] == split:
+    """Write `report/comparison.png`, write and return `evaluation.json`; measured so already, it is read."""
+    file, settings = run.path / "evaluation.json", run.recipe.evaluation
+    options = inference_of(run.recipe)
+    asked = _asked(options, settings.split, settings.checkpoint)
+    if file.exists() and asked.items() <= (known := read_json(file)).items():
         return known
-    samples = getattr(dataset, split)
+    samples = getattr(dataset, settings.split)
     if not samples:
-        raise DataError(f"the data set {dataset.name} has no {split} images", hint="Set evaluation.split.")
-    segmenters = {model: load_segmenter(run.model_file(model)) for model in MODELS}
-    options = {"batch": run.recipe.evaluation.batch, "workers": run.recipe.data.workers}
+        raise DataError(
+            f"the data set {dataset.name} has no {settings.split} images", hint="Set evaluation.split."
+        )
+    predictors = {
+        model: Predictor(
+            load_segmenter(run.model_file(model, settings.checkpoint)), options, batch=settings.batch
+        )
+        for model in MODELS
+    }
     scores = [
-        evaluate(segmenter, samples, dataset, name=MODELS[model], progress=progress, **options).to_json()
-        for model, segmenter in segmenters.items()
-    ]
-    _picture(run, samples[:: max(1, len(samples) // PICTURED)][:PICTURED], dataset, segmenters)
+        evaluate_with(
+            predictor, samples, dataset, name=MODELS[model], workers=run.recipe.data.workers,
+            checkpoint=run.checkpoint_name(model, settings.checkpoint), progress=progress,
+        ).scores.to_json()
+        for model, predictor in predictors.items()
+    ]  # fmt: skip
+    _picture(run, samples[:: max(1, len(samples) // PICTURED)][:PICTURED], dataset, predictors)
     results = {
         "run": str(run.path),
-        "split": split,
+        "dataset": dataset.name,
+        **asked,
         "images": len(samples),
         "fingerprint": dataset.fingerprint(),
         "backend": keras.backend.backend(),
@@ -50,13 +62,19 @@ def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
     return results
 
 
-def _picture(
-    run: Run, samples: Sequence[Sample], dataset: Dataset, segmenters: dict[str, keras.Model]
-) -> None:
+def _asked(options: Inference, split: str, checkpoint: str) -> dict[str, Any]:
+    """What was measured and how, as it stands in `evaluation.json`."""
+    inference = asdict(options) | {"scales": list(options.scales)}
+    if options.mode == "whole":  # whole images have no windows
+        del inference["window"], inference["overlap"]
+    return {"split": split, "checkpoint": checkpoint, **inference}
+
+
+def _picture(run: Run, samples: Sequence[Sample], dataset: Dataset, predictors: dict[str, Predictor]) -> None:
     """A few images, spread evenly over the list: label, Baseline and USRN beside each."""
     rows = []
     for sample in samples:
         image, mask = read_sample(sample, dataset)
-        rows.append((image, [mask, *(segment(model, image) for model in segmenters.values())]))
+        rows.append((image, [mask, *(predictor.ids(image) for predictor in predictors.values())]))
     with atomic_path(run.path / "report" / "comparison.png") as temporary:
         temporary.write_bytes(comparison_png(rows, run.palette, ["image", "label", *MODELS.values()]))

@@ -21,6 +21,7 @@ def session(recipe: Recipe, run_dir: Path | str, log: Callable[[str], None]) -> 
     try:
         log(f"Keras {keras.__version__} on {keras.backend.backend()} (set KERAS_BACKEND for another)")
         dataset = load_dataset(recipe.data)
+        log(_lists(dataset))
         with start_run(run_dir, recipe, dataset) as run:
             yield run, dataset
     except KeyboardInterrupt as interrupt:
@@ -35,3 +36,10 @@ def complete_stages(run: Run, stages: Mapping[str, Callable[[], None]], log: Cal
             log(f"{stage}: complete already")
         else:
             work()
+
+
+def _lists(dataset: Dataset) -> str:
+    """Which images these are; figures compare only where the lists have the same hash."""
+    splits = ("labelled", "unlabelled", "val", "test")
+    counts = ", ".join(f"{len(getattr(dataset, split))} {split}" for split in splits)
+    return f"{dataset.name}: {counts}; lists {dataset.fingerprint()}"

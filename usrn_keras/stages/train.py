@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import keras
-import numpy as np
-
 from usrn_keras.data import Batches, Dataset
-from usrn_keras.evaluation import evaluate
-from usrn_keras.files import atomic_path
 from usrn_keras.methods import USRN, Supervised
-from usrn_keras.networks import Branch
 from usrn_keras.progress import Progress
-from usrn_keras.runs import Run
+from usrn_keras.runs import BASELINE, Run
+from usrn_keras.stages.validation import Validation
+from usrn_keras.stages.weights import checkpoint_file, save_segmenter
 from usrn_keras.training import Loop
 
 
@@ -26,18 +20,9 @@ def train(
     dataset: Dataset,
     progress: Progress,
 ) -> None:
-    """Train `model` from the stage's checkpoint, if any, to the end."""
-    log, training, every = run.log(stage), run.recipe.training, run.recipe.evaluation.every
-
-    def measure(step: int) -> None:
-        if step < steps:  # the last step is measured by the evaluation that follows
-            scores = evaluate(
-                model.branch.segmenter(), dataset.val, dataset, name=stage, workers=run.recipe.data.workers
-            )
-            log.record(
-                {"step": step, "val_miou": _number(scores.miou), "val_rare_miou": _number(scores.rare_miou)}
-            )
-
+    """Train `model` from the stage's checkpoint, if any, to the end, and write `model.keras`."""
+    training, name = run.recipe.training, "baseline" if stage == BASELINE else "usrn"
+    validation = Validation(run, stage, name, model.branch, dataset, steps)
     Loop(
         model=model,
         batches=source,
@@ -45,25 +30,13 @@ def train(
         checkpoint=checkpoint_file(run, stage),
         checkpoint_seconds=training.checkpoint_seconds,
         log_every=training.log_every,
-        record=log.record,
-        rewind=log.rewind,
-        every=measure,
-        every_steps=every,
+        record=run.log(stage).record,
+        rewind=validation.resume,
+        every=validation.measure,
+        every_steps=validation.every,
         progress=progress,
         description=stage,
     ).run()
-
-
-def checkpoint_file(run: Run, stage: str) -> Path:
-    """The checkpoint of a training stage."""
-    return run.stage(stage) / "checkpoint.npz"
-
-
-def save_segmenter(branch: Branch, path: Path) -> None:
-    """Write F alone as a `.keras` file, atomically."""
-    with atomic_path(path) as temporary:
-        keras.saving.save_model(branch.segmenter(), temporary)
-
-
-def _number(value: float) -> float:
-    return float(np.nan_to_num(value))
+    validation.finish()
+    save_segmenter(model.branch, run.model_folder(name) / "model.keras")
+    run.complete(stage, steps=steps)

@@ -14,7 +14,8 @@ from usrn_keras.runs import SUBCLASSES, Run
 from usrn_keras.runs import USRN as USRN_STAGE
 from usrn_keras.stages.baseline import trained_baseline
 from usrn_keras.stages.models import copy_baseline, set_sub_classifier, usrn_model
-from usrn_keras.stages.train import checkpoint_file, save_segmenter, train
+from usrn_keras.stages.train import train
+from usrn_keras.stages.weights import checkpoint_file
 from usrn_keras.subclasses import SubclassMap, sublabel_file
 from usrn_keras.subclasses.head import calibrated_temperature, centroid_classifier
 
@@ -31,8 +32,6 @@ def train_usrn(run: Run, dataset: Dataset, progress: Progress) -> None:
         _start_from_baseline(run, model, labelled, dataset, subclasses)
     source = build_batches(recipe, dataset, labelled, unlabelled=True, parents=subclasses.parents)
     train(run, USRN_STAGE, model, source, recipe.training.usrn_steps, dataset, progress)
-    save_segmenter(model.branch, run.path / "model.keras")
-    run.complete(USRN_STAGE, steps=recipe.training.usrn_steps)
 
 
 def _start_from_baseline(

@@ -1,38 +1,76 @@
-"""Whole images in batches, padded to the stride of the network: for evaluation and feature extraction."""
+"""Whole images with their labels, one by one or in batches: for evaluation and feature extraction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from usrn_keras.data.batches.padding import pad_map_to_stride, pad_to_stride
+from usrn_keras.data.batches.padding import STRIDE, pad_map_to_stride, pad_to_stride
 from usrn_keras.data.files.masks import read_sample
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import Dataset, Sample
+
+IGNORED = -1  # label of pixels without a class
+
+
+@dataclass(frozen=True, eq=False)
+class WholeImage:
+    """A sample that has been read.
+
+    Args:
+        sample: What it was read from.
+        image: `(height, width, 3)` uint8 RGB.
+        labels: `(height, width)` int32 class ids, -1 where ignored.
+    """
+
+    sample: Sample
+    image: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """Height and width that networks take."""
+        height, width = self.labels.shape
+        return height + -height % STRIDE, width + -width % STRIDE
+
+
+def read_whole(
+    samples: Iterable[Sample], dataset: Dataset, *, workers: int, ahead: int
+) -> Iterator[WholeImage]:
+    """Images and labels in the order of `samples`, read ahead by threads.
+
+    Raises:
+        DataError: An image or mask cannot be read or does not fit.
+    """
+    return ordered_map(lambda sample: _read(sample, dataset), samples, workers=workers, ahead=ahead)
+
+
+def neighbours(images: Iterable[WholeImage], batch: int) -> Iterator[list[WholeImage]]:
+    """Up to `batch` images that follow each other and are padded to the same size."""
+    group: list[WholeImage] = []
+    for image in images:
+        if group and (len(group) == batch or group[0].padded_size != image.padded_size):
+            yield group
+            group = []
+        group.append(image)
+    if group:
+        yield group
 
 
 def padded_batches(
     samples: Sequence[Sample], dataset: Dataset, batch: int, workers: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Images `(b, h, w, 3)` uint8 and labels `(b, h, w)` int32; neighbours of equal size share a batch."""
-    images: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    read = ordered_map(
-        lambda sample: _read_padded(sample, dataset), samples, workers=workers, ahead=2 * batch
-    )
-    for image, label in read:
-        if images and (len(images) == batch or images[0].shape != image.shape):
-            yield np.stack(images), np.stack(labels)
-            images, labels = [], []
-        images.append(image)
-        labels.append(label)
-    if images:
-        yield np.stack(images), np.stack(labels)
+    read = read_whole(samples, dataset, workers=workers, ahead=2 * batch)
+    for group in neighbours(read, batch):
+        images = np.stack([pad_to_stride(item.image) for item in group])
+        yield images, np.stack([pad_map_to_stride(item.labels, fill=IGNORED) for item in group])
 
 
-def _read_padded(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _read(sample: Sample, dataset: Dataset) -> WholeImage:
     image, mask = read_sample(sample, dataset)
     labels = mask.astype(np.int32)
-    labels[labels == dataset.ignore_index] = -1
-    return pad_to_stride(image), pad_map_to_stride(labels, fill=-1)
+    labels[labels == dataset.ignore_index] = IGNORED
+    return WholeImage(sample, image, labels)

@@ -1,0 +1,151 @@
+"""Measuring a model on whole images: one confusion matrix over all of their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from usrn_keras.data import Dataset, Sample
+from usrn_keras.data.batches.whole_images import WholeImage, neighbours, read_whole
+from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.evaluation.boundary import boundary_counts
+from usrn_keras.evaluation.inference import WHOLE, Inference
+from usrn_keras.evaluation.predictor import Predictor
+from usrn_keras.metrics import confusion_matrix
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.report import Provenance, Scores
+
+SPLITS = ("val", "test", "labelled", "unlabelled")
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """How well one image was predicted: to find the worst ones, never to be averaged.
+
+    Attributes:
+        sample: The image.
+        miou: Mean IoU of the classes in it, NaN where no pixel has a class.
+        pixel_accuracy: Share of its pixels that were predicted correctly.
+    """
+
+    sample: Sample
+    miou: float
+    pixel_accuracy: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model reached.
+
+    Attributes:
+        scores: Over all pixels of all images.
+        images: Of each image, in their order.
+    """
+
+    scores: Scores
+    images: tuple[ImageScore, ...]
+
+
+def evaluate(
+    segmenter: keras.Model,
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    *,
+    name: str = "model",
+    options: Inference = WHOLE,
+    batch: int = 1,
+    workers: int = 2,
+    boundary: bool = True,
+    checkpoint: str = "last",
+    progress: Progress = SILENT,
+) -> Measured:
+    """Scores of a model on images of any size, padded, never cropped.
+
+    Args:
+        segmenter: Images `(batch, height, width, 3)`, RGB in 0..255, to logits.
+        samples: Images with masks.
+        dataset: Says what the masks mean.
+        name: Heading of the scores.
+        options: How pixels are predicted.
+        batch: Images of equal padded size, or windows, predicted at once.
+        workers: Threads that read, and as many that count.
+        boundary: Whether to count the pixels of Boundary IoU.
+        checkpoint: Which weights these are, for the provenance of the scores.
+        progress: Counts images.
+
+    Returns:
+        The scores from the cumulative counts, int64, with their provenance; and those of each image.
+
+    Raises:
+        DataError: An image or mask cannot be read or does not fit.
+    """
+    predictor = Predictor(segmenter, options, batch=batch)
+    settings = {"workers": workers, "boundary": boundary, "checkpoint": checkpoint, "progress": progress}
+    return evaluate_with(predictor, samples, dataset, name=name, **settings)
+
+
+def evaluate_with(
+    predictor: Predictor,
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    *,
+    name: str = "model",
+    workers: int = 2,
+    boundary: bool = True,
+    checkpoint: str = "last",
+    progress: Progress = SILENT,
+) -> Measured:
+    """`evaluate` with a predictor that is, or will be, used for other images too.
+
+    The network goes on with the next images while threads read those to come and count the
+    predictions of those before.
+    """
+    classes, batch = len(dataset.classes), predictor.batch
+    confusion, outlines = np.zeros((classes, classes), np.int64), np.zeros((classes, 2), np.int64)
+    images = []
+    read = read_whole(samples, dataset, workers=workers, ahead=2 * batch)
+    with progress.task(f"evaluating {name}", total=len(samples)) as task:
+        counts = ordered_map(
+            lambda predicted: _count(*predicted, classes, boundary),
+            _predicted(predictor, read),
+            workers=workers,
+            ahead=workers + batch,
+        )
+        for sample, its_confusion, its_outlines in counts:
+            confusion += its_confusion
+            outlines += its_outlines
+            images.append(_image_score(sample, dataset.classes, its_confusion))
+            task.advance()
+    provenance = _provenance(samples, dataset, predictor.options, checkpoint)
+    outlines = outlines if boundary else None
+    scores = Scores(name, dataset.classes, confusion, boundary=outlines, provenance=provenance)
+    return Measured(scores, tuple(images))
+
+
+def _predicted(predictor: Predictor, read: Iterable[WholeImage]) -> Iterator[tuple[WholeImage, np.ndarray]]:
+    """Each image with the class ids of its pixels."""
+    for group in neighbours(read, predictor.batch):
+        yield from zip(group, predictor.ids_of([item.image for item in group]), strict=True)
+
+
+def _count(
+    item: WholeImage, predictions: np.ndarray, classes: int, boundary: bool
+) -> tuple[Sample, np.ndarray, np.ndarray | int]:
+    confusion = confusion_matrix(item.labels, predictions, classes)
+    return item.sample, confusion, boundary_counts(item.labels, predictions, classes) if boundary else 0
+
+
+def _image_score(sample: Sample, classes: Sequence[str], confusion: np.ndarray) -> ImageScore:
+    scores = Scores(sample.name, classes, confusion)
+    return ImageScore(sample, scores.miou, scores.pixel_accuracy)
+
+
+def _provenance(
+    samples: Sequence[Sample], dataset: Dataset, options: Inference, checkpoint: str
+) -> Provenance:
+    lists = [split for split in SPLITS if getattr(dataset, split) == tuple(samples)]
+    split = lists[0] if lists else "some"
+    return Provenance(dataset.name, split, len(samples), dataset.fingerprint(), options.line(), checkpoint)

@@ -1,0 +1,105 @@
+"""Measuring on val while a stage trains, and keeping the weights that were best there."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from usrn_keras.data import Dataset
+from usrn_keras.errors import DataError
+from usrn_keras.evaluation import Predictor, evaluate_with
+from usrn_keras.evaluation.inference import inference_of
+from usrn_keras.files import read_json, write_json
+from usrn_keras.networks import Branch
+from usrn_keras.runs import Run
+from usrn_keras.stages.weights import save_segmenter
+
+
+class Validation:
+    """Measures F after every `evaluation.every` steps and at the end; the best is `best.keras`.
+
+    `best.json` beside it is what counts: `step` and `val_miou` of the best weights, `measured`, the last
+    step that was compared, and `saved`, whether `best.keras` holds those weights yet. The training loop
+    writes its checkpoint before each measurement. So whenever a stage is killed, the weights that were
+    being measured or saved are those it goes on from, and `resume` does what is left.
+
+    Args:
+        run: The run folder.
+        stage: Name of the training stage.
+        model: `usrn` or `baseline`, what the stage trains.
+        branch: Its F, with the weights of the moment.
+        dataset: Says what val is.
+        steps: Of the stage.
+
+    Raises:
+        DataError: There is nothing to measure on.
+    """
+
+    def __init__(self, run: Run, stage: str, model: str, branch: Branch, dataset: Dataset, steps: int):
+        self.every = run.recipe.evaluation.every
+        if self.every and not dataset.val:
+            raise DataError(
+                f"the data set {dataset.name} has no val images",
+                hint=f"Set evaluation.every = 0 (it is {self.every}), or add val images.",
+            )
+        self._run, self._stage, self._branch, self._dataset, self._steps = run, stage, branch, dataset, steps
+        self._log = run.log(stage)
+        self._weights = run.model_folder(model) / "best.keras"
+        self._file = self._weights.with_suffix(".json")
+
+    def resume(self, step: int) -> None:
+        """Bring the best and the log to where training goes on from: `step`, its weights in place."""
+        self._log.rewind(step)
+        if self._best().get("measured", 0) > step:  # of a training that is begun anew
+            self._weights.unlink(missing_ok=True)
+            self._file.unlink()
+        self._save()
+        if step and self.every and (step % self.every == 0 or step == self._steps):
+            self.measure(step)
+
+    def finish(self) -> None:
+        """The end of training counts, too."""
+        if self.every:
+            self.measure(self._steps)
+
+    def measure(self, step: int) -> None:
+        """Measure the weights of `step`, unless they were, and keep them if they are the best so far."""
+        best = self._best()
+        if best.get("measured") == step:
+            return
+        miou = self._val_miou(step)
+        if miou > best.get("val_miou", -1.0):
+            best = {"step": step, "val_miou": miou, "saved": False}
+        write_json(self._file, best | {"measured": step})
+        self._save()
+
+    def _save(self) -> None:
+        best = self._best()
+        if best and not best["saved"]:
+            save_segmenter(self._branch, self._weights)
+            write_json(self._file, best | {"saved": True})
+
+    def _val_miou(self, step: int) -> float:
+        samples, workers = self._dataset.val, self._run.recipe.data.workers
+        scores = evaluate_with(
+            self._predictor, samples, self._dataset, name=self._stage, workers=workers, boundary=False
+        ).scores
+        miou = _number(scores.miou)
+        if not self._log.holds(step, "val_miou"):  # killed after the record: it is there already
+            self._log.record({"step": step, "val_miou": miou, "val_rare_miou": _number(scores.rare_miou)})
+        return miou
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        """One for all measurements, so that the network is compiled for them once."""
+        recipe = self._run.recipe
+        return Predictor(self._branch.segmenter(), inference_of(recipe), batch=recipe.evaluation.batch)
+
+    def _best(self) -> dict[str, Any]:
+        return read_json(self._file) if self._file.exists() else {}
+
+
+def _number(value: float) -> float:
+    return float(np.nan_to_num(value))
