@@ -1,0 +1,130 @@
+"""What can stand in a table of scores: models of runs, and masks of other tools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from usrn_keras.data import Dataset, Sample, load_dataset, read_image
+from usrn_keras.errors import DataError
+from usrn_keras.evaluation.evaluate import Measured
+from usrn_keras.evaluation.inference import inference_of
+from usrn_keras.evaluation.predictions import PredictedMasks
+from usrn_keras.evaluation.predictor import Predictor
+from usrn_keras.evaluation.run import evaluate_run
+from usrn_keras.networks import load_segmenter
+from usrn_keras.progress import Progress
+from usrn_keras.runs import open_run
+
+
+class Entry(Protocol):
+    """One column of the table, checked as it is made, before anything is measured.
+
+    Attributes:
+        name: Its heading.
+        stem: In the names of its files.
+        report: The folder that its files go to; None where it has none of its own.
+        dataset: Whose labels it is held against.
+        split: `val` or `test`.
+    """
+
+    name: str
+    stem: str
+    report: Path | None
+    dataset: Dataset
+    split: str
+
+    def measure(self, progress: Progress) -> Measured:
+        """The scores over all images of the split."""
+
+    def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        """`(height, width)` class ids of some images."""
+
+
+class RunEntry:
+    """A model of a run.
+
+    Args:
+        path: Folder of the run.
+        model: `usrn` or `baseline`.
+        name: Heading of its column.
+        checkpoint: `last` or `best`; None: as the run's recipe says. So are the others.
+        split: `val` or `test`.
+        inference: Fields of `Inference`.
+
+    Raises:
+        RunError: The folder is no run, or has no such model.
+        RecipeError: The images cannot be predicted in this way.
+        DataError: The data set cannot be used, or the split has no images.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: str,
+        name: str,
+        *,
+        checkpoint: str | None = None,
+        split: str | None = None,
+        inference: Mapping[str, Any] | None = None,
+    ):
+        self.name, self.model, self.inference = name, model, inference
+        self.run = open_run(path)
+        evaluation = self.run.recipe.evaluation
+        self.split, self.checkpoint = split or evaluation.split, checkpoint or evaluation.checkpoint
+        self._file = self.run.model_file(model, self.checkpoint)
+        self._inference = inference_of(self.run.recipe, inference)
+        self.dataset = load_dataset(self.run.recipe.data)
+        if not getattr(self.dataset, self.split):
+            raise DataError(
+                f"{path}: the data set {self.dataset.name} has no {self.split} images",
+                hint="Choose another --split.",
+            )
+        self.stem = "_".join([model, self.split, *["best"] * (self.checkpoint == "best")])
+        self.report = self.run.path / "report"
+
+    def measure(self, progress: Progress) -> Measured:
+        return evaluate_run(
+            self.run.path,
+            split=self.split,
+            model=self.model,
+            checkpoint=self.checkpoint,
+            inference=self.inference,
+            progress=progress,
+        )
+
+    def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        predictor = Predictor(load_segmenter(self._file), self._inference)
+        return [predictor.ids(read_image(sample.image)) for sample in samples]
+
+
+class MasksEntry:
+    """A folder of predicted masks.
+
+    Args:
+        folder: Of the masks.
+        dataset: Whose labels they are held against.
+        split: `val` or `test`.
+        log: Told what was assumed.
+
+    Raises:
+        DataError: The masks do not fit the images.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset, split: str, log: Callable[[str], None]):
+        self.name, self.dataset, self.split, self.report = str(folder), dataset, split, None
+        self.stem = f"{re.sub(r'[^0-9A-Za-z.-]+', '_', folder.name) or 'masks'}_{split}"
+        self._masks = PredictedMasks(folder, dataset, split, log=log)
+        self._measured: Measured | None = None
+
+    def measure(self, progress: Progress) -> Measured:
+        if self._measured is None:  # the check of the masks has counted them already
+            self._measured = self._masks.measure(self.name, progress=progress)
+        return self._measured
+
+    def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        return [self._masks.ids(sample) for sample in samples]
