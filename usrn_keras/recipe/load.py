@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 from usrn_keras.errors import RecipeError
+from usrn_keras.recipe.data_keys import data_contradictions
 from usrn_keras.recipe.schema import Recipe, Section
 
 SECTIONS: dict[str, type[Section]] = {
@@ -156,5 +157,4 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             "network.sub_head: `centroids` needs training.start = 'baseline' (the centroids live in the "
             f"Baseline's features), received training.start = {training.start!r}"
         )
-    if recipe.data.dataset == "folder" and not recipe.data.root:
-        yield "data.root: missing; a folder data set needs the folder it lies in"
+    yield from data_contradictions(recipe.data)

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset, read_sample
-from usrn_keras.data.layouts.camvid import load_camvid
-from usrn_keras.data.layouts.lists import shipped_list
+from usrn_keras.data.layouts.splits import shipped_list
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
 
 def _load(root, **settings):
-    return load_camvid(Data(dataset="camvid", root=str(root), **settings))
+    return load_dataset(Data(dataset="camvid", root=str(root), **settings))
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +40,15 @@ def test_every_split_has_its_fingerprint(tree):
     assert len({_load(tree, split=split, split_seed=seed).fingerprint() for split, seed in splits}) == 9
 
 
-@pytest.mark.parametrize(("split", "seed"), [("1_3", 0), ("1_8", 3), ("", 0), ("../../voc/labelled_1_16", 0)])
+@pytest.mark.parametrize(("split", "seed"), [("1_3", 0), ("1_8", 3), ("../../voc/labelled_1_16", 0)])
 def test_unknown_split(tree, split, seed):
-    with pytest.raises(DataError, match=r"is not shipped; known: 1_16 seed 0, .*1_8 seed 2"):
+    with pytest.raises(DataError, match=r"is not shipped, .*shipped are: 1_16 seed 0, .*1_8 seed 2"):
         _load(tree, split=split, split_seed=seed)
+
+
+def test_no_split(tree):
+    with pytest.raises(DataError, match=r"data.split is empty: .* shipped are: 1_16 seed 0"):
+        _load(tree)
 
 
 def test_lists_of_the_recipe(tree, files, tmp_path):

@@ -3,10 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.data import read_sample
+from usrn_keras.data import load_dataset, read_sample
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.layouts.cityscapes import label_id_map, load_cityscapes
-from usrn_keras.data.layouts.lists import shipped_list, split_lists
+from usrn_keras.data.layouts.splits import shipped_list, split_lists
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
@@ -16,7 +15,7 @@ VAL = shipped_list("cityscapes", "val")[:2]
 
 def _load(tree, **settings):
     lists = {name: str(tree / f"{name}.txt") for name in ("labelled", "unlabelled", "val")}
-    return load_cityscapes(Data(dataset="cityscapes", root=str(tree), **(settings or lists)))
+    return load_dataset(Data(dataset="cityscapes", root=str(tree), **(settings or lists)))
 
 
 @pytest.fixture
@@ -78,15 +77,10 @@ def test_masks_missing_in_both_kinds(tree, files):
     assert "cityscapes-dataset.com" in caught.value.hint
 
 
-def test_table_with_a_large_ignore_index():
-    id_map = label_id_map(65535)
-    assert id_map.dtype == np.uint16 and id_map[0] == 65535 and id_map[33] == 18
-
-
 @pytest.mark.parametrize(("split", "labelled"), [("1_32", 93), ("1_16", 186), ("1_8", 372)])
-def test_official_splits(split, labelled):
+def test_official_splits(split, labelled, tmp_path):
     faults = Faults()
-    lists = split_lists("cityscapes", Data(dataset="cityscapes", split=split), (".png",), faults)
+    lists = split_lists("cityscapes", Data(dataset="cityscapes", split=split), tmp_path, faults)
     faults.raise_if_any("lists")
     assert (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test)) == (
         labelled,

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.data.layouts.folder import load_folder
+from usrn_keras.data import load_dataset
 from usrn_keras.data.layouts.palette import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
 
 def _load(root, **settings):
-    return load_folder(Data(dataset="folder", root=str(root), **{"val": "val.txt", **settings}))
+    return load_dataset(Data(dataset="folder", root=str(root), **{"val": "val.txt", **settings}))
 
 
 def _names(samples):

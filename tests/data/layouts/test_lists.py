@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.layouts.lists import index_files, index_parts, read_list, shipped_list, shipped_splits
+from usrn_keras.data.layouts.index import index_files, index_parts
+from usrn_keras.data.layouts.lists import read_list
+from usrn_keras.data.layouts.splits import shipped_list, shipped_splits
 from usrn_keras.errors import DataError
 
 SUFFIXES = (".jpg", ".png")
@@ -12,7 +14,7 @@ SUFFIXES = (".jpg", ".png")
 def _read(tmp_path, text):
     (tmp_path / "list.txt").write_bytes(text.encode())
     faults = Faults()
-    return read_list(tmp_path / "list.txt", SUFFIXES, faults), faults
+    return read_list(tmp_path / "list.txt", faults), faults
 
 
 def test_list_of_names_and_paths(tmp_path):
@@ -40,7 +42,7 @@ def test_repeated_names_are_faults(tmp_path):
 
 def test_list_that_does_not_exist(tmp_path):
     faults = Faults()
-    assert read_list(tmp_path / "none.txt", SUFFIXES, faults) == ()
+    assert read_list(tmp_path / "none.txt", faults) == ()
     with pytest.raises(DataError, match=r"none\.txt does not exist"):
         faults.raise_if_any("list")
 
@@ -48,7 +50,7 @@ def test_list_that_does_not_exist(tmp_path):
 def test_list_that_is_no_text(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00\xd8")
     faults = Faults()
-    assert read_list(tmp_path / "list.txt", SUFFIXES, faults) == ()
+    assert read_list(tmp_path / "list.txt", faults) == ()
     with pytest.raises(DataError, match="cannot be read"):
         faults.raise_if_any("list")
 
@@ -64,10 +66,12 @@ def test_index_of_files(tmp_path):
     assert found == {"b": tmp_path / "b.jpg", "c.d": tmp_path / "c.d.png", "x/y/a": tmp_path / "x/y/a.PNG"}
 
 
-def test_index_with_ending(tmp_path):
+def test_index_with_pattern(tmp_path):
     for name in ("a_image.png", "a_other.png"):
         (tmp_path / name).touch()
-    assert index_files(tmp_path, SUFFIXES, Faults(), ending="_image") == {"a": tmp_path / "a_image.png"}
+    assert index_files(tmp_path, SUFFIXES, Faults(), pattern="{name}_image") == {
+        "a": tmp_path / "a_image.png"
+    }
 
 
 @pytest.mark.parametrize(("first", "second"), [("train/a.jpg", "train/a.png"), ("train/a.jpg", "val/a.jpg")])

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from usrn_keras.data import load_dataset
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.layouts.lists import shipped_list, split_lists
-from usrn_keras.data.layouts.voc import load_voc
+from usrn_keras.data.layouts.splits import shipped_list, split_lists
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
 
 def _load(root, **settings):
-    return load_voc(Data(dataset="voc", root=str(root), **settings))
+    return load_dataset(Data(dataset="voc", root=str(root), **settings))
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ def test_training_mask_missing_in_segmentation_class_aug(tree):
 
 
 @pytest.mark.parametrize(("split", "labelled"), [("1_64", 165), ("1_32", 331), ("1_16", 662)])
-def test_official_splits(split, labelled):
+def test_official_splits(split, labelled, tmp_path):
     faults = Faults()
-    lists = split_lists("voc", Data(dataset="voc", split=split), (".jpg",), faults)
+    lists = split_lists("voc", Data(dataset="voc", split=split), tmp_path, faults)
     faults.raise_if_any("lists")
     assert (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test)) == (
         labelled,
@@ -71,7 +71,7 @@ def test_official_splits(split, labelled):
 
 
 def test_unknown_split(tree):
-    with pytest.raises(DataError, match=r"`1_8` .* is not shipped; known: 1_16, 1_32, 1_64"):
+    with pytest.raises(DataError, match=r"`1_8` .* is not shipped, .*shipped are: 1_16, 1_32, 1_64"):
         _load(tree, split="1_8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.lists import Lists, Names, make_samples
+from usrn_keras.data.layouts.mask_values import MAX_CLASSES, MaskValues
 from usrn_keras.data.sample import Dataset
-from usrn_keras.errors import DataError
 
 NEEDED = {
     "labelled": "no labelled images: USRN needs at least one image with a mask",
@@ -28,64 +29,49 @@ class Layout:
     help: str
 
 
-def find_root(root: str, layout: Layout) -> Path:
-    """The root folder, which must exist."""
-    if not root:
-        raise DataError(f"data.root is empty: the {layout.name} data set needs its folder", hint=layout.help)
-    path = Path(root).expanduser()
-    if not path.is_dir():
-        raise DataError(f"data.root = `{root}` is no folder", hint=layout.help)
-    return path
-
-
 def assemble(
     layout: Layout,
-    root: Path,
     *,
     classes: Names,
     palette: np.ndarray,
+    values: MaskValues,
     lists: Lists,
     images: Mapping[str, Path],
     masks: Mapping[str, Path],
     faults: Faults,
-    ignore_index: int = 255,
-    id_map: np.ndarray | None = None,
 ) -> Dataset:
-    """Match the lists with the files and check the whole.
+    """Match the lists with the files and check the whole; samples without their files are left out.
 
-    Raises:
-        DataError: with every fault, those in `faults` included.
+    What is wrong is added to `faults`.
     """
-    _check_classes(classes, ignore_index, faults)
+    _check_classes(classes, faults)
     _check_lists(lists, faults)
     for kind, found in (("images", images), ("masks", masks)):
         if not found:
             faults.add(f"there are no {kind} at all where they should lie")
     samples = {}
-    if images and masks:  # otherwise every single file would be reported missing
-        for part in fields(lists):
-            names = getattr(lists, part.name)
-            samples[part.name] = make_samples(part.name, names, images, masks, faults)
-    faults.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
+    for part in fields(lists):
+        # Otherwise every single file would be reported missing.
+        findable = images and (masks or part.name == "unlabelled")
+        names = getattr(lists, part.name) if findable else ()
+        samples[part.name] = make_samples(part.name, names, images, masks, faults)
     return Dataset(
         name=layout.name,
         classes=classes,
         palette=palette,
-        ignore_index=ignore_index,
-        id_map=id_map,
+        ignore_index=values.ignore_index,
+        id_map=values.id_map,
+        colour_map=values.colour_map,
         **samples,
     )
 
 
-def _check_classes(classes: Names, ignore_index: int, faults: Faults) -> None:
+def _check_classes(classes: Names, faults: Faults) -> None:
     if len(classes) == 1:
         faults.add(f"segmentation needs at least 2 classes, there is only `{classes[0]}`")
-    if ignore_index < len(classes):
-        faults.add(
-            f"data.ignore_index = {ignore_index} is the id of class `{classes[ignore_index]}`: "
-            f"choose a value of at least {len(classes)}"
-        )
-    for name in sorted({name for name in classes if classes.count(name) > 1}):
+    if len(classes) > MAX_CLASSES:
+        faults.add(f"there are {len(classes)} classes, at most {MAX_CLASSES} are possible")
+    for name in sorted(name for name, count in Counter(classes).items() if count > 1):
         faults.add(f"two classes are called `{name}`")
 
 

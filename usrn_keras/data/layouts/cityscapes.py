@@ -9,8 +9,11 @@ import numpy as np
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.files.images import IMAGE_SUFFIXES
 from usrn_keras.data.files.masks import MASK_SUFFIXES
-from usrn_keras.data.layouts.assemble import Layout, assemble, find_root
-from usrn_keras.data.layouts.lists import Lists, index_parts, split_lists
+from usrn_keras.data.layouts.assemble import Layout, assemble
+from usrn_keras.data.layouts.index import index_parts
+from usrn_keras.data.layouts.lists import Lists
+from usrn_keras.data.layouts.mask_values import MaskValues, internal_ignore_index, mask_values
+from usrn_keras.data.layouts.splits import split_lists
 from usrn_keras.data.sample import Dataset
 from usrn_keras.recipe.schema import Data
 
@@ -20,7 +23,10 @@ LAYOUT = Layout(
 after registration. Unpack both archives into one folder:
     ROOT/leftImg8bit/{train,val,test}/CITY/NAME_leftImg8bit.png
     ROOT/gtFine/{train,val}/CITY/NAME_gtFine_labelTrainIds.png   or NAME_gtFine_labelIds.png
-data.split is 1_32, 1_16 or 1_8.""",
+or as the official code of USRN has it; the folders CITY, and train and val, may be left out in both:
+    ROOT/images/{train,val}/NAME_leftImg8bit.png
+    ROOT/segmentation/{train,val}/NAME_gtFine_labelTrainIds.png   or NAME_gtFine_labelIds.png
+data.split is 1_32, 1_16 or 1_8, or what `usrn split` wrote.""",
 )
 PARTS = ("train", "val", "test")
 
@@ -49,48 +55,62 @@ TABLE = (
 NUM_LABEL_IDS = 34
 
 
-def load_cityscapes(data: Data) -> Dataset:
+def load_cityscapes(root: Path, data: Data, faults: Faults) -> Dataset:
     """Cityscapes; see `LAYOUT.help` for how it is laid out.
 
     Masks are read from labelTrainIds; where those are not complete, from labelIds through the
-    official table.
-
-    Raises:
-        DataError: with every fault found.
+    official table. What is wrong is added to `faults`.
     """
-    root, faults = find_root(data.root, LAYOUT), Faults()
-    lists = split_lists("cityscapes", data, IMAGE_SUFFIXES, faults)
-    images = index_parts(root / "leftImg8bit", PARTS, IMAGE_SUFFIXES, faults, ending="_leftImg8bit")
-    masks, id_map = _masks(root / "gtFine", lists, data.ignore_index, faults)
+    classes = tuple(name for name, _, _ in TABLE)
+    lists = split_lists("cityscapes", data, root, faults, _official_name)
+    flat = (root / "images").is_dir() and not (root / "leftImg8bit").is_dir()
+    masks, are_label_ids = _masks(root / ("segmentation" if flat else "gtFine"), lists, faults)
     return assemble(
         LAYOUT,
-        root,
-        classes=tuple(name for name, _, _ in TABLE),
+        classes=classes,
         palette=np.array([colour for _, colour, _ in TABLE], np.uint8),
+        values=_label_id_values() if are_label_ids else mask_values(data, classes, faults),
         lists=lists,
-        images=images,
+        images=_index(root / ("images" if flat else "leftImg8bit"), IMAGE_SUFFIXES, faults, "leftImg8bit"),
         masks=masks,
         faults=faults,
-        ignore_index=data.ignore_index,
-        id_map=id_map,
     )
 
 
 def label_id_map(ignore_index: int = 255) -> np.ndarray:
-    """Class id (train id) by label id, `(34,)` uint8 or uint16; `ignore_index` for the others."""
-    id_map = np.full(NUM_LABEL_IDS, ignore_index, np.uint8 if ignore_index < 256 else np.uint16)
+    """Class id (train id) by label id, `(34,)` int32; `ignore_index` for the others."""
+    id_map = np.full(NUM_LABEL_IDS, ignore_index, np.int32)
     for class_id, (_, _, label_id) in enumerate(TABLE):
         id_map[label_id] = class_id
     return id_map
 
 
-def _masks(
-    folder: Path, lists: Lists, ignore_index: int, faults: Faults
-) -> tuple[dict[str, Path], np.ndarray | None]:
-    """The masks of one kind, the kind that misses fewer of those needed, and the table it needs."""
-    train_ids = index_parts(folder, PARTS, MASK_SUFFIXES, faults, ending="_gtFine_labelTrainIds")
-    label_ids = index_parts(folder, PARTS, MASK_SUFFIXES, faults, ending="_gtFine_labelIds")
+def _label_id_values() -> MaskValues:
+    ignore_index = internal_ignore_index(len(TABLE))
+    return MaskValues(ignore_index, label_id_map(ignore_index))
+
+
+def _masks(folder: Path, lists: Lists, faults: Faults) -> tuple[dict[str, Path], bool]:
+    """The masks of one kind, the kind that misses fewer of those needed, and whether these are labelIds."""
+    train_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelTrainIds")
+    label_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelIds")
     needed = {*lists.labelled, *lists.val, *lists.test}
     if len(needed - train_ids.keys()) <= len(needed - label_ids.keys()):
-        return train_ids, None
-    return label_ids, label_id_map(ignore_index)
+        return train_ids, False
+    return label_ids, True
+
+
+def _index(folder: Path, suffixes: tuple[str, ...], faults: Faults, ending: str) -> dict[str, Path]:
+    """Files by official name, with or without folders of cities."""
+    found = index_parts(folder, PARTS, suffixes, faults, pattern=f"{{name}}_{ending}")
+    return {_official_name(name): path for name, path in found.items()}
+
+
+def _official_name(entry: str) -> str:
+    """`CITY/NAME` of a name or path: every name of Cityscapes begins with that of its city.
+
+    >>> _official_name("images/train/jena_000025_000019_leftImg8bit")
+    'jena/jena_000025_000019'
+    """
+    name = entry.rsplit("/", 1)[-1].removesuffix("_leftImg8bit")
+    return f"{name.split('_', 1)[0]}/{name}"

@@ -3,49 +3,85 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from usrn_keras.data.layouts.camvid import load_camvid
-from usrn_keras.data.layouts.cityscapes import load_cityscapes
-from usrn_keras.data.layouts.folder import load_folder
-from usrn_keras.data.layouts.voc import load_voc
+import numpy as np
+
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts import camvid, cityscapes, folder, voc
+from usrn_keras.data.layouts.assemble import Layout
 from usrn_keras.data.sample import Dataset, Sample
+from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
+LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, Faults], Dataset]]] = {
+    "folder": (folder.LAYOUT, folder.load_folder),
+    "camvid": (camvid.LAYOUT, camvid.load_camvid),
+    "voc": (voc.LAYOUT, voc.load_voc),
+    "cityscapes": (cityscapes.LAYOUT, cityscapes.load_cityscapes),
+}
 
-def load_dataset(data: Data) -> Dataset:
+
+def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
     """The data set that a recipe names. Lists its files; decodes none of them.
+
+    Args:
+        data: The section of the recipe.
+        faults: Takes what is wrong, and what can be used comes back; None: what is wrong is raised.
 
     Raises:
         DataError: root, files or lists are missing or do not fit together; every fault is named,
-            and how to get the data set and lay it out.
+            and how to get the data set and lay it out. Not raised with `faults`.
 
     Example:
 
     >>> load_dataset(Data(dataset="camvid", root="camvid", split="1_8"))   # doctest: +SKIP
     """
-    loaders = {
-        "quickstart": _load_quickstart,
-        "folder": load_folder,
-        "camvid": load_camvid,
-        "voc": load_voc,
-        "cityscapes": load_cityscapes,
-    }
-    return loaders[data.dataset](data)
+    found = Faults() if faults is None else faults
+    if data.dataset == "quickstart":
+        layout, data = folder.LAYOUT, _quickstart(data)
+        root, dataset = Path(data.root), _load_quickstart(data, found)
+    else:
+        layout, load = LAYOUTS[data.dataset]
+        root = Path(data.root).expanduser()
+        if message := _root_fault(data, root, layout):
+            if faults is None:
+                raise DataError(message, hint=layout.help)
+            faults.add(message)
+            return _nothing(data)
+        dataset = load(root, data, found)
+    if faults is None:
+        found.raise_if_any(f"the {dataset.name} data set in {root} cannot be used:", hint=layout.help)
+    return dataset
 
 
-def _load_quickstart(data: Data) -> Dataset:
-    """The scenes that the package draws itself: a folder data set with lists of its own.
+def _root_fault(data: Data, root: Path, layout: Layout) -> str:
+    if not data.root:
+        return f"data.root is empty: the {layout.name} data set needs its folder"
+    return "" if root.is_dir() else f"data.root = `{data.root}` is no folder"
 
-    The masks of the unlabelled scenes lie apart, so that no list of a recipe takes them by mistake.
-    """
+
+def _nothing(data: Data) -> Dataset:
+    return Dataset(data.dataset, tuple(data.classes), np.zeros((len(data.classes), 3), np.uint8), (), (), ())
+
+
+def _quickstart(data: Data) -> Data:
+    """The scenes that the package draws itself: a folder data set with lists of its own."""
     from usrn_keras.quickstart.dataset import VERSION, make_quickstart
 
     root = Path(data.root).expanduser() if data.root else _cache_folder() / f"quickstart-v{VERSION}"
     make_quickstart(root)
-    lists = {part: getattr(data, part) or f"lists/{part}.txt" for part in ("labelled", "unlabelled", "val")}
-    dataset = load_folder(data.model_copy(update={"root": str(root), **lists}))
+    parts = ("val",) if data.split else ("labelled", "unlabelled", "val")
+    lists = {part: getattr(data, part) or f"lists/{part}.txt" for part in parts}
+    return data.model_copy(update={"root": str(root), **lists})
+
+
+def _load_quickstart(data: Data, faults: Faults) -> Dataset:
+    """The masks of the unlabelled scenes lie apart, so that no list of a recipe takes them by mistake."""
+    root = Path(data.root)
+    dataset = folder.load_folder(root, data, faults)
     unlabelled = tuple(_with_mask(sample, root / "masks_unlabelled") for sample in dataset.unlabelled)
     return replace(dataset, name="quickstart", unlabelled=unlabelled)
 

@@ -23,9 +23,14 @@ def voc_palette(num_classes: int) -> np.ndarray:
 
 
 def read_palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:
-    """The colours in a text file with a line `RED GREEN BLUE` (0 to 255) for each class."""
-    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    wrong = [number for number, row in enumerate(rows, 1) if not _is_colour(row)]
+    """The colours in a text file with a line `RED GREEN BLUE` (0 to 255) for each class.
+
+    Empty lines and lines that start with `#` are skipped. `voc_palette` takes the place of a wrong file.
+    """
+    lines = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1)
+    numbered = [(number, line.split()) for number, line in lines if line.strip() and line.lstrip()[0] != "#"]
+    rows = [row for _, row in numbered]
+    wrong = [number for number, row in numbered if not _is_colour(row)]
     for number in wrong:
         faults.add(f"{path}, line {number}: a colour is three whole numbers from 0 to 255, `RED GREEN BLUE`")
     if len(rows) != num_classes:

@@ -7,9 +7,11 @@ from pathlib import Path
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.files.images import IMAGE_SUFFIXES
 from usrn_keras.data.files.masks import MASK_SUFFIXES
-from usrn_keras.data.layouts.assemble import Layout, assemble, find_root
-from usrn_keras.data.layouts.lists import index_files, split_lists
+from usrn_keras.data.layouts.assemble import Layout, assemble
+from usrn_keras.data.layouts.index import index_files
+from usrn_keras.data.layouts.mask_values import mask_values
 from usrn_keras.data.layouts.palette import voc_palette
+from usrn_keras.data.layouts.splits import split_lists
 from usrn_keras.data.sample import Dataset
 from usrn_keras.recipe.schema import Data
 
@@ -20,7 +22,7 @@ additional masks (SegmentationClassAug, made from the SBD data set) come separat
     ROOT/JPEGImages/NAME.jpg              ROOT may also be the folder above VOC2012 or VOCdevkit
     ROOT/SegmentationClassAug/NAME.png    masks of the 10582 training images
     ROOT/SegmentationClass/NAME.png       masks of the 1449 validation images, unless they lie above
-data.split is 1_64, 1_32 or 1_16.""",
+data.split is 1_64, 1_32 or 1_16, or what `usrn split` wrote.""",
 )
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -29,28 +31,23 @@ CLASSES = (
 )
 
 
-def load_voc(data: Data) -> Dataset:
-    """PASCAL VOC 2012; see `LAYOUT.help` for how it is laid out.
-
-    Raises:
-        DataError: with every fault found.
-    """
-    root, faults = _inner_root(find_root(data.root, LAYOUT)), Faults()
-    originals = index_files(root / "SegmentationClass", MASK_SUFFIXES, faults)
-    augmented = index_files(root / "SegmentationClassAug", MASK_SUFFIXES, faults)
-    lists = split_lists("voc", data, IMAGE_SUFFIXES, faults)
+def load_voc(root: Path, data: Data, faults: Faults) -> Dataset:
+    """PASCAL VOC 2012; see `LAYOUT.help` for how it is laid out. What is wrong is added to `faults`."""
+    inner = _inner_root(root)
+    originals = index_files(inner / "SegmentationClass", MASK_SUFFIXES, faults)
+    augmented = index_files(inner / "SegmentationClassAug", MASK_SUFFIXES, faults)
+    lists = split_lists("voc", data, root, faults)
     # Training masks come from SegmentationClassAug alone: the originals differ from them at borders.
     val_originals = {name: originals[name] for name in (*lists.val, *lists.test) if name in originals}
     return assemble(
         LAYOUT,
-        root,
         classes=CLASSES,
         palette=voc_palette(len(CLASSES)),
+        values=mask_values(data, CLASSES, faults),
         lists=lists,
-        images=index_files(root / "JPEGImages", IMAGE_SUFFIXES, faults),
+        images=index_files(inner / "JPEGImages", IMAGE_SUFFIXES, faults),
         masks={**val_originals, **augmented},
         faults=faults,
-        ignore_index=data.ignore_index,
     )
 
 

@@ -1,0 +1,76 @@
+"""The files of a data set by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from usrn_keras.data.faults import Faults
+
+
+def index_files(
+    folder: Path,
+    suffixes: tuple[str, ...],
+    faults: Faults,
+    *,
+    pattern: str = "{name}",
+    skip: Collection[Path] = (),
+    recursive: bool = True,
+) -> dict[str, Path]:
+    """Every file below `folder` with one of the suffixes, by name.
+
+    The name is the path relative to the folder, with `/`, of whose last part stands what `pattern` has
+    `{name}` for. Files that do not match are left out, and so is what is hidden. Two files of one name
+    are a fault.
+
+    Args:
+        folder: Where to look.
+        suffixes: Lower-case, with the dot.
+        faults: Takes the faults.
+        pattern: File name without suffix, with one `{name}`.
+        skip: Files and folders to leave out.
+        recursive: Whether to look into sub-folders.
+    """
+    found: dict[str, Path] = {}
+    before, after = pattern.split("{name}")
+    for parent, subfolders, files in os.walk(folder):
+        subfolders[:] = sorted(
+            name for name in subfolders if recursive and name[0] != "." and Path(parent, name) not in skip
+        )
+        relative = Path(parent).relative_to(folder)
+        for file in sorted(files):
+            stem, suffix = os.path.splitext(file)
+            if suffix.lower() not in suffixes or file.startswith(".") or not _matches(stem, before, after):
+                continue
+            path = Path(parent, file)
+            if path not in skip:
+                name = (relative / stem[len(before) : len(stem) - len(after)]).as_posix()
+                _add(found, name, path, faults)
+    return found
+
+
+def index_parts(
+    folder: Path,
+    parts: tuple[str, ...],
+    suffixes: tuple[str, ...],
+    faults: Faults,
+    *,
+    pattern: str = "{name}",
+) -> dict[str, Path]:
+    """`index_files` of the sub-folders `parts` and of the folder itself; the names leave the part out."""
+    found = index_files(folder, suffixes, faults, pattern=pattern, recursive=False)
+    for part in parts:
+        for name, path in index_files(folder / part, suffixes, faults, pattern=pattern).items():
+            _add(found, name, path, faults)
+    return found
+
+
+def _matches(stem: str, before: str, after: str) -> bool:
+    return len(stem) > len(before) + len(after) and stem.startswith(before) and stem.endswith(after)
+
+
+def _add(found: dict[str, Path], name: str, path: Path, faults: Faults) -> None:
+    if name in found:
+        faults.add(f"{found[name]} and {path} have the same name `{name}`: rename or remove one")
+    found.setdefault(name, path)

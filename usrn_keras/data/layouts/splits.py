@@ -1,0 +1,113 @@
+"""Which images are labelled: a shipped split, a folder of lists, or list files of the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path, PurePosixPath
+
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts.lists import PARTS, Lists, Names, read_list
+from usrn_keras.recipe.schema import Data
+
+Canonical = Callable[[str], str]
+
+
+def given_lists(data: Data, root: Path, faults: Faults, canonical: Canonical = str) -> dict[str, Names]:
+    """The lists that a recipe gives, by part: those of `data.split`, and its list files.
+
+    Where both name the same part they must agree: `usrn split` writes the val list of the recipe into its
+    folder too.
+    """
+    files = {part: getattr(data, part) for part in PARTS if getattr(data, part)}
+    given = {
+        part: read_list(root / Path(file).expanduser(), faults, canonical) for part, file in files.items()
+    }
+    of_split = _split(data, root, faults, canonical)
+    for part in given.keys() & of_split.keys():
+        if set(given[part]) != set(of_split[part]):
+            faults.add(
+                f"data.split and data.{part} name different {part} images: give one of them "
+                f"(--set data.{part}= takes the list out)"
+            )
+    return {**given, **of_split}
+
+
+def split_lists(
+    dataset: str, data: Data, root: Path, faults: Faults, canonical: Canonical | None = None
+) -> Lists:
+    """The lists of a data set that ships its splits; list files of the recipe take their place.
+
+    Images of the shipped train list that are neither labelled nor held out are unlabelled. The entry of a
+    list may be a path: its last part is the name, unless `canonical` says otherwise.
+    """
+    if not (data.split or data.labelled):
+        faults.add(f"data.split is empty: which images are labelled? {_shipped(dataset)}")
+    given = given_lists(data, root, faults, canonical or (lambda entry: PurePosixPath(entry).name))
+    val = given.get("val", shipped_list(dataset, "val"))
+    test = given.get("test", shipped_list(dataset, "test"))
+    known = {*given.get("labelled", ()), *val, *test}
+    rest = tuple(name for name in shipped_list(dataset, "train") if name not in known)
+    return Lists(given.get("labelled", ()), given.get("unlabelled", rest), val, test)
+
+
+def _split(data: Data, root: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
+    """The lists that `data.split` stands for, by part."""
+    if not data.split:
+        return {}
+    shipped = _shipped_split(data)
+    if shipped is not None:
+        return {"labelled": shipped}
+    path = root / Path(data.split).expanduser()
+    if path.is_dir():
+        return _split_folder(path, faults, canonical)
+    if path.is_file():
+        return {"labelled": read_list(path, faults, canonical)}
+    faults.add(
+        f"data.split = `{data.split}` with data.split_seed = {data.split_seed} is not shipped, and {path} is "
+        f"neither a folder that `usrn split` wrote nor a list file; {_shipped(data.dataset)}"
+    )
+    return {}
+
+
+def _split_folder(folder: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
+    lists = {part: folder / f"{part}.txt" for part in PARTS}
+    return {
+        part: read_list(path, faults, canonical)
+        for part, path in lists.items()
+        if part == "labelled" or path.exists()
+    }
+
+
+def _shipped_split(data: Data) -> Names | None:
+    """The labelled list of a shipped split; None where there is none of that name and seed."""
+    seeded, plain = f"labelled_{data.split}_seed{data.split_seed}", f"labelled_{data.split}"
+    available = shipped_splits(data.dataset)
+    if seeded in available:
+        return shipped_list(data.dataset, seeded)
+    if plain in available and data.split_seed == 0:
+        return shipped_list(data.dataset, plain)
+    return None
+
+
+def _shipped(dataset: str) -> str:
+    names = [name.removeprefix("labelled_").replace("_seed", " seed ") for name in shipped_splits(dataset)]
+    if not names:
+        return f"no splits are shipped for {dataset} data sets"
+    return f"shipped are: {', '.join(names)}"
+
+
+def shipped_splits(dataset: str) -> Names:
+    """Names of the labelled lists shipped for a data set, such as `labelled_1_8_seed0`."""
+    folder = resources.files("usrn_keras").joinpath("data", "splits", dataset)
+    if not folder.is_dir():
+        return ()
+    return tuple(
+        sorted(Path(file.name).stem for file in folder.iterdir() if file.name.startswith("labelled_"))
+    )
+
+
+def shipped_list(dataset: str, name: str) -> Names:
+    """A shipped list, such as `train`; empty where the data set has none of that name."""
+    file = resources.files("usrn_keras").joinpath("data", "splits", dataset, f"{name}.txt")
+    return tuple(file.read_text(encoding="utf-8").split()) if file.is_file() else ()
