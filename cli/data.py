@@ -1,0 +1,140 @@
+"""`usrn data`: is a data set sound, and what does training see of it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from usrn_cli.backend import load_backend
+from usrn_cli.options import quiet_option, set_option
+from usrn_cli.output import print_json, print_table
+from usrn_keras.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from usrn_keras.inspection import Inspection
+
+
+@click.group("data", short_help="Check a data set, or show what training sees.")
+def command() -> None:
+    """Look at the data set of a recipe before training on it.
+
+    \b
+    Examples:
+      usrn data check my_recipe.toml
+      usrn data show my_recipe.toml
+    """
+
+
+@command.command("check")
+@click.argument("recipe")
+@set_option
+@quiet_option
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, with every finding.")
+def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Read all images and masks of RECIPE, and report every fault at once, the classes and the splits.
+
+    RECIPE is a TOML file, or the name of a shipped recipe. Nothing is written.
+
+    \b
+    Examples:
+      usrn data check my_recipe.toml
+      usrn data check camvid_1_8 --set data.root=data/camvid --set data.workers=8
+      usrn data check my_recipe.toml --json | jq '.findings[] | select(.fault) | .files'
+
+    Faults must be mended: the exit code is 4. Notes are worth knowing: the exit code is 0.
+    """
+    from usrn_keras.inspection import inspect_data
+    from usrn_keras.progress import for_terminal
+    from usrn_keras.recipe import Recipe
+
+    loaded = Recipe.load(recipe, list(overrides))
+    with for_terminal(quiet=quiet) as progress:
+        inspection = inspect_data(loaded, progress=progress)
+    if as_json:
+        print_json(inspection.to_json())
+    else:
+        _show(inspection)
+    if inspection.faults:
+        raise DataError(
+            f"{_counted(inspection)} in the data set of {loaded.name}", hint="Mend them and check again."
+        )
+
+
+@command.command("show")
+@click.argument("recipe")
+@set_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Picture to write, a .png.  [default: the recipe's name and _views.png]",
+)
+@click.option(
+    "--images", type=click.IntRange(1, 64), default=4, show_default=True, help="Images of each kind."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Other views.  [default: training.seed]")
+@click.option("--force", is_flag=True, help="Replace the picture if it exists.")
+def show(
+    recipe: str, overrides: tuple[str, ...], out: Path | None, images: int, seed: int | None, force: bool
+) -> None:
+    """Draw what training of RECIPE sees: its first views, with the classes over them.
+
+    RECIPE is a TOML file, or the name of a shipped recipe.
+
+    \b
+    Examples:
+      usrn data show my_recipe.toml
+      usrn data show quickstart --images 8 --seed 3 --out views.png
+      usrn data show my_recipe.toml --set views.crop_size=256 --force
+
+    The labelled images are drawn without and with their masks, the unlabelled ones weakly and strongly
+    augmented. Look whether the classes lie on what they name, and whether their objects are still large
+    enough to be recognised.
+    """
+    from usrn_keras.recipe import Recipe
+
+    if seed is not None:
+        overrides = (*overrides, f"training.seed={seed}")
+    loaded = Recipe.load(recipe, list(overrides))
+    target = out or Path(f"{loaded.name}_views.png")
+    if target.suffix.lower() != ".png":
+        raise click.BadParameter(f"must end in .png, received {target}", param_hint="--out")
+    if target.exists() and not force:
+        raise StorageError(
+            f"{target} exists already", hint="Choose another name with --out, or replace it with --force."
+        )
+    load_backend()
+    from usrn_keras.files import atomic_path
+    from usrn_keras.inspection.sheet import views_png
+
+    picture = views_png(loaded, images)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(picture)
+    click.echo(target)
+
+
+def _show(inspection: Inspection) -> None:
+    from usrn_keras.inspection.findings import FAULTS, NOTES, listing
+    from usrn_keras.inspection.tables import ClassTable, SplitTable
+
+    found = {finding.kind for finding in inspection.findings}
+    for kinds, colour in ((FAULTS, "red"), (NOTES, "yellow")):
+        for kind in filter(found.__contains__, kinds):
+            title, *lines = listing(inspection.findings, kind)
+            click.echo(click.style(f"{'fault' if kind in FAULTS else 'note'}: {title}", fg=colour))
+            click.echo("\n".join(lines))
+    if not inspection.readings:
+        return  # no tables of nothing
+    print_table(ClassTable(inspection))
+    print_table(SplitTable(inspection))
+    rate = inspection.class_balance_rate
+    if rate is not None:
+        click.echo(f"class balance rate of the labelled pixels: {rate:.3f} (1: all classes are of one size)")
+    if not inspection.faults:
+        click.echo(f"{_counted(inspection)} in the data set of {inspection.name}")
+
+
+def _counted(inspection: Inspection) -> str:
+    faults, notes = len(inspection.faults), len(inspection.notes)
+    return f"{faults or 'no'} fault{'s' * (faults != 1)} and {notes or 'no'} note{'s' * (notes != 1)}"

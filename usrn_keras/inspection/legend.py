@@ -1,0 +1,72 @@
+"""The legend of the contact sheet: colour, name and share of every class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from usrn_keras.data import Dataset
+from usrn_keras.inspection.overlay import hatching
+
+LINE = 26  # height of an entry
+SWATCH = 18
+SPACE = 8  # between swatch, name and share
+COLUMN_GAP = 36
+MOST = 60  # entries; the classes beyond are counted
+NOT_LEARNED = "ignored or padding"
+FONT = ImageFont.load_default(14)
+INK, FAINT = (25, 25, 30), (150, 150, 155)
+
+
+class Legend:
+    """The classes from the most frequent to the rarest, then what is ignored.
+
+    Args:
+        dataset: Names and colours.
+        maps: The labels shown, each `(height, width)` integers.
+    """
+
+    def __init__(self, dataset: Dataset, maps: Sequence[np.ndarray]):
+        labels = np.concatenate([labels.ravel() for labels in maps])
+        ignored = labels == dataset.ignore_index
+        shares = np.bincount(labels[~ignored], minlength=dataset.num_classes) / labels.size
+        order = np.argsort(-shares, kind="stable")[:MOST]
+        self.entries = [
+            (dataset.classes[i], float(shares[i]), np.broadcast_to(dataset.palette[i], (SWATCH, SWATCH, 3)))
+            for i in order
+        ]
+        self.entries.append((NOT_LEARNED, float(ignored.mean()), hatching(SWATCH, SWATCH)))
+        self.hidden = dataset.num_classes - len(order)
+        widest = max(FONT.getlength(name) for name, _, _ in self.entries)
+        self._share_right = SWATCH + 2 * SPACE + int(widest + FONT.getlength("100.0 %"))
+
+    def height(self, width: int) -> int:
+        """Height in pixels where it is `width` wide."""
+        return LINE * (self._rows(width) + 1 + bool(self.hidden)) + LINE // 2
+
+    def draw(self, sheet: Image.Image, left: int, top: int, width: int) -> None:
+        """Draw it, column by column."""
+        pen = ImageDraw.Draw(sheet)
+        pen.text((left, top), "Share of the labelled views shown", fill=INK, font=FONT)
+        rows = self._rows(width)
+        for index, entry in enumerate(self.entries):
+            column, row = divmod(index, rows)
+            x = left + column * (self._share_right + COLUMN_GAP)
+            self._entry(sheet, pen, x, top + LINE * (row + 1), *entry)
+        if self.hidden:
+            text = f"and {self.hidden} classes with smaller shares"
+            pen.text((left, top + LINE * (rows + 1)), text, fill=FAINT, font=FONT)
+
+    def _rows(self, width: int) -> int:
+        columns = max(1, (width + COLUMN_GAP) // (self._share_right + COLUMN_GAP))
+        return -(-len(self.entries) // columns)
+
+    def _entry(self, sheet, pen, x: int, y: int, name: str, share: float, swatch: np.ndarray) -> None:
+        sheet.paste(Image.fromarray(np.ascontiguousarray(swatch)), (x, y))
+        pen.rectangle((x, y, x + SWATCH - 1, y + SWATCH - 1), outline=FAINT)
+        ink = INK if share else FAINT
+        pen.text((x + SWATCH + SPACE, y + SWATCH // 2), name, fill=ink, font=FONT, anchor="lm")
+        text = f"{100 * share:.1f} %" if share else "none"
+        pen.text((x + self._share_right, y + SWATCH // 2), text, fill=ink, font=FONT, anchor="rm")
