@@ -158,3 +158,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             f"Baseline's features), received training.start = {training.start!r}"
         )
     yield from data_contradictions(recipe.data)
+    if recipe.evaluation.checkpoint == "best" and recipe.evaluation.every == 0:
+        yield (
+            "evaluation.checkpoint: `best` needs evaluation.every above 0, the steps after which weights are "
+            "compared on val, received evaluation.every = 0"
+        )
