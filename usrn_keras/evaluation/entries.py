@@ -88,7 +88,7 @@ class RunEntry:
         self.report = self.run.path / "report"
 
     def measure(self, progress: Progress) -> Measured:
-        return evaluate_run(
+        measured = evaluate_run(
             self.run.path,
             split=self.split,
             model=self.model,
@@ -96,6 +96,7 @@ class RunEntry:
             inference=self.inference,
             progress=progress,
         )
+        return Measured(measured.scores.named(self.name), measured.images)
 
     def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
         predictor = Predictor(load_segmenter(self._file), self._inference)
