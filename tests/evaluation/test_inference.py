@@ -35,3 +35,9 @@ def test_recipe_and_what_is_given_instead():
     assert inference_of(recipe, {"flip": None, "scales": [0.5]}).scales == (0.5,)
     assert inference_of(recipe, {"flip": None, "scales": None}).flip
     assert inference_of(recipe, {"mode": "whole", "flip": False}).line() == "whole"
+
+
+def test_the_best_weights_need_measurements():
+    Recipe.load("quickstart", ["evaluation.checkpoint=best", "evaluation.every=10"])
+    with pytest.raises(RecipeError, match=r"evaluation.checkpoint: `best` needs evaluation.every above 0"):
+        Recipe.load("quickstart", ["evaluation.checkpoint=best", "evaluation.every=0"])

@@ -98,6 +98,33 @@ def test_model_that_is_not_trained_yet(tmp_path):
         _ = run.model_path
 
 
+def test_best_weights(tmp_path):
+    with start_run(tmp_path / "a", recipe("evaluation.every=5"), dataset()) as run:
+        with pytest.raises(RunError, match="has no baseline model yet"):
+            run.model_file("baseline", "best")
+        run.stage(BASELINE).mkdir()
+        (run.stage(BASELINE) / "model.keras").touch()
+        assert run.model_file("baseline").name == "model.keras"
+        with pytest.raises(RunError, match=r"kept no best weights of its baseline.*every = 5") as error:
+            run.model_file("baseline", "best")
+        assert "--checkpoint last" in error.value.hint
+        (run.stage(BASELINE) / "best.keras").touch()
+        (run.stage(BASELINE) / "best.json").write_text('{"step": 15}')
+        assert run.model_file("baseline", "best") == run.stage(BASELINE) / "best.keras"
+        assert run.checkpoint_name("baseline", "best") == "best (step 15)"
+        assert run.checkpoint_name("baseline", "last") == "last"
+
+
+def test_log_knows_what_it_holds(tmp_path):
+    log = MetricsLog(tmp_path, "3-usrn")
+    assert not log.holds(2, "val_miou")
+    MetricsLog(tmp_path, "1-baseline").record({"step": 2, "val_miou": 0.5})
+    log.record({"step": 2, "loss": 0.5})
+    assert not log.holds(2, "val_miou")
+    log.record({"step": 2, "val_miou": 0.5})
+    assert log.holds(2, "val_miou") and not log.holds(4, "val_miou")
+
+
 def test_log_is_rewound_to_the_checkpoint(tmp_path):
     log, other = MetricsLog(tmp_path, "3-usrn"), MetricsLog(tmp_path, "1-baseline")
     other.record({"step": 100, "loss": 0.5})

@@ -98,7 +98,8 @@ def arrays(run_dir) -> dict[str, np.ndarray]:
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_ends_where_an_undisturbed_run_ends(recipe_file, tmp_path):
     """SIGKILL, four times, then the end: bit-equal weights and equal scores (PyTorch, CPU)."""
-    recipe_file.write_text(recipe_file.read_text().replace("steps = 4", "steps = 40"))
+    text = recipe_file.read_text().replace("steps = 4", "steps = 40")
+    recipe_file.write_text(text + "[evaluation]\nevery = 3\n")
     environment = os.environ | {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     started = time.monotonic()
     subprocess.run(command(recipe_file, tmp_path / "whole"), env=environment, check=True)
@@ -122,6 +123,9 @@ def test_killed_at_random_moments_ends_where_an_undisturbed_run_ends(recipe_file
         json.loads((tmp_path / name / "evaluation.json").read_text())["scores"] for name in ("whole", "parts")
     ]
     assert scores[0] == scores[1]
+    best = [[json.loads(file.read_text()) for file in sorted((tmp_path / name).rglob("best.json"))]
+            for name in ("whole", "parts")]  # fmt: skip
+    assert best[0] == best[1] and len(best[0]) == 2
     assert not list((tmp_path / "parts").rglob(".*.tmp*"))
 
 
