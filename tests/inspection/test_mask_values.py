@@ -79,8 +79,18 @@ def test_interpolated_ids_are_told_from_sound_ones():
 def test_thin_lines_are_sound():
     poles = np.zeros((64, 64), np.uint8)
     poles[:, 32:] = 9
-    poles[:, ::8] = 4  # only the one at the border of 0 and 9 lies between
+    poles[:32, ::8], poles[32:, ::8] = 4, 5  # only the one at the border of 0 and 9 lies between
     assert 0 < between_share(poles) < BETWEEN_AT_MOST
+
+
+def test_a_class_of_outlines_is_sound():
+    cells = np.zeros((64, 64), np.uint8)
+    for row, column in ((16, 16), (40, 20), (30, 48)):
+        cv2.circle(cells, (column, row), 9, 2, -1)
+        cv2.circle(cells, (column, row), 9, 1, 1)
+    assert between_share(cells) == 0
+    cells[:3, 0] = 3, 4, 5  # a stray pixel in between changes nothing
+    assert between_share(cells) == 0
 
 
 def test_too_few_borders_tell_nothing():

@@ -145,7 +145,9 @@ def mixed_sizes(readings: Iterable[Reading], views: Views) -> list[Finding]:
     sizes = Counter(reading.size for reading in readings if reading.size)
     if len(sizes) < 2:
         return []
-    smallest, largest = (_shown(pick(sizes, key=lambda size: size[0] * size[1])) for pick in (min, max))
+    smallest, largest = (
+        _shown(pick(sizes, key=lambda size: (size[0] * size[1], size))) for pick in (min, max)
+    )
     common, count = sizes.most_common(1)[0]
     return [
         Finding(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from usrn_keras.data import Dataset
+from usrn_keras.inspection.fonts import font
 from usrn_keras.inspection.overlay import hatching
 
 LINE = 26  # height of an entry
@@ -16,7 +17,7 @@ SPACE = 8  # between swatch, name and share
 COLUMN_GAP = 36
 MOST = 60  # entries; the classes beyond are counted
 NOT_LEARNED = "ignored or padding"
-FONT = ImageFont.load_default(14)
+FONT, BOLD = font(12), font(12, bold=True)
 INK, FAINT = (25, 25, 30), (150, 150, 155)
 
 
@@ -49,7 +50,7 @@ class Legend:
     def draw(self, sheet: Image.Image, left: int, top: int, width: int) -> None:
         """Draw it, column by column."""
         pen = ImageDraw.Draw(sheet)
-        pen.text((left, top), "Share of the labelled views shown", fill=INK, font=FONT)
+        pen.text((left, top), "Share of the labelled views shown", fill=INK, font=BOLD)
         rows = self._rows(width)
         for index, entry in enumerate(self.entries):
             column, row = divmod(index, rows)

@@ -9,6 +9,7 @@ from usrn_keras.data.files.masks import MaskRules, RawMask
 SEVERAL = 3  # values between others; fewer may be a class of thin lines
 INSIDE_AT_MOST = 0.05  # share of their pixels that are surrounded by their own value
 BETWEEN_AT_MOST = 0.15  # CamVid: 0.03, nearest pixel of an eighth 0.08, resized bilinearly 0.30
+ONE_CLASS = 0.9  # share of one id among those in between above which it is an outline
 FEWEST_BORDERS = 64  # pairs of neighbours that differ; with fewer the share says nothing
 
 
@@ -57,7 +58,8 @@ def between_share(ids: np.ndarray) -> float:
     """Share of the borders that pass through an id between those of both sides.
 
     A pixel between 0 and 5 that is 3 is what interpolation leaves: an allowed id, and a wrong class.
-    Sound masks have such pixels only where a class is one pixel wide.
+    Sound masks have such pixels only where a class is one pixel wide; where that is one class alone,
+    such as the outline of cells, it does not count.
 
     Args:
         ids: `(height, width)` class ids.
@@ -66,12 +68,14 @@ def between_share(ids: np.ndarray) -> float:
         0 to about 1; 0 where there are too few borders to tell.
     """
     ids = ids.astype(np.int32, copy=False)
-    between = borders = 0
+    values, borders = [], 0
     for lines in (ids, ids.T):
         step = np.sign(np.diff(lines, axis=1))
         borders += np.count_nonzero(step)
-        between += np.count_nonzero(step[:, 1:] * step[:, :-1] > 0)
-    return between / borders if borders >= FEWEST_BORDERS else 0.0
+        values.append(lines[:, 1:-1][step[:, 1:] * step[:, :-1] > 0])
+    counts = np.bincount(np.concatenate(values))
+    one_class = counts.sum() and counts.max() > ONE_CLASS * counts.sum()
+    return 0.0 if one_class or borders < FEWEST_BORDERS else float(counts.sum() / borders)
 
 
 def _allowed(rules: MaskRules) -> np.ndarray:

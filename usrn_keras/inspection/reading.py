@@ -71,7 +71,9 @@ def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:
 
 def _digest(image: np.ndarray) -> bytes:
     """A hash of the decoded pixels, so that a copy is found that was saved anew without loss."""
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image))
+    return digest.digest()
 
 
 def _attempt(read: Callable[[Path], Any], path: Path, kind: Kind, reading: Reading) -> Any:

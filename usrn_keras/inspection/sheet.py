@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from usrn_keras.data import Dataset, load_dataset
+from usrn_keras.inspection.fonts import font
 from usrn_keras.inspection.legend import LINE, NOT_LEARNED, Legend
 from usrn_keras.inspection.overlay import overlay, resized
 from usrn_keras.inspection.views import LabelledView, UnlabelledView, first_views
@@ -22,7 +23,7 @@ MARGIN = 28
 CAPTION = 46  # two lines below a view, and space
 HEADER = 112
 INK, GREY, PAPER = (25, 25, 30), (115, 115, 120), (255, 255, 255)
-TITLE, HEADING, SMALL = (ImageFont.load_default(size) for size in (24, 16, 13))
+TITLE, HEADING, SMALL = font(22, bold=True), font(14, bold=True), font(11)
 
 Cell = tuple[np.ndarray, Sequence[str]]  # a square picture, and the lines below it
 
