@@ -45,7 +45,7 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
         root, dataset = Path(data.root), _load_quickstart(data, found)
     else:
         layout, load = LAYOUTS[data.dataset]
-        root = Path(data.root).expanduser()
+        root = root_of(data)
         if message := _root_fault(data, root, layout):
             if faults is None:
                 raise DataError(message, hint=layout.help)
@@ -55,6 +55,15 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
     if faults is None:
         found.raise_if_any(f"the {dataset.name} data set in {root} cannot be used:", hint=layout.help)
     return dataset
+
+
+def root_of(data: Data) -> Path:
+    """The folder of the data set, whether it exists or not."""
+    if data.dataset != "quickstart" or data.root:
+        return Path(data.root).expanduser()
+    from usrn_keras.quickstart.dataset import VERSION
+
+    return _cache_folder() / f"quickstart-v{VERSION}"
 
 
 def _root_fault(data: Data, root: Path, layout: Layout) -> str:
@@ -69,11 +78,13 @@ def _nothing(data: Data) -> Dataset:
 
 def _quickstart(data: Data) -> Data:
     """The scenes that the package draws itself: a folder data set with lists of its own."""
-    from usrn_keras.quickstart.dataset import VERSION, make_quickstart
+    from usrn_keras.quickstart.dataset import make_quickstart
 
-    root = Path(data.root).expanduser() if data.root else _cache_folder() / f"quickstart-v{VERSION}"
+    root = root_of(data)
     make_quickstart(root)
     parts = ("val",) if data.split else ("labelled", "unlabelled", "val")
+    if data.split and (root / data.split / "val.txt").exists():
+        parts = ()
     lists = {part: getattr(data, part) or f"lists/{part}.txt" for part in parts}
     return data.model_copy(update={"root": str(root), **lists})
 

@@ -42,13 +42,18 @@ def split_lists(
     list may be a path: its last part is the name, unless `canonical` says otherwise.
     """
     if not (data.split or data.labelled):
-        faults.add(f"data.split is empty: which images are labelled? {_shipped(dataset)}")
+        faults.add(no_split(dataset))
     given = given_lists(data, root, faults, canonical or (lambda entry: PurePosixPath(entry).name))
     val = given.get("val", shipped_list(dataset, "val"))
     test = given.get("test", shipped_list(dataset, "test"))
     known = {*given.get("labelled", ()), *val, *test}
     rest = tuple(name for name in shipped_list(dataset, "train") if name not in known)
     return Lists(given.get("labelled", ()), given.get("unlabelled", rest), val, test)
+
+
+def no_split(dataset: str) -> str:
+    """The fault that no split was chosen."""
+    return f"data.split is empty: which images are labelled? {_shipped(dataset)}"
 
 
 def _split(data: Data, root: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:

@@ -1,0 +1,128 @@
+"""`usrn split`: random splits of any data set."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from usrn_cli.options import quiet_option, set_option
+from usrn_cli.output import print_json
+
+if TYPE_CHECKING:
+    from usrn_keras.data.layouts.draw_parts import Share
+    from usrn_keras.data.layouts.make_split import MadeSplit
+
+
+class ShareType(click.ParamType):
+    """`1/8`, `0.125` or `46`."""
+
+    name = "share"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Share:
+        from usrn_keras.data.layouts.draw_parts import Share
+
+        try:
+            return Share(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+SHARE = ShareType()
+
+
+@click.command("split", short_help="Draw which images are labelled.")
+@click.argument("recipe")
+@set_option
+@click.option(
+    "--labelled",
+    type=SHARE,
+    metavar="SHARE",
+    required=True,
+    help="Labelled images: a share of the training images with masks, such as 1/8 or 0.125, or a number.",
+)
+@click.option(
+    "--val", type=SHARE, metavar="SHARE", help="Draw validation images as well, from the same images, first."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another draw."
+)
+@click.option("--cover-classes", is_flag=True, help="The labelled images must show every class.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the lists.  [default: splits/SHARE_seedN in the folder of the data set]",
+)
+@click.option("--force", is_flag=True, help="Replace an earlier split in that folder.")
+@quiet_option
+@click.option("--json", "as_json", is_flag=True, help="Folder, keys, counts and fingerprint as JSON.")
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    labelled: Share,
+    val: Share | None,
+    seed: int,
+    cover_classes: bool,
+    out: Path | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Draw at random which training images are labelled, and write the lists that data.split takes.
+
+    RECIPE is a TOML file or the name of a shipped recipe. Its labelled and unlabelled images are drawn from,
+    so far as they have masks; images without masks are unlabelled. Its validation and test images stay.
+
+    \b
+    Examples:
+      usrn split my.toml --labelled 1/8
+      usrn split my.toml --labelled 50 --val 0.2 --cover-classes
+      usrn split camvid_1_8 --set data.root=data/camvid --labelled 1/8 --seed 7 --out lists/camvid_7
+
+    The same seed gives the same images on every machine, and a larger share of it holds the smaller one.
+    """
+    from usrn_keras.data.layouts.make_split import Wish, make_split
+    from usrn_keras.progress import for_terminal
+    from usrn_keras.recipe import Recipe
+
+    loaded = Recipe.load(recipe, list(overrides))
+    wish = Wish(labelled, val, seed, cover_classes)
+    with for_terminal(quiet=quiet) as progress:
+        made = make_split(loaded.data, wish, out, recipe=loaded.name, force=force, progress=progress)
+    if as_json:
+        print_json(made.to_json())
+    else:
+        _show(made)
+
+
+def _show(made: MadeSplit) -> None:
+    for part, count in made.counts.items():
+        click.echo(f"{part:<11} {count:>6} images")
+    if made.pixels is not None:
+        _show_pixels(made)
+    click.echo(f"fingerprint {made.dataset.fingerprint()}")
+    click.echo(f"lists       {made.folder}")
+    click.echo(f"use it      {' '.join(_set(key, value) for key, value in made.keys.items())}")
+
+
+def _show_pixels(made: MadeSplit) -> None:
+    everything, labelled = made.pixels / made.pixels.sum(axis=1, keepdims=True).clip(1) * 100
+    width = max(map(len, (*made.dataset.classes, "class")))
+    click.echo(f"\n{'class':<{width}}  pixels: all %  labelled %  labelled")
+    for row in zip(made.dataset.classes, everything, labelled, made.pixels[1], strict=True):
+        click.echo("{:<{width}}  {:>13.2f}  {:>10.2f}  {:>10,}".format(*row, width=width))
+    click.echo()
+
+
+def _set(key: str, value: str) -> str:
+    """The option that gives a recipe this value; what TOML would take for a number is quoted."""
+    try:
+        tomllib.loads(f"value = {value}")
+        value = json.dumps(value)
+    except tomllib.TOMLDecodeError:
+        pass
+    return f"--set {shlex.quote(f'data.{key}={value}')}"

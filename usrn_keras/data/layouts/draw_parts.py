@@ -1,0 +1,123 @@
+"""A random split of the training images of any data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts.lists import Lists, Names
+from usrn_keras.data.layouts.random_split import draw_split
+from usrn_keras.data.sample import Dataset, Sample
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of some images: `1/8`, `0.125`, or a number of them such as `46`.
+
+    Example:
+
+    >>> Share("1/8").of(367), Share("46").of(367)
+    (46, 46)
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        self._number()
+
+    def of(self, total: int) -> int:
+        """How many of `total` images, rounded; halves are rounded up."""
+        number = self._number()
+        return number if isinstance(number, int) else int(total * number + Fraction(1, 2))
+
+    def _number(self) -> int | Fraction:
+        if self.text.isascii() and self.text.isdigit() and int(self.text) > 0:
+            return int(self.text)
+        try:
+            fraction = Fraction(self.text)
+        except (ValueError, ZeroDivisionError):
+            fraction = None
+        if fraction is None or not 0 < fraction < 1:
+            raise ValueError(
+                f"must be a fraction between 0 and 1 such as 1/8 or 0.125, or a number of images such as 46, "
+                f"received {self.text!r}"
+            )
+        return fraction
+
+
+def drawable(dataset: Dataset) -> tuple[Sample, ...]:
+    """The training images that have a mask, by name: those that may be labelled."""
+    training = (*dataset.labelled, *dataset.unlabelled)
+    return tuple(sorted((sample for sample in training if sample.mask), key=lambda sample: sample.name))
+
+
+def draw_parts(
+    dataset: Dataset, labelled: Share, val: Share | None, *, seed: int, pixels: np.ndarray | None = None
+) -> Lists:
+    """Draw labelled images, and val images if asked for, from those that have a mask; the rest is unlabelled.
+
+    Args:
+        dataset: Its labelled and unlabelled images are drawn from; its val and test images stay.
+        labelled: Of the images with masks that are not drawn for val.
+        val: Of all images with masks; None leaves the val images as they are.
+        seed: Of the draws.
+        pixels: `(images, classes)` of `drawable(dataset)`: the labelled images show every class; None: any.
+
+    Raises:
+        DataError: too few images, or so few labelled images cannot show every class.
+    """
+    names = tuple(sample.name for sample in drawable(dataset))
+    without_mask = tuple(sample.name for sample in dataset.unlabelled if sample.mask is None)
+    val_count = val.of(len(names)) if val else 0
+    count = labelled.of(len(names) - val_count)
+    _check_counts(len(names), len(without_mask), count, val_count, val)
+    val_names = draw_split(names, val_count, seed=seed)
+    rest = tuple(name for name in names if name not in set(val_names))
+    rows = None if pixels is None else pixels[[name in set(rest) for name in names]]
+    drawn = draw_split(rest, count, seed=seed, pixels=rows)
+    if rows is not None:
+        _check_cover(rest, drawn, rows, dataset.classes)
+    unlabelled = {*rest, *without_mask} - set(drawn)
+    return Lists(
+        labelled=drawn,
+        unlabelled=tuple(sorted(unlabelled)),
+        val=val_names if val else _names(dataset.val),
+        test=_names(dataset.test),
+    )
+
+
+def _names(samples: Sequence[Sample]) -> Names:
+    return tuple(sample.name for sample in samples)
+
+
+def _check_counts(masked: int, without_mask: int, labelled: int, val: int, val_share: Share | None) -> None:
+    faults = Faults()
+    if labelled < 1:
+        faults.add("--labelled comes to no image: give a larger share")
+    if val_share and val < 1:
+        faults.add("--val comes to no image: give a larger share")
+    if labelled + val > masked:
+        faults.add(f"{labelled} labelled and {val} val images are more than the {masked} with masks")
+    elif labelled + val == masked and not without_mask:
+        faults.add("no image would be left unlabelled, and USRN learns from images without labels too")
+    faults.raise_if_any(
+        f"the split cannot be drawn from {masked} training images with masks and {without_mask} without:"
+    )
+
+
+def _check_cover(names: Names, drawn: Names, pixels: np.ndarray, classes: Sequence[str]) -> None:
+    images = (pixels > 0).sum(axis=0)
+    shown = (pixels[[name in set(drawn) for name in names]] > 0).any(axis=0)
+    faults = Faults()
+    for class_id in np.flatnonzero((images > 0) & ~shown):
+        faults.add(
+            f"`{classes[class_id]}` is in {images[class_id]} of {len(names)} images, in none of the drawn"
+        )
+    faults.raise_if_any(
+        f"{len(drawn)} labelled images cannot show every class:",
+        hint="Raise --labelled, or leave out --cover-classes.",
+    )

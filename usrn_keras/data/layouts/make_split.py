@@ -1,0 +1,172 @@
+"""`usrn split`: draw a split of a data set, write it as a folder, and read it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts.assemble import NEEDED
+from usrn_keras.data.layouts.class_pixels import class_pixels
+from usrn_keras.data.layouts.draw_parts import Share, draw_parts, drawable
+from usrn_keras.data.layouts.lists import PARTS
+from usrn_keras.data.layouts.load import load_dataset, root_of
+from usrn_keras.data.layouts.split_folder import refuse_existing, split_folder
+from usrn_keras.data.layouts.splits import no_split
+from usrn_keras.data.sample import Dataset
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.recipe.schema import Data
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to draw.
+
+    Args:
+        labelled: Of the training images with masks, without those drawn for val.
+        val: Of all training images with masks; None leaves the val images as they are.
+        seed: Of the draw.
+        cover_classes: Whether the labelled images must show every class.
+    """
+
+    labelled: Share
+    val: Share | None = None
+    seed: int = 0
+    cover_classes: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class MadeSplit:
+    """A split on disk.
+
+    Args:
+        folder: Its lists.
+        keys: Keys of `[data]` and their values that make a recipe use it.
+        dataset: The data set with this split.
+        pixels: `(2, classes)` pixels of each class in all images that were drawn from, and in the labelled
+            ones; None unless the classes were counted.
+    """
+
+    folder: Path
+    keys: dict[str, str]
+    dataset: Dataset
+    pixels: np.ndarray | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images in each part."""
+        return {part: len(getattr(self.dataset, part)) for part in PARTS}
+
+    def to_json(self) -> dict[str, Any]:
+        """The split as plain values."""
+        value = {
+            "folder": str(self.folder),
+            "keys": self.keys,
+            "counts": self.counts,
+            "fingerprint": self.dataset.fingerprint(),
+        }
+        if self.pixels is not None:
+            rows = zip(self.dataset.classes, *self.pixels.tolist(), strict=True)
+            value["pixels"] = [{"name": name, "all": every, "labelled": of} for name, every, of in rows]
+        return value
+
+
+def make_split(
+    data: Data,
+    wish: Wish,
+    folder: Path | None = None,
+    *,
+    recipe: str = "",
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> MadeSplit:
+    """Draw which training images with masks are labelled, and write the lists to a folder.
+
+    The images are those that `data` has as labelled and unlabelled now; its val and test images stay.
+
+    Args:
+        data: The data set.
+        wish: What to draw.
+        folder: Where to; None: `splits/SHARE_seedN` in the folder of the data set.
+        recipe: Its name, for the comment in the lists.
+        force: Replace an earlier split in that folder.
+        progress: Counts masks, where classes are to be covered.
+
+    Raises:
+        DataError: the data set or its masks cannot be used, or too few images have masks.
+        StorageError: the folder exists, or cannot be written.
+
+    Example:
+
+    >>> camvid = Data(dataset="camvid", root="data/camvid", split="1_8")
+    >>> make_split(camvid, Wish(Share("1/8"), seed=7)).keys              # doctest: +SKIP
+    {'split': 'splits/1_8_seed7'}
+    """
+    dataset = _loaded(data)
+    root = root_of(data)
+    folder = (folder or root / "splits" / _default_name(wish)).absolute()
+    refuse_existing(folder, force=force)
+    pool = drawable(dataset)
+    pixels = (
+        class_pixels(pool, dataset, workers=data.workers, progress=progress) if wish.cover_classes else None
+    )
+    lists = draw_parts(dataset, wish.labelled, wish.val, seed=wish.seed, pixels=pixels)
+    header = _header(wish, len(lists.labelled), len(pool), recipe)
+    keys = _keys(data, wish)
+    with split_folder(folder, lists, header) as temporary:
+        # What cannot be read back, such as a name that begins with #, must not be left behind.
+        made = load_dataset(data.model_copy(update={**keys, "split": str(temporary)}))
+    keys["split"] = _relative(folder, root.absolute())
+    return MadeSplit(
+        folder, keys, made, _both(pixels, [sample.name in set(lists.labelled) for sample in pool])
+    )
+
+
+def _loaded(data: Data) -> Dataset:
+    """The data set, which may lack what a split is to give it."""
+    faults, wanted = Faults(), {*NEEDED.values(), no_split(data.dataset)}
+    dataset = load_dataset(data, faults)
+    other = Faults()
+    for line in faults.lines:
+        if line not in wanted:
+            other.add(line)
+    other.raise_if_any(
+        "the data set cannot be split as it is:",
+        hint="To draw from all of its training images, add --set data.split= (empty) and, where they are "
+        "set, --set data.labelled= --set data.unlabelled=",
+    )
+    return dataset
+
+
+def _default_name(wish: Wish) -> str:
+    val = f"_val_{wish.val.text}" if wish.val else ""
+    name = f"{wish.labelled.text}{val}_seed{wish.seed}" + "_covering" * wish.cover_classes
+    return name.replace("/", "_")
+
+
+def _header(wish: Wish, labelled: int, images: int, recipe: str) -> str:
+    facts = [
+        f"drawn by usrn split: seed {wish.seed}",
+        f"labelled {wish.labelled.text} ({labelled} of {images} images with masks)",
+        f"val {wish.val.text}" if wish.val else "",
+        "every class covered" if wish.cover_classes else "",
+        f"recipe {recipe}" if recipe else "",
+    ]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _keys(data: Data, wish: Wish) -> dict[str, str]:
+    """The keys that a recipe must change, all but the folder: lists that the split takes the place of."""
+    replaced = ["labelled", "unlabelled", *(["val"] if wish.val else [])]
+    return {"split": "", **{key: "" for key in replaced if getattr(data, key)}}
+
+
+def _relative(folder: Path, root: Path) -> str:
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
+
+
+def _both(pixels: np.ndarray | None, labelled: list[bool]) -> np.ndarray | None:
+    return None if pixels is None else np.stack([pixels.sum(axis=0), pixels[labelled].sum(axis=0)])

@@ -1,0 +1,85 @@
+"""A folder of lists, written so that it is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from usrn_keras.data.layouts.lists import PARTS, Lists
+from usrn_keras.errors import StorageError
+from usrn_keras.files import storage_errors
+
+
+def refuse_existing(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that exists, unless it is a split that may be replaced.
+
+    Raises:
+        StorageError: it exists and `force` is not given, or it holds anything but lists of a split.
+    """
+    if not folder.exists():
+        return
+    known = {f"{part}.txt" for part in PARTS}
+    foreign = sorted({path.name for path in folder.iterdir()} - known) if folder.is_dir() else [folder.name]
+    if foreign:
+        raise StorageError(
+            f"{folder} exists and is no folder of a split: it holds {', '.join(foreign[:5])}",
+            hint="Choose another folder with --out.",
+        )
+    if not force:
+        raise StorageError(
+            f"{folder} exists already", hint="Choose another with --out, or replace it with --force."
+        )
+
+
+@contextmanager
+def split_folder(folder: Path, lists: Lists, header: str) -> Iterator[Path]:
+    """Write the lists to a temporary folder, which takes the place of `folder` when the block ends well.
+
+    Args:
+        folder: Where the lists will be; what is there is replaced.
+        lists: Empty lists of val and test are left out.
+        header: A comment for the first line of each list.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with storage_errors(folder):
+        created = [parent for parent in folder.parents if not parent.exists()]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-", suffix=".tmp"))
+        try:
+            (temporary / "new").mkdir()
+            _write(temporary / "new", lists, header)
+            yield temporary / "new"
+            _publish(temporary / "new", folder, aside=temporary / "old")
+            created = []
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            for parent in created:
+                parent.rmdir()
+
+
+def _publish(new: Path, folder: Path, *, aside: Path) -> None:
+    if not folder.exists():
+        os.rename(new, folder)
+        return
+    os.rename(folder, aside)
+    try:
+        os.rename(new, folder)
+    except BaseException:
+        os.rename(aside, folder)
+        raise
+
+
+def _write(folder: Path, lists: Lists, header: str) -> None:
+    for part, names in asdict(lists).items():
+        if names or part in ("labelled", "unlabelled"):
+            with open(folder / f"{part}.txt", "w", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in (f"# {header}", *names))
+                file.flush()
+                os.fsync(file.fileno())
