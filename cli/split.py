@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,10 +117,5 @@ def _show_pixels(made: MadeSplit) -> None:
 
 
 def _set(key: str, value: str) -> str:
-    """The option that gives a recipe this value; what TOML would take for a number is quoted."""
-    try:
-        tomllib.loads(f"value = {value}")
-        value = json.dumps(value)
-    except tomllib.TOMLDecodeError:
-        pass
+    """The option that gives a recipe this value."""
     return f"--set {shlex.quote(f'data.{key}={value}')}"

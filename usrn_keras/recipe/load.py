@@ -93,10 +93,17 @@ def _override(values: dict[str, Any], text: str) -> str | None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
+    if not isinstance(parsed, str) and _is_text(section, key):
+        parsed = value.strip()  # TOML takes the split 1_8 for the number 18
     table = values.setdefault(section, {})
     if isinstance(table, dict):
         table[key] = parsed
     return None
+
+
+def _is_text(section: str, key: str) -> bool:
+    field = SECTIONS[section].model_fields.get(key) if section in SECTIONS else None
+    return field is not None and field.annotation is str
 
 
 def _unknown_keys(values: dict[str, Any]) -> list[str]:

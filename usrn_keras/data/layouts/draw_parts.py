@@ -76,8 +76,9 @@ def draw_parts(
     count = labelled.of(len(names) - val_count)
     _check_counts(len(names), len(without_mask), count, val_count, val)
     val_names = draw_split(names, val_count, seed=seed)
-    rest = tuple(name for name in names if name not in set(val_names))
-    rows = None if pixels is None else pixels[[name in set(rest) for name in names]]
+    held_out = set(val_names)
+    rest = tuple(name for name in names if name not in held_out)
+    rows = None if pixels is None else pixels[[name not in held_out for name in names]]
     drawn = draw_split(rest, count, seed=seed, pixels=rows)
     if rows is not None:
         _check_cover(rest, drawn, rows, dataset.classes)
@@ -111,7 +112,8 @@ def _check_counts(masked: int, without_mask: int, labelled: int, val: int, val_s
 
 def _check_cover(names: Names, drawn: Names, pixels: np.ndarray, classes: Sequence[str]) -> None:
     images = (pixels > 0).sum(axis=0)
-    shown = (pixels[[name in set(drawn) for name in names]] > 0).any(axis=0)
+    labelled = set(drawn)
+    shown = (pixels[[name in labelled for name in names]] > 0).any(axis=0)
     faults = Faults()
     for class_id in np.flatnonzero((images > 0) & ~shown):
         faults.add(

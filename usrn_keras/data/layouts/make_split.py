@@ -120,9 +120,8 @@ def make_split(
         # What cannot be read back, such as a name that begins with #, must not be left behind.
         made = load_dataset(data.model_copy(update={**keys, "split": str(temporary)}))
     keys["split"] = _relative(folder, root.absolute())
-    return MadeSplit(
-        folder, keys, made, _both(pixels, [sample.name in set(lists.labelled) for sample in pool])
-    )
+    labelled = set(lists.labelled)
+    return MadeSplit(folder, keys, made, _both(pixels, [sample.name in labelled for sample in pool]))
 
 
 def _loaded(data: Data) -> Dataset:
