@@ -1,0 +1,345 @@
+"""The real command on tiny folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tests.project.made import SIZE, make_folders, write_mask, write_palette_mask, write_photo
+from usrn_cli.main import main
+from usrn_keras.data import load_dataset, read_mask
+from usrn_keras.project import create
+from usrn_keras.recipe import Recipe
+
+COLOURS = ((0, 0, 0), (128, 64, 128), (255, 0, 0))
+
+
+def usrn_init(root: Path, *options: object, images="photos", masks="masks", name="my_project"):
+    arguments = ["init", root / name, "--images", root / images, "--masks", root / masks, "--cpu", *options]
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def dataset_of(root: Path, *options: object, **folders: str):
+    """The data set that the written recipe loads."""
+    result = usrn_init(root, "--quiet", *options, **folders)
+    assert result.exit_code == 0, result.stderr
+    return load_dataset(Recipe.load(str(root / "my_project/my_project.toml")).data)
+
+
+def sizes(dataset) -> list[int]:
+    return [len(getattr(dataset, part)) for part in ("labelled", "unlabelled", "val", "test")]
+
+
+def test_what_is_printed_and_written(tmp_path):
+    make_folders(tmp_path, COLOURS, mask="masks/{}_gt.png")
+    result = usrn_init(tmp_path, "--ignore", "0,0,0")
+    assert result.exit_code == 0, result.stderr
+    assert "\x1b" not in result.stdout + result.stderr and "…" not in result.stdout
+    assert "reading images and masks 8/8" in result.stderr
+    recipe = tmp_path / "my_project/my_project.toml"
+    for line in (
+        "images: 4 labelled, 3 unlabelled, 1 val, 0 test; fingerprint of the lists ",
+        "names: image {name}, mask {name}_gt; masks: RGB colours",
+        "class balance rate: ",
+        "assumed: a fifth of the images with masks is val",
+        f"  usrn data check {recipe}",
+        f"usrn fit {recipe}",
+    ):
+        assert line in result.stdout
+    assert {path.name for path in recipe.parent.iterdir()} == {
+        "my_project.toml", "classes.txt", "palette.txt", "lists",
+    }  # fmt: skip
+    assert (recipe.parent / "palette.txt").read_text() == "128 64 128\n255 0 0\n"
+    text = recipe.read_text()
+    for heading in ("Reproduces", "Expected", "Hardware", "Time", "Command"):
+        assert f"\n# {heading}  " in text
+    printed = [line.removeprefix("assumed: ") for line in result.stdout.splitlines() if "assumed: " in line]
+    commented = text.replace("\n#   ", " ")
+    assert len(printed) > 5 and all(f"# assumed: {line}" in commented for line in printed)
+    assert max(len(line.replace(str(tmp_path), "")) for line in text.splitlines()) <= 110
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_json_alone_on_stdout(tmp_path):
+    make_folders(tmp_path)
+    result = usrn_init(tmp_path, "--json", "--quiet")
+    assert result.stderr == ""
+    value = json.loads(result.stdout)
+    assert [entry["name"] for entry in value["classes"]] == ["class_0", "class_1", "class_2"]
+    assert sum(entry["share"] for entry in value["classes"]) == pytest.approx(1)
+    assert value["images"] == {"labelled": 4, "unlabelled": 3, "val": 1, "test": 0}
+    dataset = load_dataset(Recipe.load(value["recipe"]).data)
+    assert value["fingerprint"] == dataset.fingerprint()
+    assert value["seconds"] > 0 and value["assumptions"]
+
+
+@pytest.mark.parametrize(
+    ("values", "write", "options", "classes", "labels"),
+    [
+        ((0, 1, 2), write_mask, (), 3, [0, 1, 2]),
+        ((0, 1, 255), write_mask, (), 2, [0, 1, 255]),
+        ((0, 255), write_mask, (), 2, [0, 1]),
+        ((0, 7, 9), write_mask, (), 3, [0, 1, 2]),
+        ((5, 300, 40_000), write_mask, (), 3, [0, 1, 2]),
+        ((5, 300, 40_000), write_mask, ("--ignore", 5), 2, [255, 0, 1]),
+        (COLOURS, write_mask, (), 3, [0, 1, 2]),
+        (COLOURS, write_mask, ("--ignore", "0,0,0"), 2, [255, 0, 1]),
+        (COLOURS, write_palette_mask, (), 3, [0, 1, 2]),
+    ],
+)
+def test_every_kind_of_masks_loads(tmp_path, values, write, options, classes, labels):
+    make_folders(tmp_path, values, write=write)
+    dataset = dataset_of(tmp_path, *options)
+    assert dataset.num_classes == classes
+    for sample in (*dataset.labelled, *dataset.val):
+        assert list(dict.fromkeys(read_mask(sample.mask, dataset)[0].tolist())) == labels
+
+
+def test_palettes_that_differ_load_by_their_colours(tmp_path):
+    make_folders(tmp_path, COLOURS, write=write_palette_mask)
+    write_palette_mask(tmp_path / "masks/a0.png", COLOURS[::-1])
+    dataset = dataset_of(tmp_path)
+    rows = {sample.name: read_mask(sample.mask, dataset)[0] for sample in (*dataset.labelled, *dataset.val)}
+    assert rows["a0"].tolist() == rows["a1"][::-1].tolist() or rows["a0"][0] == rows["a1"][-1]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "folders"),
+    [
+        ("photos/{}.jpg", "masks/{}.png", {}),
+        ("photos/{}.jpg", "masks/{}.jpg.png", {}),
+        ("photos/{}_leftImg8bit.png", "masks/{}_gtFine_labelIds.png", {}),
+        ("photos/city/{}.png", "masks/city/mask_{}.tif", {}),
+        ("both/{}.png", "both/{}_seg.png", {"images": "both", "masks": "both"}),
+        ("both/{}_rgb.png", "both/{}.png", {"images": "both", "masks": "both"}),
+        ("both/img_{}.png", "both/gt_{}.png", {"images": "both", "masks": "both"}),
+        ("both/{}.jpg", "both/{}.png", {"images": "both", "masks": "both"}),
+        ("all/{}.png", "all/masks/{}.png", {"images": "all", "masks": "all/masks"}),
+    ],
+)  # fmt: skip
+def test_every_way_to_name_them_loads(tmp_path, image, mask, folders):
+    make_folders(tmp_path, image=image, mask=mask)
+    dataset = dataset_of(tmp_path, **folders)
+    assert sizes(dataset) == [4, 3, 1, 0]
+    for sample in (*dataset.labelled, *dataset.val):
+        assert sample.image.name == Path(image.format(Path(sample.name).name)).name
+        assert sample.mask.name == Path(mask.format(Path(sample.name).name)).name
+
+
+def test_unusual_rules_can_be_given(tmp_path):
+    make_folders(tmp_path, mask="masks/{}_ids.png")
+    make_folders(tmp_path, COLOURS, mask="masks/{}_colours.png")
+    refused = usrn_init(tmp_path)
+    assert refused.exit_code == 4
+    assert "2 naming rules give 5 images a mask each" in refused.stderr
+    dataset = dataset_of(tmp_path, "--mask-pattern", "{name}_ids")
+    assert dataset.colour_map is None and sizes(dataset) == [4, 3, 1, 0]
+
+
+def test_val_and_test_folders(tmp_path):
+    for part in ("train", "val", "test"):
+        make_folders(tmp_path / part)
+    train = {"images": "train/photos", "masks": "train/masks"}
+    dataset = dataset_of(tmp_path, "--val", tmp_path / "val/photos", "--test", "1/5", **train)
+    assert sizes(dataset) == [4, 3, 5, 1]
+    assert dataset.val[0].name == "val/a0"
+    shutil.rmtree(tmp_path / "my_project")
+    options = ["--val", tmp_path / "val/photos", "--val-masks", tmp_path / "val/masks"]
+    result = usrn_init(tmp_path, *options, "--test", tmp_path / "test/photos", **train)
+    assert "note: 3 val image(s) have no mask and are left out: a5.png, a6.png, a7.png" in result.stdout
+    assert "assumed: the masks of test are in " in result.stdout
+    loaded = load_dataset(Recipe.load(str(tmp_path / "my_project/my_project.toml")).data)
+    assert sizes(loaded) == [5, 3, 5, 5]
+
+
+def test_folders_below_images_that_are_called_val_and_test(tmp_path):
+    for part in ("train", "val", "test"):
+        make_folders(tmp_path, image=f"photos/{part}/{{}}.png", mask=f"masks/{part}/{{}}.png")
+    result = usrn_init(tmp_path)
+    assert f"assumed: the folder {tmp_path}/photos/val is val" in result.stdout
+    dataset = load_dataset(Recipe.load(str(tmp_path / "my_project/my_project.toml")).data)
+    assert sizes(dataset) == [5, 3, 5, 5]
+
+
+def test_labelled_share_where_every_image_has_a_mask(tmp_path):
+    make_folders(tmp_path)
+    for i in range(8):
+        write_mask(tmp_path / f"masks/a{i}.png", (0, 1, 2))
+    result = usrn_init(tmp_path)
+    assert result.exit_code == 4 and "--labelled 1/4" in result.stderr
+    assert sizes(dataset_of(tmp_path, "--labelled", "1/3")) == [2, 4, 2, 0]
+
+
+def test_names_of_the_classes(tmp_path):
+    make_folders(tmp_path)
+    (tmp_path / "names.txt").write_text("sky\nroad\ncar\n")
+    assert dataset_of(tmp_path, "--names", tmp_path / "names.txt").classes == ("sky", "road", "car")
+    (tmp_path / "names.txt").write_text("sky\nroad\n")
+    result = usrn_init(tmp_path, "--names", tmp_path / "names.txt", name="other")
+    assert result.exit_code == 4
+    assert "--names gives 2 names for 3 classes; the masks hold 3 values:" in result.stderr
+    assert "  - 0: 1,320 pixels" in result.stderr  # 11 of 32 columns
+
+
+def test_leftovers_are_told(tmp_path):
+    make_folders(tmp_path, image="photos/{}_rgb.png")
+    write_mask(tmp_path / "masks/z9.png", (0, 1, 2))
+    write_photo(tmp_path / "photos/other.png")
+    result = usrn_init(tmp_path)
+    assert "note: 1 mask(s) have no image: z9.png" in result.stdout
+    assert "note: 1 image(s) are not named as `{name}_rgb` and are left out: other.png" in result.stdout
+    dataset = load_dataset(Recipe.load(str(tmp_path / "my_project/my_project.toml")).data)
+    assert sizes(dataset) == [4, 3, 1, 0]
+
+
+def test_every_wrong_option_at_once(tmp_path):
+    options = ["--val", "2", "--test-masks", "m", "--names", tmp_path / "n.txt", "--labelled", "x"]
+    result = usrn_init(tmp_path, *options, "--ignore", "red", "--mask-pattern", "mask")
+    assert result.exit_code == 4
+    for line in (
+        f"--images {tmp_path}/photos: no such folder",
+        f"--masks {tmp_path}/masks: no such folder",
+        "--val 2: neither a folder nor a share between 0 and 1, such as 0.2 or 1/5",
+        "--test-masks goes with --test DIR, which is missing",
+        f"--names {tmp_path}/n.txt cannot be read: No such file or directory",
+        "--labelled x: must be a share between 0 and 1, such as 1/4",
+        "--ignore red: must be a mask value, such as 255, or a colour RED,GREEN,BLUE",
+        "--mask-pattern mask: must hold {name} once and no folder, such as {name}_mask",
+    ):
+        assert f"  - {line}\n" in result.stderr
+
+
+def test_every_fault_in_the_files_at_once(tmp_path):
+    make_folders(tmp_path)
+    (tmp_path / "photos/a6.png").write_bytes(b"no image")
+    (tmp_path / "masks/a0.png").write_bytes(b"")
+    write_mask(tmp_path / "masks/a1.png", (0, 1), (10, 32))
+    write_mask(tmp_path / "masks/a2.png", (0, 1), SIZE[::-1])
+    write_photo(tmp_path / "photos/a7.jpg")
+    write_photo(tmp_path / "masks/a5.jpg")
+    result = usrn_init(tmp_path)
+    assert result.exit_code == 4
+    assert "error: 6 fault(s) in the files" in result.stderr
+    for line in (
+        "photos/a6.png cannot be read as an image",
+        "masks/a0.png is empty",
+        "masks/a1.png is 32x10 pixels, its image",
+        "rotate the mask",
+        "photos/a7.jpg and ",
+        "masks/a5.jpg: JPEG and WebP change values, write the mask anew as PNG",
+    ):
+        assert line in result.stderr
+    assert not (tmp_path / "my_project").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_masks_that_belong_to_nothing(tmp_path):
+    write_photo(tmp_path / "photos/DSC_1.png")
+    write_mask(tmp_path / "masks/frame.png", (0, 1))
+    result = usrn_init(tmp_path)
+    assert result.exit_code == 4
+    assert "images are called DSC_1.png" in result.stderr and "masks are called frame.png" in result.stderr
+
+
+@pytest.mark.parametrize("folders", [{}, {"images": "both", "masks": "both"}])
+def test_jpeg_masks(tmp_path, folders):
+    place = folders.get("masks", "masks")
+    make_folders(
+        tmp_path, COLOURS, image=folders.get("images", "photos") + "/{}.jpg", mask=place + "/{}_m.jpg"
+    )
+    result = usrn_init(tmp_path, **folders)
+    assert result.exit_code == 4
+    assert "the masks are JPEG or WebP files, such as" in result.stderr
+    assert "converting the JPEG is too late" in result.stderr
+
+
+def test_smooth_masks(tmp_path):
+    make_folders(tmp_path, COLOURS)
+    mask = Image.open(tmp_path / "masks/a0.png")
+    rough = (
+        mask.rotate(20)
+        .resize((80, 60), Image.Resampling.BICUBIC)
+        .resize(SIZE[::-1], Image.Resampling.BICUBIC)
+    )
+    rough.save(tmp_path / "masks/a0.png")
+    result = usrn_init(tmp_path)
+    assert result.exit_code == 4
+    assert "only in specks of about a pixel" in result.stderr and "  - a0 alone holds" in result.stderr
+
+
+def test_two_kinds_of_masks(tmp_path):
+    make_folders(tmp_path, COLOURS)
+    write_mask(tmp_path / "masks/a3.png", (0, 1))
+    result = usrn_init(tmp_path)
+    assert result.exit_code == 4 and "the masks hold both colours and grey values" in result.stderr
+    assert "  - a3: L" in result.stderr
+
+
+@pytest.mark.parametrize("used", ["file", "folder"])
+def test_a_place_that_is_taken(tmp_path, used):
+    make_folders(tmp_path)
+    taken = tmp_path / ("my_project" if used == "file" else "my_project/mine.txt")
+    taken.parent.mkdir(exist_ok=True)
+    taken.write_text("mine")
+    result = usrn_init(tmp_path)
+    assert result.exit_code == 9
+    assert "my_project exists already and is not an empty folder" in result.stderr
+    assert taken.read_text() == "mine"
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    make_folders(tmp_path)
+    (tmp_path / "my_project").mkdir()
+    assert sizes(dataset_of(tmp_path)) == [4, 3, 1, 0]
+
+
+def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
+    make_folders(tmp_path)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(create, "load_dataset", interrupted)
+        result = usrn_init(tmp_path, "--quiet")
+    assert result.exit_code == 130 and result.stderr == "interrupted\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "masks"}
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    make_folders(tmp_path)
+    (tmp_path / "file").write_text("")
+    result = usrn_init(tmp_path, name="file/project")
+    assert result.exit_code == 9
+    assert f"cannot be written: {tmp_path}/file is a file" in result.stderr
+
+
+def test_images_of_any_kind(tmp_path):
+    make_folders(tmp_path, (0, 1))
+    grey = np.random.default_rng(0).integers(0, 256, SIZE, dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "photos/a0.png")
+    Image.fromarray(grey.astype(np.uint16) * 200).save(tmp_path / "photos/a1.png")
+    Image.fromarray(grey).convert("CMYK").save(tmp_path / "photos/big.jpg")
+    assert sizes(dataset_of(tmp_path)) == [4, 4, 1, 0]
+
+
+def test_from_folders_to_a_trained_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_folders(tmp_path, COLOURS, mask="masks/{}_mask.png")
+    assert usrn_init(tmp_path, "--ignore", "0,0,0", "--quiet").exit_code == 0
+    tiny = {
+        "network.weights": "none", "network.width": 0.25, "network.backbone_end": "conv_pw_7_relu",
+        "network.aspp_channels": 8, "network.low_level_channels": 4, "network.decoder_channels": 8,
+        "training.baseline_steps": 2, "training.usrn_steps": 2, "training.batch_labelled": 2,
+        "training.batch_unlabelled": 2,
+    }  # fmt: skip
+    overrides = [part for key, value in tiny.items() for part in ("--set", f"{key}={value}")]
+    recipe = str(tmp_path / "my_project/my_project.toml")
+    result = CliRunner().invoke(main, ["fit", recipe, "--quiet", *overrides])
+    assert result.exit_code == 0, result.stderr
+    assert "rgb_128_64_128" in result.stdout and "mIoU" in result.stdout

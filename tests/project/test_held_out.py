@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from usrn_keras.project.held_out import held_out
+
+
+def folders(root, *paths):
+    for path in paths:
+        (root / path).mkdir(parents=True)
+
+
+def ask(root, part="val", text="", masks_text="", images="images", masks="masks"):
+    faults: list[str] = []
+    return held_out(part, text, masks_text, root / images, root / masks, faults), faults
+
+
+@pytest.mark.parametrize(("text", "share"), [("0.2", Fraction(1, 5)), ("1/3", Fraction(1, 3))])
+def test_a_share(tmp_path, text, share):
+    found, faults = ask(tmp_path, text=text)
+    assert found.share == share and not faults and not found.assumption
+
+
+@pytest.mark.parametrize("text", ["2", "0", "1/0", "-0.5", "nowhere"])
+def test_neither_folder_nor_share(tmp_path, text):
+    assert f"--val {text}: neither a folder nor a share" in ask(tmp_path, text=text)[1][0]
+
+
+def test_nothing_given(tmp_path):
+    found, faults = ask(tmp_path)
+    assert found.share == Fraction(1, 5) and "a fifth" in found.assumption and not faults
+    assert ask(tmp_path, part="test") == (None, [])
+    folders(tmp_path, "images/valid", "images/test")
+    assert ask(tmp_path)[0].inside == tmp_path / "images/valid"
+    assert "images/test is test" in ask(tmp_path, part="test")[0].assumption
+
+
+def test_folders(tmp_path):
+    folders(
+        tmp_path, "train/images/v", "train/masks", "val/images", "val/masks", "x/images", "x/masks", "plain"
+    )
+    train = {"images": "train/images", "masks": "train/masks"}
+    assert ask(tmp_path, text=str(tmp_path / "train/images/v"), **train)[0].inside
+    found, _ = ask(tmp_path, text=str(tmp_path / "val"), **train)
+    assert (found.images, found.masks) == (tmp_path / "val/images", tmp_path / "val/masks")
+    found, _ = ask(tmp_path, text=str(tmp_path / "x/images"), **train)
+    assert found.masks == tmp_path / "x/masks" and "are in" in found.assumption
+    found, _ = ask(tmp_path, text=str(tmp_path / "plain"), **train)
+    assert found.masks == tmp_path / "plain" and "both in" in found.assumption
+    found, _ = ask(tmp_path, text=str(tmp_path / "plain"), masks_text=str(tmp_path / "x/masks"), **train)
+    assert found.masks == tmp_path / "x/masks" and not found.assumption
+
+
+def test_masks_that_do_not_go_with_it(tmp_path):
+    folders(tmp_path, "images/v", "apart")
+    assert "which is missing" in ask(tmp_path, masks_text="m")[1][0]
+    assert "received --val 0.2" in ask(tmp_path, text="0.2", masks_text="m")[1][0]
+    assert "not with a folder below" in ask(tmp_path, text=str(tmp_path / "images/v"), masks_text="m")[1][0]
+    assert (
+        "no such folder" in ask(tmp_path, text=str(tmp_path / "apart"), masks_text=str(tmp_path / "m"))[1][0]
+    )

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from usrn_keras.project import machine
+from usrn_keras.project.cost import MOBILENET, RESNET50, step_bytes, step_seconds
+from usrn_keras.project.machine import Machine, free_memory, look_at_machine, matrix_product_rate
+
+
+def test_this_machine():
+    found = look_at_machine(gpu=False)
+    assert not found.gpu and found.cores == os.cpu_count()
+    assert 2**26 < found.memory < 2**46
+    assert 1e8 < found.flops < 1e14
+
+
+def test_a_gpu_is_not_measured(monkeypatch):
+    monkeypatch.setattr(machine, "gpu_memory", lambda: None)
+    found = look_at_machine(gpu=True)
+    assert found.gpu and not found.memory_known and found.flops == 0
+
+
+def test_memory_that_is_not_told(monkeypatch):
+    monkeypatch.setattr(machine, "free_memory", lambda: None)
+    assert not look_at_machine(gpu=False).memory_known
+    assert free_memory() is None or free_memory() > 2**26
+
+
+def test_memory_of_a_gpu_as_its_tool_tells(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for text, expected in (("echo 24576", 24576 * 2**20), ("echo no devices", None), ("exit 9", None)):
+        tool.write_text(f"#!/bin/sh\n{text}\n")
+        tool.chmod(0o755)
+        assert machine.gpu_memory() == expected
+
+
+def test_the_rate_is_of_the_right_size():
+    assert matrix_product_rate(64, seconds=0.001) > 1e7
+
+
+def test_the_cost_agrees_with_what_was_measured():
+    core = Machine(gpu=False, memory=2**34, memory_known=True, cores=1, flops=9.6e10)
+    assert step_seconds(MOBILENET, 4, 192, core)[0] == pytest.approx(0.65, rel=0.1)
+    two_cores = Machine(gpu=False, memory=2**34, memory_known=True, cores=2, flops=1.7e11)
+    # benchmarks/results/train_step.csv: 3.3 s and 3.5 GB with torch
+    assert step_seconds(RESNET50, 2, 128, two_cores)[1] == pytest.approx(3.3, rel=0.25)
+    assert step_bytes(RESNET50, 2, 128) == pytest.approx(3.48e9, rel=0.15)
+    assert step_bytes(MOBILENET, 4, 192) == pytest.approx(2.59e9, rel=0.2)

@@ -1,0 +1,123 @@
+"""Which kind of masks these are: ids, palette indices or colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from usrn_keras.data.layouts.palette import voc_palette
+from usrn_keras.errors import DataError
+from usrn_keras.project.mask_values import MaskValues, ValueTable, join, shown, unpack
+
+MAX_COLOURS = 256
+MAX_IDS = 1024
+SPECK = 2.0  # pixels; areas of a class run further, blends at a border do not
+
+
+@dataclass(frozen=True, eq=False)
+class MaskKind:
+    """What the masks hold, before the values have names.
+
+    Args:
+        name: In words, such as `RGB colours`.
+        coloured: Whether values are colours rather than ids.
+        table: The values.
+        palette: `(values, 3)` uint8, colour by value where the files have useful ones.
+        assumptions: What was taken for granted.
+    """
+
+    name: str
+    coloured: bool
+    table: ValueTable
+    palette: np.ndarray | None
+    assumptions: tuple[str, ...] = ()
+
+
+def find_kind(masks: Mapping[str, MaskValues], *, prefer_colours: bool = False) -> MaskKind:
+    """The kind of all masks together.
+
+    Args:
+        masks: Of all images, by name.
+        prefer_colours: Whether palette files count by their colours rather than by their indices.
+
+    Raises:
+        DataError: Colours and grey values are mixed, or the values are those of no mask.
+    """
+    kind = _kind(masks, prefer_colours)
+    _refuse_mixtures(kind, masks)
+    return kind
+
+
+def _kind(masks: Mapping[str, MaskValues], prefer_colours: bool) -> MaskKind:
+    coloured = {name for name, mask in masks.items() if mask.coloured}
+    indexed = {name for name, mask in masks.items() if mask.colours is not None}
+    plain = [name for name in masks if name not in coloured and name not in indexed]
+    if plain and (coloured or (prefer_colours and not indexed)):
+        kinds = "both colours and grey values" if coloured else "grey values, --names gives colours"
+        faults = [f"{name}: {masks[name].mode}" for name in [*sorted(coloured)[:3], *plain[:3]]]
+        raise DataError(f"the masks hold {kinds}", faults=faults, hint="Make all masks of one kind.")
+    odd = _different_palettes(masks)
+    if coloured or (indexed and not plain and (odd or prefer_colours)):
+        note = (f"the palettes of {odd[0]} and {odd[1]} differ: colours count, not indices",) if odd else ()
+        table = join({name: mask.as_colours() for name, mask in masks.items()})
+        kind = "RGB colours" if coloured else "palette colours"
+        return MaskKind(kind, True, table, unpack(table.values), note)
+    table = join(masks)
+    wide = any(mask.mode.startswith("I") for mask in masks.values())
+    kind = "16-bit ids" if wide else "palette indices" if indexed else "grey ids"
+    if table.values.tolist() == [0, 255]:
+        kind = "binary, 0 and 255"
+    return MaskKind(kind, False, table, None if odd else _common_palette(masks))
+
+
+def _different_palettes(masks: Mapping[str, MaskValues]) -> tuple[str, str] | None:
+    """Two masks in whose palettes an index has different colours."""
+    first: dict[int, tuple[int, str]] = {}
+    for name, mask in masks.items():
+        if mask.colours is not None:
+            for index, colour in zip(mask.values.tolist(), mask.colours.tolist(), strict=True):
+                before, other = first.setdefault(index, (colour, name))
+                if before != colour:
+                    return other, name
+    return None
+
+
+def _common_palette(masks: Mapping[str, MaskValues]) -> np.ndarray | None:
+    """Colour by index over all masks, or None where they are grey or two are alike."""
+    colours: dict[int, int] = {}
+    for mask in masks.values():
+        if mask.colours is not None:
+            colours.update(zip(mask.values.tolist(), mask.colours.tolist(), strict=True))
+    table = unpack(np.array(list(colours.values()), np.int64))
+    grey = (table == table[:, :1]).all(axis=1)
+    if not colours or grey.sum() > len(table) / 2 or len(set(colours.values())) < len(colours):
+        return None
+    palette = voc_palette(max(colours) + 1)
+    palette[list(colours)] = table
+    return palette
+
+
+def _refuse_mixtures(found: MaskKind, masks: Mapping[str, MaskValues]) -> None:
+    """Refuse masks whose values are mostly blends: smooth resizing, JPEG, or photographs."""
+    table, limit = found.table, MAX_COLOURS if found.coloured else MAX_IDS
+    what = "colours" if found.coloured else "values"
+    specks = table.run_length < SPECK
+    areas = [int(value) for value in table.values[~specks][np.argsort(-table.total[~specks])]]
+    listed = ", ".join(shown(value, found.coloured) for value in areas[:8])
+    if 2 * specks.sum() > len(specks) > 2:
+        worst = max(masks, key=lambda name: len(masks[name].values))
+        raise DataError(
+            f"the masks hold {len(specks):,} {what}, {specks.sum():,} of them only in specks of about a "
+            "pixel: blends, as smooth resizing (anti-aliasing), JPEG or a photograph leave them",
+            faults=[f"{worst} alone holds {len(masks[worst].values):,} {what}"],
+            hint="Write the masks anew as PNG, resized with nearest neighbour, never from a JPEG. "
+            + (f"Those that fill areas: {listed}." if areas else ""),
+        )
+    if len(specks) > limit:
+        raise DataError(
+            f"the masks hold {len(specks):,} {what}, at most {limit} can be classes",
+            hint="Masks of instances or depth give each object or distance a value: a mask for training "
+            "gives every pixel the id or colour of its class.",
+        )

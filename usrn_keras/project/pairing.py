@@ -1,0 +1,163 @@
+"""Which mask belongs to which image."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from usrn_keras.errors import DataError
+from usrn_keras.project.listing import File
+from usrn_keras.project.naming import Pattern, Rule, likely_rules
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Images by name, each with its mask if it has one.
+
+    Args:
+        rule: How the two are named.
+        images: Image file of each name; the name holds the sub-folder, `street/a`.
+        masks: Mask file of each name that has one.
+        orphans: Masks without an image.
+        left_out: Images whose file names do not fit the rule.
+    """
+
+    rule: Rule
+    images: dict[str, Path]
+    masks: dict[str, Path]
+    orphans: tuple[Path, ...]
+    left_out: tuple[Path, ...]
+
+
+def find_rule(
+    images: Sequence[File],
+    masks: Sequence[File],
+    *,
+    image_pattern: Pattern | None = None,
+    mask_pattern: Pattern | None = None,
+    fewer_colours: Callable[[Path, Path], Path] | None = None,
+) -> Rule:
+    """The rule that gives the most images a mask; of equal ones that with the longest names.
+
+    Args:
+        images: Files that are images, or may be where images and masks lie in one folder.
+        masks: Files that are masks, or may be.
+        image_pattern, mask_pattern: The pattern where it is known.
+        fewer_colours: Tells which of two files is a mask rather than a photograph; asked where images
+            and masks lie in one folder and the names alone do not tell.
+
+    Raises:
+        DataError: No rule pairs anything, or several do equally well; with examples of both names.
+    """
+    if image_pattern and mask_pattern:
+        return Rule(image_pattern, mask_pattern)
+    found = rules_by_pairs(images, masks, image_pattern=image_pattern, mask_pattern=mask_pattern)
+    if not found:
+        raise no_pairs(images, masks)
+    most = max(map(len, found))
+    best = {pairs: rule for pairs, rule in found.items() if len(pairs) == most}
+    if len(best) == 2 and fewer_colours:
+        best = _without_reverse(best, fewer_colours)
+    if len(best) > 1:
+        raise _ambiguous(best)
+    return next(iter(best.values()))
+
+
+def pair(rule: Rule, images: Sequence[File], masks: Sequence[File], faults: list[str]) -> Pairing:
+    """Pair all files by a rule; two files of one name are added to `faults`."""
+    named = _named(images, rule.image, faults)
+    masked = _named(masks, rule.mask, faults)
+    return Pairing(
+        rule,
+        images={name: file.path for name, file in named.items()},
+        masks={name: masked[name].path for name in named if name in masked},
+        orphans=tuple(file.path for name, file in masked.items() if name not in named),
+        left_out=tuple(file.path for file in images if rule.image.name_of(file.stem) is None),
+    )
+
+
+def no_pairs(images: Sequence[File], masks: Sequence[File]) -> DataError:
+    """The error that no image has a mask, with examples of both names."""
+    return DataError(
+        "no mask belongs to any image by its name",
+        faults=[
+            f"images are called {_examples([file.shown for file in images])}",
+            f"masks are called {_examples([file.shown for file in masks])}",
+        ],
+        hint="A mask needs the name of its image, in a sub-folder of the same name, where one adds the "
+        "same letters to every name: say which with --image-pattern and --mask-pattern '{name}_mask'.",
+    )
+
+
+def rules_by_pairs(
+    images: Sequence[File],
+    masks: Sequence[File],
+    *,
+    image_pattern: Pattern | None = None,
+    mask_pattern: Pattern | None = None,
+) -> dict[frozenset[tuple[Path, Path]], Rule]:
+    """What each likely rule pairs; of rules that pair the same the one that adds the least to the names."""
+    places = {(mask.folder, mask.stem): mask for mask in masks}
+    found: dict[frozenset[tuple[Path, Path]], Rule] = {}
+    for rule in likely_rules(images, masks):
+        if image_pattern not in (None, rule.image) or mask_pattern not in (None, rule.mask):
+            continue
+        pairs = frozenset(_pairs(rule, images, places))
+        # A single pair by letters added on both sides is an accident, unless there is but one mask.
+        enough = len(pairs) > 1 or len(masks) == 1 or Pattern() in (rule.image, rule.mask)
+        if pairs and enough and (pairs not in found or rule.added < found[pairs].added):
+            found[pairs] = rule
+    return found
+
+
+def _pairs(rule: Rule, images: Sequence[File], places: Mapping[tuple[str, str], File]):
+    for image in images:
+        name = rule.image.name_of(image.stem)
+        mask = places.get((image.folder, rule.mask.stem_of(name))) if name else None
+        if mask and mask.path != image.path:
+            yield image.path, mask.path
+
+
+def _without_reverse(best: dict, fewer_colours: Callable[[Path, Path], Path]) -> dict:
+    """Of a rule and its reverse, the one whose masks have fewer colours than its images."""
+    (pairs, rule), (others, other) = best.items()
+    if {(mask, image) for image, mask in pairs} != others:
+        return best
+    image, mask = min(pairs)
+    return {pairs: rule} if fewer_colours(image, mask) == mask else {others: other}
+
+
+def _ambiguous(best: Mapping[frozenset[tuple[Path, Path]], Rule]) -> DataError:
+    faults = []
+    for pairs, rule in itertools.islice(sorted(best.items(), key=lambda entry: entry[1]), 8):
+        image, mask = min(pairs)
+        faults.append(f"{rule} ({len(pairs)} pairs): {image.name} with {mask.name}")
+    return DataError(
+        f"{len(best)} naming rules give {len(next(iter(best)))} images a mask each, only one can be meant:",
+        faults=faults,
+        hint=f"Choose one, such as --mask-pattern '{max(best.values()).mask}'.",
+    )
+
+
+def _named(files: Sequence[File], pattern: Pattern, faults: list[str]) -> dict[str, File]:
+    named: dict[str, File] = {}
+    for file in files:
+        stem = pattern.name_of(file.stem)
+        if stem is None:
+            continue
+        name = f"{file.folder}/{stem}" if file.folder else stem
+        if name in named:
+            faults.append(f"{named[name].path} and {file.path} have the same name: rename or remove one")
+        if name != name.strip() or name[0] == "#" or "\n" in name:
+            faults.append(f"{file.path}: a name that starts with # or with a space cannot stand in a list")
+        named.setdefault(name, file)
+    return named
+
+
+def _examples(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:EXAMPLES])
+    return f"{shown}, ... ({len(names):,} files)" if len(names) > EXAMPLES else shown or "nothing: no files"

@@ -1,0 +1,117 @@
+"""Sizes that suit a data set and a machine: network, crop, batch, steps, subclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from usrn_keras.project.cost import MOBILENET, RESNET50, Network, step_bytes, step_seconds
+from usrn_keras.project.machine import Machine
+from usrn_keras.subclasses import class_balance_rate, subclass_counts
+
+MAX_PER_CLASS = 32
+FEATURES_PER_SUBCLASS = 500  # fewer feature pixels make no stable subclass
+SIZE_FACTORS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000, 3000, 10_000, 100_000, 10**6)
+LARGE = 1.5  # times the long side of training: such images are brought down when they are measured
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """Values of a recipe.
+
+    Args:
+        network: Backbone and its cost.
+        long_side, crop_size: In pixels.
+        scale: Of whole images when they are measured, so that they are as large as in training.
+        batch: Labelled images, and unlabelled ones, in a batch.
+        baseline_steps, usrn_steps: Steps.
+        size_factor, max_subclasses: Of the subclasses.
+        counts: `(classes,)`, K_c: the subclasses that these give; 0 for a class without labelled pixels.
+        rates: Class balance rate of the labelled pixels now, and expected of the subclasses.
+        seconds: Rough time of all steps; None for a GPU.
+        memory: Bytes that a step needs.
+    """
+
+    network: Network
+    long_side: int
+    crop_size: int
+    scale: float
+    batch: int
+    baseline_steps: int
+    usrn_steps: int
+    size_factor: int
+    max_subclasses: int
+    counts: np.ndarray
+    rates: tuple[float, float]
+    seconds: float | None
+    memory: float
+
+
+def propose(
+    sizes: Sequence[tuple[int, int]], pixels: np.ndarray, machine: Machine, *, labelled: int, unlabelled: int
+) -> Proposal:
+    """Propose a recipe.
+
+    Args:
+        sizes: Height and width of the images.
+        pixels: `(classes,)` labelled pixels of each class.
+        machine: What it will run on.
+        labelled, unlabelled: Training images.
+    """
+    network = RESNET50 if machine.gpu else MOBILENET
+    long_side, crop_size, scale = _view(sizes, machine.gpu)
+    batch = _batch(network, crop_size, machine)
+    baseline_steps, usrn_steps = _steps(labelled, unlabelled, batch, machine.gpu)
+    size_factor, counts = _subclasses(pixels, 256 if machine.gpu else 128)
+    seconds = None
+    if not machine.gpu:
+        baseline, usrn = step_seconds(network, batch, crop_size, machine)
+        seconds = baseline * baseline_steps + usrn * usrn_steps
+    present = counts > 0
+    expected = np.repeat(pixels[present] // counts[present], counts[present])
+    return Proposal(
+        network, long_side, crop_size, scale, batch, baseline_steps, usrn_steps, size_factor,
+        MAX_PER_CLASS, counts, (class_balance_rate(pixels), class_balance_rate(expected)),
+        seconds, step_bytes(network, batch, crop_size),
+    )  # fmt: skip
+
+
+def _view(sizes: Sequence[tuple[int, int]], gpu: bool) -> tuple[int, int, float]:
+    """Long side at scale 1, crop, and the scale of images that are much larger."""
+    largest = 1024 if gpu else 512
+    long_sides = np.array([max(size) for size in sizes])
+    typical = int(np.median(long_sides))
+    long_side = min(typical, largest)
+    wanted = min(0.8 * long_side, 512 if gpu else 192)
+    crop_size = max(32, int(wanted) // 32 * 32)
+    scale = long_side / typical if typical > LARGE * long_side else 1.0
+    return long_side, crop_size, round(scale, 3)
+
+
+def _batch(network: Network, crop_size: int, machine: Machine) -> int:
+    """The largest usual batch whose step takes at most half of the memory."""
+    choices = (8, 4, 2, 1) if machine.gpu else (4, 2, 1)
+    share = 0.8 if machine.gpu else 0.5
+    fitting = [batch for batch in choices if step_bytes(network, batch, crop_size) <= share * machine.memory]
+    return fitting[0] if fitting else 1
+
+
+def _steps(labelled: int, unlabelled: int, batch: int, gpu: bool) -> tuple[int, int]:
+    """Passes over all training images: 80 as the official code on a GPU, 20 on a CPU, within bounds."""
+    passes, least, most = (80, 2000, 100_000) if gpu else (20, 800, 6000)
+    usrn = int(np.clip(passes * (labelled + unlabelled) / batch, least, most))
+    usrn = round(usrn / 50) * 50
+    return (usrn if gpu else usrn * 3 // 4), usrn
+
+
+def _subclasses(pixels: np.ndarray, most: int) -> tuple[int, np.ndarray]:
+    """The smallest size factor that leaves each subclass enough features and the network small enough."""
+    limit = int(min(most, pixels.sum() / 16 / FEATURES_PER_SUBCLASS))
+    limit = max(limit, np.count_nonzero(pixels))
+    for factor in SIZE_FACTORS:
+        counts = subclass_counts(pixels, size_factor=factor, max_subclasses=MAX_PER_CLASS)
+        if counts.sum() <= limit:
+            break
+    return factor, counts

@@ -1,0 +1,182 @@
+"""The recipe of a project as a commented TOML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+
+from usrn_keras.project.classes import Scheme
+from usrn_keras.project.machine import GIB, Machine
+from usrn_keras.project.parts import Parts
+from usrn_keras.project.proposal import Proposal
+from usrn_keras.project.request import Plan
+from usrn_keras.project.sources import Sources
+
+WIDTH = 110
+
+
+def recipe_text(
+    folder: Path,
+    plan: Plan,
+    sources: Sources,
+    scheme: Scheme,
+    parts: Parts,
+    proposal: Proposal,
+    machine: Machine,
+    assumptions: Mapping[str, Sequence[str]],
+) -> str:
+    """The text of the recipe; `assumptions` by section stand in it as comments.
+
+    Args:
+        folder: Where the project will lie, absolute.
+        plan, sources, scheme, parts, proposal, machine: What was found and chosen.
+        assumptions: Sentences by section.
+    """
+    sections = {
+        "data": _data(folder, plan, sources, scheme, parts),
+        "network": _network(machine.gpu, proposal.crop_size),
+        "subclasses": _subclasses(proposal),
+        "views": _views(proposal),
+        "training": _training(proposal, machine.gpu),
+        "evaluation": _evaluation(proposal, parts),
+    }
+    text = _header(folder, scheme, parts, proposal, machine)
+    for section, lines in sections.items():
+        assumed = [_comment(f"assumed: {sentence}") for sentence in assumptions.get(section, ())]
+        text += "\n".join(["", f"[{section}]", *assumed, *lines, ""])
+    return text
+
+
+def command(recipe: Path, gpu: bool) -> str:
+    """The command that trains, on the backend that is fastest for the proposed network."""
+    return f"usrn fit {recipe}" if gpu else f"KERAS_BACKEND=torch usrn fit {recipe}"
+
+
+def time_line(proposal: Proposal) -> str:
+    """Such as `about 25 minutes`, and how little that is worth."""
+    if proposal.seconds is None:
+        return "not estimated for a GPU"
+    minutes = max(2, round(proposal.seconds / 60))
+    about = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
+    return f"about {about} on this CPU when idle (rough: from its rate of a matrix product)"
+
+
+def _header(folder: Path, scheme: Scheme, parts: Parts, proposal: Proposal, machine: Machine) -> str:
+    counts = f"{len(parts.labelled)} labelled and {len(parts.unlabelled)} unlabelled images"
+    backbone = "ResNet-50, for a GPU" if machine.gpu else "MobileNet, for a CPU"
+    memory = f"{machine.memory / GIB:.0f} GiB of memory {'found' if machine.memory_known else 'assumed'}"
+    unit = "a GPU" if machine.gpu else f"{machine.cores} CPU core(s)"
+    hardware = f"{unit}, {memory} here; a step needs about {proposal.memory / GIB:.1f} GiB"
+    return "\n".join([
+        f"# {folder.name}: {counts}, {len(scheme.classes)} classes, {backbone}",
+        "#",
+        "# Reproduces  nothing published: your own images, written by `usrn init`",
+        "# Expected    not measured yet",
+        f"# Hardware    {hardware}",
+        f"# Time        {time_line(proposal)}",
+        f"# Command     {command(folder / (folder.name + '.toml'), machine.gpu)}",
+        "",
+    ])  # fmt: skip
+
+
+def _data(folder: Path, plan: Plan, sources: Sources, scheme: Scheme, parts: Parts) -> list[str]:
+    lines = [
+        'dataset = "folder"',
+        f"root = {_string(folder)}  # this folder: lists/, classes.txt, palette.txt",
+        f"images = {_string(plan.images)}",
+        f"masks = {_string(plan.masks)}  # {scheme.kind}",
+    ]
+    rule = sources.main.rule
+    for key, pattern in (("image_pattern", rule.image), ("mask_pattern", rule.mask)):
+        if str(pattern) != "{name}":
+            lines.append(f"{key} = {_string(pattern)}  # file names without suffix")
+    for part in plan.held_out:
+        if part.images:
+            lines.append(f"{part.part}_images = {_string(part.images)}")
+            lines.append(f"{part.part}_masks = {_string(part.masks)}")
+    lines += _mask_values(scheme)
+    lines += ['labelled = "lists/labelled.txt"', 'unlabelled = "lists/unlabelled.txt"']
+    lines += [f'{part} = "lists/{part}.txt"' for part in ("val", "test") if getattr(parts, part)]
+    return [*lines, "workers = 2  # threads that read images; as many as there are cores to spare"]
+
+
+def _mask_values(scheme: Scheme) -> list[str]:
+    if scheme.coloured:
+        lines = ['mask_format = "colours"  # those in palette.txt, a line per class of classes.txt']
+        if scheme.ignored:
+            colours = [[value >> 16, value >> 8 & 255, value & 255] for value in scheme.ignored]
+            lines.append(f"ignore_colours = {colours}  # pixels without a class")
+        return lines
+    lines = [f"mask_ids = {scheme.mask_ids}  # mask value of each class"] if scheme.mask_ids else []
+    meaning = (
+        "mask value of pixels without a class" if scheme.ignore_index >= 0 else "every pixel has a class"
+    )
+    return [*lines, f"ignore_index = {scheme.ignore_index}  # {meaning}"]
+
+
+def _network(gpu: bool, crop_size: int) -> list[str]:
+    deep = f"{crop_size // 16} x {crop_size // 16} features of a crop of {crop_size}"
+    rates = "[6, 12, 18]" if crop_size >= 320 else "[3, 6, 9]" if crop_size >= 160 else "[2, 4, 6]"
+    aspp = f"aspp_rates = {rates}  # they reach over the {deep}; the paper's are 6, 12, 18"
+    weights = 'weights = "imagenet"  # downloaded once; or the path of a weights file; none: much worse'
+    stride = "output_stride = 16  # 8: finer; the late layers see four times the pixels"
+    if gpu:
+        return [
+            'backbone = "keras_cv/resnet50"', weights, stride, 'sharing = "low"', aspp, "aspp_channels = 256",
+            "low_level_channels = 48",
+            "decoder_channels = 256  # also the dimension of the features that are clustered",
+        ]  # fmt: skip
+    return [
+        'backbone = "keras/mobilenet"',
+        'backbone_end = "conv_pw_12_relu"  # leaves out the last block: less time and memory',
+        weights, stride, 'sharing = "low"', aspp,
+        "aspp_channels = 64  # paper: 256",
+        "low_level_channels = 24  # paper: 48",
+        "decoder_channels = 64  # paper: 256; also the dimension of the features that are clustered",
+    ]  # fmt: skip
+
+
+def _subclasses(proposal: Proposal) -> list[str]:
+    return [
+        f"size_factor = {float(proposal.size_factor)}  # cluster size by the smallest class; paper: 1",
+        f"max_subclasses = {proposal.max_subclasses}  # per class",
+        f"# K_c = {proposal.counts.tolist()}, {proposal.counts.sum()} in all",
+    ]
+
+
+def _views(proposal: Proposal) -> list[str]:
+    return [
+        f"crop_size = {proposal.crop_size}  # larger: better context, memory and time grow with its square",
+        f"long_side = {proposal.long_side}  # long side of an image at scale 1, in pixels",
+        "scale_labelled = [0.5, 2.0]",
+        "scale_unlabelled = [0.8, 2.0]",
+    ]
+
+
+def _training(proposal: Proposal, gpu: bool) -> list[str]:
+    return [
+        f"baseline_steps = {proposal.baseline_steps}",
+        f"usrn_steps = {proposal.usrn_steps}  # more: better; the learning rate falls to 0 at the last",
+        f"batch_labelled = {proposal.batch}  # out of memory: halve both and set accumulation = 2",
+        f"batch_unlabelled = {proposal.batch}  # each costs a weak forward pass and a strong training pass",
+        f"learning_rate = {0.01 if gpu else 0.02}",
+        "backbone_multiplier = 0.1  # pretrained layers move slowly",
+    ]
+
+
+def _evaluation(proposal: Proposal, parts: Parts) -> list[str]:
+    split = "test" if parts.test else "val"
+    lines = [f'split = "{split}"  # {len(getattr(parts, split))} image(s)']
+    if proposal.scale < 1:
+        lines.append(f"scales = [{proposal.scale}]  # images as large as in training")
+    return lines
+
+
+def _string(value: object) -> str:
+    return json.dumps(str(value), ensure_ascii=False)  # JSON's escapes are TOML's
+
+
+def _comment(text: str) -> str:
+    return "\n".join(wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False))

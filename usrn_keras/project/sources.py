@@ -1,0 +1,189 @@
+"""From the folders that were named to images and masks that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from usrn_keras.data.files.images import IMAGE_SUFFIXES
+from usrn_keras.data.files.masks import MASK_SUFFIXES, read_raw
+from usrn_keras.errors import DataError
+from usrn_keras.project.held_out import HeldOut
+from usrn_keras.project.listing import File, is_below, list_files
+from usrn_keras.project.mask_values import count_values
+from usrn_keras.project.naming import Pattern, Rule
+from usrn_keras.project.pairing import Pairing, find_rule, no_pairs, pair, rules_by_pairs
+
+LOSSY = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
+SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """All files of a project.
+
+    Args:
+        main: Pairs of --images and --masks.
+        apart: Pairs of the folders of val and test that lie apart, by part.
+        notes: What is worth knowing about the files, a sentence each.
+    """
+
+    main: Pairing
+    apart: dict[str, Pairing] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> dict[str, Path]:
+        """Every image; those apart are called `val/NAME` and `test/NAME`."""
+        return self._all(lambda pairing: pairing.images)
+
+    @property
+    def masks(self) -> dict[str, Path]:
+        """Every mask that has an image, by the same names."""
+        return self._all(lambda pairing: pairing.masks)
+
+    def _all(self, files: Callable[[Pairing], dict[str, Path]]) -> dict[str, Path]:
+        found = dict(files(self.main))
+        for part, pairing in self.apart.items():
+            found |= {f"{part}/{name}": path for name, path in files(pairing).items()}
+        return found
+
+
+def find_sources(
+    images: Path,
+    masks: Path,
+    held_out: Sequence[HeldOut],
+    faults: list[str],
+    *,
+    image_pattern: Pattern | None = None,
+    mask_pattern: Pattern | None = None,
+) -> Sources:
+    """List the folders and pair their files.
+
+    Args:
+        images: Folder of images.
+        masks: Folder of masks; may be the same, or one be inside the other.
+        held_out: What becomes val and test; folders apart are paired by the same rule.
+        faults: Grows by a line for each fault.
+        image_pattern, mask_pattern: The naming rule where it is known.
+
+    Raises:
+        DataError: No rule, or more than one, pairs images and masks; or masks are of a lossy kind.
+    """
+    apart = [part for part in held_out if part.images]
+    outside = [folder for part in apart for folder in (part.images, part.masks)]
+    image_files, mask_files = _list(images, masks, outside)
+    rule = _rule(image_files, mask_files, masks, image_pattern, mask_pattern)
+    main = _pair(rule, image_files, mask_files, faults)
+    if not main.masks:
+        raise no_pairs(image_files, mask_files)
+    _refuse_lossy(main, masks, faults)
+    others = {}
+    for part in apart:
+        pairing = _pair(rule, *_list(part.images, part.masks), faults)
+        if not pairing.masks:
+            faults.append(
+                f"--{part.part}: no image in {part.images} has a mask `{rule.mask}` in {part.masks}"
+            )
+        others[part.part] = pairing
+    return Sources(main, others, _notes(main, others))
+
+
+def _list(images: Path, masks: Path, outside: Sequence[Path] = ()) -> tuple[list[File], list[File]]:
+    """Files that may be images and files that may be masks: the same where the folders are."""
+    without = [folder for folder in outside if folder.resolve() not in (images.resolve(), masks.resolve())]
+    image_files = list_files(images, IMAGE_SUFFIXES, without=[*without, *[masks] * is_below(masks, images)])
+    mask_files = list_files(masks, MASK_SUFFIXES, without=[*without, *[images] * is_below(images, masks)])
+    return image_files, mask_files
+
+
+def _rule(
+    images: Sequence[File],
+    masks: Sequence[File],
+    folder: Path,
+    image_pattern: Pattern | None,
+    mask_pattern: Pattern | None,
+) -> Rule:
+    patterns = {"image_pattern": image_pattern, "mask_pattern": mask_pattern}
+    try:
+        return find_rule(images, masks, **patterns, fewer_colours=_fewer_colours)
+    except DataError:
+        lossy = rules_by_pairs(images, list_files(folder, LOSSY), **patterns)
+        if masks or not lossy:
+            raise
+    _, mask = min(max(lossy, key=len))
+    raise DataError(
+        f"the masks are JPEG or WebP files, such as {mask}: these change the values of a mask",
+        hint="Write the masks anew as PNG from what they were made of; converting the JPEG is too late.",
+    )
+
+
+def _fewer_colours(first: Path, second: Path) -> Path:
+    def colours(path: Path) -> int:
+        try:
+            return len(count_values(read_raw(path)).values)
+        except DataError:  # a JPEG: no mask
+            return 1 << 24
+
+    return min((first, second), key=colours)
+
+
+def _pair(rule: Rule, images: list[File], masks: list[File], faults: list[str]) -> Pairing:
+    """Pair the files; in one folder what is named as a mask is no image."""
+    shared = {file.path for file in images} & {file.path for file in masks}
+    if shared and rule.image != rule.mask:
+        is_mask = {file.path for file in masks if _fits(rule.mask, file) and not _fits_better(rule, file)}
+        images = [file for file in images if file.path not in is_mask]
+        masks = [file for file in masks if file.path in is_mask or file.path not in shared]
+    elif shared:
+        images, masks = _by_suffix(images, masks)
+    return pair(rule, images, masks, faults)
+
+
+def _fits(pattern: Pattern, file: File) -> bool:
+    return pattern.name_of(file.stem) is not None
+
+
+def _fits_better(rule: Rule, file: File) -> bool:
+    """Whether the longer of two patterns that fit is that of images, as `{name}_rgb` beside `{name}`."""
+    return len(str(rule.image)) > len(str(rule.mask)) and _fits(rule.image, file)
+
+
+def _by_suffix(images: list[File], masks: list[File]) -> tuple[list[File], list[File]]:
+    """`a.jpg` beside `a.png`: masks have the suffix that is not that of the photographs."""
+    lossy = [file for file in images if file.suffix in LOSSY]
+    return lossy, [file for file in masks if file.suffix not in LOSSY]
+
+
+def _refuse_lossy(main: Pairing, folder: Path, faults: list[str]) -> None:
+    """JPEG masks among others: their images would count as unlabelled without a word."""
+    for file in list_files(folder, LOSSY):
+        stem = main.rule.mask.name_of(file.stem)
+        name = f"{file.folder}/{stem}" if file.folder else stem
+        if stem and name in main.images and main.images[name] != file.path and name not in main.masks:
+            faults.append(f"{file.path}: JPEG and WebP change values, write the mask anew as PNG")
+
+
+def _notes(main: Pairing, others: dict[str, Pairing]) -> tuple[str, ...]:
+    notes = []
+    for pairing in (main, *others.values()):
+        if pairing.orphans:
+            notes.append(f"{len(pairing.orphans)} mask(s) have no image: {_some(pairing.orphans)}")
+        if pairing.left_out:
+            notes.append(
+                f"{len(pairing.left_out)} image(s) are not named as `{pairing.rule.image}` and are left out: "
+                f"{_some(pairing.left_out)}"
+            )
+    for part, pairing in others.items():
+        bare = [path for name, path in pairing.images.items() if name not in pairing.masks]
+        if bare and pairing.masks:
+            notes.append(f"{len(bare)} {part} image(s) have no mask and are left out: {_some(bare)}")
+    if "gtFine" in main.rule.mask.suffix:
+        notes.append('these are named like Cityscapes: dataset = "cityscapes" knows its classes and splits')
+    return tuple(notes)
+
+
+def _some(paths: Sequence[Path]) -> str:
+    shown = ", ".join(path.name for path in paths[:SHOWN])
+    return f"{shown}, ... ({len(paths) - SHOWN} more)" if len(paths) > SHOWN else shown
