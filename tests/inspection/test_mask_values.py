@@ -40,14 +40,28 @@ def test_stretched_ids(found, classes, ids):
     assert stretched_ids(np.array(found), classes) == ids
 
 
-@pytest.mark.parametrize(("found", "classes"), [([0, 1, 2, 3], 4), ([0, 7], 4), ([3], 4), ([0, 85, 171], 4)])
+@pytest.mark.parametrize(
+    ("found", "classes"), [([0, 1, 2, 3], 4), ([0, 7], 4), ([3], 4), ([0, 85, 171], 4), ([0, 3, 204], 151)]
+)
 def test_other_values_are_not_stretched(found, classes):
     assert stretched_ids(np.array(found), classes) == ()
 
 
-def test_the_reason_of_stretched_values_names_the_key():
-    cause = explained(discs((0, 85, 255)), ignore_index=254)
-    assert "data.mask_ids = [0, 85, 170, 255]" in cause
+@pytest.mark.parametrize(
+    ("values", "rules", "advice"),
+    [
+        ((0, 85, 255), {"ignore_index": 254}, "set data.mask_ids = [0, 85, 170, 255]."),
+        (
+            (0, 85, 255),
+            {},
+            "[0, 85, 170, 255] and data.ignore_index to another value or -1.",
+        ),
+        ((0, 85, 170), {"num_classes": 3}, "set data.mask_ids = [0, 85, 170]."),
+        ((0, 85, 170), {"num_classes": 11}, "name the value of each class in data.mask_ids."),
+    ],
+)
+def test_the_reason_of_stretched_values_names_the_keys(values, rules, advice):
+    assert explained(discs(values), **rules).endswith(advice)
 
 
 def test_anti_aliased_and_jpeg_borders_are_recognised():

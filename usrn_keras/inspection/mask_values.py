@@ -6,6 +6,7 @@ import numpy as np
 
 from usrn_keras.data.files.masks import MaskRules, RawMask
 
+LEAST_STEP = 8  # between two ids that were stretched
 SEVERAL = 3  # values between others; fewer may be a class of thin lines
 INSIDE_AT_MOST = 0.05  # share of their pixels that are surrounded by their own value
 BETWEEN_AT_MOST = 0.15  # CamVid: 0.03, nearest pixel of an eighth 0.08, resized bilinearly 0.30
@@ -21,10 +22,7 @@ def explain_values(raw: RawMask, rules: MaskRules) -> str:
     found = np.unique(values)
     unknown = found[~np.isin(found, _allowed(rules))]
     if ids := stretched_ids(found, rules.num_classes or 0):
-        return (
-            f"The values look like ids stretched over 0 to {ids[-1]}: if they are the classes in this order, "
-            f"set data.mask_ids = {list(ids)} and data.ignore_index to another value or -1."
-        )
+        return _stretched(ids, rules)
     is_unknown = np.isin(values, unknown)
     inside = np.count_nonzero(_inside(values) & is_unknown)
     if len(unknown) >= SEVERAL and inside <= INSIDE_AT_MOST * np.count_nonzero(is_unknown):
@@ -33,6 +31,15 @@ def explain_values(raw: RawMask, rules: MaskRules) -> str:
             "interpolation, or saved as JPEG. Make it anew from the annotation, resized by the nearest pixel."
         )
     return ""
+
+
+def _stretched(ids: tuple[int, ...], rules: MaskRules) -> str:
+    cause = f"The values look like ids stretched over 0 to {ids[-1]}"
+    of_classes = list(ids[: rules.num_classes])  # one more may stand for what is ignored
+    if len(of_classes) != rules.num_classes:
+        return f"{cause}: name the value of each class in data.mask_ids."
+    free = " and data.ignore_index to another value or -1" if rules.ignore_index in of_classes else ""
+    return f"{cause}: if they are the classes in this order, set data.mask_ids = {of_classes}{free}."
 
 
 def stretched_ids(found: np.ndarray, num_classes: int) -> tuple[int, ...]:
@@ -45,8 +52,8 @@ def stretched_ids(found: np.ndarray, num_classes: int) -> tuple[int, ...]:
     """
     top = 255 if found[-1] <= 255 else 65535
     for last in (num_classes - 1, num_classes, 1, 3, 15):  # 1, 3 and 15: of 1, 2 and 4 bits
-        if not 0 < last < top:
-            continue
+        if not 0 < LEAST_STEP * last <= top:
+            continue  # of narrow steps, any values would be some
         steps = np.arange(last + 1) * top
         for ids in (steps // last, (2 * steps + last) // (2 * last)):
             if np.isin(found, ids).all() and found[-1] > max(last, num_classes - 1):
