@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import USRNError
 from usrn_keras.evaluation.entries import Entry, MasksEntry, RunEntry
-from usrn_keras.progress import Progress
+from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.report.tables import refuse_other_classes
 
@@ -26,7 +26,7 @@ def line_up(
     checkpoints: Sequence[str | None] = (None,),
     split: str | None = None,
     inference: Mapping[str, Any] | None = None,
-    progress: Progress,
+    progress: Progress = SILENT,
 ) -> list[Entry]:
     """The columns of a table: each model of each run with each checkpoint, then the folders of masks.
 
@@ -43,6 +43,11 @@ def line_up(
     Raises:
         USRNError: One of them cannot be measured; all that cannot are named.
         RunError: Their classes differ.
+
+    Example:
+
+    >>> entries = line_up([Path("runs/camvid")], [Path("others/val")])  # doctest: +SKIP
+    >>> print(Comparison([entry.measure(SILENT).scores for entry in entries]).markdown())  # doctest: +SKIP
     """
     refused: list[USRNError] = []
     entries: list[Entry] = []

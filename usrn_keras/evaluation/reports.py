@@ -31,6 +31,13 @@ def write_reports(measured: Sequence[tuple[Entry, Measured]], folder: Path | Non
 
     Raises:
         StorageError: A file cannot be written; those before it are complete.
+
+    Example:
+
+    >>> for path in write_reports([(entry, entry.measure(progress)) for entry in entries]):  # doctest: +SKIP
+    ...     print(path)
+    runs/camvid/report/scores.json
+    ...
     """
     folders: dict[Path, list[tuple[Entry, Measured]]] = {}
     for entry, its in measured:
