@@ -8,6 +8,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
 from usrn_keras.views import StrongView, strong_view
 
@@ -178,3 +179,39 @@ def test_certain_probabilities(probability, expected):
 def test_impossible_jitter(jitter):
     with pytest.raises(ValueError, match="`jitter` must be"):
         StrongView(jitter)
+
+
+def _pillow_hue(image, turns):
+    """torchvision's `adjust_hue` of a Pillow image: a hue of 8 bits that wraps around."""
+    hue, saturation, value = image.convert("HSV").split()
+    shifted = Image.fromarray(np.asarray(hue) + np.uint8(int(turns * 255) % 256))
+    return Image.merge("HSV", (shifted, saturation, value)).convert("RGB")
+
+
+PILLOW = {  # what torchvision calls for Pillow images, and how far its rounding to 8 bits may lead
+    "brightness": (0, lambda image, factor: ImageEnhance.Brightness(image).enhance(factor), 1),
+    "contrast": (1, lambda image, factor: ImageEnhance.Contrast(image).enhance(factor), 1.5),
+    "saturation": (2, lambda image, factor: ImageEnhance.Color(image).enhance(factor), 1.5),
+    "hue": (3, _pillow_hue, 12),  # two steps of its 256 hues
+    "grayscale": (4, lambda image, _: image.convert("L").convert("RGB"), 1),
+}
+
+
+@pytest.mark.parametrize("part", PILLOW)
+def test_equals_torchvision_on_pillow_images(part):
+    column, oracle, tolerance = PILLOW[part]
+    images = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
+    for value in {"hue": (-0.1, 0.04, 0.1), "grayscale": (1,)}.get(part, (0.6, 0.9, 1.4)):
+        parameters = np.array(NEUTRAL, "float32")
+        parameters[column] = value
+        expected = np.asarray(oracle(Image.fromarray(images[0]), value)).astype(float)
+        assert np.abs(_view(images, parameters)[0] - expected).max() <= tolerance
+
+
+def test_blur_spreads_a_point_over_the_binomial_kernel():
+    point = np.zeros((1, 7, 7, 3), "float32")
+    point[0, 3, 3] = 128
+    binomial = np.array([1, 4, 6, 4, 1])
+    spread = _view(point, (1, 1, 1, 0, 0, 1))[0, 1:6, 1:6, 0]
+    np.testing.assert_allclose(spread, 128 * np.outer(binomial, binomial) / 256, rtol=1e-6)
+    np.testing.assert_allclose(cv2.GaussianBlur(point[0], (5, 5), 0)[1:6, 1:6, 0], spread, rtol=1e-6)

@@ -120,9 +120,9 @@ class Window:
             size: `(height, width)` of the image before it was reduced.
         """
         view = np.empty((self.crop_size, self.crop_size, 3), np.uint8)
-        view[:] = IMAGE_MEAN
         rows, columns = self._filled()
         view[:rows, :columns] = self._scaled_part(image, size, rows, columns)
+        view[rows:] = view[:rows, columns:] = IMAGE_MEAN
         return cv2.flip(view, 1) if self.flip else view
 
     def cut_map(self, values: np.ndarray, padding: int) -> np.ndarray:
