@@ -9,8 +9,7 @@ import pytest
 
 from tests.evaluation.made_run import make_data
 from usrn_keras.data import Sample, load_dataset
-from usrn_keras.evaluation import ImageScore, Measured
-from usrn_keras.evaluation import reports
+from usrn_keras.evaluation import ImageScore, Measured, reports
 from usrn_keras.evaluation.reports import worst_images, write_reports
 from usrn_keras.recipe.schema import Data
 from usrn_keras.report import Comparison, Provenance, Scores
