@@ -73,5 +73,11 @@ def test_any_number_of_classes_gives_cells_that_can_be_read(classes):
     assert max(picture.size) <= 3000
 
 
+def test_hundreds_of_classes_are_colours_alone_in_a_picture_of_the_same_size():
+    axes = drawn(Scores("A", [str(i) for i in range(101)], np.eye(101, dtype=int)))
+    assert not axes.texts and not axes.get_yticklabels()
+    assert 1000 * confusion._cell(1000) == pytest.approx(100 * confusion._cell(100))
+
+
 def test_without_a_pixel_there_is_still_a_picture():
     assert confusion_png(Scores("A", ["a", "b"], np.zeros((2, 2), int)))[1:4] == b"PNG"

@@ -19,6 +19,7 @@ DPI = 110
 CELL = 0.42  # inches, up to FULL_SIZE classes; above them cells shrink
 FULL_SIZE = 30
 SMALLEST_CELL = 0.3
+LEGIBLE = 100  # with more classes there are colours alone, in a picture of the same size
 LONGEST_NAME = 24  # characters
 RIGHT, WRONG, NOTHING = "Blues", "Oranges", "#eeeeee"
 SHOWN = 0.005  # shares that round to 0 % are left without a number
@@ -33,7 +34,7 @@ def confusion_png(scores: Scores) -> bytes:
     is orange, on a scale of square roots, since a class is lost to many others by a few percent each.
 
     Args:
-        scores: Of 1 class or more; with 60 the numbers can still be read.
+        scores: Of 1 class or more; up to 100 have names and numbers.
     """
     order = np.argsort(-scores.pixels, kind="stable")
     side = len(order) * _cell(len(order))
@@ -67,6 +68,9 @@ def _title(scores: Scores, width: int) -> str:
 
 
 def _cell(classes: int) -> float:
+    """Side of a cell in inches."""
+    if classes > LEGIBLE:
+        return SMALLEST_CELL * LEGIBLE / classes
     return max(SMALLEST_CELL, CELL * min(1.0, FULL_SIZE / classes))
 
 
@@ -83,6 +87,8 @@ def _draw_cells(axes: Axes, shares: np.ndarray) -> None:
     picture = np.where(diagonal[..., None], colormaps[RIGHT](depth), colormaps[WRONG](depth))
     picture[shares < SHOWN] = (1, 1, 1, 1)
     axes.imshow(picture)
+    if len(shares) > LEGIBLE:
+        return
     size = 72 * _cell(len(shares)) * 0.3
     for row, column in np.argwhere(shares >= SHOWN):
         number, colour = f"{100 * shares[row, column]:.0f}", "white" if depth[row, column] > DARK else "black"
@@ -90,18 +96,21 @@ def _draw_cells(axes: Axes, shares: np.ndarray) -> None:
 
 
 def _draw_names(axes: Axes, scores: Scores, order: np.ndarray, names: list[str]) -> None:
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label (each row is 100 % of its pixels)" if len(order) > 5 else "label")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if len(order) > LEGIBLE:
+        axes.set(xticks=[], yticks=[])
+        return
     size = min(9.0, 72 * _cell(len(order)) * 0.38)
     places = range(len(order))
     axes.set_xticks(places, names, rotation=55, ha="right", rotation_mode="anchor", fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
-    axes.set_xlabel("prediction")
-    axes.set_ylabel("label (each row is 100 % of its pixels)" if len(order) > 5 else "label")
-    axes.tick_params(length=0)
     axes.set_xticks(np.arange(len(order) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(order) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=NOTHING, linewidth=1)
     axes.tick_params(which="minor", length=0)
-    axes.spines[:].set_visible(False)
     ious = [f"{100 * scores.iou[i]:.0f}" if scores.present[i] else "absent" for i in order]
     right = axes.secondary_yaxis("right")
     right.set_yticks(places, ious, fontsize=size)
