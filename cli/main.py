@@ -11,6 +11,9 @@ import click
 from usrn_keras import errors
 
 VERBS = {
+    "init": "Make a recipe from folders of images and masks.",
+    "data": "Check a data set, or show what training sees.",
+    "split": "Draw which images are labelled.",
     "fit": "Train Baseline and USRN from a recipe.",
     "cluster": "Cut the classes into subclasses, and show them.",
     "evaluate": "Scores of trained runs, side by side.",

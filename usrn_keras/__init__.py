@@ -5,8 +5,9 @@ The names below are loaded when they are first used, so that `import usrn_keras`
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from usrn_keras.lazy import loader
 
 __version__ = "0.1.0"
 
@@ -44,8 +45,4 @@ _HOMES = {
 
 __all__ = ["__version__", *_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'usrn_keras' has no attribute {name!r}; it has {', '.join(_HOMES)}")
-    return getattr(importlib.import_module(f"usrn_keras.{_HOMES[name]}"), name)
+__getattr__ = loader(__name__, _HOMES)
