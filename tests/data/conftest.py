@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,6 +32,21 @@ def write_mask(path: Path, ids: np.ndarray | int = 0, size: tuple[int, int] = SI
     return path
 
 
+def write_grey_png(path: Path, values: np.ndarray, bits: int) -> Path:
+    """Neither OpenCV nor Pillow writes grey PNG of 2 or 4 bits."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = values.shape
+    shifts = np.arange(bits - 1, -1, -1)
+    rows = [b"\0" + np.packbits(((row[:, None] >> shifts) & 1).reshape(-1)).tobytes() for row in values]
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    return path
+
+
 def write_palette_mask(path: Path, ids: np.ndarray) -> Path:
     """A palette PNG whose colours are far from its ids."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +67,12 @@ def write_list(path: Path, names) -> Path:
 def files():
     """The writers above."""
     return SimpleNamespace(
-        image=write_image, mask=write_mask, palette_mask=write_palette_mask, names=write_list, size=SIZE
+        image=write_image,
+        mask=write_mask,
+        palette_mask=write_palette_mask,
+        grey_png=write_grey_png,
+        names=write_list,
+        size=SIZE,
     )
 
 

@@ -6,6 +6,8 @@ OpenCV decodes, being the fastest. Pillow reads what OpenCV would change, and wh
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -18,7 +20,7 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
-from PIL.Image import Image
+from PIL.Image import DecompressionBombError, Image
 
 from usrn_keras.errors import DataError
 
@@ -39,7 +41,11 @@ _FORMATS = (
     (b"RIFF", WebPImagePlugin.WebPImageFile),
 )
 # What Pillow raises for a damaged file, by format.
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, OverflowError, EOFError)
+PILLOW_ERRORS = (
+    *(OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, OverflowError, EOFError),
+    *(AttributeError, NotImplementedError, ZeroDivisionError, struct.error, zlib.error),
+    *(DecompressionBombError, Warning),  # of frames larger than the file says; where warnings are errors
+)
 _LAST_BYTES = ((JPEG_SIGNATURE, b"\xff\xd9"), (PNG_SIGNATURE, b"IEND\xaeB`\x82"))
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the segments that hold the size
 
@@ -57,7 +63,7 @@ def read_bytes(path: Path | str) -> np.ndarray:
     except OSError as error:
         raise unreadable(path, error) from error
     if not data.size:
-        raise DataError(f"{path} is empty", hint="Copy the file again or take it out of the lists.")
+        raise _empty(path)
     return data
 
 
@@ -83,6 +89,8 @@ def open_with_pillow(path: Path | str, file: io.BufferedIOBase) -> Image:
     """An opened file as Pillow sees it; nothing is decoded yet."""
     start = file.read(8)
     file.seek(0)
+    if not start:
+        raise _empty(path)
     for signature, kind in _FORMATS:
         if start.startswith(signature):
             try:
@@ -120,16 +128,25 @@ def unreadable(path: Path | str, reason: object = "") -> DataError:
     )
 
 
+def _empty(path: Path | str) -> DataError:
+    return DataError(f"{path} is empty", hint="Copy the file again or take it out of the lists.")
+
+
 def _jpeg_size(path: Path | str, data: np.ndarray) -> tuple[int, int]:
-    """Walks over the segments before the frame: comments, EXIF, tables."""
+    frame = _jpeg_frame(path, data)
+    height, width = data[frame + 5 : frame + 9].view(">u2")
+    return int(height), int(width)
+
+
+def _jpeg_frame(path: Path | str, data: np.ndarray) -> int:
+    """Where the frame begins, behind comments, EXIF and tables."""
     view, position = memoryview(data), 2
     while position + 9 <= len(view):
         marker, length = view[position + 1], view[position + 2] << 8 | view[position + 3]
         if view[position] != 0xFF:
             break
         if marker in _JPEG_FRAMES:
-            sides = view[position + 5 : position + 9]
-            return sides[0] << 8 | sides[1], sides[2] << 8 | sides[3]
+            return position
         # A marker may be preceded by any number of fill bytes.
         position += 1 if marker == 0xFF else 2 + length
     raise unreadable(path, "it has no JPEG frame")
@@ -138,8 +155,10 @@ def _jpeg_size(path: Path | str, data: np.ndarray) -> tuple[int, int]:
 def _refuse_truncated(path: Path | str, data: np.ndarray) -> None:
     """Refuse a JPEG or PNG without its end: decoders fill the rest with grey, or write to stderr."""
     for signature, end in _LAST_BYTES:
-        if data[: len(signature)].tobytes() != signature:
+        if data[: len(signature)].tobytes() != signature or data[-len(end) :].tobytes() == end:
             continue
-        # Cameras and tools append their own data, so the end need not be the last bytes.
-        if data[-len(end) :].tobytes() != end and data.tobytes().rfind(end) < 0:
+        # Cameras and tools append their own data, so the end need not be the last bytes; before the frame
+        # of a JPEG there may be the end of its thumbnail.
+        first = _jpeg_frame(path, data) if signature == JPEG_SIGNATURE else 0
+        if end not in data[first:].tobytes():
             raise unreadable(path, "it is truncated, its end is missing")

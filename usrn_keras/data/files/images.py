@@ -13,6 +13,7 @@ from PIL import Image
 from usrn_keras.data.files.decode import (
     JPEG_SIGNATURE,
     MAX_PIXELS,
+    PILLOW_ERRORS,
     PNG_SIGNATURE,
     check_pixels,
     decode,
@@ -68,7 +69,7 @@ def image_size(path: Path | str) -> tuple[int, int]:
         with open(path, "rb") as file, open_with_pillow(path, file) as image:
             width, height = image.size
             check_pixels(path, height, width)
-            sideways = _orientation(image, file) in _SIDEWAYS
+            sideways = _turned(image, file)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -81,7 +82,16 @@ def _reduction(path: Path | str, data: np.ndarray, at_least: int) -> int:
     return next((factor for factor in (8, 4, 2) if long_side >= factor * at_least), 1)
 
 
+def _turned(image: Image.Image, file: BinaryIO) -> bool:
+    try:
+        return _orientation(image, file) in _SIDEWAYS
+    except PILLOW_ERRORS:  # damaged EXIF, which OpenCV passes over
+        return False
+
+
 def _orientation(image: Image.Image, file: BinaryIO) -> int:
+    if image.format == "TIFF":
+        return 1  # Pillow has turned its size already
     # Of a PNG without EXIF in front, Pillow would decode all pixels to look behind them.
     if image.format == "PNG" and "exif" not in image.info:
         return _orientation_behind_pixels(file)
