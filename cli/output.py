@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 MACHINE_WIDTH = 1000  # columns off a terminal: no figure may be cut off there
 
@@ -17,7 +17,7 @@ MACHINE_WIDTH = 1000  # columns off a terminal: no figure may be cut off there
 class Tabular(Protocol):
     """What a table for people can be made of, such as `Comparison` and `ClusterReport`."""
 
-    def rich(self) -> Table: ...
+    def rich(self) -> RenderableType: ...
 
 
 def print_json(value: Any) -> None:
