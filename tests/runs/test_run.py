@@ -10,6 +10,7 @@ import pytest
 
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.errors import RunError
+from usrn_keras.files import atomic_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import BASELINE, open_run, start_run
 from usrn_keras.runs.log import MetricsLog
@@ -96,6 +97,19 @@ def test_model_that_is_not_trained_yet(tmp_path):
         pytest.raises(RunError, match="has no usrn model yet; complete: no stage"),
     ):
         _ = run.model_path
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    with start_run(tmp_path / "a", recipe(), dataset()) as run:
+        run.stage(BASELINE).mkdir()
+        whole, half = run.stage(BASELINE) / "model.keras", run.stage(BASELINE) / ".model-x1.tmp.keras"
+        whole.touch()
+        with pytest.raises(KeyboardInterrupt), atomic_path(whole) as temporary:
+            temporary.rename(half)  # out of reach of what cleans up here
+            raise KeyboardInterrupt
+        assert half.exists()
+    with start_run(tmp_path / "a", recipe(), dataset()):
+        assert whole.exists() and not half.exists()
 
 
 def test_best_weights(tmp_path):

@@ -155,6 +155,8 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Ru
     try:
         run = Run(path, _resolved(recipe))
         _claim(run, dataset)
+        for leftover in path.rglob(".*-*.tmp*"):  # of a process that was killed while it wrote
+            leftover.unlink()
         yield run
     finally:
         lock.release()
