@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def create_project(folder: Path | str, request: Request, *, progress: Progress =
         fingerprint=dataset.fingerprint(),
         assumptions=tuple(sentence for found in assumptions.values() for sentence in found),
         notes=sources.notes,
-        commands=(f"usrn data check {shown_recipe}", command(shown_recipe, machine.gpu)),
+        commands=(f"usrn data check {quote(str(shown_recipe))}", command(shown_recipe, machine.gpu)),
     )
 
 

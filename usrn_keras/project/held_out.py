@@ -93,8 +93,8 @@ def _usual(part: str, images: Path) -> HeldOut | None:
             return HeldOut(part, inside=images / name, assumption=f"the folder {images / name} is {part}")
     if part == "test":
         return None
-    text = "a fifth of the images with masks is val, drawn at random; --val gives another share or a folder"
-    return HeldOut(part, share=USUAL_SHARE, assumption=text)
+    text = "a fifth of the images with masks is val, drawn at random so that both sides show the classes"
+    return HeldOut(part, share=USUAL_SHARE, assumption=f"{text}; --val gives another share or a folder")
 
 
 def _of_folder(

@@ -13,6 +13,7 @@ from usrn_keras.project.mask_values import MaskValues, ValueTable, join, shown, 
 
 MAX_COLOURS = 256
 MAX_IDS = 1024
+FULLEST = 8  # masks
 SPECK = 2.0  # pixels; areas of a class run further, blends at a border do not
 
 
@@ -45,8 +46,14 @@ def find_kind(masks: Mapping[str, MaskValues], *, prefer_colours: bool = False) 
     Raises:
         DataError: Colours and grey values are mixed, or the values are those of no mask.
     """
+    # Of photographs in place of masks, a few say what is wrong; a table of all would fill the memory.
+    fullest = sorted(masks, key=lambda name: -len(masks[name].values))[:FULLEST]
+    _refuse_blends(
+        _kind({name: masks[name] for name in fullest}, prefer_colours), masks[fullest[0]], fullest[0]
+    )
+    _refuse_too_many(masks)
     kind = _kind(masks, prefer_colours)
-    _refuse_mixtures(kind, masks)
+    _refuse_blends(kind, masks[fullest[0]], fullest[0])
     return kind
 
 
@@ -99,25 +106,30 @@ def _common_palette(masks: Mapping[str, MaskValues]) -> np.ndarray | None:
     return palette
 
 
-def _refuse_mixtures(found: MaskKind, masks: Mapping[str, MaskValues]) -> None:
+def _refuse_blends(kind: MaskKind, fullest: MaskValues, name: str) -> None:
     """Refuse masks whose values are mostly blends: smooth resizing, JPEG, or photographs."""
-    table, limit = found.table, MAX_COLOURS if found.coloured else MAX_IDS
-    what = "colours" if found.coloured else "values"
+    table, what = kind.table, "colours" if kind.coloured else "values"
     specks = table.run_length < SPECK
-    areas = [int(value) for value in table.values[~specks][np.argsort(-table.total[~specks])]]
-    listed = ", ".join(shown(value, found.coloured) for value in areas[:8])
-    if 2 * specks.sum() > len(specks) > 2:
-        worst = max(masks, key=lambda name: len(masks[name].values))
+    if not 2 * specks.sum() > len(specks) > 2:
+        return
+    areas = table.values[~specks][np.argsort(-table.total[~specks])].tolist()
+    listed = ", ".join(shown(value, kind.coloured) for value in areas[:8])
+    raise DataError(
+        f"the masks hold {len(specks):,} {what} or more, {specks.sum():,} of them only in specks of about a "
+        "pixel: blends, as smooth resizing (anti-aliasing), JPEG or a photograph leave them",
+        faults=[f"{name} alone holds {len(fullest.values):,} {what}"],
+        hint="Write the masks anew as PNG, resized with nearest neighbour, never from a JPEG."
+        + (f" Those that fill areas: {listed}." if areas else ""),
+    )
+
+
+def _refuse_too_many(masks: Mapping[str, MaskValues]) -> None:
+    coloured = any(mask.coloured for mask in masks.values())
+    found = len(np.unique(np.concatenate([mask.values for mask in masks.values()])))
+    limit = MAX_COLOURS if coloured else MAX_IDS
+    if found > limit:
         raise DataError(
-            f"the masks hold {len(specks):,} {what}, {specks.sum():,} of them only in specks of about a "
-            "pixel: blends, as smooth resizing (anti-aliasing), JPEG or a photograph leave them",
-            faults=[f"{worst} alone holds {len(masks[worst].values):,} {what}"],
-            hint="Write the masks anew as PNG, resized with nearest neighbour, never from a JPEG. "
-            + (f"Those that fill areas: {listed}." if areas else ""),
-        )
-    if len(specks) > limit:
-        raise DataError(
-            f"the masks hold {len(specks):,} {what}, at most {limit} can be classes",
+            f"the masks hold {found:,} {'colours' if coloured else 'values'}, at most {limit} can be classes",
             hint="Masks of instances or depth give each object or distance a value: a mask for training "
             "gives every pixel the id or colour of its class.",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from textwrap import wrap
 
 from usrn_keras.project.classes import Scheme
@@ -35,7 +36,7 @@ def recipe_text(
         assumptions: Sentences by section.
     """
     sections = {
-        "data": _data(folder, plan, sources, scheme, parts),
+        "data": _data(folder, plan, sources, scheme, parts, min(8, machine.cores) if machine.gpu else 2),
         "network": _network(machine.gpu, proposal.crop_size),
         "subclasses": _subclasses(proposal),
         "views": _views(proposal),
@@ -51,7 +52,8 @@ def recipe_text(
 
 def command(recipe: Path, gpu: bool) -> str:
     """The command that trains, on the backend that is fastest for the proposed network."""
-    return f"usrn fit {recipe}" if gpu else f"KERAS_BACKEND=torch usrn fit {recipe}"
+    # Depthwise convolutions on a CPU: torch.
+    return ("" if gpu else "KERAS_BACKEND=torch ") + f"usrn fit {quote(str(recipe))}"
 
 
 def time_line(proposal: Proposal) -> str:
@@ -60,28 +62,31 @@ def time_line(proposal: Proposal) -> str:
         return "not estimated for a GPU"
     minutes = max(2, round(proposal.seconds / 60))
     about = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
-    return f"about {about} on this CPU when idle (rough: from its rate of a matrix product)"
+    return f"about {about} at the speed of this CPU now (rough: from its rate of a matrix product)"
 
 
 def _header(folder: Path, scheme: Scheme, parts: Parts, proposal: Proposal, machine: Machine) -> str:
     counts = f"{len(parts.labelled)} labelled and {len(parts.unlabelled)} unlabelled images"
     backbone = "ResNet-50, for a GPU" if machine.gpu else "MobileNet, for a CPU"
+    fastest = "" if machine.gpu else "; the torch backend is the fastest there (depthwise convolutions)"
     memory = f"{machine.memory / GIB:.0f} GiB of memory {'found' if machine.memory_known else 'assumed'}"
     unit = "a GPU" if machine.gpu else f"{machine.cores} CPU core(s)"
-    hardware = f"{unit}, {memory} here; a step needs about {proposal.memory / GIB:.1f} GiB"
-    return "\n".join([
-        f"# {folder.name}: {counts}, {len(scheme.classes)} classes, {backbone}",
-        "#",
-        "# Reproduces  nothing published: your own images, written by `usrn init`",
-        "# Expected    not measured yet",
-        f"# Hardware    {hardware}",
-        f"# Time        {time_line(proposal)}",
-        f"# Command     {command(folder / (folder.name + '.toml'), machine.gpu)}",
-        "",
-    ])  # fmt: skip
+    hardware = f"{unit}, {memory} here; a step needs about {proposal.memory / GIB:.1f} GiB{fastest}"
+    facts = {
+        "Reproduces": "nothing published: your own images, written by `usrn init`",
+        "Expected": "not measured yet",
+        "Hardware": hardware,
+        "Time": time_line(proposal),
+        "Command": command(folder / f"{folder.name}.toml", machine.gpu),
+    }
+    title = f"# {folder.name}: {counts}, {len(scheme.classes)} classes, {backbone}"
+    lines = [_comment(text, f"{heading:<12}", " " * 12) for heading, text in facts.items()]
+    return "\n".join([title, "#", *lines, ""])
 
 
-def _data(folder: Path, plan: Plan, sources: Sources, scheme: Scheme, parts: Parts) -> list[str]:
+def _data(
+    folder: Path, plan: Plan, sources: Sources, scheme: Scheme, parts: Parts, workers: int
+) -> list[str]:
     lines = [
         'dataset = "folder"',
         f"root = {_string(folder)}  # this folder: lists/, classes.txt, palette.txt",
@@ -99,7 +104,7 @@ def _data(folder: Path, plan: Plan, sources: Sources, scheme: Scheme, parts: Par
     lines += _mask_values(scheme)
     lines += ['labelled = "lists/labelled.txt"', 'unlabelled = "lists/unlabelled.txt"']
     lines += [f'{part} = "lists/{part}.txt"' for part in ("val", "test") if getattr(parts, part)]
-    return [*lines, "workers = 2  # threads that read images; as many as there are cores to spare"]
+    return [*lines, f"workers = {workers}  # threads that read images; as many as there are cores to spare"]
 
 
 def _mask_values(scheme: Scheme) -> list[str]:
@@ -139,9 +144,12 @@ def _network(gpu: bool, crop_size: int) -> list[str]:
 
 
 def _subclasses(proposal: Proposal) -> list[str]:
+    large = proposal.scale < 1
+    rows = ["rows_per_image = 20000  # most feature pixels of a class taken of one large image"] * large
     return [
         f"size_factor = {float(proposal.size_factor)}  # cluster size by the smallest class; paper: 1",
         f"max_subclasses = {proposal.max_subclasses}  # per class",
+        *rows,
         f"# K_c = {proposal.counts.tolist()}, {proposal.counts.sum()} in all",
     ]
 
@@ -178,5 +186,7 @@ def _string(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)  # JSON's escapes are TOML's
 
 
-def _comment(text: str) -> str:
-    return "\n".join(wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False))
+def _comment(text: str, before: str = "", margin: str = "  ") -> str:
+    """Lines of a comment that fit the width; a path longer than that stays whole."""
+    indents = {"initial_indent": f"# {before}", "subsequent_indent": f"# {margin}"}
+    return "\n".join(wrap(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False))

@@ -87,7 +87,7 @@ def find_sources(
                 f"--{part.part}: no image in {part.images} has a mask `{rule.mask}` in {part.masks}"
             )
         others[part.part] = pairing
-    return Sources(main, others, _notes(main, others))
+    return Sources(main, others, _notes(main, others, held_out))
 
 
 def _list(images: Path, masks: Path, outside: Sequence[Path] = ()) -> tuple[list[File], list[File]]:
@@ -165,23 +165,27 @@ def _refuse_lossy(main: Pairing, folder: Path, faults: list[str]) -> None:
             faults.append(f"{file.path}: JPEG and WebP change values, write the mask anew as PNG")
 
 
-def _notes(main: Pairing, others: dict[str, Pairing]) -> tuple[str, ...]:
-    notes = []
-    for pairing in (main, *others.values()):
-        if pairing.orphans:
-            notes.append(f"{len(pairing.orphans)} mask(s) have no image: {_some(pairing.orphans)}")
-        if pairing.left_out:
-            notes.append(
-                f"{len(pairing.left_out)} image(s) are not named as `{pairing.rule.image}` and are left out: "
-                f"{_some(pairing.left_out)}"
-            )
-    for part, pairing in others.items():
-        bare = [path for name, path in pairing.images.items() if name not in pairing.masks]
-        if bare and pairing.masks:
-            notes.append(f"{len(bare)} {part} image(s) have no mask and are left out: {_some(bare)}")
+def _notes(main: Pairing, others: dict[str, Pairing], held_out: Sequence[HeldOut]) -> tuple[str, ...]:
+    pairings = (main, *others.values())
+    used = {path for pairing in pairings for path in pairing.masks.values()}
+    orphans = sorted({path for pairing in pairings for path in pairing.orphans} - used)
+    left_out = [path for pairing in pairings for path in pairing.left_out]
+    notes = [f"{len(orphans)} mask(s) have no image: {_some(orphans)}"] if orphans else []
+    if left_out:
+        named = f"{len(left_out)} image(s) are not named as `{main.rule.image}` and are left out"
+        notes.append(f"{named}: {_some(left_out)}")
+    for part in held_out:
+        if part.share is None and (bare := _without_mask(part, main, others)):
+            notes.append(f"{len(bare)} {part.part} image(s) have no mask and are left out: {_some(bare)}")
     if "gtFine" in main.rule.mask.suffix:
         notes.append('these are named like Cityscapes: dataset = "cityscapes" knows its classes and splits')
     return tuple(notes)
+
+
+def _without_mask(part: HeldOut, main: Pairing, others: dict[str, Pairing]) -> list[Path]:
+    pairing = others.get(part.part, main)
+    bare = [path for name, path in pairing.images.items() if name not in pairing.masks]
+    return [path for path in bare if is_below(path, part.inside)] if part.inside else bare
 
 
 def _some(paths: Sequence[Path]) -> str:
