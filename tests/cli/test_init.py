@@ -319,6 +319,22 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     assert f"cannot be written: {tmp_path}/file is a file" in result.stderr
 
 
+def test_large_photographs_and_a_gpu(tmp_path):
+    for i in range(4):
+        write_photo(tmp_path / f"photos/a{i}.jpg", size=(600, 1800))
+    for i in range(3):
+        write_mask(tmp_path / f"masks/a{i}.png", (0, 1), (600, 1800))
+    assert usrn_init(tmp_path, "--gpu", name="gpu").exit_code == 0
+    recipe = Recipe.load(str(tmp_path / "gpu/gpu.toml"))
+    assert (recipe.network.backbone, recipe.views.long_side) == ("keras_cv/resnet50", 1024)
+    result = usrn_init(tmp_path)
+    recipe = Recipe.load(str(tmp_path / "my_project/my_project.toml"))
+    assert (recipe.network.backbone, recipe.views.long_side) == ("keras/mobilenet", 512)
+    assert recipe.evaluation.scales == [0.284] and recipe.subclasses.rows_per_image == 20_000
+    assert "assumed: large images are trained and measured at 0.284 of their size" in result.stdout
+    assert "note: val has 1 image(s) only" in result.stdout
+
+
 def test_images_of_any_kind(tmp_path):
     make_folders(tmp_path, (0, 1))
     grey = np.random.default_rng(0).integers(0, 256, SIZE, dtype=np.uint8)

@@ -28,6 +28,7 @@ from usrn_keras.project.survey import Survey, survey_files
 from usrn_keras.recipe import Recipe
 
 SHOWN = 40
+FEW = 5  # images
 
 
 def create_project(folder: Path | str, request: Request, *, progress: Progress = SILENT) -> Project:
@@ -78,7 +79,7 @@ def create_project(folder: Path | str, request: Request, *, progress: Progress =
         proposal=proposal,
         fingerprint=dataset.fingerprint(),
         assumptions=tuple(sentence for found in assumptions.values() for sentence in found),
-        notes=sources.notes,
+        notes=(*sources.notes, *_few(parts)),
         commands=(f"usrn data check {quote(str(shown_recipe))}", command(shown_recipe, machine.gpu)),
     )
 
@@ -108,6 +109,14 @@ def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Parts) -> dict[str,
         part: np.array([row_of[name] for name in getattr(parts, part)], np.int64).reshape(-1, none.shape[1])
         for part in ("labelled", "val", "test")
     }
+
+
+def _few(parts: Parts) -> list[str]:
+    return [
+        f"{part} has {len(names)} image(s) only: its mIoU says little; give more masks or a larger --{part}"
+        for part, names in (("val", parts.val), ("test", parts.test))
+        if 0 < len(names) < FEW
+    ]
 
 
 def _refuse_used(folder: Path) -> None:
