@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import ModuleType
 
 import keras
@@ -10,15 +11,25 @@ from usrn_keras.errors import BackendError
 from usrn_keras.quiet import native_stderr_held
 
 
+def require_keras_cv(asked_by: str, instead: str) -> None:
+    """Raise unless keras-cv and TensorFlow are installed; nothing is imported, which takes seconds.
+
+    Args:
+        asked_by: What needs them, such as `a keras_cv backbone`, for the message.
+        instead: What can be chosen where they are missing, such as `a keras/... backbone`.
+
+    Raises:
+        BackendError: keras-cv or tensorflow is not installed.
+    """
+    missing = [package for package in ("keras_cv", "tensorflow") if find_spec(package) is None]
+    if missing:
+        raise _missing(asked_by, instead, f"{' and '.join(missing)} cannot be found")
+
+
 def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
     """keras-cv, which always loads TensorFlow; beside another backend TensorFlow is kept off the GPUs.
 
-    Args:
-        asked_by: What needs it, such as `a keras_cv backbone`, for the message.
-        instead: What can be chosen where it is missing, such as `a keras/... backbone`.
-
-    Raises:
-        BackendError: keras-cv or tensorflow is not installed, or cannot be loaded.
+    Args and errors are those of `require_keras_cv`; a package that cannot be loaded raises as well.
     """
     try:
         with native_stderr_held():
@@ -28,8 +39,12 @@ def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
                 tensorflow.config.set_visible_devices([], "GPU")
             import keras_cv
     except ImportError as error:
-        raise BackendError(
-            f"{asked_by} needs keras-cv and tensorflow: {error}",
-            hint=f"pip install keras-cv tensorflow, or choose {instead}",
-        ) from error
+        raise _missing(asked_by, instead, error) from error
     return keras_cv
+
+
+def _missing(asked_by: str, instead: str, reason: object) -> BackendError:
+    return BackendError(
+        f"{asked_by} needs keras-cv and tensorflow: {reason}",
+        hint=f"pip install keras-cv tensorflow, or choose {instead}",
+    )

@@ -152,15 +152,20 @@ def test_batches_without_strong_views(batches):
 
 
 @pytest.mark.parametrize("missing", ["keras_cv", "tensorflow"])
-def test_missing_package(batches, monkeypatch, missing):
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_missing_package(batches, monkeypatch, missing, unlabelled):
+    """It is said before the Baseline is trained, which needs none of it."""
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(
-        BackendError, match=r"views.strong = 'keras_cv' needs keras-cv and tensorflow"
-    ) as caught:
-        batches()
+    with pytest.raises(BackendError, match=f"needs keras-cv and tensorflow: {missing}") as caught:
+        batches(unlabelled=unlabelled)
     assert "pip install keras-cv tensorflow, or choose views.strong = 'device'" in str(caught.value)
-    batches(unlabelled=False)  # the Baseline needs none of it
-    batches("views.strong=device")
+    batches("views.strong=device", unlabelled=unlabelled)
+
+
+def test_package_that_cannot_be_loaded(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_cv", None)
+    with pytest.raises(BackendError, match=r"needs keras-cv and tensorflow: import of keras_cv halted"):
+        KerasCVView()
 
 
 @pytest.mark.parametrize(("backend", "hidden"), [("torch", [([], "GPU")]), ("tensorflow", [])])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from usrn_keras.data.batches.batches import Batches
+from usrn_keras.data.batches.keras_cv_view import ASKED_BY, KerasCVView
 from usrn_keras.data.batches.weak_view import WeakView
 from usrn_keras.data.sample import Dataset, Sample
+from usrn_keras.optional import require_keras_cv
 from usrn_keras.recipe import Recipe
-
-if TYPE_CHECKING:
-    from usrn_keras.data.batches.keras_cv_view import KerasCVView
+from usrn_keras.views import StrongView
 
 
 def build_batches(
@@ -30,9 +28,9 @@ def build_batches(
     Raises:
         BackendError: `views.strong = "keras_cv"`, and keras-cv or tensorflow is missing.
     """
-    from usrn_keras.views import StrongView
-
     views, training = recipe.views, recipe.training
+    if views.strong == "keras_cv":
+        require_keras_cv(*ASKED_BY)  # also for the Baseline: what USRN will miss is said before it trains
     weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
     weak["ignore_index"] = dataset.ignore_index
     jitter = tuple(views.jitter)
@@ -51,7 +49,7 @@ def build_batches(
         weak_labelled=WeakView(scale=tuple(views.scale_labelled), **weak),
         weak_unlabelled=WeakView(scale=tuple(views.scale_unlabelled), **weak),
         strong=None if views.strong == "none" else strong,
-        strong_on_host=_keras_cv_view() if unlabelled and views.strong == "keras_cv" else None,
+        strong_on_host=KerasCVView() if unlabelled and views.strong == "keras_cv" else None,
         labelled_view=always if views.labelled_jitter else None,
         ignore_index=dataset.ignore_index,
         id_map=dataset.id_map,
@@ -61,10 +59,3 @@ def build_batches(
         seed=training.seed,
         workers=recipe.data.workers,
     )
-
-
-def _keras_cv_view() -> KerasCVView:
-    """Imported here, since keras-cv takes seconds to import and may be missing."""
-    from usrn_keras.data.batches.keras_cv_view import KerasCVView
-
-    return KerasCVView()

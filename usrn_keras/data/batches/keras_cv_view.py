@@ -12,6 +12,7 @@ from usrn_keras.views import BLUR, BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, SATURAT
 if TYPE_CHECKING:
     import tensorflow as tf
 
+ASKED_BY = ("views.strong = 'keras_cv'", "views.strong = 'device'")
 BLUR_SIZE = 5
 BLUR_SIGMA = 1.1  # what OpenCV takes for five taps and sigma 0: 0.3 * (2 - 1) + 0.8
 
@@ -49,7 +50,7 @@ class KerasCVView:
     """
 
     def __init__(self) -> None:
-        layers = import_keras_cv("views.strong = 'keras_cv'", "views.strong = 'device'").layers
+        layers = import_keras_cv(*ASKED_BY).layers
         import tensorflow as tf
 
         # float32 whatever the precision of the training is; the factors are those of no change.
