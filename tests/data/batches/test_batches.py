@@ -91,7 +91,10 @@ def test_labels_belong_to_their_images(make):
             assert number in labels
 
 
-@pytest.mark.parametrize(("dtype", "ignored", "largest"), [(np.uint8, 255, 200), (np.uint16, 65535, 300)])
+@pytest.mark.parametrize(
+    ("dtype", "ignored", "largest"),
+    [(np.uint8, 255, 200), (np.uint16, 65535, 300), (np.uint16, 65535, 40_000)],
+)
 def test_sublabels(make, files, tmp_path, samples, dtype, ignored, largest):
     ids = np.full(files.size, largest, dtype)
     ids[:, :8] = ignored
@@ -234,7 +237,7 @@ def test_a_large_photograph_is_decoded_small_and_its_masks_whole(make, tmp_path)
     settings = {"batch_labelled": 4, "batch_unlabelled": 0, "ignore_index": 65535, "num_classes": None}
     batches = make(labelled=(sample,), weak_labelled=replace(view, ignore_index=65535), **settings)
     arrays = batches.batch(0)
-    assert batches._cache.size_bytes == 375 * 500 * 3 + (2 + 4) * 3000 * 4000
+    assert batches._cache.size_bytes == 375 * 500 * 3 + (2 + 2) * 3000 * 4000
     shown = arrays["labels"] != 65535
     np.testing.assert_array_equal(arrays["sublabels"] == -1, ~shown)
     found = shifts(*(arrays[key][shown] for key in ("labelled", "labels", "sublabels")))
