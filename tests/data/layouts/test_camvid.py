@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.data import load_dataset, read_sample
+from usrn_keras.data import load_dataset, read_mask, read_sample
+from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.splits import shipped_list
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
+
+TRAIN, VAL = shipped_list("camvid", "train")[:3], shipped_list("camvid", "val")[:2]
 
 
 def _load(root, **settings):
@@ -62,6 +65,34 @@ def test_split_and_list_together(tree, files, tmp_path):
     labelled = files.names(tmp_path / "labelled.txt", shipped_list("camvid", "train")[:5])
     with pytest.raises(DataError, match="give one of them"):
         _load(tree, split="1_8", labelled=str(labelled))
+
+
+@pytest.mark.parametrize("layout", ["flat", "segnet"])
+def test_other_layouts(tmp_path, files, layout):
+    void = 255 if layout == "flat" else 11
+    for part, names in (("train", TRAIN), ("val", VAL)):
+        folders = {"flat": ("images", "labels"), "segnet": (part, f"{part}annot")}[layout]
+        for name in names:
+            files.image(tmp_path / folders[0] / f"{name}.png")
+            files.mask(tmp_path / folders[1] / f"{name}.png", np.array([[0, 10, void]], np.uint8))
+    files.names(tmp_path / "labelled.txt", TRAIN[:1])
+    lists = {
+        "unlabelled": files.names(tmp_path / "u.txt", TRAIN[1:]),
+        "val": files.names(tmp_path / "v.txt", VAL),
+    }
+    lists |= {"test": files.names(tmp_path / "t.txt", VAL[:1])}
+    dataset = _load(tmp_path, split="labelled.txt", **{part: str(path) for part, path in lists.items()})
+    assert [len(part) for part in (dataset.labelled, dataset.unlabelled, dataset.val)] == [1, 2, 2]
+    for sample in (*dataset.labelled, *dataset.val):
+        np.testing.assert_array_equal(read_mask(sample.mask, dataset), [[0, 10, 255]])
+
+
+def test_void_of_segnet_is_none_elsewhere(tmp_path, files):
+    path = files.mask(tmp_path / "train/a.png", np.array([[12]], np.uint8))
+    (tmp_path / "trainannot").mkdir()
+    segnet = load_dataset(Data(dataset="camvid", root=str(tmp_path), split="1_8"), Faults())
+    with pytest.raises(DataError, match="outside the 12 ids of the data set: 12"):
+        read_mask(path, segnet)
 
 
 def test_missing_root_says_where_to_get_it():

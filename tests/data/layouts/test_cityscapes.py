@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,33 @@ def test_official_split_from_files(tmp_path, files):
         _load(tmp_path, split="1_8")
     assert f"labelled: there is no image `{name}`" not in caught.value.faults
     assert caught.value.faults[-1] == f"and {2975 + 500 - 1 - 20} more"
+
+
+@pytest.mark.parametrize("folder", ["{part}/", ""])
+@pytest.mark.parametrize("kind", ["labelTrainIds", "labelIds"])
+def test_flattened_layout_of_the_official_code(tree, files, folder, kind):
+    shutil.rmtree(tree / "leftImg8bit")
+    for part, names in (("train", TRAIN), ("val", VAL)):
+        below = folder.format(part=part)
+        for name in (name.split("/")[1] for name in names):
+            files.image(tree / f"images/{below}{name}_leftImg8bit.png")
+            files.mask(tree / f"segmentation/{below}{name}_gtFine_{kind}.png", 7)
+    dataset = _load(tree)
+    assert [sample.name for sample in dataset.labelled] == list(TRAIN[:2]), (
+        "the official names, with the city"
+    )
+    assert [len(part) for part in (dataset.labelled, dataset.unlabelled, dataset.val)] == [2, 2, 2]
+    assert (read_sample(dataset.val[0], dataset)[1] == (7 if kind == "labelTrainIds" else 0)).all()
+
+
+def test_lists_of_the_official_code(tree, files):
+    _write_masks(tree, files, "labelTrainIds", 0)
+    lines = [
+        f"images/train/{name}_leftImg8bit.png segmentation/train/{name}_gtFine_labelTrainIds.png"
+        for name in (name.split("/")[1] for name in TRAIN)
+    ]
+    files.names(tree / "93_train_supervised.txt", lines[:2])
+    files.names(tree / "unlabelled.txt", lines[2:])
+    dataset = _load(tree, split="93_train_supervised.txt", unlabelled="unlabelled.txt", val="val.txt")
+    assert [sample.name for sample in dataset.labelled] == list(TRAIN[:2])
+    assert [sample.name for sample in dataset.unlabelled] == list(TRAIN[2:])

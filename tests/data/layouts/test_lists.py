@@ -110,3 +110,28 @@ def test_shipped_lists(dataset, train, val, splits):
     for name, count in splits.items():
         labelled = shipped_list(dataset, f"labelled_{name}")
         assert len(labelled) == len(everything & set(labelled)) == count
+
+
+def test_lines_of_image_and_mask_as_in_the_official_lists(tmp_path):
+    lines = [
+        "/JPEGImages/a.jpg /SegmentationClassAug/a.png",
+        "images/b.png  segmentation/b.png",
+        "a photo.jpg",
+    ]
+    names, faults = _read(tmp_path, "\n".join(lines))
+    faults.raise_if_any("list")
+    assert names == ("JPEGImages/a", "images/b", "a photo")
+
+
+@pytest.mark.parametrize("line", ["/../a.jpg b.png", "//etc/a.jpg b.png", "/a.jpg b c.png", "C:/a.jpg b.png"])
+def test_pairs_that_lead_out_are_refused(tmp_path, line):
+    names, faults = _read(tmp_path, line)
+    assert names == ()
+    assert "is no path inside the data set" in faults.lines[0]
+
+
+def test_names_as_the_data_set_has_them(tmp_path):
+    (tmp_path / "list.txt").write_text("x/a.png\ny/a\n")
+    faults = Faults()
+    assert read_list(tmp_path / "list.txt", faults, lambda entry: entry[-1]) == ("a",)
+    assert "line 2: `a` stands in line 1 already" in faults.lines[0]

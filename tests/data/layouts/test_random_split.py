@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def test_the_rule_gives_the_shipped_camvid_splits(split, ratio, seed):
 def test_draws_of_one_seed_are_nested_and_those_of_others_differ():
     draws = [set(draw_split(NAMES, count, seed=7)) for count in range(len(NAMES) + 1)]
     assert [len(draw) for draw in draws] == list(range(21))
-    assert all(small < large for small, large in zip(draws, draws[1:], strict=False))
+    assert all(small < large for small, large in itertools.pairwise(draws))
     assert draw_split(NAMES, 10, seed=8) != draw_split(NAMES, 10, seed=7)
 
 

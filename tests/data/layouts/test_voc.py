@@ -94,3 +94,12 @@ def test_empty_root(tmp_path):
         "there are no images at all where they should lie",
         "there are no masks at all where they should lie",
     )
+
+
+def test_lists_of_the_official_code(tree, files):
+    names = (tree / "labelled.txt").read_text().split()
+    lines = [f"/JPEGImages/{name}.jpg /SegmentationClassAug/{name}.png" for name in names]
+    files.names(tree / "165_train_supervised.txt", lines)
+    lists = {part: f"{part}.txt" for part in ("unlabelled", "val")}
+    dataset = _load(tree, split="165_train_supervised.txt", **lists)
+    assert [sample.name for sample in dataset.labelled] == names

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.faults import Faults
+from usrn_keras.data.files.masks import MASK_SUFFIXES
 from usrn_keras.data.layouts import camvid, cityscapes, folder, voc
 from usrn_keras.data.layouts.assemble import Layout
-from usrn_keras.data.sample import Dataset, Sample
+from usrn_keras.data.layouts.index import index_files
+from usrn_keras.data.sample import Dataset
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
@@ -90,16 +92,10 @@ def _quickstart(data: Data) -> Data:
 
 
 def _load_quickstart(data: Data, faults: Faults) -> Dataset:
-    """The masks of the unlabelled scenes lie apart, so that no list of a recipe takes them by mistake."""
+    """The masks of the unlabelled scenes lie apart: without lists, their images stay unlabelled."""
     root = Path(data.root)
-    dataset = folder.load_folder(root, data, faults)
-    unlabelled = tuple(_with_mask(sample, root / "masks_unlabelled") for sample in dataset.unlabelled)
-    return replace(dataset, name="quickstart", unlabelled=unlabelled)
-
-
-def _with_mask(sample: Sample, folder: Path) -> Sample:
-    mask = folder / f"{sample.name}.png"
-    return replace(sample, mask=mask) if mask.is_file() else sample
+    apart = index_files(root / "masks_unlabelled", MASK_SUFFIXES, faults)
+    return replace(folder.load_folder(root, data, faults, apart), name="quickstart")
 
 
 def _cache_folder() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.assemble import NEEDED
 from usrn_keras.data.layouts.class_pixels import class_pixels
 from usrn_keras.data.layouts.draw_parts import Share, draw_parts, drawable
-from usrn_keras.data.layouts.lists import PARTS
+from usrn_keras.data.layouts.lists import PARTS, Lists, read_list
 from usrn_keras.data.layouts.load import load_dataset, root_of
 from usrn_keras.data.layouts.split_folder import refuse_existing, split_folder
 from usrn_keras.data.layouts.splits import no_split
@@ -117,7 +117,7 @@ def make_split(
     header = _header(wish, len(lists.labelled), len(pool), recipe)
     keys = _keys(data, wish)
     with split_folder(folder, lists, header) as temporary:
-        # What cannot be read back, such as a name that begins with #, must not be left behind.
+        _check_read_back(temporary, lists)
         made = load_dataset(data.model_copy(update={**keys, "split": str(temporary)}))
     keys["split"] = _relative(folder, root.absolute())
     labelled = set(lists.labelled)
@@ -138,6 +138,16 @@ def _loaded(data: Data) -> Dataset:
         "set, --set data.labelled= --set data.unlabelled=",
     )
     return dataset
+
+
+def _check_read_back(folder: Path, lists: Lists) -> None:
+    """A list cannot hold every file name: one that begins with #, or ends with two suffixes of images."""
+    faults = Faults()
+    for part, names in asdict(lists).items():
+        read = read_list(folder / f"{part}.txt", Faults()) if names else ()
+        for name in sorted(set(names).difference(read)):
+            faults.add(f"{part}: `{name}`")
+    faults.raise_if_any("names that a list cannot hold:", hint="Rename these images and their masks.")
 
 
 def _default_name(wish: Wish) -> str:
