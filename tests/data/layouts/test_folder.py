@@ -360,3 +360,6 @@ def test_with_faults_without_a_root_there_is_nothing(dataset):
     found = load_dataset(Data(dataset=dataset, root="/does/not/exist"), faults)
     assert faults.lines == ("data.root = `/does/not/exist` is no folder",)
     assert (found.labelled, found.unlabelled, found.val, found.test) == ((), (), (), ())
+    with pytest.raises(DataError, match=r"data\.root = `/does/not/exist` is no folder") as caught:
+        load_dataset(Data(dataset=dataset, root="/does/not/exist"))
+    assert "ROOT/" in caught.value.hint

@@ -117,7 +117,7 @@ def _check_cover(names: Names, drawn: Names, pixels: np.ndarray, classes: Sequen
     faults = Faults()
     for class_id in np.flatnonzero((images > 0) & ~shown):
         faults.add(
-            f"`{classes[class_id]}` is in {images[class_id]} of {len(names)} images, in none of the drawn"
+            f"`{classes[class_id]}` is in {images[class_id]} of {len(names)} images, none of them drawn"
         )
     faults.raise_if_any(
         f"{len(drawn)} labelled images cannot show every class:",

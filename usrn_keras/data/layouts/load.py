@@ -48,7 +48,7 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
     else:
         layout, load = LAYOUTS[data.dataset]
         root = root_of(data)
-        if message := _root_fault(data, root, layout):
+        if message := _root_fault(data):
             if faults is None:
                 raise DataError(message, hint=layout.help)
             faults.add(message)
@@ -68,14 +68,20 @@ def root_of(data: Data) -> Path:
     return _cache_folder() / f"quickstart-v{VERSION}"
 
 
-def _root_fault(data: Data, root: Path, layout: Layout) -> str:
+def layout_help(data: Data) -> str:
+    """How to get the data set and lay it out."""
+    return LAYOUTS.get(data.dataset, LAYOUTS["folder"])[0].help
+
+
+def _root_fault(data: Data) -> str:
     if not data.root:
-        return f"data.root is empty: the {layout.name} data set needs its folder"
-    return "" if root.is_dir() else f"data.root = `{data.root}` is no folder"
+        return f"data.root is empty: the {data.dataset} data set needs its folder"
+    return "" if root_of(data).is_dir() else f"data.root = `{data.root}` is no folder"
 
 
 def _nothing(data: Data) -> Dataset:
-    return Dataset(data.dataset, tuple(data.classes), np.zeros((len(data.classes), 3), np.uint8), (), (), ())
+    palette = np.zeros((len(data.classes), 3), np.uint8)
+    return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
 
 
 def _quickstart(data: Data) -> Data:

@@ -13,7 +13,7 @@ from usrn_keras.data.layouts.assemble import NEEDED
 from usrn_keras.data.layouts.class_pixels import class_pixels
 from usrn_keras.data.layouts.draw_parts import Share, draw_parts, drawable
 from usrn_keras.data.layouts.lists import PARTS, Lists, read_list
-from usrn_keras.data.layouts.load import load_dataset, root_of
+from usrn_keras.data.layouts.load import layout_help, load_dataset, root_of
 from usrn_keras.data.layouts.split_folder import refuse_existing, split_folder
 from usrn_keras.data.layouts.splits import no_split
 from usrn_keras.data.sample import Dataset
@@ -135,7 +135,7 @@ def _loaded(data: Data) -> Dataset:
     other.raise_if_any(
         "the data set cannot be split as it is:",
         hint="To draw from all of its training images, add --set data.split= (empty) and, where they are "
-        "set, --set data.labelled= --set data.unlabelled=",
+        f"set, --set data.labelled= --set data.unlabelled=\n{layout_help(data)}",
     )
     return dataset
 
