@@ -186,6 +186,18 @@ def test_masks_in_a_folder_inside_that_of_the_images(folder):
     ]
 
 
+def test_the_working_folder_may_be_the_root(folder, monkeypatch):
+    (folder / "masks").rename(folder / "images/street/gt")
+    monkeypatch.chdir(folder / "images")
+    (folder / "classes.txt").rename("classes.txt")
+    (folder / "val.txt").rename("val.txt")
+    dataset = _load(".", images=".", masks="street/gt")
+    assert _names(dataset.labelled) == ["a", "b", "street/c"] and _names(dataset.unlabelled) == [
+        "d",
+        "street/e",
+    ]
+
+
 def test_absolute_folders(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (folder / "images").rename(elsewhere / "i")

@@ -114,7 +114,8 @@ def _index_pair(
         suffixes = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
 
     def index(folder: Path, suffixes: tuple[str, ...], pattern: str, taken: Files) -> Files:
-        skip = {*others, *taken.values()} - {folder}
+        inside = taken.values() if image_folder == mask_folder else ()
+        skip = {*others, *inside} - {folder}
         return index_files(folder, suffixes, faults, pattern=pattern, skip=skip)
 
     if len(image_pattern) > len(mask_pattern):

@@ -34,19 +34,20 @@ def index_files(
     """
     found: dict[str, Path] = {}
     before, after = pattern.split("{name}")
+    skipped = set(map(str, skip))
     for parent, subfolders, files in os.walk(folder):
         subfolders[:] = sorted(
-            name for name in subfolders if recursive and name[0] != "." and Path(parent, name) not in skip
+            name for name in subfolders if recursive and name[0] != "." and _join(parent, name) not in skipped
         )
-        relative = Path(parent).relative_to(folder)
+        relative = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if relative == "." else f"{relative}/"
         for file in sorted(files):
             stem, suffix = os.path.splitext(file)
             if suffix.lower() not in suffixes or file.startswith(".") or not _matches(stem, before, after):
                 continue
-            path = Path(parent, file)
-            if path not in skip:
-                name = (relative / stem[len(before) : len(stem) - len(after)]).as_posix()
-                _add(found, name, path, faults)
+            path = _join(parent, file)
+            if path not in skipped:
+                _add(found, prefix + stem[len(before) : len(stem) - len(after)], Path(path), faults)
     return found
 
 
@@ -64,6 +65,11 @@ def index_parts(
         for name, path in index_files(folder / part, suffixes, faults, pattern=pattern).items():
             _add(found, name, path, faults)
     return found
+
+
+def _join(parent: str, name: str) -> str:
+    """As `Path` has it: the folder `.` leaves no trace."""
+    return name if parent == "." else os.path.join(parent.removeprefix(f".{os.sep}"), name)
 
 
 def _matches(stem: str, before: str, after: str) -> bool:
