@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,67 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staged_path(path: Path | str, name: str = "new") -> Iterator[Path]:
+    """A temporary path, for a file or a folder, that replaces `path` when the block ends without an error.
+
+    After an error or an interrupt, `path` is as before, and folders made for it are gone.
+
+    Args:
+        path: The target. A folder that is there is replaced whole.
+        name: Name of the temporary path, whatever the target is called: some writers want their suffix.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written.
+
+    Example:
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "lists"
+    >>> with staged_path(target) as temporary:
+    ...     temporary.mkdir()
+    ...     _ = (temporary / "val.txt").write_text("a")
+    >>> [file.name for file in target.iterdir()]
+    ['val.txt']
+    """
+    path = Path(path)
+    with storage_errors(path):
+        created = [folder for folder in path.parents if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp"))
+        try:
+            yield staging / name
+            _publish(staging / name, path, aside=staging / "replaced")
+            created = []
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+            for folder in created:
+                folder.rmdir()
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or every file below a folder."""
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+
+
+def _publish(source: Path, target: Path, *, aside: Path) -> None:
+    """Put `source` in the place of `target`; a folder that is there moves `aside`, and back on an error."""
+    for file in files_of(source):
+        with open(file, "rb") as written:
+            os.fsync(written.fileno())
+    if source.is_dir():
+        source.chmod(0o777 & ~_umask())
+    if not target.is_dir():
+        os.replace(source, target)
+        return
+    os.rename(target, aside)
+    try:
+        os.rename(source, target)
+    except BaseException:
+        os.rename(aside, target)
+        raise
 
 
 @contextlib.contextmanager

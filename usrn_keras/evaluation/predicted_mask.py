@@ -50,9 +50,7 @@ def _classes_of(path: Path, colours: np.ndarray, labelled: np.ndarray, dataset: 
     """`(height, width)` class ids of RGB colours; C where a pixel without a label has no class's colour."""
     palette = _packed(np.asarray(dataset.palette))
     if len(np.unique(palette)) < len(palette):
-        raise DataError(
-            f"{path} holds colours, and classes of {dataset.name} share one: store class ids"
-        )
+        raise DataError(f"{path} holds colours, and classes of {dataset.name} share one: store class ids")
     order, packed = np.argsort(palette), _packed(colours)
     place = np.minimum(np.searchsorted(palette[order], packed), len(palette) - 1)
     ids = np.where(palette[order][place] == packed, order[place], len(palette))

@@ -13,7 +13,8 @@ from usrn_keras.export.formats import capable_backend, find_format
 from usrn_keras.export.parity import Reference
 from usrn_keras.export.report import ExportReport
 from usrn_keras.export.signature import check_input_size, describe
-from usrn_keras.export.staging import refuse_foreign_folder, size_of, staged
+from usrn_keras.export.target import refuse_foreign_folder, size_of
+from usrn_keras.files import staged_path
 
 
 def export_model(
@@ -56,7 +57,7 @@ def export_model(
     check_input_size(input_size)
     refuse_foreign_folder(path, folder=target.folder)
     backend = capable_backend(format)
-    with staged(path, target.file_name) as temporary:
+    with staged_path(path, target.file_name) as temporary:
         if reason := why_elsewhere(backend, format):
             parity = convert_elsewhere(model, temporary, format, input_size, tolerance, backend)
         else:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 
@@ -13,7 +9,7 @@ import numpy as np
 
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError, StorageError
-from usrn_keras.files import storage_errors
+from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.project.assumptions import all_assumptions
 from usrn_keras.project.classes import Scheme, recognise
@@ -65,7 +61,7 @@ def create_project(folder: Path | str, request: Request, *, progress: Progress =
     proposal = propose([survey.sizes[name] for name in sources.main.images], labelled, machine, **counts)
     assumptions = all_assumptions(plan, sources, scheme, proposal, machine, labelled)
     text = recipe_text(folder, plan, sources, scheme, parts, proposal, machine, assumptions)
-    with _replacing(folder) as temporary:
+    with staged_path(folder) as temporary:
         _write(temporary, folder.name, text, scheme, parts)
         recipe = Recipe.load(str(temporary / f"{folder.name}.toml"))
         dataset = load_dataset(recipe.data.model_copy(update={"root": str(temporary)}))
@@ -131,24 +127,8 @@ def _refuse_used(folder: Path) -> None:
         )
 
 
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` that takes its place at the end, or vanishes if anything goes wrong."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.mkdir()
-            yield temporary
-            if folder.exists():  # it is empty
-                folder.rmdir()
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
 def _write(folder: Path, name: str, recipe: str, scheme: Scheme, parts: Parts) -> None:
-    (folder / "lists").mkdir()
+    (folder / "lists").mkdir(parents=True)
     lists = {part: getattr(parts, part) for part in ("labelled", "unlabelled", "val", "test")}
     texts = {
         f"{name}.toml": recipe,

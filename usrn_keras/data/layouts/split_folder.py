@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +9,7 @@ from pathlib import Path
 
 from usrn_keras.data.layouts.lists import PARTS, Lists
 from usrn_keras.errors import StorageError
-from usrn_keras.files import storage_errors
+from usrn_keras.files import staged_path
 
 
 def refuse_existing(folder: Path, *, force: bool) -> None:
@@ -48,38 +45,14 @@ def split_folder(folder: Path, lists: Lists, header: str) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    with storage_errors(folder):
-        created = [parent for parent in folder.parents if not parent.exists()]
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-", suffix=".tmp"))
-        try:
-            (temporary / "new").mkdir()
-            _write(temporary / "new", lists, header)
-            yield temporary / "new"
-            _publish(temporary / "new", folder, aside=temporary / "old")
-            created = []
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            for parent in created:
-                parent.rmdir()
-
-
-def _publish(new: Path, folder: Path, *, aside: Path) -> None:
-    if not folder.exists():
-        os.rename(new, folder)
-        return
-    os.rename(folder, aside)
-    try:
-        os.rename(new, folder)
-    except BaseException:
-        os.rename(aside, folder)
-        raise
+    with staged_path(folder) as temporary:
+        temporary.mkdir()
+        _write(temporary, lists, header)
+        yield temporary
 
 
 def _write(folder: Path, lists: Lists, header: str) -> None:
     for part, names in asdict(lists).items():
         if names or part in ("labelled", "unlabelled"):
-            with open(folder / f"{part}.txt", "w", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in (f"# {header}", *names))
-                file.flush()
-                os.fsync(file.fileno())
+            lines = (f"# {header}", *names)
+            (folder / f"{part}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
