@@ -138,7 +138,7 @@ def test_every_bad_mask_and_every_bad_run_is_named_before_anything_is_measured(m
         6,
         "error: nothing was measured: some of it cannot be",
         "  - nowhere is no run folder: it does not exist",
-        f"  - {others} does not hold a good mask for each of the 3 val images of folder",
+        f"  - {others} does not hold a good mask for each of the 3 val images of data",
         f"      {others / VAL[0]}_pred.png is 22x20 pixels, the label of its image is 24x20",
         f"      {others / VAL[1]}_pred.png holds ids of no class: 7; allowed: 0 to 2",
         f"      {VAL[2]}: there is no {VAL[2]}_pred.png",

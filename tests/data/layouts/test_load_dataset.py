@@ -41,4 +41,4 @@ def test_quickstart_in_a_folder_of_the_recipe(small_quickstart, tmp_path):
 
 
 def test_folder(folder):
-    assert load_dataset(Data(dataset="folder", root=str(folder), val="val.txt")).name == "folder"
+    assert load_dataset(Data(dataset="folder", root=str(folder), val="val.txt")).name == folder.name

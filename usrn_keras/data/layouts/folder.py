@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ the images folder with or without suffix. data.split names what `usrn split` wro
 def load_folder(
     root: Path, data: Data, faults: Faults, further_masks: Mapping[str, Path] | None = None
 ) -> Dataset:
-    """A folder data set; see `LAYOUT.help` for how it is laid out.
+    """A folder data set, called as its folder; see `LAYOUT.help` for how it is laid out.
 
     Without lists, images with a mask are labelled and those without are unlabelled, except for the
     ones that the val and test lists name. What is wrong is added to `faults`.
@@ -56,7 +57,7 @@ def load_folder(
         values = colour_values(palette, data.ignore_colours, classes, faults)
     else:
         values = mask_values(data, classes, faults)
-    return assemble(
+    dataset = assemble(
         LAYOUT,
         classes=classes,
         palette=palette,
@@ -66,6 +67,7 @@ def load_folder(
         masks={**(further_masks or {}), **files.masks},
         faults=faults,
     )
+    return replace(dataset, name=root.resolve().name)
 
 
 def _read_classes(path: Path, faults: Faults) -> Names:

@@ -55,7 +55,7 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
             return _nothing(data)
         dataset = load(root, data, found)
     if faults is None:
-        found.raise_if_any(f"the {dataset.name} data set in {root} cannot be used:", hint=layout.help)
+        found.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
     return dataset
 
 
