@@ -180,11 +180,12 @@ def _spread(name: str, values: np.ndarray, digits: int) -> dict[str, float]:
     return {key: round(float(value), digits) for key, value in found.items()}
 
 
-def facts() -> dict[str, str]:
+def facts() -> dict[str, object]:
     """Where and with what this was measured."""
     commit = ["git", "rev-parse", "--short", "HEAD"]
     return {
         "hardware": f"{os.cpu_count()} cpus {platform.machine()}",
+        "load": round(os.getloadavg()[0], 1),  # above `threads`, others were using the cores
         "versions": f"opencv {cv2.__version__}, pillow {PIL.__version__}, numpy {np.__version__}, "
         f"keras {keras.__version__} ({keras.backend.backend()})",
         "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
