@@ -170,7 +170,7 @@ class Evaluation(Section):
 
     split: Literal["val", "test"] = Field("val", description="images that evaluation.json is about")
     every: int = Field(0, ge=0, description="evaluate on val each so many steps; 0: at the end alone")
-    batch: Positive = Field(1, description="images of equal size evaluated at once")
+    batch: Positive = Field(1, description="images of equal size, or windows, predicted at once")
     mode: Literal["whole", "slide"] = Field(
         "whole", description="whole images at once, or windows of views.crop_size that slide over them"
     )
