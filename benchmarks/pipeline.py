@@ -185,7 +185,7 @@ def facts() -> dict[str, object]:
     commit = ["git", "rev-parse", "--short", "HEAD"]
     return {
         "hardware": f"{os.cpu_count()} cpus {platform.machine()}",
-        "load": round(os.getloadavg()[0], 1),  # above `threads`, others were using the cores
+        "load": round(os.getloadavg()[0], 1),  # of the last minute, this benchmark included
         "versions": f"opencv {cv2.__version__}, pillow {PIL.__version__}, numpy {np.__version__}, "
         f"keras {keras.__version__} ({keras.backend.backend()})",
         "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
