@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import ModuleType
 
 import keras
 
-from usrn_keras.errors import BackendError, RecipeError
-from usrn_keras.quiet import native_stderr_held
+from usrn_keras.errors import RecipeError
+from usrn_keras.optional import import_keras_cv
 
+ASKED_BY = ("a keras_cv backbone", "a keras/... backbone")
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
@@ -81,7 +81,7 @@ def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[floa
         filters = [max(8, round(width * channels)) for channels in (64, 128, 256, 512)]
         if block_type == "basic_block":
             filters[0] = 64  # keras-cv's first basic block adds the stem, 64 channels, without a projection
-        backbone = import_keras_cv().models.ResNetBackbone(
+        backbone = import_keras_cv(*ASKED_BY).models.ResNetBackbone(
             stackwise_filters=filters,
             stackwise_blocks=list(blocks),
             stackwise_strides=[1, 2, 2, 2],
@@ -92,28 +92,6 @@ def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[floa
         return keras.Model(backbone.input, backbone.output, name="resnet")
 
     return build
-
-
-def import_keras_cv() -> ModuleType:
-    """keras-cv, which always loads TensorFlow; beside another backend TensorFlow is kept off the GPUs."""
-    try:
-        with native_stderr_held():
-            return _import_keras_cv()
-    except ImportError as error:
-        raise BackendError(
-            f"a keras_cv backbone needs keras-cv and tensorflow: {error}",
-            hint="pip install keras-cv tensorflow, or choose a keras/... backbone",
-        ) from error
-
-
-def _import_keras_cv() -> ModuleType:
-    if keras.backend.backend() != "tensorflow":
-        import tensorflow
-
-        tensorflow.config.set_visible_devices([], "GPU")
-    import keras_cv
-
-    return keras_cv
 
 
 def _caffe(name: str) -> Backbone:

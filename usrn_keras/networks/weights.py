@@ -8,7 +8,8 @@ import h5py
 import keras
 
 from usrn_keras.errors import WeightsError
-from usrn_keras.networks.backbones import Backbone, import_keras_cv
+from usrn_keras.networks.backbones import ASKED_BY, Backbone
+from usrn_keras.optional import import_keras_cv
 
 
 def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, weights: str) -> None:
@@ -112,7 +113,7 @@ def _load_imagenet(model: keras.Model, backbone: Backbone, name: str) -> None:
                     f"network.weights: keras-cv has no ImageNet weights for {name}",
                     hint="Use keras_cv/resnet50, a keras/... backbone, a local file, or weights = 'none'.",
                 )
-            source = import_keras_cv().models.ResNetBackbone.from_preset(backbone.preset)
+            source = import_keras_cv(*ASKED_BY).models.ResNetBackbone.from_preset(backbone.preset)
         else:
             classes = {
                 "mobilenet": "MobileNet",

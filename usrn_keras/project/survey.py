@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from usrn_keras.data.files.images import image_size
 from usrn_keras.data.files.masks import check_size, read_raw
 from usrn_keras.data.prefetch import ordered_map
@@ -71,7 +69,7 @@ def _look(image: Path, mask: Path | None) -> tuple[tuple[int, int] | None, MaskV
         raw = read_raw(mask)
         values = count_values(raw)
         if size:
-            check_size(image, np.broadcast_to(0, size), mask, np.broadcast_to(0, values.size))
+            check_size(image, size, mask, values.size)
     except DataError as error:
         faults.append(f"{error.message}. {error.hint}" if "EXIF" in error.hint else error.message)
     return size, values, faults

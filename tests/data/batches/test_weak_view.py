@@ -95,14 +95,14 @@ def test_enlarged_and_slightly_reduced_images_equal_opencv_bilinear(height, widt
         np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8), (5, 5), 2
     )
     whole = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).astype(int)
-    cut = _whole(height, width, 24, top=7, left=13).cut_image(image, image.shape[:2])
+    cut = _whole(height, width, 24, top=7, left=13).cut_image(image)
     assert np.abs(cut - whole[7:31, 13:37]).max() <= 2  # warpAffine rounds coordinates to 1/32 pixel
 
 
 def test_strongly_reduced_images_are_averaged():
     image = np.zeros((64, 64, 3), np.uint8)
     image[::2, ::2] = 200  # every fourth pixel: sampling would give all or nothing
-    assert (_whole(16, 16, 16).cut_image(image, image.shape[:2]) == 50).all()
+    assert (_whole(16, 16, 16).cut_image(image) == 50).all()
 
 
 @pytest.mark.parametrize("scaled", [1, 5, 16, 17, 31, 64])
@@ -160,8 +160,6 @@ def test_impossible_scales(scale, long_side):
         ("wide.png", (904, 1200)),
         ("high.jpg", (1200, 904)),
         ("high.png", (1200, 904)),
-        ("8 divides neither side.jpg", (905, 1207)),
-        ("8 divides neither side.jpg", (1207, 905)),
     ],
 )
 def test_a_reduced_image_stays_where_its_maps_are(tmp_path, name, size):
@@ -169,14 +167,9 @@ def test_a_reduced_image_stays_where_its_maps_are(tmp_path, name, size):
     path = write_waves(tmp_path / name, *size)
     view = WeakView(64, 100, scale=(0.5, 1.5), ignore_index=65535)
     image = read_image(path, at_least=view.largest)
-    assert max(image.shape) == -(-max(size) // 8)
+    assert max(image.shape) == max(size) // 8
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.uint16)
     for seed in range(30):
         cut, *coordinates = view(np.random.default_rng(seed), image, rows, columns, size=size)
         inside = coordinates[0] != 65535
         assert np.abs(shifts(cut[inside], *(values[inside] for values in coordinates))).max() < 4
-
-
-def test_the_size_of_another_image_is_refused():
-    with pytest.raises(ValueError, match=r"\(30, 40\) is not the size \(50, 80\) of the whole image reduced"):
-        WeakView(8, 8)(np.random.default_rng(0), np.zeros((30, 40, 3), np.uint8), size=(50, 80))

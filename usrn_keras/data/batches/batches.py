@@ -190,8 +190,8 @@ class Batches:
     def _read_labelled(self, sample: Sample) -> tuple[np.ndarray, ...]:
         image = self._cache.get(sample.image, self._read_image)
         labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.rules))
-        # Of the whole image, whose size it takes: `image` may be reduced.
-        check_size(sample.image, np.broadcast_to(0, self._size(sample.image)), sample.mask, labels)
+        # `image` may be reduced, the mask has the size of the whole.
+        check_size(sample.image, self._size(sample.image), sample.mask, labels.shape)
         if not self._has_sublabels:
             return image, labels
         sublabels = self._cache.get(
@@ -202,7 +202,7 @@ class Batches:
     def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
         """Checked here, so that a file that is kept in memory is checked once."""
         sublabels = read_sublabels(path)
-        check_size(image, labels, path, sublabels)
+        check_size(image, labels.shape, path, sublabels.shape)
         if self.parents is not None:
             check_sublabels(path, sublabels, labels, self.parents, self.rules.ignore_index)
         # Half the memory, for all but very many subclasses.

@@ -70,7 +70,7 @@ class WeakView:
 
         Args:
             rng: What the view is drawn from.
-            image: `(height, width, 3)` uint8, or reduced by 2, 4 or 8, rounded up.
+            image: `(height, width, 3)` uint8, or reduced by 2, 4 or 8.
             *maps: Each `(height, width)` of integers.
             size: `(height, width)` of the whole image; None: `image` is not reduced.
 
@@ -80,9 +80,7 @@ class WeakView:
         """
         size = size or image.shape[:2]
         window = self._draw(rng, *size)
-        return window.cut_image(image, size), *(
-            window.cut_map(values, self._padding(values)) for values in maps
-        )
+        return window.cut_image(image), *(window.cut_map(values, self._padding(values)) for values in maps)
 
     def _draw(self, rng: np.random.Generator, height: int, width: int) -> Window:
         smallest = int(self.long_side * self.scale[0])
@@ -112,16 +110,11 @@ class Window:
     crop_size: int
     flip: bool
 
-    def cut_image(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """The square, `(crop_size, crop_size, 3)` uint8; what lies outside the image is the mean colour.
-
-        Args:
-            image: `(height, width, 3)` uint8, the image or a reduction of it.
-            size: `(height, width)` of the image before it was reduced.
-        """
+    def cut_image(self, image: np.ndarray) -> np.ndarray:
+        """The square, `(crop_size, crop_size, 3)` uint8; what lies outside the image is the mean colour."""
         view = np.empty((self.crop_size, self.crop_size, 3), np.uint8)
         rows, columns = self._filled()
-        view[:rows, :columns] = self._scaled_part(image, size, rows, columns)
+        view[:rows, :columns] = self._scaled_part(image, rows, columns)
         view[rows:] = view[:rows, columns:] = IMAGE_MEAN
         return cv2.flip(view, 1) if self.flip else view
 
@@ -139,14 +132,12 @@ class Window:
         """Rows and columns of the square that the image fills."""
         return min(self.crop_size, self.height - self.top), min(self.crop_size, self.width - self.left)
 
-    def _scaled_part(self, image: np.ndarray, size: tuple[int, int], rows: int, columns: int) -> np.ndarray:
-        # Pixels of `image` per pixel of the scaled image. The last pixels of a reduced image may hold
-        # less than the others, so these are not the ratio of the sizes.
-        reduction = _reduction(size, image.shape[:2])
-        y, x = size[0] / (reduction * self.height), size[1] / (reduction * self.width)
+    def _scaled_part(self, image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        # Pixels of `image` per pixel of the scaled image.
+        y, x = image.shape[0] / self.height, image.shape[1] / self.width
         if x >= 1 and y >= 1:
             interpolation = cv2.INTER_AREA if max(x, y) > 2 else cv2.INTER_LINEAR
-            scaled = cv2.resize(image, None, fx=1 / x, fy=1 / y, interpolation=interpolation)
+            scaled = cv2.resize(image, (self.width, self.height), interpolation=interpolation)
             return scaled[self.top : self.top + rows, self.left : self.left + columns]
         # Of an enlarged image only the square is computed; pixel centres lie at halves.
         to_source = np.array([[x, 0, (self.left + 0.5) * x - 0.5], [0, y, (self.top + 0.5) * y - 0.5]])
@@ -157,14 +148,6 @@ class Window:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-
-
-def _reduction(size: tuple[int, int], reduced: tuple[int, int]) -> int:
-    """By what an image of `size` was reduced, both `(height, width)`."""
-    for factor in (1, 2, 4, 8):
-        if all(-(-whole // factor) == part for whole, part in zip(size, reduced, strict=True)):
-            return factor
-    raise ValueError(f"{reduced} is not the size {size} of the whole image reduced by 1, 2, 4 or 8")
 
 
 def _nearest(start: int, count: int, source_size: int, scaled_size: int) -> np.ndarray:

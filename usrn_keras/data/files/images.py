@@ -42,7 +42,8 @@ def read_image(path: Path | str, *, at_least: int = 0) -> np.ndarray:
     Args:
         path: JPEG, PNG, BMP, TIFF or WebP.
         at_least: Above 0, the image may come reduced by 2, 4 or 8, as long as its long side keeps this
-            many pixels: a JPEG never decodes the rest, of others areas are averaged. 0: the whole image.
+            many pixels and both sides can be divided: a JPEG never decodes the rest, of others areas are
+            averaged. 0: the whole image.
 
     Raises:
         DataError: the file is missing, empty, damaged, cut off, no image, or has more than `MAX_PIXELS`.
@@ -55,7 +56,7 @@ def read_image(path: Path | str, *, at_least: int = 0) -> np.ndarray:
         # The bits of these flags say reduced by how much, and in colour.
         return decode(path, data, cv2.IMREAD_COLOR_RGB | _REDUCED[factor] & ~cv2.IMREAD_COLOR)
     image = decode(path, data, cv2.IMREAD_COLOR_RGB)
-    height, width = (-(-side // factor) for side in image.shape[:2])  # as a JPEG, rounded up
+    height, width = (side // factor for side in image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
@@ -78,8 +79,10 @@ def image_size(path: Path | str) -> tuple[int, int]:
 
 
 def _reduction(path: Path | str, data: np.ndarray, at_least: int) -> int:
-    long_side = max(stored_size(path, data))
-    return next((factor for factor in (8, 4, 2) if long_side >= factor * at_least), 1)
+    height, width = stored_size(path, data)
+    # A side that cannot be divided would be rounded up, and the image no longer lie upon its mask.
+    fitting = (factor for factor in (8, 4, 2) if height % factor == 0 and width % factor == 0)
+    return next((factor for factor in fitting if max(height, width) >= factor * at_least), 1)
 
 
 def _turned(image: Image.Image, file: BinaryIO) -> bool:

@@ -90,15 +90,17 @@ def read_sample(sample: Sample, rules: MaskRules) -> tuple[np.ndarray, np.ndarra
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask")
     image, mask = read_image(sample.image), read_mask(sample.mask, rules)
-    check_size(sample.image, image, sample.mask, mask)
+    check_size(sample.image, image.shape[:2], sample.mask, mask.shape)
     return image, mask
 
 
-def check_size(image_path: Path, image: np.ndarray, mask_path: Path, mask: np.ndarray) -> None:
-    """Raise a `DataError` unless a mask has the height and width of its image."""
-    if mask.shape == image.shape[:2]:
+def check_size(
+    image_path: Path, image_size: tuple[int, int], mask_path: Path, mask_size: tuple[int, int]
+) -> None:
+    """Raise a `DataError` unless a mask has the height and width of its image, both `(height, width)`."""
+    if mask_size == image_size:
         return
-    (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
+    (height, width), (mask_height, mask_width) = image_size, mask_size
     swapped = (mask_height, mask_width) == (width, height)
     raise DataError(
         f"{mask_path} is {mask_width}x{mask_height} pixels, its image {image_path} is {width}x{height}",
