@@ -52,6 +52,21 @@ def test_val_never_takes_the_only_image_of_a_class(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
+def test_val_takes_the_only_image_of_none_of_several_rare_classes(seed):
+    pixels = shows(*[(0,)] * 7, (0, 1), (0, 2), (0, 3), classes=4)
+    parts = draw_parts(sources(), [FIFTH], pixels, seed=seed)
+    assert {"07", "08", "09"} <= set(parts.labelled)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_labelled_images_show_the_frequent_classes_first(seed):
+    pixels = shows(*[(0,)] * 6, (1,), *[(2,)] * 3)
+    parts = draw_parts(sources(), [FIFTH], pixels, labelled=Fraction(1, 4), seed=seed)
+    assert len(parts.labelled) == 2 and "06" not in parts.labelled
+    assert set(parts.labelled) & {"07", "08", "09"}
+
+
+@pytest.mark.parametrize("seed", range(6))
 def test_val_shows_the_classes_that_it_can(seed):
     pixels = shows(*[(0,)] * 7, (0, 1), (0, 2), (0, 1, 2))
     parts = draw_parts(sources(), [FIFTH], pixels, seed=seed)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from usrn_keras.data.layouts.random_split import draw_split
+from usrn_keras.data.layouts.random_split import covering_draw, draw_split
 from usrn_keras.errors import DataError
 from usrn_keras.project.held_out import HeldOut
 from usrn_keras.project.listing import is_below
@@ -95,32 +95,26 @@ def _refuse_too_few(masked: Sequence[str], counts: dict[str, int]) -> None:
 
 
 def _draw_held_out(masked: Sequence[str], count: int, row_of: dict[str, np.ndarray], seed: int) -> Names:
-    kept = set(_covering(masked, row_of, seed))
+    kept = set(covering_draw(masked, seed=seed, pixels=_rows(masked, row_of)))
     spare = [name for name in masked if name not in kept]
     return _draw(spare if len(spare) >= count else masked, count, row_of, seed)
 
 
-def _covering(names: Sequence[str], row_of: dict[str, np.ndarray], seed: int) -> Names:
-    """The smallest draw that shows every class which `names` show."""
-    pixels = np.array([row_of[name] for name in names])
-    draws = (_try_draw(names, count, pixels, seed) for count in range(1, len(names) + 1))
-    return next(drawn for drawn in draws if drawn is not None)
-
-
 def _draw(names: Sequence[str], count: int, row_of: dict[str, np.ndarray], seed: int) -> Names:
     """Draw images that show as many classes as so few can, those first that most images show."""
-    pixels = np.array([row_of[name] for name in names])
-    order = np.argsort(-(pixels > 0).sum(axis=0), kind="stable")
-    draws = (_try_draw(names, count, pixels[:, order[:k]], seed) for k in range(len(order), -1, -1))
-    return next(drawn for drawn in draws if drawn is not None)
+    pixels = _rows(names, row_of)
+    frequent = np.argsort(-(pixels > 0).sum(axis=0), kind="stable")
+    shown = next(
+        pixels[:, frequent[:k]]
+        for k in range(len(frequent), -1, -1)
+        if len(covering_draw(names, seed=seed, pixels=pixels[:, frequent[:k]])) <= count
+    )
+    return draw_split(names, count, seed=seed, pixels=shown)
 
 
-def _try_draw(names: Sequence[str], count: int, pixels: np.ndarray, seed: int) -> Names | None:
-    """The draw, or None where so few images cannot show every class."""
-    try:
-        return draw_split(names, count, seed=seed, pixels=pixels)
-    except DataError:
-        return None
+def _rows(names: Sequence[str], row_of: dict[str, np.ndarray]) -> np.ndarray:
+    """`(names, classes)` pixels."""
+    return np.array([row_of[name] for name in names])
 
 
 def _nothing_unlabelled(labelled: int) -> DataError:

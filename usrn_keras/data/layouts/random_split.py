@@ -40,13 +40,36 @@ def draw_split(
     """
     if not 0 <= count <= len(names):
         raise DataError(f"{count} images cannot be drawn from {len(names)}")
-    order = sorted(range(len(names)), key=names.__getitem__)
-    random.Random(seed).shuffle(order)
+    order = _shuffled(names, seed)
     if pixels is not None:
         covering = _cover(pixels[order] > 0)
         rest = sorted(set(range(len(order))).difference(covering))
         order = [order[position] for position in (*covering, *rest)]
     return tuple(sorted(names[index] for index in order[:count]))
+
+
+def covering_draw(names: Sequence[str], *, seed: int, pixels: np.ndarray) -> tuple[str, ...]:
+    """The names that `draw_split` takes first to show every class that any image shows, sorted.
+
+    Args:
+        names: What to draw from.
+        seed: Another seed, another draw.
+        pixels: `(names, classes)` pixels of each class in each image, in the order of `names`.
+
+    Example:
+
+    >>> covering_draw(["a", "b", "c"], seed=0, pixels=np.array([[9, 0], [9, 1], [9, 0]]))
+    ('b',)
+    """
+    order = _shuffled(names, seed)
+    return tuple(sorted(names[order[position]] for position in _cover(pixels[order] > 0)))
+
+
+def _shuffled(names: Sequence[str], seed: int) -> list[int]:
+    """Places of the names: these sorted, then shuffled."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    random.Random(seed).shuffle(order)
+    return order
 
 
 def _cover(shown: np.ndarray) -> list[int]:
