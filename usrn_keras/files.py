@@ -88,6 +88,15 @@ def staged_path(path: Path | str, name: str = "new") -> Iterator[Path]:
                 folder.rmdir()
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what `atomic_path` and `staged_path` of a killed process left below a folder."""
+    for leftover in list(folder.rglob(".*-*.tmp*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)  # perhaps it went with its folder
+
+
 def files_of(path: Path) -> list[Path]:
     """The file itself, or every file below a folder."""
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]

@@ -112,6 +112,15 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
         assert whole.exists() and not half.exists()
 
 
+def test_what_a_killed_export_left_is_removed(tmp_path):
+    with start_run(tmp_path / "a", recipe(), dataset()):
+        half = tmp_path / "a/export/.saved_model-x1.tmp"  # as `staged_path` calls it
+        (half / "new").mkdir(parents=True)
+        (half / "new" / "saved_model.pb").touch()
+    with start_run(tmp_path / "a", recipe(), dataset()):
+        assert list((tmp_path / "a/export").iterdir()) == []
+
+
 def test_best_weights(tmp_path):
     with start_run(tmp_path / "a", recipe("evaluation.every=5"), dataset()) as run:
         with pytest.raises(RunError, match="has no baseline model yet"):

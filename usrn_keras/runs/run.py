@@ -14,7 +14,7 @@ import tomli_w
 
 from usrn_keras.data import Dataset
 from usrn_keras.errors import RunError
-from usrn_keras.files import atomic_path, read_json, storage_errors, write_json
+from usrn_keras.files import atomic_path, read_json, remove_leftovers, storage_errors, write_json
 from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.runs.environment import describe_environment
 from usrn_keras.runs.log import MetricsLog
@@ -155,8 +155,7 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Ru
     try:
         run = Run(path, _resolved(recipe))
         _claim(run, dataset)
-        for leftover in path.rglob(".*-*.tmp*"):  # of a process that was killed while it wrote
-            leftover.unlink()
+        remove_leftovers(path)
         yield run
     finally:
         lock.release()
