@@ -8,13 +8,14 @@ from shlex import quote
 import numpy as np
 
 from usrn_keras.data import load_dataset
+from usrn_keras.data.layouts.lists import PARTS, Lists
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.project.assumptions import all_assumptions
 from usrn_keras.project.classes import Scheme, recognise
 from usrn_keras.project.machine import look_at_machine
-from usrn_keras.project.parts import Parts, draw_parts
+from usrn_keras.project.parts import draw_parts
 from usrn_keras.project.proposal import propose
 from usrn_keras.project.recipe_text import command, recipe_text
 from usrn_keras.project.report import Project
@@ -97,7 +98,7 @@ def _raise(faults: list[str], message: str, hint: str) -> None:
         raise DataError(message, faults=faults[:SHOWN] + more, hint=hint)
 
 
-def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Parts) -> dict[str, np.ndarray]:
+def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Lists) -> dict[str, np.ndarray]:
     """(images, classes) pixels of the images with masks in each part."""
     row_of = dict(zip(sources.masks, scheme.pixels, strict=True))
     none = np.zeros((0, len(scheme.classes)), np.int64)
@@ -107,7 +108,7 @@ def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Parts) -> dict[str,
     }
 
 
-def _few(parts: Parts) -> list[str]:
+def _few(parts: Lists) -> list[str]:
     return [
         f"{part} has {len(names)} image(s) only: its mIoU says little; give more masks or a larger --{part}"
         for part, names in (("val", parts.val), ("test", parts.test))
@@ -127,9 +128,9 @@ def _refuse_used(folder: Path) -> None:
         )
 
 
-def _write(folder: Path, name: str, recipe: str, scheme: Scheme, parts: Parts) -> None:
+def _write(folder: Path, name: str, recipe: str, scheme: Scheme, parts: Lists) -> None:
     (folder / "lists").mkdir(parents=True)
-    lists = {part: getattr(parts, part) for part in ("labelled", "unlabelled", "val", "test")}
+    lists = {part: getattr(parts, part) for part in PARTS}
     texts = {
         f"{name}.toml": recipe,
         "classes.txt": _lines(scheme.classes),

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from usrn_keras.data.layouts.lists import Lists, Names
 from usrn_keras.data.layouts.random_split import covering_draw, draw_split
 from usrn_keras.errors import DataError
 from usrn_keras.project.held_out import HeldOut
 from usrn_keras.project.listing import is_below
 from usrn_keras.project.sources import Sources
-
-Names = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Names of the images in each part, sorted."""
-
-    labelled: Names
-    unlabelled: Names
-    val: Names
-    test: Names = ()
 
 
 def draw_parts(
@@ -34,8 +22,8 @@ def draw_parts(
     *,
     labelled: Fraction | None = None,
     seed: int = 0,
-) -> Parts:
-    """Divide the images.
+) -> Lists:
+    """Divide the images; the names in each part are sorted.
 
     Val and test are drawn so that they show many classes, but never a class that the images left for
     training would then lack, where that can be.
@@ -68,7 +56,7 @@ def draw_parts(
     rest = [name for name in free if name not in taken]
     if not rest:
         raise _nothing_unlabelled(len(masked))
-    return Parts(_sorted(masked), _sorted(rest), _sorted(found["val"]), _sorted(found.get("test", ())))
+    return Lists(_sorted(masked), _sorted(rest), _sorted(found["val"]), _sorted(found.get("test", ())))
 
 
 def _fixed(part: HeldOut, sources: Sources) -> list[str]:

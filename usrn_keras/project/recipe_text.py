@@ -8,9 +8,9 @@ from pathlib import Path
 from shlex import quote
 from textwrap import wrap
 
+from usrn_keras.data.layouts.lists import Lists
 from usrn_keras.project.classes import Scheme
 from usrn_keras.project.machine import GIB, Machine
-from usrn_keras.project.parts import Parts
 from usrn_keras.project.proposal import Proposal
 from usrn_keras.project.request import Plan
 from usrn_keras.project.sources import Sources
@@ -23,7 +23,7 @@ def recipe_text(
     plan: Plan,
     sources: Sources,
     scheme: Scheme,
-    parts: Parts,
+    parts: Lists,
     proposal: Proposal,
     machine: Machine,
     assumptions: Mapping[str, Sequence[str]],
@@ -65,7 +65,7 @@ def time_line(proposal: Proposal) -> str:
     return f"about {about} at the speed of this CPU now (rough: from its rate of a matrix product)"
 
 
-def _header(folder: Path, scheme: Scheme, parts: Parts, proposal: Proposal, machine: Machine) -> str:
+def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, machine: Machine) -> str:
     counts = f"{len(parts.labelled)} labelled and {len(parts.unlabelled)} unlabelled images"
     backbone = "ResNet-50, for a GPU" if machine.gpu else "MobileNet, for a CPU"
     fastest = "" if machine.gpu else "; the torch backend is the fastest there (depthwise convolutions)"
@@ -85,7 +85,7 @@ def _header(folder: Path, scheme: Scheme, parts: Parts, proposal: Proposal, mach
 
 
 def _data(
-    folder: Path, plan: Plan, sources: Sources, scheme: Scheme, parts: Parts, workers: int
+    folder: Path, plan: Plan, sources: Sources, scheme: Scheme, parts: Lists, workers: int
 ) -> list[str]:
     lines = [
         'dataset = "folder"',
@@ -174,7 +174,7 @@ def _training(proposal: Proposal, gpu: bool) -> list[str]:
     ]
 
 
-def _evaluation(proposal: Proposal, parts: Parts) -> list[str]:
+def _evaluation(proposal: Proposal, parts: Lists) -> list[str]:
     split = "test" if parts.test else "val"
     lines = [f'split = "{split}"  # {len(getattr(parts, split))} image(s)']
     if proposal.scale < 1:

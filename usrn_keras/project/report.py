@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from usrn_keras.data.layouts.lists import Lists
 from usrn_keras.project.classes import Scheme
 from usrn_keras.project.mask_values import shown
-from usrn_keras.project.parts import Parts
 from usrn_keras.project.proposal import Proposal
 from usrn_keras.project.recipe_text import time_line
 
@@ -45,7 +45,7 @@ class Project:
     recipe: Path
     rule: str
     scheme: Scheme
-    parts: Parts
+    parts: Lists
     pixels: np.ndarray
     images: dict[str, np.ndarray]
     proposal: Proposal
