@@ -11,6 +11,7 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.inspection.findings import LAYOUT, Finding
 from usrn_keras.inspection.reading import Reading
+from usrn_keras.report.scores import rare_classes
 
 SPLITS = ("labelled", "unlabelled", "val", "test")
 WITH_MASKS = ("labelled", "val", "test")
@@ -111,10 +112,8 @@ class Inspection:
 
     @property
     def rare(self) -> np.ndarray:
-        """`(C,)` bool, classes that are rare in the labelled masks, as `Scores` defines it."""
-        from usrn_keras.report import Scores
-
-        return Scores("labelled", self.dataset.classes, np.diag(self.census("labelled").pixels)).rare
+        """`(C,)` bool, classes that are rare in the labelled masks."""
+        return rare_classes(self.census("labelled").pixels)
 
     @property
     def class_balance_rate(self) -> float | None:

@@ -13,6 +13,7 @@ from usrn_keras.project.classes import Scheme
 from usrn_keras.project.mask_values import shown
 from usrn_keras.project.proposal import Proposal
 from usrn_keras.project.recipe_text import time_line
+from usrn_keras.report.scores import rare_classes
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,8 +62,8 @@ class Project:
 
     @property
     def rare(self) -> np.ndarray:
-        """(classes,) bool, whether the share is below the median."""
-        return self.shares < np.median(self.shares)
+        """(classes,) bool, classes that are rare in the labelled masks."""
+        return rare_classes(self.pixels)
 
     def rows(self) -> list[list[str]]:
         """One row per class, the most frequent first, with the columns of `COLUMNS`."""

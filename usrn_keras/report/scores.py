@@ -94,9 +94,7 @@ class Scores:
 
     @property
     def rare(self) -> np.ndarray:
-        if not self.present.any():
-            return self.present
-        return self.present & (self.pixels < np.median(self.pixels[self.present]))
+        return rare_classes(self.pixels)
 
     @property
     def miou(self) -> float:
@@ -166,6 +164,21 @@ class Scores:
     def named(self, name: str) -> Scores:
         """The same scores under another name."""
         return Scores(name, self.classes, self.confusion, boundary=self.boundary, provenance=self.provenance)
+
+
+def rare_classes(pixels: np.ndarray) -> np.ndarray:
+    """(C,) bool, the classes that have pixels, but fewer than the median of those that have any.
+
+    Args:
+        pixels: (C,) integers, pixels of each class.
+
+    Example:
+
+    >>> rare_classes(np.array([100, 50, 0, 5])).tolist()
+    [False, False, False, True]
+    """
+    present = pixels > 0
+    return present & (pixels < np.median(pixels[present])) if present.any() else present
 
 
 def none_for_nan(value: float) -> float | None:
