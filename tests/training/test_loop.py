@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import time
 
 import keras
 import numpy as np
@@ -93,6 +94,14 @@ def test_called_at_every_so_many_steps_with_the_checkpoint_in_place(tmp_path):
         every=lambda step: seen.append((step, checkpoint.exists())),
     ).run()
     assert seen == [(2, True), (4, True), (6, True)]
+
+
+def test_speed_is_that_of_training_alone(tmp_path):
+    records, checkpoint = [], tmp_path / "c.npz"
+    measuring = {"every_steps": 4, "every": lambda step: time.sleep(2)}
+    Loop(model(), Source(), STEPS, checkpoint, log_every=2, record=records.append, **measuring).run()
+    assert [record["step"] for record in records] == [1, 2, 4, 6]
+    assert records[-1]["seconds_per_step"] < 1
 
 
 def test_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):

@@ -91,6 +91,7 @@ class Loop:
                     saved = time.monotonic()
                 if due:
                     self.every(done)
+                    self._window = time.monotonic()  # what that took is no time of training
                 if interrupt.asked and not last:
                     raise KeyboardInterrupt(
                         f"interrupted after step {done} of {self.steps} of {self.description}, "
