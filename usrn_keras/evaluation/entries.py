@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_image
-from usrn_keras.errors import DataError
-from usrn_keras.evaluation.evaluate import Measured
+from usrn_keras.evaluation.evaluate import Measured, samples_of
 from usrn_keras.evaluation.inference import inference_of
 from usrn_keras.evaluation.predictions import PredictedMasks
 from usrn_keras.evaluation.predictor import Predictor
@@ -79,11 +78,7 @@ class RunEntry:
         self._file = self.run.model_file(model, self.checkpoint)
         self._inference = inference_of(self.run.recipe, inference)
         self.dataset = load_dataset(self.run.recipe.data)
-        if not getattr(self.dataset, self.split):
-            raise DataError(
-                f"{path}: the data set {self.dataset.name} has no {self.split} images",
-                hint="Choose another --split.",
-            )
+        samples_of(self.dataset, self.split, path)  # raises where there are none
         self.stem = "_".join([model, self.split, *["best"] * (self.checkpoint == "best")])
         self.report = self.run.path / "report"
 

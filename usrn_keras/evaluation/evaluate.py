@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.whole_images import WholeImage, neighbours, read_whole
 from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.errors import DataError
 from usrn_keras.evaluation.boundary import boundary_counts
 from usrn_keras.evaluation.inference import WHOLE, Inference
 from usrn_keras.evaluation.predictor import Predictor
@@ -34,6 +36,12 @@ class ImageScore:
     sample: Sample
     miou: float
     pixel_accuracy: float
+
+    @classmethod
+    def of(cls, sample: Sample, classes: Sequence[str], confusion: np.ndarray) -> ImageScore:
+        """The scores of an image from its confusion matrix, `(classes, classes)`."""
+        scores = Scores(sample.name, classes, confusion)
+        return cls(sample, scores.miou, scores.pixel_accuracy)
 
 
 @dataclass(frozen=True)
@@ -117,12 +125,22 @@ def evaluate_with(
         for sample, its_confusion, its_outlines in counts:
             confusion += its_confusion
             outlines += its_outlines
-            images.append(_image_score(sample, dataset.classes, its_confusion))
+            images.append(ImageScore.of(sample, dataset.classes, its_confusion))
             task.advance()
     provenance = _provenance(samples, dataset, predictor.options, checkpoint)
     outlines = outlines if boundary else None
     scores = Scores(name, dataset.classes, confusion, boundary=outlines, provenance=provenance)
     return Measured(scores, tuple(images))
+
+
+def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Sample, ...]:
+    """The samples of `val` or `test`; a `DataError` that names what asked for them where there are none."""
+    samples = getattr(dataset, split)
+    if not samples:
+        raise DataError(
+            f"{asked_by}: the data set {dataset.name} has no {split} images", hint="Choose another --split."
+        )
+    return samples
 
 
 def _predicted(predictor: Predictor, read: Iterable[WholeImage]) -> Iterator[tuple[WholeImage, np.ndarray]]:
@@ -136,11 +154,6 @@ def _count(
 ) -> tuple[Sample, np.ndarray, np.ndarray | int]:
     confusion = confusion_matrix(item.labels, predictions, classes)
     return item.sample, confusion, boundary_counts(item.labels, predictions, classes) if boundary else 0
-
-
-def _image_score(sample: Sample, classes: Sequence[str], confusion: np.ndarray) -> ImageScore:
-    scores = Scores(sample.name, classes, confusion)
-    return ImageScore(sample, scores.miou, scores.pixel_accuracy)
 
 
 def _provenance(

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
+from usrn_keras.data.batches.whole_images import labels_of
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.boundary import boundary_counts
-from usrn_keras.evaluation.evaluate import ImageScore, Measured
+from usrn_keras.evaluation.evaluate import ImageScore, Measured, samples_of
 from usrn_keras.evaluation.matching import SHOWN, Matches, match_files
 from usrn_keras.evaluation.predicted_mask import first, read_prediction
 from usrn_keras.metrics import confusion_matrix
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report import Provenance, Scores
-
-UNLABELLED = -1
 
 
 class PredictedMasks:
@@ -52,11 +51,7 @@ class PredictedMasks:
         log: Callable[[str], None] = lambda line: None,
     ):
         self.folder, self.dataset, self.split = Path(folder), dataset, split
-        self.samples: Sequence[Sample] = getattr(dataset, split)
-        if not self.samples:
-            raise DataError(
-                f"{folder}: the data set {dataset.name} has no {split} images", hint="Choose another --split."
-            )
+        self.samples = samples_of(dataset, split, folder)
         self._matches = match_files(folder, self.samples)
         _tell(self._matches, self.folder, log)
 
@@ -88,7 +83,7 @@ class PredictedMasks:
                     faults.add(counted)
                     continue
                 confusion, outlines = confusion + counted[0], outlines + counted[1]
-                images.append(_image_score(sample, self.dataset, counted[0]))
+                images.append(ImageScore.of(sample, self.dataset.classes, counted[0]))
         self._refuse(faults)
         scores = Scores(
             name, self.dataset.classes, confusion, boundary=outlines, provenance=self._provenance()
@@ -107,8 +102,7 @@ class PredictedMasks:
         return confusion_matrix(labels, ids, classes), boundary_counts(labels, ids, classes)
 
     def _labels_and_ids(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        labels = read_mask(sample.mask, self.dataset).astype(np.int32)
-        labels[labels == self.dataset.ignore_index] = UNLABELLED
+        labels = labels_of(read_mask(sample.mask, self.dataset), self.dataset)
         return labels, read_prediction(self._matches.files[sample.name], labels, self.dataset)
 
     def _refuse(self, faults: Faults) -> None:
@@ -122,11 +116,6 @@ class PredictedMasks:
     def _provenance(self) -> Provenance:
         dataset = self.dataset
         return Provenance(dataset.name, self.split, len(self.samples), dataset.fingerprint(), "masks", "")
-
-
-def _image_score(sample: Sample, dataset: Dataset, confusion: np.ndarray) -> ImageScore:
-    scores = Scores(sample.name, dataset.classes, confusion)
-    return ImageScore(sample, scores.miou, scores.pixel_accuracy)
 
 
 def _tell(matches: Matches, folder: Path, log: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import read_sample
+from usrn_keras.data.batches.whole_images import labels_of
 from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import ImageScore, Measured
 from usrn_keras.files import atomic_path
@@ -62,8 +63,8 @@ def worst_images(measured: Measured, count: int = WORST) -> list[ImageScore]:
 def _gallery(entry: Entry, measured: Measured, worst: Sequence[ImageScore]) -> bytes:
     rows = []
     for image, ids in zip(worst, entry.predict([image.sample for image in worst]), strict=True):
-        pixels, labels = read_sample(image.sample, entry.dataset)
-        labels = np.where(labels == entry.dataset.ignore_index, -1, labels.astype(np.int32))
+        pixels, mask = read_sample(image.sample, entry.dataset)
+        labels = labels_of(mask, entry.dataset)
         rows.append(WorstImage(image.sample.name, image.miou, pixels, labels, ids))
     scores = measured.scores
     images = f"The {len(rows)} worst of {len(measured.images)} images" if len(rows) > 1 else "The worst image"

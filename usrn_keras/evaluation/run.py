@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from usrn_keras.data import load_dataset
-from usrn_keras.errors import DataError
-from usrn_keras.evaluation.evaluate import Measured, evaluate
+from usrn_keras.evaluation.evaluate import Measured, evaluate, samples_of
 from usrn_keras.evaluation.inference import inference_of
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
@@ -54,14 +53,9 @@ def evaluate_run(
     options = inference_of(run.recipe, inference)
     file = run.model_file(model, checkpoint)
     dataset = load_dataset(run.recipe.data)
-    samples = getattr(dataset, split)
-    if not samples:
-        raise DataError(
-            f"{run_dir}: the data set {dataset.name} has no {split} images", hint="Choose another --split."
-        )
     return evaluate(
         load_segmenter(file),
-        samples,
+        samples_of(dataset, split, run_dir),
         dataset,
         name=model,
         options=options,

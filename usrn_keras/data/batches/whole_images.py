@@ -69,8 +69,13 @@ def padded_batches(
         yield images, np.stack([pad_map_to_stride(item.labels, fill=IGNORED) for item in group])
 
 
-def _read(sample: Sample, dataset: Dataset) -> WholeImage:
-    image, mask = read_sample(sample, dataset)
+def labels_of(mask: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """A mask as `read_mask` gives it as labels: `(height, width)` int32 class ids, -1 where ignored."""
     labels = mask.astype(np.int32)
     labels[labels == dataset.ignore_index] = IGNORED
-    return WholeImage(sample, image, labels)
+    return labels
+
+
+def _read(sample: Sample, dataset: Dataset) -> WholeImage:
+    image, mask = read_sample(sample, dataset)
+    return WholeImage(sample, image, labels_of(mask, dataset))
