@@ -47,6 +47,21 @@ def test_faults(tmp_path, text, fault):
     assert fault in "\n".join(faults)
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_another_encoding_says_what_to_do(tmp_path, encoding):
+    (tmp_path / "names.txt").write_bytes("Straße\nAuto\n".encode(encoding))
+    faults: list[str] = []
+    assert read_names(tmp_path / "names.txt", faults) == []
+    assert faults[0].endswith("line 1 is not UTF-8; save the file with the encoding UTF-8")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_the_line_ends_of_windows(tmp_path, end):
+    (tmp_path / "names.txt").write_bytes(f"Straße{end}Auto{end}".encode("utf-8-sig"))
+    faults: list[str] = []
+    assert read_names(tmp_path / "names.txt", faults) == [Named("Straße"), Named("Auto")]
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     faults: list[str] = []
     assert read_names(tmp_path / "none.txt", faults) == []

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.project.mask_values import pack
+from usrn_keras.data.files.colours import pack
+from usrn_keras.data.layouts.text import read_lines
+from usrn_keras.errors import DataError
 
 FORMS = "a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`"
 
@@ -35,12 +37,11 @@ def read_names(path: Path, faults: list[str]) -> list[Named]:
     (spaces, tabs or commas). Faults are added to `faults`.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        faults.append(f"--names {path} cannot be read: {getattr(error, 'strerror', None) or error}")
+        lines = enumerate(read_lines(path), 1)
+    except DataError as error:
+        faults.append(f"--names {error.message}")
         return []
-    numbered = [(number, line.strip()) for number, line in enumerate(lines, 1)]
-    numbered = [(number, line) for number, line in numbered if line and not line.startswith("#")]
+    numbered = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if len(numbered) > 1 and _is_heading(numbered[0][1], numbered[1][1]):
         del numbered[0]
     names = [_parse(line) for _, line in numbered]

@@ -101,6 +101,16 @@ def test_classes_without_names(folder):
         _load(folder)
 
 
+@pytest.mark.parametrize("name", ["classes.txt", "palette.txt", "val.txt"])
+def test_files_in_another_encoding_are_faults_beside_all_others(folder, files, name):
+    (folder / name).write_bytes("one\nstraße\n".encode("cp1252"))
+    files.names(folder / "labelled.txt", ["nobody"])
+    with pytest.raises(DataError) as caught:
+        _load(folder, val="val.txt", labelled="labelled.txt")
+    assert f"{name} cannot be read: line 2 is not UTF-8; save the file" in str(caught.value)
+    assert "there is no image `nobody`" in str(caught.value)
+
+
 def test_two_images_of_one_name(folder, files):
     files.image(folder / "images/a.bmp")
     with pytest.raises(DataError, match="have the same name `a`"):

@@ -15,7 +15,9 @@ from usrn_keras.data.layouts.lists import Lists, Names
 from usrn_keras.data.layouts.mask_values import colour_values, mask_values
 from usrn_keras.data.layouts.palette import read_palette, voc_palette
 from usrn_keras.data.layouts.splits import given_lists
+from usrn_keras.data.layouts.text import read_lines
 from usrn_keras.data.sample import Dataset
+from usrn_keras.errors import DataError
 from usrn_keras.recipe.data_keys import data_contradictions
 from usrn_keras.recipe.schema import Data
 
@@ -71,8 +73,11 @@ def load_folder(
 
 
 def _read_classes(path: Path, faults: Faults) -> Names:
-    text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
-    classes = tuple(line.strip() for line in text.splitlines() if line.strip())
+    try:
+        classes = tuple(line for line in read_lines(path) if line) if path.is_file() else ()
+    except DataError as error:
+        faults.add(error.message)
+        return ()
     if not classes:
         faults.add(f"the classes have no names: {path} is missing or empty, and so is data.classes")
     return classes

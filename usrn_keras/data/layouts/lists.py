@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.files.images import IMAGE_SUFFIXES
 from usrn_keras.data.files.masks import MASK_SUFFIXES
+from usrn_keras.data.layouts.text import read_lines
 from usrn_keras.data.sample import Sample
+from usrn_keras.errors import DataError
 
 Names = tuple[str, ...]
 PARTS = ("labelled", "unlabelled", "val", "test")
@@ -58,9 +60,9 @@ def _lines(path: Path, faults: Faults) -> list[str]:
         faults.add(f"the list {path} does not exist")
         return []
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        faults.add(f"the list {path} cannot be read: {error}")
+        return read_lines(path)
+    except DataError as error:
+        faults.add(f"the list {error.message}")
         return []
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts.text import read_lines
+from usrn_keras.errors import DataError
 
 
 def voc_palette(num_classes: int) -> np.ndarray:
@@ -27,8 +29,12 @@ def read_palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:
 
     Empty lines and lines that start with `#` are skipped. `voc_palette` takes the place of a wrong file.
     """
-    lines = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1)
-    numbered = [(number, line.split()) for number, line in lines if line.strip() and line.lstrip()[0] != "#"]
+    try:
+        lines = enumerate(read_lines(path), 1)
+    except DataError as error:
+        faults.add(error.message)
+        return voc_palette(num_classes)
+    numbered = [(number, line.split()) for number, line in lines if line and not line.startswith("#")]
     rows = [row for _, row in numbered]
     wrong = [number for number, row in numbered if not _is_colour(row)]
     for number in wrong:
