@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from usrn_keras.data.files.colours import pack
 from usrn_keras.data.files.masks import RawMask
 from usrn_keras.errors import DataError
 from usrn_keras.project.classes import recognise
-from usrn_keras.project.mask_values import count_values, pack
+from usrn_keras.project.mask_values import count_values
 from usrn_keras.project.names import Named
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.files.colours import pack, rgb_text
 from usrn_keras.data.files.masks import read_raw
 from usrn_keras.errors import DataError
 
@@ -48,21 +49,14 @@ def first(values: Iterable[str], shown: int = NAMED) -> str:
 
 def _classes_of(path: Path, colours: np.ndarray, labelled: np.ndarray, dataset: Dataset) -> np.ndarray:
     """`(height, width)` class ids of RGB colours; C where a pixel without a label has no class's colour."""
-    palette = _packed(np.asarray(dataset.palette))
+    palette = pack(np.asarray(dataset.palette))
     if len(np.unique(palette)) < len(palette):
         raise DataError(f"{path} holds colours, and classes of {dataset.name} share one: store class ids")
-    order, packed = np.argsort(palette), _packed(colours)
+    order, packed = np.argsort(palette), pack(colours)
     place = np.minimum(np.searchsorted(palette[order], packed), len(palette) - 1)
     ids = np.where(palette[order][place] == packed, order[place], len(palette))
     unknown = labelled & (ids == len(palette))
     if unknown.any():
-        found = np.unique(packed[unknown])
-        named = first(f"{c >> 16} {c >> 8 & 255} {c & 255}" for c in found)
+        named = first(map(rgb_text, np.unique(packed[unknown])))
         raise DataError(f"{path} holds colours of no class: {named}")
     return ids
-
-
-def _packed(colours: np.ndarray) -> np.ndarray:
-    """One integer for each colour in `(..., 3)`."""
-    red, green, blue = np.moveaxis(colours.astype(np.int64), -1, 0)
-    return red << 16 | green << 8 | blue

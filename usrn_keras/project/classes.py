@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from usrn_keras.data.files.colours import unpack
 from usrn_keras.data.layouts.palette import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.project.mask_kinds import MAX_IDS, SPECK, MaskKind, find_kind
-from usrn_keras.project.mask_values import MaskValues, shown, unpack
+from usrn_keras.project.mask_values import MaskValues, shown
 from usrn_keras.project.names import Named
 
 VOID_NAMES = ("void", "ignore", "ignored", "unlabelled", "unlabeled", "unknown", "don't care")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from usrn_keras.data.files.colours import pack, rgb_text
 from usrn_keras.data.files.masks import RawMask
 
 KEPT_VALUES = 4096  # of one mask; with more it is no mask, and the rest need not be known
@@ -108,18 +109,6 @@ def join(masks: Mapping[str, MaskValues]) -> ValueTable:
     return ValueTable(values, pixels, runs)
 
 
-def pack(colours: np.ndarray) -> np.ndarray:
-    """RGB `(..., 3)` uint8 as one number each, `(...)` int32."""
-    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
-    return red << 16 | green << 8 | blue
-
-
-def unpack(values: np.ndarray) -> np.ndarray:
-    """The inverse of `pack`, `(n, 3)` uint8."""
-    values = np.asarray(values, np.int64)
-    return np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1).astype(np.uint8)
-
-
 def shown(value: int, coloured: bool) -> str:
     """A mask value for people: `7`, or `128 64 128`."""
-    return " ".join(map(str, unpack(np.array([value]))[0].tolist())) if coloured else str(value)
+    return rgb_text(value) if coloured else str(value)

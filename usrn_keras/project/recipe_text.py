@@ -8,6 +8,9 @@ from pathlib import Path
 from shlex import quote
 from textwrap import wrap
 
+import numpy as np
+
+from usrn_keras.data.files.colours import unpack
 from usrn_keras.data.layouts.lists import Lists
 from usrn_keras.project.classes import Scheme
 from usrn_keras.project.machine import GIB, Machine
@@ -111,7 +114,7 @@ def _mask_values(scheme: Scheme) -> list[str]:
     if scheme.coloured:
         lines = ['mask_format = "colours"  # those in palette.txt, a line per class of classes.txt']
         if scheme.ignored:
-            colours = [[value >> 16, value >> 8 & 255, value & 255] for value in scheme.ignored]
+            colours = unpack(np.array(scheme.ignored)).tolist()
             lines.append(f"ignore_colours = {colours}  # pixels without a class")
         return lines
     lines = [f"mask_ids = {scheme.mask_ids}  # mask value of each class"] if scheme.mask_ids else []

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from usrn_keras.data.files.colours import pack
 from usrn_keras.project.held_out import HeldOut, held_out, parse_share
 from usrn_keras.project.listing import absolute
-from usrn_keras.project.mask_values import pack
 from usrn_keras.project.names import Named, read_names
 from usrn_keras.project.naming import Pattern
 

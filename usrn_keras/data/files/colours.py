@@ -1,4 +1,4 @@
-"""From the colours of a mask to class ids."""
+"""Colours as numbers, and from the colours of a mask to class ids."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def map_colours(path: Path | str, colours: np.ndarray, colour_map: np.ndarray) -
     >>> map_colours("mask.png", np.array([[[255, 0, 0], [0, 0, 0]]], np.uint8), red_is_1)
     array([[1, 0]], dtype=uint8)
     """
-    packed = _pack(colours)
+    packed = pack(colours)
     ids = _table(colour_map.astype(np.int32).tobytes())[packed]
     unknown = ids == UNKNOWN
     if unknown.any():
@@ -43,10 +43,28 @@ def map_colours(path: Path | str, colours: np.ndarray, colour_map: np.ndarray) -
     return ids.astype(np.uint8 if colour_map[:, 3].max() < 256 else np.uint16)
 
 
-def _pack(colours: np.ndarray) -> np.ndarray:
-    """`(height, width)` uint32, a number of 24 bits per colour: red in the lowest byte."""
-    four = cv2.cvtColor(np.ascontiguousarray(colours), cv2.COLOR_RGB2RGBA)
-    return four.view("<u4")[..., 0] & 0xFFFFFF
+def pack(colours: np.ndarray) -> np.ndarray:
+    """RGB `(..., 3)` uint8 as one number each, `RED * 65536 + GREEN * 256 + BLUE`, `(...)` uint32.
+
+    Example:
+
+    >>> pack(np.array([[255, 128, 0]], np.uint8))
+    array([16744448], dtype=uint32)
+    """
+    # OpenCV adds the fourth byte many times as fast as NumPy adds up three channels.
+    four = cv2.cvtColor(np.ascontiguousarray(colours).reshape(1, -1, 3), cv2.COLOR_RGB2BGRA)
+    return four.view("<u4").reshape(colours.shape[:-1]) & 0xFFFFFF
+
+
+def unpack(values: np.ndarray) -> np.ndarray:
+    """The inverse of `pack`, `(..., 3)` uint8."""
+    values = np.asarray(values, np.int64)
+    return np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1).astype(np.uint8)
+
+
+def rgb_text(value: int) -> str:
+    """A packed colour for people, such as `128 64 128`."""
+    return f"{value >> 16} {value >> 8 & 255} {value & 255}"
 
 
 @functools.lru_cache(maxsize=2)
@@ -54,14 +72,14 @@ def _table(rows: bytes) -> np.ndarray:
     """Class id by packed colour: 32 MiB, of which a mask touches a few lines."""
     colour_map = np.frombuffer(rows, np.int32).reshape(-1, 4)
     table = np.full(2**24, UNKNOWN, np.uint16)
-    table[colour_map[:, 0] | colour_map[:, 1] << 8 | colour_map[:, 2] << 16] = colour_map[:, 3]
+    table[pack(colour_map[:, :3].astype(np.uint8))] = colour_map[:, 3]
     return table
 
 
 def _unknown_colours(path: Path | str, packed: np.ndarray, colour_map: np.ndarray) -> DataError:
     found, counts = np.unique(packed, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:SHOWN]
-    named = ", ".join(f"{_rgb(found[i])} ({counts[i]} pixels)" for i in order)
+    named = ", ".join(f"{rgb_text(found[i])} ({counts[i]} pixels)" for i in order)
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     allowed = ", ".join(f"{r} {g} {b} = {class_id}" for r, g, b, class_id in colour_map[: 3 * SHOWN])
     hint = (
@@ -71,7 +89,3 @@ def _unknown_colours(path: Path | str, packed: np.ndarray, colour_map: np.ndarra
     if len(found) > _BLURRED:
         hint += " So many colours come from a mask that was resized smoothly or saved as JPEG: make it anew."
     return DataError(f"{path} holds colours of no class: {named}{more}", hint=hint)
-
-
-def _rgb(packed: int) -> str:
-    return f"{packed & 255} {packed >> 8 & 255} {packed >> 16}"
