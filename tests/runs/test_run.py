@@ -35,6 +35,12 @@ def test_folder_says_what_it_is(tmp_path):
     assert json.loads((tmp_path / "run/environment.json").read_text())[0]["backend"]
 
 
+def test_root_in_the_home_folder_is_found_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with start_run(tmp_path / "run", recipe("data.root=~/data"), dataset()):
+        assert open_run(tmp_path / "run").recipe.data.root == str(tmp_path / "home/data")
+
+
 def test_same_recipe_is_taken_up_again_with_other_free_keys(tmp_path):
     with start_run(tmp_path / "run", recipe(), dataset()):
         pass

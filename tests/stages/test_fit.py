@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +50,10 @@ def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
     assert lines[1].endswith("3 labelled, 2 unlabelled, 1 val, 0 test; lists " + results["fingerprint"])
     assert lines[2:] == [f"{stage}: complete already" for stage in ("1-baseline", "2-subclasses", "3-usrn")]
     assert (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns == before
+
+    shutil.rmtree(run_dir / "3-usrn")  # USRN is trained anew, and what was measured is that of another
+    (run_dir / "evaluation.json").write_text(json.dumps(results | {"scores": "of a model that is gone"}))
+    assert fit(Recipe.load(str(recipe_file)), run_dir)["scores"][0] == results["scores"][0]
 
 
 def test_start_from_the_baseline(recipe_file, tmp_path):

@@ -87,6 +87,11 @@ class Run:
             return checkpoint
         return f"best (step {read_json(self.model_folder(model) / 'best.json')['step']})"
 
+    @property
+    def evaluation_file(self) -> Path:
+        """The scores of its models, once they are measured."""
+        return self.path / "evaluation.json"
+
     def stage(self, name: str) -> Path:
         """Folder of a stage."""
         return self.path / name
@@ -220,7 +225,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 def _resolved(recipe: Recipe) -> Recipe:
     """Paths made absolute, so that the run can be read from any folder."""
     root, weights = recipe.data.root, recipe.network.weights
-    data = recipe.data.model_copy(update={"root": str(Path(root).resolve()) if root else ""})
+    data = recipe.data.model_copy(update={"root": str(Path(root).expanduser().resolve()) if root else ""})
     file = weights if weights in ("imagenet", "none") else str(Path(weights).resolve())
     network = recipe.network.model_copy(update={"weights": file})
     return recipe.model_copy(update={"data": data, "network": network})

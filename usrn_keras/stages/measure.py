@@ -23,7 +23,7 @@ PICTURED = 4  # images in report/comparison.png
 
 def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
     """Write `report/comparison.png`, write and return `evaluation.json`; measured so already, it is read."""
-    file, settings = run.path / "evaluation.json", run.recipe.evaluation
+    file, settings = run.evaluation_file, run.recipe.evaluation
     options = inference_of(run.recipe)
     asked = _asked(options, settings.split, settings.checkpoint)
     if file.exists() and asked.items() <= (known := read_json(file)).items():

@@ -38,5 +38,6 @@ def train(
         description=stage,
     ).run()
     validation.finish()
+    run.evaluation_file.unlink(missing_ok=True)  # of a model that was here before
     save_segmenter(model.branch, run.model_folder(name) / "model.keras")
     run.complete(stage, steps=steps)
