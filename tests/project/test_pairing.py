@@ -94,11 +94,19 @@ def test_two_files_of_one_name_are_faults():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["#a", " a"])
-def test_names_that_no_list_can_hold(name):
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("#a", "i/#a.jpg: a name that starts with # or a space, or ends with one, cannot stand in a list"),
+        (" a", "i/ a.jpg: a name that starts with # or a space, or ends with one, cannot stand in a list"),
+        ("a\nb", r"i/a\nb.jpg: a name with a line break cannot stand in a list"),
+        ("a\udce4", r"i/a\xe4.jpg: a name that is not UTF-8 cannot stand in a list"),
+    ],
+)
+def test_names_that_no_list_can_hold(name, fault):
     faults: list[str] = []
     pair(Rule(), files(f"i/{name}.jpg"), [], faults)
-    assert "cannot stand in a list" in faults[0]
+    assert faults == [f"{fault}, rename it"]
 
 
 def test_listing_leaves_out_what_is_hidden_and_other_kinds(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from usrn_keras.data.layouts.text import is_utf8, shown_path
 from usrn_keras.errors import DataError
 from usrn_keras.project.listing import File
 from usrn_keras.project.naming import Pattern, Rule, likely_rules
@@ -152,10 +153,21 @@ def _named(files: Sequence[File], pattern: Pattern, faults: list[str]) -> dict[s
         name = f"{file.folder}/{stem}" if file.folder else stem
         if name in named:
             faults.append(f"{named[name].path} and {file.path} have the same name: rename or remove one")
-        if name != name.strip() or name[0] == "#" or "\n" in name:
-            faults.append(f"{file.path}: a name that starts with # or with a space cannot stand in a list")
+        if problem := _no_entry(name, file):
+            faults.append(f"{shown_path(file.path)}: {problem} cannot stand in a list, rename it")
         named.setdefault(name, file)
     return named
+
+
+def _no_entry(name: str, file: File) -> str:
+    """Why a name cannot stand in a list; empty where it can."""
+    if not is_utf8(file.shown):
+        return "a name that is not UTF-8"
+    if len(name.splitlines()) > 1:
+        return "a name with a line break"
+    return "a name that starts with # or a space, or ends with one," * (
+        name != name.strip() or name[0] == "#"
+    )
 
 
 def _examples(names: Sequence[str]) -> str:

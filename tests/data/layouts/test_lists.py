@@ -66,6 +66,14 @@ def test_index_of_files(tmp_path):
     assert found == {"b": tmp_path / "b.jpg", "c.d": tmp_path / "c.d.png", "x/y/a": tmp_path / "x/y/a.PNG"}
 
 
+def test_a_file_name_in_another_encoding_is_a_fault(tmp_path):
+    (tmp_path / "stra\udcdfe.png").touch()
+    (tmp_path / "weg.png").touch()
+    faults = Faults()
+    assert list(index_files(tmp_path, SUFFIXES, faults)) == ["weg"]
+    assert faults.lines == (rf"{tmp_path}/stra\xdfe.png: the name is not UTF-8, rename it",)
+
+
 def test_index_with_pattern(tmp_path):
     for name in ("a_image.png", "a_other.png"):
         (tmp_path / name).touch()

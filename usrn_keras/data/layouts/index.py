@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts.text import is_utf8, shown_path
 
 
 def index_files(
@@ -46,7 +47,11 @@ def index_files(
             if suffix.lower() not in suffixes or file.startswith(".") or not _matches(stem, before, after):
                 continue
             path = _join(parent, file)
-            if path not in skipped:
+            if path in skipped:
+                continue
+            if not is_utf8(prefix + file):
+                faults.add(f"{shown_path(Path(path))}: the name is not UTF-8, rename it")
+            else:
                 _add(found, prefix + stem[len(before) : len(stem) - len(after)], Path(path), faults)
     return found
 

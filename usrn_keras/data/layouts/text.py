@@ -1,7 +1,8 @@
-"""Text files that a person writes: lists, names of classes, colours."""
+"""Text files that a person writes, lists, names of classes, colours; and names that can stand in them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from usrn_keras.errors import DataError
@@ -30,3 +31,23 @@ def read_lines(path: Path) -> list[str]:
         raise DataError(
             f"{path} cannot be read: line {number} is not UTF-8; save the file with the encoding UTF-8"
         ) from None
+
+
+def is_utf8(path: Path | str) -> bool:
+    """Whether a path can be written to a text file; names from old archives may hold other bytes.
+
+    Example:
+
+    >>> is_utf8("straße.png"), is_utf8("stra\\udcdfe.png")
+    (True, False)
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown_path(path: Path) -> str:
+    """The path for a message, of one line, with `\\xdf` for a byte that is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
