@@ -53,6 +53,12 @@ def test_folders(tmp_path):
     assert found.masks == tmp_path / "x/masks" and not found.assumption
 
 
+def test_the_folder_of_the_images_itself(tmp_path):
+    folders(tmp_path, "images", "masks")
+    assert "is the folder of --images" in ask(tmp_path, text=str(tmp_path / "images"))[1][0]
+    assert "holds the folder of --images" in ask(tmp_path, text=str(tmp_path))[1][0]
+
+
 def test_masks_that_do_not_go_with_it(tmp_path):
     folders(tmp_path, "images/v", "apart")
     assert "which is missing" in ask(tmp_path, masks_text="m")[1][0]

@@ -100,6 +100,9 @@ def _usual(part: str, images: Path) -> HeldOut | None:
 def _of_folder(
     part: str, folder: Path, masks_text: str, images: Path, masks: Path, faults: list[str]
 ) -> HeldOut:
+    if folder.resolve() == images.resolve():
+        faults.append(f"--{part} {folder} is the folder of --images: name one below it or apart, or a share")
+        return HeldOut(part, inside=folder)
     if is_below(folder, images):
         if masks_text:
             faults.append(f"--{part}-masks: not with a folder below --images, its masks are below --masks")
@@ -110,6 +113,8 @@ def _of_folder(
             faults.append(f"--{part}-masks {given}: no such folder")
         return HeldOut(part, images=folder, masks=given)
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
+        if (folder / "images").resolve() == images.resolve():
+            faults.append(f"--{part} {folder} holds the folder of --images: name one apart, or a share")
         return HeldOut(part, images=folder / "images", masks=folder / "masks")
     mirror = mirrored(images, masks, folder)
     if mirror and mirror.is_dir():
