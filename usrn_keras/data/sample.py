@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+PARTS = ("labelled", "unlabelled", "val", "test")  # the lists of a data set
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -67,6 +69,5 @@ class Dataset:
 
         Two figures are comparable only where this is the same: it names the split.
         """
-        splits = ("labelled", "unlabelled", "val", "test")
-        names = {split: [sample.name for sample in getattr(self, split)] for split in splits}
+        names = {part: [sample.name for sample in getattr(self, part)] for part in PARTS}
         return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,9 +9,10 @@ from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.load import LAYOUTS
 from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.sample import PARTS
 from usrn_keras.inspection.across import find_across
 from usrn_keras.inspection.findings import FAULTS, LAYOUT, NOTES, Finding
-from usrn_keras.inspection.inspection import SPLITS, Inspection
+from usrn_keras.inspection.inspection import Inspection
 from usrn_keras.inspection.reading import Reading, read_entry
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
@@ -54,7 +55,7 @@ def help_on(layout: str) -> str:
 
 
 def _read_all(dataset: Dataset, workers: int, progress: Progress) -> Iterator[Reading]:
-    entries = [(split, sample) for split in SPLITS for sample in getattr(dataset, split)]
+    entries = [(split, sample) for split in PARTS for sample in getattr(dataset, split)]
 
     def read(entry: tuple[str, Sample]) -> Reading:
         return read_entry(*entry, dataset)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.sample import PARTS
 from usrn_keras.inspection.findings import LAYOUT, Finding
 from usrn_keras.inspection.reading import Reading
 from usrn_keras.report.scores import rare_classes
 
-SPLITS = ("labelled", "unlabelled", "val", "test")
 WITH_MASKS = ("labelled", "val", "test")
 
 
@@ -138,6 +138,6 @@ class Inspection:
                 for i, name in enumerate(dataset.classes)
             ],
             "class_balance_rate": self.class_balance_rate,
-            "splits": {split: self.census(split).to_json(dataset.classes) for split in SPLITS},
+            "splits": {split: self.census(split).to_json(dataset.classes) for split in PARTS},
             "seconds": round(self.seconds, 3),
         }

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usrn_keras.inspection.inspection import SPLITS, WITH_MASKS, Inspection
+from usrn_keras.data.sample import PARTS
+from usrn_keras.inspection.inspection import WITH_MASKS, Inspection
 from usrn_keras.report.notes import RARE
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class SplitTable:
     def rows(self) -> list[list[str]]:
         """Split, images, masks read, then width and height of the smallest, median and largest image."""
         rows = []
-        for split in SPLITS:
+        for split in PARTS:
             census = self.inspection.census(split)
             sizes = [f"{width}x{height}" for height, width in census.size_range()] or ["-"] * 3
             rows.append([split, str(census.images), str(census.masks), *sizes])

@@ -8,7 +8,8 @@ from shlex import quote
 import numpy as np
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.layouts.lists import PARTS, Lists
+from usrn_keras.data.layouts.lists import Lists
+from usrn_keras.data.sample import PARTS
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress

@@ -13,6 +13,7 @@ import numpy as np
 import tomli_w
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.sample import PARTS
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path, read_json, remove_leftovers, storage_errors, write_json
 from usrn_keras.recipe import Recipe, load_recipe
@@ -181,9 +182,7 @@ def _claim(run: Run, dataset: Dataset) -> None:
     facts = {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint(),
-        "images": {
-            split: len(getattr(dataset, split)) for split in ("labelled", "unlabelled", "val", "test")
-        },
+        "images": {part: len(getattr(dataset, part)) for part in PARTS},
         "classes": list(dataset.classes),
         "palette": np.asarray(dataset.palette).tolist(),
     }

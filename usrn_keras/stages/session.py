@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from usrn_keras.data import Dataset, load_dataset
+from usrn_keras.data.sample import PARTS
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import Run, start_run
 
@@ -40,6 +41,5 @@ def complete_stages(run: Run, stages: Mapping[str, Callable[[], None]], log: Cal
 
 def _lists(dataset: Dataset) -> str:
     """Which images these are; figures compare only where the lists have the same hash."""
-    splits = ("labelled", "unlabelled", "val", "test")
-    counts = ", ".join(f"{len(getattr(dataset, split))} {split}" for split in splits)
+    counts = ", ".join(f"{len(getattr(dataset, part))} {part}" for part in PARTS)
     return f"{dataset.name}: {counts}; lists {dataset.fingerprint()}"

@@ -15,7 +15,6 @@ from usrn_keras.data.sample import Sample
 from usrn_keras.errors import DataError
 
 Names = tuple[str, ...]
-PARTS = ("labelled", "unlabelled", "val", "test")
 
 
 @dataclass(frozen=True)

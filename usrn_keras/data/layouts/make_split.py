@@ -12,11 +12,11 @@ from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.assemble import NEEDED
 from usrn_keras.data.layouts.class_pixels import class_pixels
 from usrn_keras.data.layouts.draw_parts import Share, draw_parts, drawable
-from usrn_keras.data.layouts.lists import PARTS, Lists, read_list
+from usrn_keras.data.layouts.lists import Lists, read_list
 from usrn_keras.data.layouts.load import layout_help, load_dataset, root_of
 from usrn_keras.data.layouts.split_folder import refuse_existing, split_folder
 from usrn_keras.data.layouts.splits import no_split
-from usrn_keras.data.sample import Dataset
+from usrn_keras.data.sample import PARTS, Dataset
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe.schema import Data
 

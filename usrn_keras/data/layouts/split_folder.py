@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from usrn_keras.data.layouts.lists import PARTS, Lists
+from usrn_keras.data.layouts.lists import Lists
+from usrn_keras.data.sample import PARTS
 from usrn_keras.errors import StorageError
 from usrn_keras.files import staged_path
 

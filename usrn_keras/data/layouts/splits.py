@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.layouts.lists import PARTS, Lists, Names, read_list
+from usrn_keras.data.layouts.lists import Lists, Names, read_list
+from usrn_keras.data.sample import PARTS
 from usrn_keras.recipe.schema import Data
 
 Canonical = Callable[[str], str]
