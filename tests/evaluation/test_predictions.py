@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tests.evaluation.networks import red_dataset
 from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import boundary_counts
+from usrn_keras.evaluation.predicted_mask import read_prediction
 from usrn_keras.evaluation.predictions import PredictedMasks
 from usrn_keras.recipe.schema import Data
 
@@ -70,6 +73,26 @@ def test_scores_equal_scikit_learn_however_masks_are_stored(scene, tmp_path, kin
     assert [image.sample.name for image in measured.images] == list(VAL)
     last = metrics.accuracy_score(labels[2][counted[2]], predictions[2][counted[2]])
     assert measured.images[2].pixel_accuracy == pytest.approx(last)
+
+
+def _with_mask_values(dataset: Dataset, values: list[int]) -> Dataset:
+    table = np.full(256, -1, np.int32)
+    table[values] = range(len(values))
+    return replace(dataset, id_map=table)
+
+
+@pytest.mark.parametrize("stored", [[0, 1, 2], [0, 255, 2], [0, 255, 254]])
+def test_values_of_the_data_sets_own_masks_are_read_too(tmp_path, scene, stored):
+    dataset, ids = _with_mask_values(scene[0], [0, 255, 254]), np.arange(12).reshape(3, 4) % 3
+    write(tmp_path / "a.png", np.array(stored, np.uint8)[ids])
+    np.testing.assert_array_equal(read_prediction(tmp_path / "a.png", np.zeros((3, 4)), dataset), ids)
+
+
+def test_values_that_are_ids_of_other_classes_are_refused(tmp_path, scene):
+    dataset = _with_mask_values(scene[0], [1, 2, 3])
+    write(tmp_path / "a.png", np.full((20, 24), 3, np.uint8))
+    with pytest.raises(DataError, match="holds ids of no class: 3; allowed: 0 to 2"):
+        read_prediction(tmp_path / "a.png", np.zeros((20, 24), np.int32), dataset)
 
 
 def test_50_images_of_19_classes_equal_a_loop(tmp_path):

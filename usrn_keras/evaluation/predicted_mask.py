@@ -19,7 +19,9 @@ def read_prediction(path: Path, labels: np.ndarray, dataset: Dataset) -> np.ndar
     """The class ids in a predicted mask, `(height, width)` integers; where no label is, they may be anything.
 
     Args:
-        path: PNG of class ids, grey of 1 to 16 bits or palette indices; or of the classes' colours, RGB.
+        path: PNG of class ids, grey of 1 to 16 bits or palette indices; of the values that the data set's
+            own masks have, such as 0 and 255, where none of these is the id of another class; or of the
+            classes' colours, RGB.
         labels: `(height, width)` class ids, negative where there is no label.
         dataset: Says what the classes and their colours are.
 
@@ -34,17 +36,32 @@ def read_prediction(path: Path, labels: np.ndarray, dataset: Dataset) -> np.ndar
         )
     if raw.values.ndim == 3:
         return _classes_of(path, raw.values, labels >= 0, dataset)
-    wrong = (labels >= 0) & (raw.values >= dataset.num_classes)
+    ids = _ids_of(raw.values, dataset)
+    wrong = (labels >= 0) & (ids >= dataset.num_classes)
     if wrong.any():
         found = first(map(str, np.unique(raw.values[wrong])))
         raise DataError(f"{path} holds ids of no class: {found}; allowed: 0 to {dataset.num_classes - 1}")
-    return raw.values
+    return ids
 
 
 def first(values: Iterable[str], shown: int = NAMED) -> str:
     """The first of them, for a message."""
     values = list(values)
     return ", ".join(values[:shown]) + (f", ... ({len(values)})" if len(values) > shown else "")
+
+
+def _ids_of(values: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Class ids of grey values; other values of the data set's masks count where they mean one class only."""
+    if dataset.id_map is None:
+        return values
+    as_masks = dataset.id_map.astype(np.int64)
+    ids = np.arange(1 << 16)
+    both = as_masks[: dataset.num_classes]
+    if ((both >= 0) & (both != ids[: len(both)])).any():
+        return values
+    is_class = (as_masks >= 0) & (as_masks < dataset.num_classes)
+    ids[: len(as_masks)][is_class] = as_masks[is_class]
+    return ids[values]
 
 
 def _classes_of(path: Path, colours: np.ndarray, labelled: np.ndarray, dataset: Dataset) -> np.ndarray:
