@@ -24,6 +24,7 @@ VERBS = {
 """The verbs and their one line: `usrn --help` imports none of their files."""
 
 INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 
 
 def exit_codes() -> list[tuple[int, str]]:
@@ -68,6 +69,7 @@ class Verbs(click.Group):
         except Exception as error:
             if _is_closed_pipe(error):
                 raise
+            error = _known(error)
             report(error, debug=ctx.params["debug"])
             code = error.exit_code if isinstance(error, errors.USRNError) else errors.USRNError.exit_code
         ctx.exit(code)
@@ -84,6 +86,14 @@ def report(error: Exception, *, debug: bool) -> None:
     if not known:
         rest.append("Run it again as `usrn --debug ...` for the traceback.")
     click.echo(click.style(f"error: {first}", fg="red") + "".join(f"\n{line}" for line in rest), err=True)
+
+
+def _known(error: Exception) -> Exception:
+    """The same error; a `StorageError` where a disk is full or a name too long, wherever that came up."""
+    if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
+        return error
+    known = errors.StorageError(f"{error.filename or 'the output'} cannot be written: {error.strerror}")
+    return known.with_traceback(error.__traceback__)
 
 
 def _is_closed_pipe(error: Exception) -> bool:

@@ -108,6 +108,20 @@ def test_an_internal_error_is_one_line_and_the_way_to_the_traceback(failing):
     ]
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the output cannot be written: No space left"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "xxx"), "xxx cannot be written: File name too"),
+    ],
+)
+def test_a_full_disk_and_a_name_too_long_are_no_internal_errors(failing, error, line):
+    failing(error)
+    result = usrn("recipes", "list")
+    assert result.exit_code == errors.StorageError.exit_code
+    assert result.stderr.startswith(f"error: {line}")
+
+
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(failing):
     failing(errors.DataError("it is wrong"))
     result = usrn("--debug", "recipes", "list")
