@@ -53,16 +53,17 @@ def test_val_stays_unless_it_is_asked_for():
     assert draw_parts(_dataset(), Share("4"), None, seed=0).val == ("v",)
 
 
-def test_classes_are_covered_by_the_labelled_images_that_val_leaves():
-    for seed in range(5):
-        pixels = np.zeros((8, 3), int)
-        pixels[:, 0] = 9
-        val = draw_parts(_dataset(), Share("2"), Share("2"), seed=seed).val
-        rest = [name for name in "abcdefgh" if name not in val]
-        pixels["abcdefgh".index(rest[3]), 1] = 1
-        pixels["abcdefgh".index(val[0]), 2] = 1
-        lists = draw_parts(_dataset(), Share("2"), Share("2"), seed=seed, pixels=pixels)
-        assert lists.val == val and rest[3] in lists.labelled
+@pytest.mark.parametrize("seed", range(6))
+def test_val_leaves_the_only_image_of_a_class_to_the_labelled(seed):
+    pixels = np.array([[9, 0, 0]] * 6 + [[9, 1, 0], [9, 0, 1]])
+    lists = draw_parts(_dataset(), Share("2"), Share("4"), seed=seed, pixels=pixels)
+    assert lists.labelled == ("g", "h")
+
+
+def test_a_class_that_val_must_take_is_named():
+    pixels = np.array([[9, 0, 0]] * 6 + [[9, 1, 0], [9, 0, 1]])
+    with pytest.raises(DataError, match="cannot show every class"):
+        draw_parts(_dataset(), Share("1"), Share("7"), seed=0, pixels=pixels)
 
 
 def test_too_few_images_for_the_classes():

@@ -10,7 +10,7 @@ import numpy as np
 
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.lists import Lists, Names
-from usrn_keras.data.layouts.random_split import draw_split
+from usrn_keras.data.layouts.random_split import covering_draw, draw_split
 from usrn_keras.data.sample import Dataset, Sample
 
 
@@ -65,7 +65,8 @@ def draw_parts(
         labelled: Of the images with masks that are not drawn for val.
         val: Of all images with masks; None leaves the val images as they are.
         seed: Of the draws.
-        pixels: `(images, classes)` of `drawable(dataset)`: the labelled images show every class; None: any.
+        pixels: `(images, classes)` of `drawable(dataset)`: the labelled images show every class,
+            and val leaves them those that do; None: any.
 
     Raises:
         DataError: too few images, or so few labelled images cannot show every class.
@@ -75,13 +76,13 @@ def draw_parts(
     val_count = val.of(len(names)) if val else 0
     count = labelled.of(len(names) - val_count)
     _check_counts(len(names), len(without_mask), count, val_count, val)
-    val_names = draw_split(names, val_count, seed=seed)
+    val_names = _draw_val(names, val_count, seed, pixels)
     held_out = set(val_names)
     rest = tuple(name for name in names if name not in held_out)
     rows = None if pixels is None else pixels[[name not in held_out for name in names]]
     drawn = draw_split(rest, count, seed=seed, pixels=rows)
     if rows is not None:
-        _check_cover(rest, drawn, rows, dataset.classes)
+        _check_cover(names, drawn, pixels, dataset.classes)
     unlabelled = {*rest, *without_mask} - set(drawn)
     return Lists(
         labelled=drawn,
@@ -89,6 +90,13 @@ def draw_parts(
         val=val_names if val else _names(dataset.val),
         test=_names(dataset.test),
     )
+
+
+def _draw_val(names: Names, count: int, seed: int, pixels: np.ndarray | None) -> Names:
+    """Where classes are to be covered, images that show them all are left to the labelled, if that can be."""
+    kept = () if pixels is None else set(covering_draw(names, seed=seed, pixels=pixels))
+    spare = tuple(name for name in names if name not in kept)
+    return draw_split(spare if len(spare) >= count else names, count, seed=seed)
 
 
 def _names(samples: Sequence[Sample]) -> Names:
