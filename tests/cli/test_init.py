@@ -215,6 +215,14 @@ def test_every_wrong_option_at_once(tmp_path):
         assert f"  - {line}\n" in result.stderr
 
 
+def test_val_and_test_in_the_same_folder(tmp_path):
+    make_folders(tmp_path)
+    folder = make_folders(tmp_path / "apart") / "photos"
+    result = usrn_init(tmp_path, "--val", folder, "--test", folder)
+    assert result.exit_code == 4
+    assert f"  - --val and --test are the same folder, {folder}" in result.stderr
+
+
 def test_every_fault_in_the_files_at_once(tmp_path):
     make_folders(tmp_path)
     (tmp_path / "photos/a6.png").write_bytes(b"no image")

@@ -74,6 +74,11 @@ def check_request(request: Request, faults: list[str]) -> Plan:
         held_out(part, getattr(request, part), getattr(request, f"{part}_masks"), **folders, faults=faults)
         for part in ("val", "test")
     ]
+    held_out_folders = [
+        (part.inside or part.images).resolve() for part in parts if part and part.share is None
+    ]
+    if len(set(held_out_folders)) < len(held_out_folders):
+        faults.append(f"--val and --test are the same folder, {held_out_folders[0]}")
     labelled = parse_share(request.labelled) if request.labelled else None
     if request.labelled and labelled is None:
         faults.append(f"--labelled {request.labelled}: must be a share between 0 and 1, such as 1/4")
