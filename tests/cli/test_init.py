@@ -187,6 +187,15 @@ def test_names_of_the_classes(tmp_path):
     assert "  - 0: 1,320 pixels" in result.stderr  # 11 of 32 columns
 
 
+def test_a_project_may_be_moved(tmp_path, monkeypatch):
+    make_folders(tmp_path)
+    assert usrn_init(tmp_path).exit_code == 0
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "my_project").rename(tmp_path / "elsewhere/renamed")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert sizes(load_dataset(Recipe.load("renamed/my_project.toml").data)) == [4, 3, 1, 0]
+
+
 def test_leftovers_are_told(tmp_path):
     make_folders(tmp_path, image="photos/{}_rgb.png")
     write_mask(tmp_path / "masks/z9.png", (0, 1, 2))
@@ -199,16 +208,18 @@ def test_leftovers_are_told(tmp_path):
 
 
 def test_every_wrong_option_at_once(tmp_path):
-    options = ["--val", "2", "--test-masks", "m", "--names", tmp_path / "n.txt", "--labelled", "x"]
+    options = ["--val", "2.0", "--test-masks", "m", "--names", tmp_path / "n.txt", "--labelled", "x"]
     result = usrn_init(tmp_path, *options, "--ignore", "red", "--mask-pattern", "mask")
     assert result.exit_code == 4
     for line in (
         f"--images {tmp_path}/photos: no such folder",
         f"--masks {tmp_path}/masks: no such folder",
-        "--val 2: neither a folder nor a share between 0 and 1, such as 0.2 or 1/5",
+        "--val 2.0: no such folder, and a share must be a fraction between 0 and 1 such as 1/8 or 0.125, "
+        "or a number of images such as 46, received '2.0'",
         "--test-masks goes with --test DIR, which is missing",
         f"--names {tmp_path}/n.txt cannot be read: No such file or directory",
-        "--labelled x: must be a share between 0 and 1, such as 1/4",
+        "--labelled: must be a fraction between 0 and 1 such as 1/8 or 0.125, or a number of images such "
+        "as 46, received 'x'",
         "--ignore red: must be a mask value, such as 255, or a colour RED,GREEN,BLUE",
         "--mask-pattern mask: must hold {name} once and no folder, such as {name}_mask",
     ):

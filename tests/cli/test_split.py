@@ -111,7 +111,7 @@ def test_an_interrupt_leaves_nothing(recipe_file, root, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("usrn_keras.data.layouts.make_split._check_read_back", interrupted)
+    monkeypatch.setattr("usrn_keras.data.splitting.make_split._check_read_back", interrupted)
     before = sorted(root.rglob("*"))
     result = split(recipe_file, "--labelled", 1)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "interrupted")

@@ -7,8 +7,8 @@ from usrn_keras.data.files.colours import pack
 from usrn_keras.data.files.masks import RawMask
 from usrn_keras.errors import DataError
 from usrn_keras.project.classes import recognise
-from usrn_keras.project.mask_values import count_values
 from usrn_keras.project.names import Named
+from usrn_keras.project.value_counts import count_values
 
 
 def mask_of(values, mode="L", palette=None, *, width=40):

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
 
+from usrn_keras.data.splitting.share import Share
 from usrn_keras.project.held_out import held_out
 
 
@@ -17,20 +16,20 @@ def ask(root, part="val", text="", masks_text="", images="images", masks="masks"
     return held_out(part, text, masks_text, root / images, root / masks, faults), faults
 
 
-@pytest.mark.parametrize(("text", "share"), [("0.2", Fraction(1, 5)), ("1/3", Fraction(1, 3))])
+@pytest.mark.parametrize(("text", "share"), [("0.2", 7), ("1/3", 12), ("5", 5)])
 def test_a_share(tmp_path, text, share):
     found, faults = ask(tmp_path, text=text)
-    assert found.share == share and not faults and not found.assumption
+    assert found.share.of(35) == share and not faults and not found.assumption
 
 
-@pytest.mark.parametrize("text", ["2", "0", "1/0", "-0.5", "nowhere"])
+@pytest.mark.parametrize("text", ["2.0", "0", "1/0", "-0.5", "nowhere"])
 def test_neither_folder_nor_share(tmp_path, text):
-    assert f"--val {text}: neither a folder nor a share" in ask(tmp_path, text=text)[1][0]
+    assert f"--val {text}: no such folder, and a share must be a fraction" in ask(tmp_path, text=text)[1][0]
 
 
 def test_nothing_given(tmp_path):
     found, faults = ask(tmp_path)
-    assert found.share == Fraction(1, 5) and "a fifth" in found.assumption and not faults
+    assert found.share == Share("1/5") and "a fifth" in found.assumption and not faults
     assert ask(tmp_path, part="test") == (None, [])
     folders(tmp_path, "images/valid", "images/test")
     assert ask(tmp_path)[0].inside == tmp_path / "images/valid"

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from usrn_keras.data.splitting.share import Share
 from usrn_keras.errors import DataError
 from usrn_keras.project.held_out import HeldOut
 from usrn_keras.project.naming import Rule
@@ -31,15 +31,15 @@ def shows(*classes_of_image, classes=3):
 
 
 ALL = shows(*[(0, 1, 2)] * 10)
-FIFTH = HeldOut("val", share=Fraction(1, 5))
+FIFTH = HeldOut("val", share=Share("1/5"))
 
 
 def test_shares_of_the_images_with_masks():
-    parts = draw_parts(sources(), [FIFTH, HeldOut("test", share=Fraction(1, 10))], ALL)
+    parts = draw_parts(sources(), [FIFTH, HeldOut("test", share=Share("1/10"))], ALL)
     assert [len(part) for part in (parts.labelled, parts.unlabelled, parts.val, parts.test)] == [7, 10, 2, 1]
     together = [*parts.labelled, *parts.unlabelled, *parts.val, *parts.test]
     assert sorted(together) == NAMES
-    assert parts == draw_parts(sources(), [FIFTH, HeldOut("test", share=Fraction(1, 10))], ALL)
+    assert parts == draw_parts(sources(), [FIFTH, HeldOut("test", share=Share("1/10"))], ALL)
     others = [draw_parts(sources(), [FIFTH], ALL, seed=seed).val for seed in range(5)]
     assert len(set(others)) > 1
 
@@ -61,7 +61,7 @@ def test_val_takes_the_only_image_of_none_of_several_rare_classes(seed):
 @pytest.mark.parametrize("seed", range(6))
 def test_few_labelled_images_show_the_frequent_classes_first(seed):
     pixels = shows(*[(0,)] * 6, (1,), *[(2,)] * 3)
-    parts = draw_parts(sources(), [FIFTH], pixels, labelled=Fraction(1, 4), seed=seed)
+    parts = draw_parts(sources(), [FIFTH], pixels, labelled=Share("1/4"), seed=seed)
     assert len(parts.labelled) == 2 and "06" not in parts.labelled
     assert set(parts.labelled) & {"07", "08", "09"}
 
@@ -87,7 +87,7 @@ def test_all_images_have_masks():
     with pytest.raises(DataError) as caught:
         draw_parts(sources(10, names=NAMES[:10]), [FIFTH], ALL)
     assert "every image has a mask" in str(caught.value) and "--labelled 1/4" in str(caught.value)
-    parts = draw_parts(sources(10, names=NAMES[:10]), [FIFTH], ALL, labelled=Fraction(1, 4))
+    parts = draw_parts(sources(10, names=NAMES[:10]), [FIFTH], ALL, labelled=Share("1/4"))
     assert [len(part) for part in (parts.labelled, parts.unlabelled, parts.val)] == [2, 6, 2]
 
 

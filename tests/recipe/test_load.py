@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from usrn_keras.recipe import load_recipe
+from usrn_keras.recipe import load_recipe, shipped_recipes
 
 
 @pytest.mark.parametrize("text", ["1_4", "46", '"1_4"', " 1_4 "])
@@ -12,3 +12,17 @@ def test_a_split_that_looks_like_a_number_stays_text(text):
 
 def test_an_empty_value_empties_a_text():
     assert load_recipe("camvid_1_8", ["data.split="]).data.split == ""
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [(".", "{folder}"), ("./data", "{folder}/data"), ("../data", "{folder.parent}/data"), ("data", "data")],
+)
+def test_a_root_with_a_dot_goes_from_the_folder_of_the_recipe(tmp_path, monkeypatch, root, expected):
+    folder = tmp_path / "projects" / "mine"
+    folder.mkdir(parents=True)
+    text = shipped_recipes()["quickstart"].read_text(encoding="utf-8")
+    (folder / "mine.toml").write_text(text.replace("[data]\n", f'[data]\nroot = "{root}"\n'))
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("projects/mine/mine.toml").data.root == expected.format(folder=folder)
+    assert load_recipe("projects/mine/mine.toml", ["data.root=./x"]).data.root == "./x"

@@ -24,8 +24,8 @@ from usrn_keras.inspection.findings import (
     Finding,
     Kind,
 )
-from usrn_keras.inspection.mask_values import BETWEEN_AT_MOST, between_share, explain_values
 from usrn_keras.inspection.orientation import perhaps_turned_apart, turned_apart
+from usrn_keras.inspection.strange_values import BETWEEN_AT_MOST, between_share, explain_values
 
 LEADS_HERE = "`usrn data check` lists all such masks."
 

@@ -11,8 +11,8 @@ from usrn_keras.data.files.colours import unpack
 from usrn_keras.data.layouts.palette import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.project.mask_kinds import MAX_IDS, SPECK, MaskKind, find_kind
-from usrn_keras.project.mask_values import MaskValues, shown
 from usrn_keras.project.names import Named
+from usrn_keras.project.value_counts import MaskValues, shown
 
 VOID_NAMES = ("void", "ignore", "ignored", "unlabelled", "unlabeled", "unknown", "don't care")
 COLOUR_NAMES = {

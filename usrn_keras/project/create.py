@@ -66,7 +66,7 @@ def create_project(folder: Path | str, request: Request, *, progress: Progress =
     with staged_path(folder) as temporary:
         _write(temporary, folder.name, text, scheme, parts)
         recipe = Recipe.load(str(temporary / f"{folder.name}.toml"))
-        dataset = load_dataset(recipe.data.model_copy(update={"root": str(temporary)}))
+        dataset = load_dataset(recipe.data)
     return Project(
         recipe=shown_recipe,
         rule=str(sources.main.rule),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
+from usrn_keras.data.splitting.share import Share
 from usrn_keras.project.listing import absolute, is_below
 
 USUAL_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test", "testing")}
-USUAL_SHARE = Fraction(1, 5)
+USUAL_SHARE = Share("1/5")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class HeldOut:
     """
 
     part: str
-    share: Fraction | None = None
+    share: Share | None = None
     inside: Path | None = None
     images: Path | None = None
     masks: Path | None = None
@@ -48,26 +48,13 @@ def held_out(
     folder = absolute(text)
     if folder.is_dir():
         return _of_folder(part, folder, masks_text, images, masks, faults)
-    if (share := parse_share(text)) is None:
-        faults.append(f"--{part} {text}: neither a folder nor a share between 0 and 1, such as 0.2 or 1/5")
-    elif masks_text:
+    if masks_text:
         faults.append(f"--{part}-masks goes with --{part} DIR, received --{part} {text}")
-    return HeldOut(part, share=share or USUAL_SHARE)
-
-
-def parse_share(text: str) -> Fraction | None:
-    """A share above 0 and below 1, as in `0.2` and `1/5`, or None.
-
-    Example:
-
-    >>> parse_share("1/4"), parse_share("2")
-    (Fraction(1, 4), None)
-    """
     try:
-        share = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        return None
-    return share if 0 < share < 1 else None
+        return HeldOut(part, share=Share(text))
+    except ValueError as error:
+        faults.append(f"--{part} {text}: no such folder, and a share {error}")
+    return HeldOut(part, share=USUAL_SHARE)
 
 
 def mirrored(images: Path, masks: Path, other: Path) -> Path | None:

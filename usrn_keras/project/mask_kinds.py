@@ -10,7 +10,7 @@ import numpy as np
 from usrn_keras.data.files.colours import unpack
 from usrn_keras.data.layouts.palette import voc_palette
 from usrn_keras.errors import DataError
-from usrn_keras.project.mask_values import MaskValues, ValueTable, join, shown
+from usrn_keras.project.value_counts import MaskValues, ValueTable, join, shown
 
 MAX_COLOURS = 256
 MAX_IDS = 1024

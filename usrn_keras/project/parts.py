@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 
 import numpy as np
 
 from usrn_keras.data.layouts.lists import Lists, Names
-from usrn_keras.data.layouts.random_split import covering_draw, draw_split
+from usrn_keras.data.splitting.random_split import covering_draw, draw_split
+from usrn_keras.data.splitting.share import Share
 from usrn_keras.errors import DataError
 from usrn_keras.project.held_out import HeldOut
 from usrn_keras.project.listing import is_below
@@ -20,7 +20,7 @@ def draw_parts(
     held_out: Sequence[HeldOut],
     pixels: np.ndarray,
     *,
-    labelled: Fraction | None = None,
+    labelled: Share | None = None,
     seed: int = 0,
 ) -> Lists:
     """Divide the images; the names in each part are sorted.
@@ -45,13 +45,13 @@ def draw_parts(
         if part.inside:
             free = {name: None for name in free if not is_below(sources.main.images[name], part.inside)}
     masked = [name for name in free if name in sources.main.masks]
-    counts = {part.part: max(1, round(part.share * len(masked))) for part in held_out if part.share}
+    counts = {part.part: max(1, part.share.of(len(masked))) for part in held_out if part.share}
     _refuse_too_few(masked, counts)
     for part, count in counts.items():
         found[part] = _draw_held_out(masked, count, row_of, seed)
         masked = [name for name in masked if name not in set(found[part])]
     if labelled:
-        masked = list(_draw(masked, max(1, round(labelled * len(masked))), row_of, seed))
+        masked = list(_draw(masked, max(1, labelled.of(len(masked))), row_of, seed))
     taken = {*masked, *found.get("val", ()), *found.get("test", ())}
     rest = [name for name in free if name not in taken]
     if not rest:

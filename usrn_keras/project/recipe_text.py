@@ -39,7 +39,7 @@ def recipe_text(
         assumptions: Sentences by section.
     """
     sections = {
-        "data": _data(folder, plan, sources, scheme, parts, min(8, machine.cores) if machine.gpu else 2),
+        "data": _data(plan, sources, scheme, parts, min(8, machine.cores) if machine.gpu else 2),
         "network": _network(machine.gpu, proposal.crop_size),
         "subclasses": _subclasses(proposal),
         "views": _views(proposal),
@@ -87,12 +87,10 @@ def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, mach
     return "\n".join([title, "#", *lines, ""])
 
 
-def _data(
-    folder: Path, plan: Plan, sources: Sources, scheme: Scheme, parts: Lists, workers: int
-) -> list[str]:
+def _data(plan: Plan, sources: Sources, scheme: Scheme, parts: Lists, workers: int) -> list[str]:
     lines = [
         'dataset = "folder"',
-        f"root = {_string(folder)}  # this folder: lists/, classes.txt, palette.txt",
+        'root = "."  # the folder of this file: lists/, classes.txt, palette.txt',
         f"images = {_string(plan.images)}",
         f"masks = {_string(plan.masks)}  # {scheme.kind}",
     ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from usrn_keras.data.files.colours import pack
-from usrn_keras.project.held_out import HeldOut, held_out, parse_share
+from usrn_keras.data.splitting.share import Share
+from usrn_keras.project.held_out import HeldOut, held_out
 from usrn_keras.project.listing import absolute
 from usrn_keras.project.names import Named, read_names
 from usrn_keras.project.naming import Pattern
@@ -56,7 +56,7 @@ class Plan:
     masks: Path
     held_out: tuple[HeldOut, ...] = ()
     names: tuple[Named, ...] = ()
-    labelled: Fraction | None = None
+    labelled: Share | None = None
     ignore: tuple[Named, ...] = ()
     patterns: dict[str, Pattern | None] = field(default_factory=dict)
 
@@ -79,17 +79,22 @@ def check_request(request: Request, faults: list[str]) -> Plan:
     ]
     if len(set(held_out_folders)) < len(held_out_folders):
         faults.append(f"--val and --test are the same folder, {held_out_folders[0]}")
-    labelled = parse_share(request.labelled) if request.labelled else None
-    if request.labelled and labelled is None:
-        faults.append(f"--labelled {request.labelled}: must be a share between 0 and 1, such as 1/4")
     return Plan(
         **folders,
         held_out=tuple(part for part in parts if part),
         names=tuple(read_names(absolute(request.names), faults) if request.names else ()),
-        labelled=labelled,
+        labelled=_share(request.labelled, faults),
         ignore=tuple(value for text in request.ignore if (value := _ignored(text, faults))),
         patterns={key: _pattern(key, getattr(request, key), faults) for key in PATTERNS},
     )
+
+
+def _share(text: str, faults: list[str]) -> Share | None:
+    try:
+        return Share(text) if text else None
+    except ValueError as error:
+        faults.append(f"--labelled: {error}")
+    return None
 
 
 def _ignored(text: str, faults: list[str]) -> Named | None:

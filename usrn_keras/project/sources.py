@@ -11,9 +11,9 @@ from usrn_keras.data.files.masks import MASK_SUFFIXES, read_raw
 from usrn_keras.errors import DataError
 from usrn_keras.project.held_out import HeldOut
 from usrn_keras.project.listing import File, is_below, list_files
-from usrn_keras.project.mask_values import count_values
 from usrn_keras.project.naming import Pattern, Rule
 from usrn_keras.project.pairing import Pairing, find_rule, no_pairs, pair, rules_by_pairs
+from usrn_keras.project.value_counts import count_values
 
 LOSSY = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
 SHOWN = 5

@@ -12,7 +12,7 @@ from usrn_keras.data.files.masks import check_size, read_raw
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.project.mask_values import MaskValues, count_values
+from usrn_keras.project.value_counts import MaskValues, count_values
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,7 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = _find(source)
     values = _read_toml(path)
+    _root_beside_the_file(values, path)
     faults = [fault for text in overrides if (fault := _override(values, text))]
     faults += _unknown_keys(values)
     try:
@@ -56,6 +57,17 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
         hint = "Mend these in the file, or with --set. All keys: usrn recipes show quickstart"
         raise RecipeError(f"{path}: {len(faults)} fault(s)", faults=faults, hint=hint)
     return recipe
+
+
+def _root_beside_the_file(values: dict[str, Any], path: Path) -> None:
+    """A root in the file that begins with a dot goes from the folder of the file, which may be moved with it.
+
+    Any other goes from the working directory, as all paths in `--set` do.
+    """
+    data = values.get("data")
+    root = data.get("root") if isinstance(data, dict) else None
+    if isinstance(root, str) and (root in (".", "..") or root.startswith(("./", "../"))):
+        data["root"] = str((path.parent / root).resolve())
 
 
 def _find(source: str) -> Path:

@@ -25,7 +25,11 @@ class Data(Section):
     dataset: Literal["quickstart", "folder", "camvid", "voc", "cityscapes"] = Field(
         description="layout of the data set"
     )
-    root: str = Field("", description="folder of the data set; `quickstart` makes its own when empty")
+    root: str = Field(
+        "",
+        description="folder of the data set, from the working directory, or from that of the recipe where it "
+        "is `.` or begins with `./` or `../`; `quickstart` makes its own when empty",
+    )
     split: str = Field(
         "",
         description="a shipped split, such as 1_8; a folder that `usrn split` wrote; or a list file of the "

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from usrn_keras.data.layouts.random_split import draw_split
 from usrn_keras.data.layouts.splits import shipped_list
+from usrn_keras.data.splitting.random_split import draw_split
 from usrn_keras.errors import DataError
 
 NAMES = [f"n{number:02d}" for number in range(20)]

@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.lists import Lists, Names
-from usrn_keras.data.layouts.random_split import covering_draw, draw_split
 from usrn_keras.data.sample import Dataset, Sample
-
-
-@dataclass(frozen=True)
-class Share:
-    """A part of some images: `1/8`, `0.125`, or a number of them such as `46`.
-
-    Example:
-
-    >>> Share("1/8").of(367), Share("46").of(367)
-    (46, 46)
-    """
-
-    text: str
-
-    def __post_init__(self) -> None:
-        self._number()
-
-    def of(self, total: int) -> int:
-        """How many of `total` images, rounded; halves are rounded up."""
-        number = self._number()
-        return number if isinstance(number, int) else int(total * number + Fraction(1, 2))
-
-    def _number(self) -> int | Fraction:
-        if self.text.isascii() and self.text.isdigit() and int(self.text) > 0:
-            return int(self.text)
-        try:
-            fraction = Fraction(self.text)
-        except (ValueError, ZeroDivisionError):
-            fraction = None
-        if fraction is None or not 0 < fraction < 1:
-            raise ValueError(
-                f"must be a fraction between 0 and 1 such as 1/8 or 0.125, or a number of images such as 46, "
-                f"received {self.text!r}"
-            )
-        return fraction
+from usrn_keras.data.splitting.random_split import covering_draw, draw_split
+from usrn_keras.data.splitting.share import Share
 
 
 def drawable(dataset: Dataset) -> tuple[Sample, ...]:

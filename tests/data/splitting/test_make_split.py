@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.layouts.draw_parts import Share
-from usrn_keras.data.layouts.make_split import Wish, make_split
 from usrn_keras.data.layouts.splits import shipped_list
+from usrn_keras.data.splitting.draw_parts import Share
+from usrn_keras.data.splitting.make_split import Wish, make_split
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.layouts.class_pixels import class_pixels
+from usrn_keras.data.splitting.class_pixels import class_pixels
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.data.layouts.draw_parts import Share, draw_parts, drawable
+from usrn_keras.data.splitting.draw_parts import draw_parts, drawable
+from usrn_keras.data.splitting.share import Share
 from usrn_keras.errors import DataError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data.files.masks import RawMask, Rules
-from usrn_keras.inspection.mask_values import BETWEEN_AT_MOST, between_share, explain_values, stretched_ids
+from usrn_keras.inspection.strange_values import BETWEEN_AT_MOST, between_share, explain_values, stretched_ids
 
 
 def discs(values=(0, 9, 4), size: int = 96) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from usrn_keras.data.files.colours import pack, unpack
 from usrn_keras.data.files.masks import RawMask
-from usrn_keras.project.mask_values import KEPT_VALUES, count_values, join, shown
+from usrn_keras.project.value_counts import KEPT_VALUES, count_values, join, shown
 
 
 def test_counts_are_those_of_unique():

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from usrn_keras.data.layouts.lists import Lists
-from usrn_keras.data.layouts.split_folder import refuse_existing, split_folder
+from usrn_keras.data.splitting.split_folder import refuse_existing, split_folder
 from usrn_keras.errors import StorageError
 
 LISTS = Lists(("a", "b"), (), ("v",))

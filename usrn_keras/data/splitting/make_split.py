@@ -10,13 +10,14 @@ import numpy as np
 
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.assemble import NEEDED
-from usrn_keras.data.layouts.class_pixels import class_pixels
-from usrn_keras.data.layouts.draw_parts import Share, draw_parts, drawable
 from usrn_keras.data.layouts.lists import Lists, read_list
 from usrn_keras.data.layouts.load import layout_help, load_dataset, root_of
-from usrn_keras.data.layouts.split_folder import refuse_existing, split_folder
 from usrn_keras.data.layouts.splits import no_split
 from usrn_keras.data.sample import PARTS, Dataset
+from usrn_keras.data.splitting.class_pixels import class_pixels
+from usrn_keras.data.splitting.draw_parts import draw_parts, drawable
+from usrn_keras.data.splitting.share import Share
+from usrn_keras.data.splitting.split_folder import refuse_existing, split_folder
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe.schema import Data
 

@@ -1,0 +1,1 @@
+"""Random splits: drawing which images are labelled, and writing their lists as a folder."""
