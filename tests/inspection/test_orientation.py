@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from usrn_keras.inspection.orientation import (
-    ORIENTATION_TAG,
     exif_orientation,
     perhaps_turned_apart,
     turned_apart,
@@ -14,7 +13,7 @@ from usrn_keras.inspection.orientation import (
 def save(path, orientation=None):
     exif = Image.Exif()
     if orientation:
-        exif[ORIENTATION_TAG] = orientation
+        exif[0x0112] = orientation
     Image.new("RGB", (8, 6)).save(path, exif=exif)
     return path
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usrn_keras.data.files.decode import PILLOW_ERRORS, open_with_pillow
-
-ORIENTATION_TAG = 0x0112
-UPRIGHT = 1
-TURNED_BY_90 = (5, 6, 7, 8)
-# Of the others Pillow would have to decode the whole file to know.
-OFTEN_TAGGED = (".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+from usrn_keras.data.files.decode import open_with_pillow
+from usrn_keras.data.files.exif import SIDEWAYS, orientation_of
 
 
 def exif_orientation(path: Path) -> int:
     """The EXIF orientation of a readable file, 1 (upright) to 8; 1 where it has none that can be read."""
-    try:
-        with open(path, "rb") as file, open_with_pillow(path, file) as opened:
-            orientation = opened.getexif().get(ORIENTATION_TAG, UPRIGHT)
-    except PILLOW_ERRORS:  # damaged EXIF, which decoders pass over too
-        return UPRIGHT
-    return orientation if orientation in range(1, 9) else UPRIGHT
+    with open(path, "rb") as file, open_with_pillow(path, file) as opened:
+        return orientation_of(opened, file)
 
 
 def turned_apart(image: Path, mask: Path) -> str:
@@ -37,9 +28,7 @@ def perhaps_turned_apart(image: Path, mask: Path, size: tuple[int, int]) -> str:
     A mask that was drawn on the turned image needs no EXIF. For a rotation by 90 degrees the size shows
     whether it was, unless it is square; for mirrored or upside-down images nothing does.
     """
-    if image.suffix.lower() not in OFTEN_TAGGED:
-        return ""
     height, width = size
-    if height != width and exif_orientation(image) in TURNED_BY_90:
+    if height != width and exif_orientation(image) in SIDEWAYS:
         return ""
     return turned_apart(image, mask)

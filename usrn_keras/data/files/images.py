@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from usrn_keras.data.files.decode import (
     JPEG_SIGNATURE,
     MAX_PIXELS,
-    PILLOW_ERRORS,
-    PNG_SIGNATURE,
     check_pixels,
     decode,
     open_with_pillow,
@@ -22,6 +17,7 @@ from usrn_keras.data.files.decode import (
     stored_size,
     unreadable,
 )
+from usrn_keras.data.files.exif import SIDEWAYS, orientation_of
 from usrn_keras.errors import DataError
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "image_size", "read_image"]
@@ -29,8 +25,6 @@ __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "image_size", "read_image"]
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-_ORIENTATION = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 def read_image(path: Path | str, *, at_least: int = 0) -> np.ndarray:
@@ -70,7 +64,8 @@ def image_size(path: Path | str) -> tuple[int, int]:
         with open(path, "rb") as file, open_with_pillow(path, file) as image:
             width, height = image.size
             check_pixels(path, height, width)
-            sideways = _turned(image, file)
+            # Of a TIFF, Pillow has turned the size already.
+            sideways = image.format != "TIFF" and orientation_of(image, file) in SIDEWAYS
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
@@ -83,31 +78,3 @@ def _reduction(path: Path | str, data: np.ndarray, at_least: int) -> int:
     # A side that cannot be divided would be rounded up, and the image no longer lie upon its mask.
     fitting = (factor for factor in (8, 4, 2) if height % factor == 0 and width % factor == 0)
     return next((factor for factor in fitting if max(height, width) >= factor * at_least), 1)
-
-
-def _turned(image: Image.Image, file: BinaryIO) -> bool:
-    try:
-        return _orientation(image, file) in _SIDEWAYS
-    except PILLOW_ERRORS:  # damaged EXIF, which OpenCV passes over
-        return False
-
-
-def _orientation(image: Image.Image, file: BinaryIO) -> int:
-    if image.format == "TIFF":
-        return 1  # Pillow has turned its size already
-    # Of a PNG without EXIF in front, Pillow would decode all pixels to look behind them.
-    if image.format == "PNG" and "exif" not in image.info:
-        return _orientation_behind_pixels(file)
-    return image.getexif().get(_ORIENTATION, 1)
-
-
-def _orientation_behind_pixels(file: BinaryIO) -> int:
-    file.seek(len(PNG_SIGNATURE))
-    while len(header := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", header)
-        if kind == b"eXIf":
-            exif = Image.Exif()
-            exif.load(file.read(length))
-            return exif.get(_ORIENTATION, 1)
-        file.seek(length + 4, 1)  # and the checksum
-    return 1
