@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from usrn_keras.data.files.decode import MAX_PIXELS, read_bytes, stored_size
 from usrn_keras.data.files.images import image_size, read_image
-from usrn_keras.data.files.masks import Rules, read_mask
+from usrn_keras.data.files.masks import Rules, read_mask, read_raw
 from usrn_keras.data.files.sublabels import read_sublabels
 from usrn_keras.errors import DataError
 
@@ -172,3 +173,11 @@ def test_whatever_is_damaged_there_is_one_kind_of_error(tmp_path, suffix):
             except DataError:
                 refused += 1
     assert refused > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+@pytest.mark.parametrize("read", [read_image, image_size, read_raw])
+def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(DataError, match=r"x\.png cannot be read as an image: it is no file"):
+        read(tmp_path / "x.png")

@@ -6,6 +6,7 @@ OpenCV decodes, being the fastest. Pillow reads what OpenCV would change, and wh
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -56,6 +57,7 @@ cv2.utils.logging.setLogLevel(
 
 def read_bytes(path: Path | str) -> np.ndarray:
     """The bytes of a file, `(size,)` uint8; a `DataError` where there are none."""
+    refuse_special(path)
     try:
         data = np.fromfile(path, np.uint8)
     except FileNotFoundError as error:
@@ -65,6 +67,12 @@ def read_bytes(path: Path | str) -> np.ndarray:
     if not data.size:
         raise _empty(path)
     return data
+
+
+def refuse_special(path: Path | str) -> None:
+    """Refuse what exists and is no file, such as a named pipe, whose reading would never end."""
+    if not os.path.isfile(path) and os.path.exists(path):
+        raise unreadable(path, "it is no file")
 
 
 def decode(path: Path | str, data: np.ndarray, flags: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from usrn_keras.data.files.decode import (
     decode,
     open_with_pillow,
     read_bytes,
+    refuse_special,
     stored_size,
     unreadable,
 )
@@ -60,6 +61,7 @@ def image_size(path: Path | str) -> tuple[int, int]:
     Raises:
         DataError: the file is missing, no image, or has more than `MAX_PIXELS`.
     """
+    refuse_special(path)
     try:
         with open(path, "rb") as file, open_with_pillow(path, file) as image:
             width, height = image.size
