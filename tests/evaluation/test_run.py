@@ -7,8 +7,9 @@ import pytest
 
 from tests.evaluation.networks import red_dataset, red_reader
 from usrn_keras.errors import DataError, RecipeError, RunError
+from usrn_keras.evaluation import entries as module
 from usrn_keras.evaluation import evaluate_run
-from usrn_keras.evaluation import run as module
+from usrn_keras.progress import SILENT
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import start_run
 
@@ -50,3 +51,13 @@ def test_best_weights_say_so(made):
     (made.path / "best.json").write_text('{"step": 8}')
     (made.path / "model.keras").rename(made.path / "best.keras")
     assert evaluate_run(made.path, checkpoint="best").scores.provenance.checkpoint == "best (step 8)"
+
+
+def test_scores_and_pictures_load_the_network_once(made, monkeypatch):
+    loaded, load = [], module.load_segmenter
+    monkeypatch.setattr(module, "load_segmenter", lambda path: loaded.append(path) or load(path))
+    entry = module.RunEntry(made.path, "usrn", "mine")
+    measured = entry.measure(SILENT)
+    (ids, _) = entry.predict([image.sample for image in measured.images])
+    assert ids.shape == (40, 40) and measured.scores.name == "mine"
+    assert loaded == [made.path / "model.keras"]

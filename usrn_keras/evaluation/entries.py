@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_image
-from usrn_keras.evaluation.evaluate import Measured, samples_of
+from usrn_keras.evaluation.evaluate import Measured, evaluate_with, samples_of
 from usrn_keras.evaluation.inference import inference_of
 from usrn_keras.evaluation.predictions import PredictedMasks
 from usrn_keras.evaluation.predictor import Predictor
-from usrn_keras.evaluation.run import evaluate_run
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
 from usrn_keras.runs import open_run
@@ -71,31 +71,39 @@ class RunEntry:
         split: str | None = None,
         inference: Mapping[str, Any] | None = None,
     ):
-        self.name, self.model, self.inference = name, model, inference
-        self.run = open_run(path)
-        evaluation = self.run.recipe.evaluation
-        self.split, self.checkpoint = split or evaluation.split, checkpoint or evaluation.checkpoint
-        self._file = self.run.model_file(model, self.checkpoint)
-        self._inference = inference_of(self.run.recipe, inference)
-        self.dataset = load_dataset(self.run.recipe.data)
-        samples_of(self.dataset, self.split, path)  # raises where there are none
-        self.stem = "_".join([model, self.split, *["best"] * (self.checkpoint == "best")])
-        self.report = self.run.path / "report"
+        self.name = name
+        run = open_run(path)
+        self._recipe = run.recipe
+        settings = run.recipe.evaluation
+        self.split, checkpoint = split or settings.split, checkpoint or settings.checkpoint
+        self._file = run.model_file(model, checkpoint)
+        self._inference = inference_of(run.recipe, inference)
+        self.dataset = load_dataset(run.recipe.data)
+        self._samples = samples_of(self.dataset, self.split, path)
+        self._checkpoint = run.checkpoint_name(model, checkpoint)
+        self.stem = "_".join([model, self.split, *["best"] * (checkpoint == "best")])
+        self.report = run.path / "report"
 
-    def measure(self, progress: Progress) -> Measured:
-        measured = evaluate_run(
-            self.run.path,
-            split=self.split,
-            model=self.model,
-            checkpoint=self.checkpoint,
-            inference=self.inference,
+    def measure(self, progress: Progress, *, boundary: bool = True) -> Measured:
+        return evaluate_with(
+            self._predictor,
+            self._samples,
+            self.dataset,
+            name=self.name,
+            workers=self._recipe.data.workers,
+            boundary=boundary,
+            checkpoint=self._checkpoint,
             progress=progress,
         )
-        return Measured(measured.scores.named(self.name), measured.images)
 
     def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
-        predictor = Predictor(load_segmenter(self._file), self._inference)
-        return [predictor.ids(read_image(sample.image)) for sample in samples]
+        return [self._predictor.ids(read_image(sample.image)) for sample in samples]
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        """One for the scores and for the pictures, so that the network is loaded and compiled once."""
+        batch = self._recipe.evaluation.batch
+        return Predictor(load_segmenter(self._file), self._inference, batch=batch)
 
 
 class MasksEntry:

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from usrn_keras.data import load_dataset
-from usrn_keras.evaluation.evaluate import Measured, evaluate, samples_of
-from usrn_keras.evaluation.inference import inference_of
-from usrn_keras.networks import load_segmenter
+from usrn_keras.evaluation.entries import RunEntry
+from usrn_keras.evaluation.evaluate import Measured
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.runs import open_run
 
 
 def evaluate_run(
@@ -47,21 +44,5 @@ def evaluate_run(
     >>> measured.scores.miou, min(measured.images, key=lambda image: image.miou).sample.name  # doctest: +SKIP
     (0.61, 'test/0001TP_008850')
     """
-    run = open_run(run_dir)
-    settings = run.recipe.evaluation
-    split, checkpoint = split or settings.split, checkpoint or settings.checkpoint
-    options = inference_of(run.recipe, inference)
-    file = run.model_file(model, checkpoint)
-    dataset = load_dataset(run.recipe.data)
-    return evaluate(
-        load_segmenter(file),
-        samples_of(dataset, split, run_dir),
-        dataset,
-        name=model,
-        options=options,
-        batch=settings.batch,
-        workers=run.recipe.data.workers,
-        boundary=boundary,
-        checkpoint=run.checkpoint_name(model, checkpoint),
-        progress=progress,
-    )
+    entry = RunEntry(Path(run_dir), model, model, checkpoint=checkpoint, split=split, inference=inference)
+    return entry.measure(progress, boundary=boundary)

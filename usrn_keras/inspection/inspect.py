@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.data.faults import Faults
-from usrn_keras.data.layouts.load import LAYOUTS
+from usrn_keras.data.layouts.load import layout_help
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import PARTS
 from usrn_keras.inspection.across import find_across
@@ -40,18 +40,13 @@ def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
     dataset = load_dataset(recipe.data, faults=layout)
     readings = list(_read_all(dataset, recipe.data.workers, progress))
     findings = [
-        *(Finding(LAYOUT, line, help_on(recipe.data.dataset)) for line in layout.lines),
+        *(Finding(LAYOUT, line, layout_help(recipe.data)) for line in layout.lines),
         *(finding for reading in readings for finding in reading.findings),
         *find_across(readings, dataset, recipe.views),
     ]
     findings.sort(key=lambda finding: (*FAULTS, *NOTES).index(finding.kind))
     seconds = time.monotonic() - started
     return Inspection(recipe.name, dataset, tuple(findings), tuple(readings), seconds)
-
-
-def help_on(layout: str) -> str:
-    """How a data set of that kind is laid out; the quickstart is a folder data set."""
-    return LAYOUTS.get(layout, LAYOUTS["folder"])[0].help
 
 
 def _read_all(dataset: Dataset, workers: int, progress: Progress) -> Iterator[Reading]:
