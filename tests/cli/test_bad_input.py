@@ -5,16 +5,10 @@ from __future__ import annotations
 import errno
 
 import numpy as np
-import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from usrn_cli.main import main
-
-
-@pytest.fixture
-def root(recipe_file):
-    return recipe_file.parent / "data"
 
 
 def fit(recipe_file, *overrides: str, run: str = "run"):

@@ -21,12 +21,6 @@ def split(*args: object):
     return CliRunner().invoke(main, ["split", *map(str, args)])
 
 
-@pytest.fixture
-def root(recipe_file):
-    """Images 0 to 5; 3 and 4 have no mask, 5 is for val; classes road and car."""
-    return recipe_file.parent / "data"
-
-
 def settings(output: str) -> list[str]:
     """The values of the --set options that the command advises."""
     (line,) = [line for line in output.splitlines() if line.startswith("use it")]
