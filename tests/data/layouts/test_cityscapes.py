@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset, read_sample
-from usrn_keras.data.faults import Faults
-from usrn_keras.data.layouts.splits import shipped_list, split_lists
+from usrn_keras.data.layouts.splits import shipped_list
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
@@ -77,20 +76,6 @@ def test_masks_missing_in_both_kinds(tree, files):
         _load(tree)
     assert len(caught.value.faults) == 2
     assert "cityscapes-dataset.com" in caught.value.hint
-
-
-@pytest.mark.parametrize(("split", "labelled"), [("1_32", 93), ("1_16", 186), ("1_8", 372)])
-def test_official_splits(split, labelled, tmp_path):
-    faults = Faults()
-    lists = split_lists("cityscapes", Data(dataset="cityscapes", split=split), tmp_path, faults)
-    faults.raise_if_any("lists")
-    assert (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test)) == (
-        labelled,
-        2975 - labelled,
-        500,
-        0,
-    )
-    assert not set(lists.labelled) & set(lists.unlabelled)
 
 
 def test_official_split_from_files(tmp_path, files):

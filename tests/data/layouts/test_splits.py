@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data import load_dataset
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts.splits import split_lists
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
@@ -113,3 +115,19 @@ def test_an_own_split_of_a_data_set_that_ships_its_own(tmp_path, files):
         ["0001TP_006750"],
         ["0016E5_07959"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "labelled", "train", "val"),
+    [
+        *(("cityscapes", split, n, 2975, 500) for split, n in (("1_32", 93), ("1_16", 186), ("1_8", 372))),
+        *(("voc", split, n, 10582, 1449) for split, n in (("1_64", 165), ("1_32", 331), ("1_16", 662))),
+    ],
+)
+def test_official_splits(tmp_path, dataset, split, labelled, train, val):
+    faults = Faults()
+    lists = split_lists(dataset, Data(dataset=dataset, split=split), tmp_path, faults)
+    assert not faults.lines
+    sizes = (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test))
+    assert sizes == (labelled, train - labelled, val, 0)
+    assert not set(lists.labelled) & set(lists.unlabelled)

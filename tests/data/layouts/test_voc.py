@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.faults import Faults
-from usrn_keras.data.layouts.splits import shipped_list, split_lists
+from usrn_keras.data.layouts.splits import shipped_list
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
 
@@ -54,20 +53,6 @@ def test_training_mask_missing_in_segmentation_class_aug(tree):
     (tree / f"VOCdevkit/VOC2012/SegmentationClassAug/{name}.png").unlink()
     with pytest.raises(DataError, match=rf"labelled: there is no mask for .*{name}\.jpg"):
         _load(tree, **_lists(tree))
-
-
-@pytest.mark.parametrize(("split", "labelled"), [("1_64", 165), ("1_32", 331), ("1_16", 662)])
-def test_official_splits(split, labelled, tmp_path):
-    faults = Faults()
-    lists = split_lists("voc", Data(dataset="voc", split=split), tmp_path, faults)
-    faults.raise_if_any("lists")
-    assert (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test)) == (
-        labelled,
-        10582 - labelled,
-        1449,
-        0,
-    )
-    assert not set(lists.labelled) & set(lists.unlabelled)
 
 
 def test_unknown_split(tree):
