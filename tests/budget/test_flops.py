@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import keras
+import pytest
+from keras import layers
+
+from tests.budget.tiny import CLASSES, DECODER_CHANNELS, PARENTS, SUBCLASSES, tiny_branches
+from usrn_keras.budget import forward_flops, step_flops
+from usrn_keras.methods import USRN, Supervised
+
+
+def model_of(*stack: layers.Layer, channels: int = 3) -> keras.Model:
+    x = image = keras.Input((None, None, channels))
+    for layer in stack:
+        x = layer(x)
+    return keras.Model(image, x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.Conv2D(5, 3, padding="same"), 2 * 9 * 4 * 5 * 48),
+        (layers.Conv2D(5, 3, padding="valid"), 2 * 9 * 4 * 5 * 4 * 6),
+        (layers.Conv2D(5, 3, strides=2, padding="same"), 2 * 9 * 4 * 5 * 12),
+        (layers.Conv2D(5, 3, dilation_rate=2, padding="same"), 2 * 9 * 4 * 5 * 48),
+        (layers.Conv2D(6, 3, groups=2, padding="same"), 2 * 9 * 2 * 6 * 48),
+        (layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"), 2 * 9 * 4 * 2 * 48),
+        (layers.SeparableConv2D(5, 3, padding="same"), 2 * (9 * 4 + 4 * 5) * 48),
+        (layers.Conv2DTranspose(5, 2, strides=2), 2 * 4 * 4 * 5 * 48),
+        (layers.Dense(5), 2 * 4 * 5 * 48),
+        (layers.BatchNormalization(), 0),
+    ],
+)
+def test_each_layer_by_hand(layer, expected):
+    assert forward_flops(model_of(layer, channels=4), 6, 8) == expected
+
+
+def test_a_model_within_a_model_is_counted_each_time_it_is_called():
+    inner = model_of(layers.Conv2D(3, 1))
+    image = keras.Input((None, None, 3))
+    assert forward_flops(keras.Model(image, inner(inner(image))), 4, 4) == 2 * forward_flops(inner, 4, 4)
+
+
+def test_published_figures():
+    """Multiply-adds at 224 x 224 with their top: 3.8e9 (He et al. 2016), 0.569e9 (Howard et al. 2017)."""
+    options = {"weights": None, "include_top": False, "input_shape": (None, None, 3)}
+    resnet, mobilenet = keras.applications.ResNet50(**options), keras.applications.MobileNet(**options)
+    assert forward_flops(resnet, 224, 224) / 2e9 == pytest.approx(3.86, abs=0.01)
+    assert forward_flops(mobilenet, 224, 224) / 2e9 == pytest.approx(0.568, abs=0.001)
+
+
+@pytest.mark.parametrize("sharing", ["none", "low", "low_high"])
+def test_a_step_of_usrn_counts_shared_parts_once(sharing):
+    branch, sub_branch = tiny_branches(sharing=sharing)
+    found = step_flops(USRN(branch, sub_branch, PARENTS), 2, 3, 64, 64)
+    shared = {"none": (), "low": ("stem",), "low_high": ("stem", "tail")}[sharing]
+    parts = {"stem": (64, 64), "tail": (16, 16)}
+    once = sum(forward_flops(getattr(branch, part), *parts[part]) for part in shared)
+    both = forward_flops(branch.segmenter(), 64, 64) + forward_flops(sub_branch.segmenter(), 64, 64) - once
+    # The classifiers of the unlabelled images stand at stride 8 instead of 4.
+    unlabelled = both - 3 * (2 * DECODER_CHANNELS * (CLASSES + SUBCLASSES) * 8 * 8)
+    assert found == {"labelled": 2 * 3 * both, "weak": 3 * unlabelled, "strong": 3 * 3 * unlabelled}
+
+
+def test_a_step_of_the_baseline_ignores_unlabelled_images():
+    branch, _ = tiny_branches()
+    found = step_flops(Supervised(branch), 2, 8, 64, 32)
+    assert found == {"labelled": 6 * forward_flops(branch.segmenter(), 64, 32)}
+
+
+def test_a_kernel_that_is_not_known_is_no_zero():
+    with pytest.raises(TypeError, match="TimeDistributed 'strange' are not known"):
+        forward_flops(model_of(layers.TimeDistributed(layers.Conv1D(2, 3), name="strange")), 8, 8)
+
+
+def test_a_model_that_is_not_functional_is_refused():
+    class Plain(keras.Model):
+        def call(self, images):
+            return images
+
+    model = model_of(Plain(name="plain"))
+    with pytest.raises(TypeError, match="received the Plain 'plain'"):
+        forward_flops(model, 8, 8)
