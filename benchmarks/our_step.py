@@ -1,0 +1,63 @@
+"""Worker of `train_step.py`: a training step of USRN by this package, on the backend of KERAS_BACKEND.
+
+The batch is what `Batches` gives: uint8 images and the parameters of the strong view, in host memory. The
+step takes them to the device, makes the strong view, computes losses and gradients, updates the weights.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
+from benchmarks.devices import device_of
+from benchmarks.made_batch import made_batch, parents
+from benchmarks.worker import serve
+from usrn_keras.methods import USRN
+from usrn_keras.networks import build_branches
+from usrn_keras.training import SGD
+from usrn_keras.training.backend import CompiledStep
+from usrn_keras.views import StrongView
+
+
+def build_model(options: dict) -> USRN:
+    """USRN as the recipes build it, compiled, weights drawn."""
+    keras.config.set_dtype_policy(options["precision"])
+    classes, subclasses = options["classes"], options["subclasses"]
+    branches = build_branches(options["backbone"], classes=classes, subclasses=subclasses, weights="none")
+    model = USRN(*branches, parents(classes, subclasses))
+    optimizer = SGD(0.01)
+    optimizer.multiply_learning_rate(model.slow_variables(), 0.1)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer)
+    return model
+
+
+class OurStep:
+    """A compiled step and its batch."""
+
+    def __init__(self, options: dict):
+        backend = keras.backend.backend()
+        self._device = device_of(backend, options["device"])
+        self._step = CompiledStep(build_model(options))
+        self._batch = made_batch(*(options[name] for name in ("batch", "crop", "classes", "subclasses")))
+        self._batch["strong_parameters"] = StrongView().draw(np.random.default_rng(1), options["batch"])
+        self.peak_memory, self.reset_peak_memory = self._device.peak_memory, self._device.reset_peak_memory
+        library = importlib.metadata.version(backend)
+        self.facts = {
+            "device": self._device.name(),
+            "versions": f"keras {keras.__version__}, {backend} {library}",
+        }
+
+    def __call__(self) -> float:
+        loss = float(self._step(self._batch)["loss"])
+        self._device.wait()  # the loss may be there before the weights are updated
+        return loss
+
+
+if __name__ == "__main__":
+    serve(OurStep)
