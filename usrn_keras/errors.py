@@ -75,3 +75,9 @@ class ExportError(USRNError):
     """A model that cannot be exported, or whose export does not agree with it."""
 
     exit_code = 10
+
+
+class OutOfMemoryError(USRNError):
+    """Memory that ran out in training; the last good checkpoint is kept."""
+
+    exit_code = 11

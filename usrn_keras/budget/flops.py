@@ -12,7 +12,7 @@ import math
 import keras
 from keras import layers
 
-from usrn_keras.budget.graph import Call, calls
+from usrn_keras.budget.graph import Call, calls, image_tensor
 from usrn_keras.budget.passes import Pass, passes
 from usrn_keras.methods import USRN, Supervised
 
@@ -37,12 +37,8 @@ def forward_flops(model: keras.Model, height: int, width: int) -> int:
     >>> forward_flops(model, 10, 10)  # 2 x 3x3 kernel x 3 channels x 8 filters x 100 pixels
     43200
     """
-    return graph_flops(model, (height, width, model.inputs[0].shape[-1]))
-
-
-def graph_flops(model: keras.Model, *shapes: tuple[int, int, int]) -> int:
-    """As `forward_flops`, of a model with any inputs `(height, width, channels)`."""
-    return sum(call_flops(call) for call in calls(model, *shapes)[0])
+    found, _ = calls(model, [image_tensor(height, width, model.inputs[0].shape[-1])])
+    return sum(call_flops(call) for call in found)
 
 
 def step_flops(
@@ -75,7 +71,7 @@ def step_flops(
     batches = {"labelled": batch_labelled, "unlabelled": batch_unlabelled}
 
     def cost(view: Pass) -> int:
-        forward = sum(call_flops(call) for part in view.parts for call in part.calls)
+        forward = sum(call_flops(call) for call in view.calls)
         return forward * batches[view.images] * (FORWARD_AND_BACKWARD if view.gradient else FORWARD)
 
     return {view.name: cost(view) for view in passes(model, height, width)}
@@ -87,12 +83,12 @@ def call_flops(call: Call) -> int:
     Raises:
         TypeError: A layer with a kernel that is not known here.
     """
-    layer, outputs = call.layer, call.outputs[0]
+    layer, outputs = call.layer, call.outputs[0].shape
     if isinstance(layer, layers.SeparableConv2D):
         depthwise = math.prod(outputs[1:3]) * math.prod(layer.depthwise_kernel.shape)
         return 2 * (depthwise + math.prod(outputs[1:3]) * math.prod(layer.pointwise_kernel.shape))
     if isinstance(layer, layers.Conv2DTranspose):  # each input pixel is spread by the whole kernel
-        return 2 * math.prod(call.inputs[0][1:3]) * math.prod(layer.kernel.shape)
+        return 2 * math.prod(call.inputs[0].shape[1:3]) * math.prod(layer.kernel.shape)
     if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
         return 2 * math.prod(outputs[1:3]) * math.prod(layer.kernel.shape)
     if isinstance(layer, layers.Dense):

@@ -1,4 +1,4 @@
-"""The calls of the layers of a functional model, with the shapes that flow at a given size of image."""
+"""The calls of the layers of a functional model, with the tensors that flow at a given size of image."""
 
 from __future__ import annotations
 
@@ -8,32 +8,38 @@ from typing import Any
 
 import keras
 
-Shape = tuple[int, ...]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """One layer, applied once.
 
     Attributes:
         layer: The layer.
-        inputs, outputs: Shapes `(1, ...)` of what it reads and of what it gives, one image.
+        inputs, outputs: What it reads and what it gives: symbolic, `(1, ...)`, one image. A tensor that two
+            calls share is the same object in both.
     """
 
     layer: keras.Layer
-    inputs: tuple[Shape, ...]
-    outputs: tuple[Shape, ...]
+    inputs: tuple[keras.KerasTensor, ...]
+    outputs: tuple[keras.KerasTensor, ...]
 
 
-def calls(model: keras.Model, *shapes: Sequence[int]) -> tuple[list[Call], list[Shape]]:
+def image_tensor(height: int, width: int, channels: int = 3) -> keras.KerasTensor:
+    """One image, symbolic: `(1, height, width, channels)` float32."""
+    return keras.KerasTensor((1, height, width, channels), "float32")
+
+
+def calls(
+    model: keras.Model, inputs: Sequence[keras.KerasTensor]
+) -> tuple[list[Call], list[keras.KerasTensor]]:
     """Every layer that a functional model calls, models within it taken apart; nothing is computed.
 
     Args:
         model: A functional model.
-        *shapes: Of its inputs, without the batch, such as `(height, width, channels)`.
+        inputs: What it is called on, symbolic.
 
     Returns:
-        The calls in the order of the graph, and the shapes `(1, ...)` of the model's outputs.
+        The calls in the order of the graph, and the model's outputs.
 
     Raises:
         TypeError: The model, or one within it, is not functional: its layers cannot be told.
@@ -42,17 +48,13 @@ def calls(model: keras.Model, *shapes: Sequence[int]) -> tuple[list[Call], list[
 
     >>> image = keras.Input((None, None, 3))
     >>> model = keras.Model(image, keras.layers.Conv2D(8, 3, strides=2, padding="same")(image))
-    >>> found, outputs = calls(model, (32, 48, 3))
-    >>> found[0].inputs, outputs
-    (((1, 32, 48, 3),), [(1, 16, 24, 8)])
+    >>> found, outputs = calls(model, [image_tensor(32, 48)])
+    >>> type(found[0].layer).__name__, outputs[0].shape
+    ('Conv2D', (1, 16, 24, 8))
     """
     found: list[Call] = []
-    inputs = [
-        keras.KerasTensor((1, *shape), tensor.dtype)
-        for shape, tensor in zip(shapes, model.inputs, strict=True)
-    ]
-    outputs = _run(model, inputs, found)
-    return found, [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)]
+    outputs = _run(model, list(inputs), found)
+    return found, keras.tree.flatten(outputs)
 
 
 def _run(model: keras.Model, inputs: Any, found: list[Call]) -> Any:
@@ -63,12 +65,12 @@ def _run(model: keras.Model, inputs: Any, found: list[Call]) -> Any:
         if isinstance(layer, keras.Model):
             return _run(layer, args[0], found)
         outputs = layer.compute_output_spec(*args, **kwargs)
-        found.append(Call(layer, _shapes((args, kwargs)), _shapes(outputs)))
+        found.append(Call(layer, _tensors((args, kwargs)), _tensors(outputs)))
         return outputs
 
     return model._run_through_graph(inputs, call_fn=call)
 
 
-def _shapes(tensors: Any) -> tuple[Shape, ...]:
-    flat = keras.tree.flatten(tensors)
-    return tuple(tuple(tensor.shape) for tensor in flat if isinstance(tensor, keras.KerasTensor))
+def _tensors(structure: Any) -> tuple[keras.KerasTensor, ...]:
+    flat = keras.tree.flatten(structure)
+    return tuple(tensor for tensor in flat if isinstance(tensor, keras.KerasTensor))

@@ -7,14 +7,14 @@ from typing import Literal
 
 import keras
 
-from usrn_keras.budget.graph import Call, Shape, calls
+from usrn_keras.budget.graph import Call, calls, image_tensor
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.networks import Branch
 
 PARTS = ("stem", "tail", "decoder", "classifier")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A part of a branch, applied to one image.
 
@@ -23,17 +23,17 @@ class Part:
         branch: `F`, `F_sub`, or `both` where they share it.
         model: The part.
         calls: Of its layers.
-        output: Shape `(1, height, width, channels)` of what it gives.
+        output: What it gives, symbolic, `(1, height, width, channels)`.
     """
 
     name: str
     branch: Literal["F", "F_sub", "both"]
     model: keras.Model
     calls: tuple[Call, ...]
-    output: Shape
+    output: keras.KerasTensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pass:
     """Images that go through the branches together.
 
@@ -49,6 +49,11 @@ class Pass:
     gradient: bool
     parts: tuple[Part, ...]
 
+    @property
+    def calls(self) -> list[Call]:
+        """Of all layers."""
+        return [call for part in self.parts for call in part.calls]
+
 
 def passes(model: Supervised | USRN, height: int, width: int) -> list[Pass]:
     """The passes of a step: one of the Baseline, three of USRN.
@@ -59,37 +64,40 @@ def passes(model: Supervised | USRN, height: int, width: int) -> list[Pass]:
         model: The Baseline or USRN.
         height, width: Of a crop.
     """
-    branches = [model.branch, model.sub_branch] if isinstance(model, USRN) else [model.branch]
-    labelled = Pass("labelled", "labelled", True, _parts(branches, height, width, pooled=False))
+    branches = {"F": model.branch}
     if isinstance(model, Supervised):
-        return [labelled]
+        return [Pass("labelled", "labelled", True, _parts(branches, height, width, pooled=False))]
+    branches["F_sub"] = model.sub_branch
     unlabelled = _parts(branches, height, width, pooled=True)
     return [
-        labelled,
+        Pass("labelled", "labelled", True, _parts(branches, height, width, pooled=False)),
         Pass("weak", "unlabelled", False, unlabelled),
         Pass("strong", "unlabelled", True, unlabelled),
     ]
 
 
-def _parts(branches: list[Branch], height: int, width: int, *, pooled: bool) -> tuple[Part, ...]:
+def _parts(branches: dict[str, Branch], height: int, width: int, *, pooled: bool) -> tuple[Part, ...]:
     found: dict[int, Part] = {}
-    for name, branch in zip(("F", "F_sub"), branches, strict=False):
-        image = (1, height, width, 3)
-        low = _part(found, "stem", name, branch, image)
-        high = _part(found, "tail", name, branch, low)
-        _, rows, columns, channels = _part(found, "decoder", name, branch, low, high)
-        size = (rows // 2, columns // 2) if pooled else (rows, columns)
-        _part(found, "classifier", name, branch, (1, *size, channels))
+    image = image_tensor(height, width)
+    for name, branch in branches.items():
+        low = _apply(found, "stem", name, branch, image)
+        high = _apply(found, "tail", name, branch, low)
+        features = _apply(found, "decoder", name, branch, low, high)
+        if pooled:
+            _, rows, columns, channels = features.shape
+            features = keras.KerasTensor((1, rows // 2, columns // 2, channels), features.dtype)
+        _apply(found, "classifier", name, branch, features)
     return tuple(sorted(found.values(), key=lambda part: PARTS.index(part.name)))
 
 
-def _part(found: dict[int, Part], name: str, branch_name: str, branch: Branch, *inputs: Shape) -> Shape:
-    """Note a part of a branch, once, and tell the shape of what it gives."""
-    model = getattr(branch, name)
-    if id(model) in found:
-        part = found[id(model)]
-        found[id(model)] = Part(name, "both", model, part.calls, part.output)
-        return part.output
-    layer_calls, (output,) = calls(model, *(shape[1:] for shape in inputs))
-    found[id(model)] = Part(name, branch_name, model, tuple(layer_calls), output)
+def _apply(
+    found: dict[int, Part], part: str, name: str, branch: Branch, *inputs: keras.KerasTensor
+) -> keras.KerasTensor:
+    """What a part of a branch gives; it is noted in `found`, and walked through, once."""
+    model = getattr(branch, part)
+    if (known := found.get(id(model))) is not None:
+        found[id(model)] = Part(part, "both", model, known.calls, known.output)
+        return known.output
+    layer_calls, (output,) = calls(model, inputs)
+    found[id(model)] = Part(part, name, model, tuple(layer_calls), output)
     return output

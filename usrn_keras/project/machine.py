@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from usrn_keras.budget.room import free_memory, gpu_memory
 
 GIB = 2**30
 ASSUMED_MEMORY = 8 * GIB  # where the system does not tell
@@ -48,33 +48,6 @@ def look_at_machine(gpu: bool | None = None) -> Machine:
 def has_nvidia_gpu() -> bool:
     """Whether the driver shows a device."""
     return any(Path(path).exists() for path in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg"))
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that a new process can use without swapping, or None where it is not told."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = next(line for line in lines if line.startswith("MemAvailable:"))
-        return int(available.split()[1]) * 1024
-    except (OSError, StopIteration, ValueError):
-        pass
-    try:  # elsewhere half of all memory is taken to be free
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def gpu_memory() -> int | None:
-    """Bytes of the first GPU's memory as nvidia-smi tells, or None."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    query = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
-        return int(told.splitlines()[0]) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
 
 
 def matrix_product_rate(size: int = 768, seconds: float = 0.15) -> float:

@@ -1,0 +1,58 @@
+"""What each backend makes of the bytes that are counted: the numbers that were measured.
+
+    python benchmarks/memory.py --fit
+
+trains real steps in processes of their own, writes benchmarks/results/memory.csv and prints this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Memory of a step from what is counted in the graph of the network.
+
+    Args:
+        process: Bytes of a process with the backend and the network's code loaded, before any network.
+        start: Bytes that the first step adds for good, whatever the network: threads, kernels, code.
+        call: Bytes that it adds for each call of a layer in the step: compiling them.
+        state: Copies of weights and momentum.
+        kept: Copies of what is kept for the gradients.
+        work: Copies of the largest layer, inputs and outputs.
+        labelled_logits: Copies of the logits of the labelled images, at stride 4, in their losses.
+        unlabelled_logits: The same of one unlabelled view, at stride 8.
+        measured: Whether these were measured.
+    """
+
+    process: float
+    start: float
+    call: float
+    state: float
+    kept: float
+    work: float
+    labelled_logits: float
+    unlabelled_logits: float
+    measured: bool = True
+
+
+MB = 1e6
+
+CPU = {
+    "torch": Calibration(500 * MB, 100 * MB, 0, 1.0, 1.0, 1.0, 16.0, 4.0),
+    "jax": Calibration(400 * MB, 300 * MB, 0.5 * MB, 2.0, 1.0, 1.0, 16.0, 4.0),
+    "tensorflow": Calibration(700 * MB, 400 * MB, 0.5 * MB, 1.0, 1.0, 1.0, 16.0, 4.0),
+}
+
+# Of the device alone: the process lives in the machine's memory. Not measured on a GPU.
+GPU = {
+    name: Calibration(0, 600 * MB, 0, cpu.state, cpu.kept, 2 * cpu.work, cpu.labelled_logits,
+                      cpu.unlabelled_logits, measured=False)
+    for name, cpu in CPU.items()
+}  # fmt: skip
+
+
+def calibration(backend: str, *, gpu: bool = False) -> Calibration:
+    """The numbers of a backend."""
+    return (GPU if gpu else CPU)[backend]

@@ -1,0 +1,140 @@
+"""Memory of a training step at its worst moment, told from the graph of the network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from usrn_keras.budget.activations import kept_bytes, logit_bytes, work_bytes
+from usrn_keras.budget.calibration import Calibration
+from usrn_keras.budget.passes import passes
+from usrn_keras.methods import USRN, Supervised
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that are held at the worst moment of a step.
+
+    Args:
+        process: The process as it was before there was a network, and what the first step adds for good.
+        state: Weights, momentum, and gradients that are being accumulated.
+        gradients: Of the weights.
+        activations: What layers leave for the way back.
+        workspace: The largest layer at work, and the losses.
+        images: Decoded images that are kept.
+    """
+
+    process: float
+    state: float
+    gradients: float
+    activations: float
+    workspace: float
+    images: float = 0
+
+    @property
+    def peak(self) -> float:
+        """All of it."""
+        return sum(asdict(self).values())
+
+
+@dataclass(frozen=True)
+class ImageMemory:
+    """What one image of a pass needs, bytes as they are counted.
+
+    Args:
+        kept: Left in the network for the gradients.
+        work: Of the largest layer.
+        logits: As the classifiers give them.
+    """
+
+    kept: int
+    work: int
+    logits: int
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the memory of a step is made of: of any number of images of one size.
+
+    Args:
+        weights: Bytes of all variables of the network.
+        trainable: Bytes of those that are trained; their gradients and momentum are as large.
+        calls: Calls of layers in a step.
+        labelled: Of an image of the labelled pass.
+        strong: Of an image of the strong view; None for the Baseline.
+    """
+
+    weights: int
+    trainable: int
+    calls: int
+    labelled: ImageMemory
+    strong: ImageMemory | None
+
+    def memory(
+        self,
+        batch_labelled: int,
+        batch_unlabelled: int,
+        numbers: Calibration,
+        *,
+        accumulation: int = 1,
+        process: float | None = None,
+        images: float = 0,
+    ) -> Memory:
+        """The step at its worst moment: in the labelled part, in the unlabelled one, or in the update.
+
+        The two parts follow each other: what one keeps is gone when the other begins, its gradients stay.
+
+        Args:
+            batch_labelled, batch_unlabelled: Images in a batch.
+            numbers: Those of the backend.
+            accumulation: Batches per update; with more than one, the sums of gradients are kept.
+            process: Bytes that the process held before there was a network; None for what it usually holds.
+            images: Bytes of decoded images that are kept.
+        """
+        process = numbers.process if process is None else process
+        process += numbers.start + numbers.call * self.calls
+        sums = self.trainable if accumulation > 1 else 0
+        state = numbers.state * (self.weights + self.trainable + sums)
+        update = (self.trainable, 0, 0)
+        moments = [update, _part(self.labelled, batch_labelled, 0, numbers, numbers.labelled_logits)]
+        if self.strong is not None:
+            losses = numbers.unlabelled_logits
+            moments.append(_part(self.strong, batch_unlabelled, self.trainable, numbers, losses))
+        return Memory(process, state, *max(moments, key=sum), images)
+
+
+def footprint(model: Supervised | USRN, height: int, width: int) -> Footprint:
+    """What a step of a model needs for images of one size; nothing is computed.
+
+    Example:
+
+    >>> from usrn_keras.networks import build_branches
+    >>> branch, _ = build_branches("keras/mobilenet", classes=3, weights="none", width=0.25)
+    >>> small, large = (footprint(Supervised(branch), size, size).labelled.kept for size in (64, 128))
+    >>> 3.9 < large / small < 4.1
+    True
+    """
+    views = {view.name: view for view in passes(model, height, width)}
+    images = {
+        name: ImageMemory(kept_bytes(view), work_bytes(view), logit_bytes(view))
+        for name, view in views.items()
+    }
+    return Footprint(
+        weights=sum(_bytes(variable) for variable in model.variables),
+        trainable=sum(_bytes(variable) for variable in model.trainable_variables),
+        calls=sum(len(view.calls) for view in views.values()),
+        labelled=images["labelled"],
+        strong=images.get("strong"),
+    )
+
+
+def _part(
+    image: ImageMemory, batch: int, gradients: float, numbers: Calibration, losses: float
+) -> tuple[float, float, float]:
+    """Gradients, activations and workspace in one part of the objective."""
+    kept = numbers.kept * image.kept * batch
+    return gradients, kept, (numbers.work * image.work + losses * image.logits) * batch
+
+
+def _bytes(variable) -> int:
+    return math.prod(variable.shape) * 4
