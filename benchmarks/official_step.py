@@ -22,6 +22,7 @@ import types
 from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
@@ -60,6 +61,11 @@ class OfficialStep:
         value = float(loss)
         self._device.wait()  # the loss is there before the weights are updated
         return value
+
+    def flops(self) -> int:
+        with FlopCounterMode(display=False) as counter:
+            self()
+        return counter.get_total_flops()
 
 
 def build_model(root: Path, config: dict, classes: int, subclasses: int) -> torch.nn.Module:

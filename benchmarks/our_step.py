@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that 
 from benchmarks.devices import device_of
 from benchmarks.made_batch import made_batch, parents
 from benchmarks.worker import serve
+from usrn_keras.budget import step_flops
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
 from usrn_keras.training import SGD
@@ -43,7 +44,8 @@ class OurStep:
     def __init__(self, options: dict):
         backend = keras.backend.backend()
         self._device = device_of(backend, options["device"])
-        self._step = CompiledStep(build_model(options))
+        self._model, self._size = build_model(options), (options["batch"], options["crop"])
+        self._step = CompiledStep(self._model)
         self._batch = made_batch(*(options[name] for name in ("batch", "crop", "classes", "subclasses")))
         self._batch["strong_parameters"] = StrongView().draw(np.random.default_rng(1), options["batch"])
         self.peak_memory, self.reset_peak_memory = self._device.peak_memory, self._device.reset_peak_memory
@@ -57,6 +59,10 @@ class OurStep:
         loss = float(self._step(self._batch)["loss"])
         self._device.wait()  # the loss may be there before the weights are updated
         return loss
+
+    def flops(self) -> int:
+        batch, crop = self._size
+        return sum(step_flops(self._model, batch, batch, crop, crop).values())
 
 
 if __name__ == "__main__":

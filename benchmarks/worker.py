@@ -1,7 +1,7 @@
 """Processes that do steps when told, so that what is compared takes turns on the same machine.
 
 Each worker is a process of its own and has its own peak memory; the ones that are not asked sleep.
-The parent writes a line of JSON, `{"steps": 3}`, and reads one, the answer.
+The parent writes a line of JSON, `{"steps": 3}` or `{"flops": true}`, and reads one, the answer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Step(Protocol):
 
     def reset_peak_memory(self) -> bool: ...  # False where there is no way to
 
+    def flops(self) -> int: ...  # of a step, in convolutions and matrix products; may do a step
+
 
 def serve(make: Callable[[dict], Step]) -> None:
     """Be a worker: build what `make` gives for the options in the first argument, then answer."""
@@ -35,13 +37,18 @@ def serve(make: Callable[[dict], Step]) -> None:
     step = make(json.loads(sys.argv[1]))
     _answer(answers, step.facts)
     for line in sys.stdin:
-        seconds, loss = [], float("nan")
-        for _ in range(json.loads(line)["steps"]):
-            started = time.perf_counter()
-            loss = step()
-            seconds.append(time.perf_counter() - started)
-        found = {"seconds": seconds, "loss": loss, "peak_memory": step.peak_memory()}
-        _answer(answers, found | {"peak_was_reset": step.reset_peak_memory()})
+        asked = json.loads(line)
+        _answer(answers, {"flops": step.flops()} if "flops" in asked else _steps(step, asked["steps"]))
+
+
+def _steps(step: Step, count: int) -> dict[str, Any]:
+    seconds, loss = [], float("nan")
+    for _ in range(count):
+        started = time.perf_counter()
+        loss = step()
+        seconds.append(time.perf_counter() - started)
+    found = {"seconds": seconds, "loss": loss, "peak_memory": step.peak_memory()}
+    return found | {"peak_was_reset": step.reset_peak_memory()}
 
 
 def _answer(answers: Any, values: dict) -> None:
@@ -83,14 +90,21 @@ class Worker:
 
         The peak is that since the last answer, if that said `peak_was_reset`; else since the start.
         """
-        self._process.stdin.write(json.dumps({"steps": count}) + "\n")
-        self._process.stdin.flush()
-        return self._read()
+        return self._ask({"steps": count})
+
+    def flops(self) -> int:
+        """Operations of a step, in convolutions and matrix products."""
+        return self._ask({"flops": True})["flops"]
 
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
         self._errors.close()
+
+    def _ask(self, question: dict) -> dict[str, Any]:
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
