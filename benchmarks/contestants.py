@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import devices, machine
 from benchmarks.worker import Worker
 
-OFFICIAL = "official"
 BACKENDS = ("jax", "torch", "tensorflow")
+PRECISIONS = ("float32", "mixed_bfloat16")
 DEFAULT_SIZE = {"cpu": {"batch": 2, "crop": 128}, "gpu": {"batch": 8, "crop": 320}}
 NETWORK = ("backbone", "batch", "crop", "classes", "subclasses")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Our step on a backend in a precision, or the official one."""
+
+    what: str
+    backend: str
+    precision: str
+
+    @property
+    def official(self) -> bool:
+        return self.what == "official"
+
+    def settings(self, options: argparse.Namespace) -> dict[str, object]:
+        """Columns that say what was measured."""
+        network = {key: getattr(options, key) for key in NETWORK}
+        if self.official:
+            network["backbone"] = "its resnet50"
+        return {"what": self.what, "backend": self.backend, "precision": self.precision, **network}
+
+    def start(self, options: argparse.Namespace, variables: Mapping[str, str] = {}) -> Worker:
+        """A worker that has not done a step yet.
+
+        The process that calls this loads no library: a process inherits the peak memory of its parent.
+        """
+        script = "official_step.py" if self.official else "our_step.py"
+        given = {key: getattr(options, key) for key in (*NETWORK, "device")}
+        given |= {"official": str(options.official), "precision": self.precision}
+        environment = devices.variables(options.device, self.precision) | {"KERAS_BACKEND": self.backend}
+        return Worker(str(Path(__file__).with_name(script)), given, environment | dict(variables))
+
+
+OFFICIAL = Contestant("official", "torch", "float32")
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
@@ -21,9 +57,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--backends", default="torch", help="of ours, by commas: jax,torch,tensorflow")
     parser.add_argument("--official", type=Path, help="folder of a checkout of the official code")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu if nvidia-smi names one")
-    parser.add_argument(
-        "--precision", choices=("float32", "mixed_bfloat16"), default="float32", help="of ours"
-    )
+    parser.add_argument("--precisions", default="float32", help="of ours: float32,mixed_bfloat16")
     parser.add_argument("--backbone", default="keras/resnet50", help="of ours")
     parser.add_argument("--batch", type=int, help="labelled images, and unlabelled images")
     parser.add_argument("--crop", type=int)
@@ -35,44 +69,22 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 
 def parse(parser: argparse.ArgumentParser, given: Sequence[str] | None) -> argparse.Namespace:
-    """Checked options, with `names`: what is measured, the official code first."""
+    """Checked options, with `contestants`: what is measured, the official code first."""
     options = parser.parse_args(given)
-    backends = options.backends.split(",")
-    if unknown := [name for name in backends if name not in BACKENDS]:
-        parser.error(f"--backends: unknown {', '.join(unknown)}; allowed: {', '.join(BACKENDS)}")
+    backends = _listed(parser, "--backends", options.backends, BACKENDS)
+    precisions = _listed(parser, "--precisions", options.precisions, PRECISIONS)
     if options.official and not (options.official / "models" / "model.py").is_file():
         parser.error(f"--official: no checkout of the official code (models/model.py): {options.official}")
-    options.names = [*([OFFICIAL] if options.official else []), *backends]
+    ours = [Contestant("ours", *both) for both in itertools.product(backends, precisions)]
+    options.contestants = [OFFICIAL, *ours] if options.official else ours
     options.device = options.device or ("gpu" if machine.gpu_names() else "cpu")
     for key, value in DEFAULT_SIZE[options.device].items():
         setattr(options, key, getattr(options, key) or value)
     return options
 
 
-def start(name: str, options: argparse.Namespace, variables: Mapping[str, str] = {}) -> Worker:
-    """A worker that has not done a step yet.
-
-    The process that calls this loads no library: a process inherits the peak memory of its parent.
-    """
-    script = "official_step.py" if name == OFFICIAL else "our_step.py"
-    given = {key: getattr(options, key) for key in (*NETWORK, "precision", "device")}
-    given["official"] = str(options.official)
-    backend = {} if name == OFFICIAL else {"KERAS_BACKEND": name}
-    environment = devices.variables(options.device, precision_of(name, options)) | backend | dict(variables)
-    return Worker(str(Path(__file__).with_name(script)), given, environment)
-
-
-def precision_of(name: str, options: argparse.Namespace) -> str:
-    return "float32" if name == OFFICIAL else options.precision
-
-
-def settings(name: str, options: argparse.Namespace) -> dict[str, object]:
-    """Columns that say what was measured."""
-    official = name == OFFICIAL
-    return {
-        "what": OFFICIAL if official else "ours",
-        "backend": "torch" if official else name,
-        "precision": precision_of(name, options),
-        **{key: getattr(options, key) for key in NETWORK},
-        **({"backbone": "its resnet50"} if official else {}),
-    }
+def _listed(parser: argparse.ArgumentParser, flag: str, value: str, allowed: Sequence[str]) -> list[str]:
+    names = value.split(",")
+    if unknown := [name for name in names if name not in allowed]:
+        parser.error(f"{flag}: unknown {', '.join(unknown)}; allowed: {', '.join(allowed)}")
+    return names

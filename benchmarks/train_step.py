@@ -15,6 +15,8 @@ and 2 unlabelled images of 128 x 128, on a GPU 8 and 8 of 320 x 320.
 Memory on a CPU is what is resident of the process, on a GPU what the library has allocated there:
 `peak_memory_gb` since the start, `steps_memory_gb` since the first step, which compiles (empty where the
 peak cannot be reset). float32 on a GPU means TensorFloat-32 in convolutions and matrix products, for all.
+With `--precisions float32,mixed_bfloat16` both are measured; the columns `..._to_float32` hold the second
+against the first.
 
 `step_gflop` are the products and sums of the convolutions: of ours counted from the network, of the official
 code by PyTorch. `matmul_share` holds their rate against that of a matrix product, which takes its turn too:
@@ -33,7 +35,8 @@ from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
-from benchmarks import contestants, devices, machine, table
+from benchmarks import devices, machine, table
+from benchmarks.contestants import OFFICIAL, Contestant, parse, parser_of
 from benchmarks.worker import Worker, take_turns
 
 
@@ -57,26 +60,24 @@ class Measured:
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
-    """A row for the official code, if asked for, and for each backend."""
-    precisions = {name: contestants.precision_of(name, options) for name in options.names}
+    """A row for the official code, if asked for, and for each backend and precision."""
     with ExitStack() as stack:
         steps, products = {}, {}
-        for name in options.names:  # one after the other: only one compiles at a time
-            steps[name] = begun(stack, contestants.start(name, options))
-            seconds = steps[name].first["seconds"][0]
-            print(f"{name}: first step after {seconds:.1f} s", file=sys.stderr, flush=True)
-        for precision in sorted(set(precisions.values())):
+        for one in options.contestants:  # one after the other: only one compiles at a time
+            steps[one] = begun(stack, one.start(options))
+            seconds = steps[one].first["seconds"][0]
+            print(f"{one.what} {one.backend}: first step after {seconds:.1f} s", file=sys.stderr, flush=True)
+        for precision in {one.precision: None for one in options.contestants}:
             products[precision] = begun(stack, matrix_products(precision, options))
         everything = [*steps.values(), *products.values()]
         rounds = take_turns([one.worker for one in everything], options.rounds, options.steps)
         for one, answers in zip(everything, zip(*rounds, strict=True), strict=True):
             one.answers, one.flops = answers, one.worker.flops()
-    for name, step in steps.items():
-        row = contestants.settings(name, options) | {"rounds": options.rounds, "steps": options.steps}
-        row |= timing(step) | memory(step)
-        if options.official:
-            row |= beside(step, steps[contestants.OFFICIAL])
-        yield row | roofline(step, products[precisions[name]]) | step.worker.facts
+    for one, step in steps.items():
+        row = one.settings(options) | {"rounds": options.rounds, "steps": options.steps}
+        row |= timing(step) | memory(step) | beside(step, steps.get(OFFICIAL), "")
+        row |= beside(step, steps.get(Contestant("ours", one.backend, "float32")), "_to_float32")
+        yield row | roofline(step, products[one.precision]) | step.worker.facts
 
 
 def begun(stack: ExitStack, worker: Worker) -> Measured:
@@ -88,7 +89,7 @@ def begun(stack: ExitStack, worker: Worker) -> Measured:
 def matrix_products(precision: str, options: argparse.Namespace) -> Worker:
     """A worker that multiplies matrices, ready."""
     environment = devices.variables(options.device, precision)
-    environment["KERAS_BACKEND"] = options.names[-1]
+    environment["KERAS_BACKEND"] = options.contestants[-1].backend
     given = {"device": options.device, "precision": precision}
     return Worker(str(Path(__file__).with_name("roofline.py")), given, environment)
 
@@ -111,10 +112,14 @@ def memory(step: Measured) -> dict[str, object]:
     }
 
 
-def beside(step: Measured, reference: Measured) -> dict[str, float]:
-    """Columns of ratios to the reference: of the seconds by round, of the peak memory."""
-    ratios = [mine / its for mine, its in zip(step.seconds, reference.seconds, strict=True)]
-    return table.spread("time_ratio", ratios, 3) | {"memory_ratio": round(step.peak / reference.peak, 3)}
+def beside(step: Measured, reference: Measured | None, suffix: str) -> dict[str, object]:
+    """Columns of ratios to the reference: of the seconds by round, of the peak memory; empty without one."""
+    found: dict[str, object] = dict.fromkeys(("time_ratio_median", "time_ratio_min", "time_ratio_max"), "")
+    found["memory_ratio"] = ""
+    if reference is not None and reference is not step:
+        ratios = [mine / its for mine, its in zip(step.seconds, reference.seconds, strict=True)]
+        found = table.spread("time_ratio", ratios, 3) | {"memory_ratio": round(step.peak / reference.peak, 3)}
+    return {name + suffix: value for name, value in found.items()}
 
 
 def roofline(step: Measured, product: Measured) -> dict[str, float]:
@@ -130,10 +135,10 @@ def roofline(step: Measured, product: Measured) -> dict[str, float]:
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    parser = contestants.parser_of(__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="of each in a round")
-    options = contestants.parse(parser, given)
+    options = parse(parser, given)
     facts = machine.facts(options.commit)  # the commit and the load before the measurement
     for row in measure(options):
         row |= facts
