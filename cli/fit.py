@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from usrn_keras.recipe import Recipe
 
 
 @click.command("fit", short_help="Train Baseline and USRN from a recipe.")
@@ -20,10 +24,18 @@ from usrn_cli.output import print_json, print_table
     type=click.Path(path_type=Path),
     help="Folder of the run.  [default: runs/ and the recipe's name]",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Train nothing: shapes, parameters, operations, memory, and what fits."
+)
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON.")
 def command(
-    recipe: str, overrides: tuple[str, ...], run_dir: Path | None, quiet: bool, as_json: bool
+    recipe: str,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Train Baseline and USRN from RECIPE: a TOML file, or the name of a shipped recipe.
 
@@ -33,6 +45,7 @@ def command(
       usrn fit camvid_1_8 --set data.root=data/camvid --run runs/camvid
       usrn fit my_recipe.toml --set training.usrn_steps=2000 --set views.crop_size=256
       KERAS_BACKEND=jax usrn fit quickstart
+      usrn fit voc_1_32 --dry-run
 
     The same command goes on where an interrupted one stopped, and does nothing twice.
     """
@@ -40,15 +53,32 @@ def command(
 
     loaded = Recipe.load(recipe, list(overrides))
     load_backend()
+    folder = run_dir or Path("runs") / loaded.name
+    if dry_run:
+        _show_budget(loaded, folder, as_json)
+    else:
+        _train(loaded, folder, quiet, as_json)
+
+
+def _train(recipe: Recipe, folder: Path, quiet: bool, as_json: bool) -> None:
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison, Scores
     from usrn_keras.stages import fit
 
-    folder = run_dir or Path("runs") / loaded.name
     with for_terminal(quiet=quiet) as progress:
-        results = fit(loaded, folder, progress=progress, log=progress.log)
+        results = fit(recipe, folder, progress=progress, log=progress.log)
     if as_json:
         print_json(results)
     else:
         print_table(Comparison([Scores.from_json(scores) for scores in results["scores"]]))
         click.echo(f"run folder: {folder}")
+
+
+def _show_budget(recipe: Recipe, folder: Path, as_json: bool) -> None:
+    from usrn_keras.stages.dry_run import dry_run
+
+    budget = dry_run(recipe, folder)
+    if as_json:
+        print_json(budget.to_json())
+    else:
+        print_table(budget)

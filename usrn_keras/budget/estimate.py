@@ -5,8 +5,12 @@ from __future__ import annotations
 from usrn_keras.budget.calibration import calibration
 from usrn_keras.budget.device import Device
 from usrn_keras.budget.fitting import Sizes, smaller
-from usrn_keras.budget.memory import Footprint, Memory, footprint
+from usrn_keras.budget.memory import Footprint, Memory, footprint, variable_bytes
+from usrn_keras.budget.room import process_memory
 from usrn_keras.methods import USRN, Supervised
+
+BATCHES_AHEAD = 6  # made ahead, and under way
+PIXEL_BYTES = 3 + 4 + 4  # of an image, its labels and its sublabels
 
 
 class Estimate:
@@ -15,7 +19,7 @@ class Estimate:
     Args:
         model: The Baseline or USRN.
         device: What it is trained on.
-        process: Bytes that the process holds without the network; None for what it usually holds.
+        process: Bytes that this process holds without the model; None: as it is now.
         images: Bytes of decoded images that are kept.
 
     Example:
@@ -33,8 +37,9 @@ class Estimate:
         self.model = model
         self.device = device
         self._numbers = calibration(device.backend, gpu=device.gpu)
-        self._process = None if device.gpu else process  # that of a GPU is told by the calibration
-        self._images = 0 if device.gpu else images
+        # On a GPU, the calibration tells what the backend itself takes.
+        self.process = None if device.gpu else process or process_without(model)
+        self._images = images
         self._footprints: dict[int, Footprint] = {}
 
     @property
@@ -52,9 +57,14 @@ class Estimate:
             sizes.batch_unlabelled,
             self._numbers,
             accumulation=sizes.accumulation,
-            process=self._process,
-            images=self._images,
+            process=self.process,
+            images=0 if self.device.gpu else self._images + self._ahead(sizes),
         )
+
+    def _ahead(self, sizes: Sizes) -> int:
+        """Bytes of the batches that are made ahead."""
+        images = sizes.batch_labelled + sizes.batch_unlabelled * isinstance(self.model, USRN)
+        return BATCHES_AHEAD * images * sizes.crop_size**2 * PIXEL_BYTES
 
     def fits(self, sizes: Sizes) -> bool:
         """Whether a step fits; True where it is not known what there is."""
@@ -65,3 +75,11 @@ class Estimate:
         if self.device.room is None:
             return None
         return smaller(sizes, lambda candidate: self.memory(candidate).peak, self.device.room)
+
+
+def process_without(model: Supervised | USRN) -> int | None:
+    """Bytes that this process holds beside the variables of a model and its optimizer; None if not told."""
+    held = process_memory()
+    optimizer = getattr(model, "optimizer", None)  # until it is compiled, a model has none
+    variables = [*model.variables, *(optimizer.variables if optimizer else [])]
+    return None if held is None else max(0, held - sum(variable_bytes(variable) for variable in variables))

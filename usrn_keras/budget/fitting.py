@@ -46,7 +46,8 @@ def smaller(sizes: Sizes, peak: Callable[[Sizes], float], room: float) -> Sizes 
     >>> smaller(Sizes(8, 8, 320), lambda sizes: sizes.batch_labelled * 2**30, 3 * 2**30)
     Sizes(batch_labelled=2, batch_unlabelled=2, crop_size=320, accumulation=4)
     """
-    tried = [_divided(sizes, parts) for parts in (2, 4, 8, 16, 32, 64) if parts <= _largest(sizes)]
+    halvings = range(1, _largest(sizes).bit_length())
+    tried = [_divided(sizes, 2**times) for times in halvings]
     least = tried[-1] if tried else sizes
     crops = range(sizes.crop_size - 32, 0, -32)
     tried += [Sizes(least.batch_labelled, least.batch_unlabelled, crop, least.accumulation) for crop in crops]
@@ -86,9 +87,7 @@ def _largest(sizes: Sizes) -> int:
 
 
 def _divided(sizes: Sizes, parts: int) -> Sizes:
-    return Sizes(
-        max(1, sizes.batch_labelled // parts),
-        max(1, sizes.batch_unlabelled // parts),
-        sizes.crop_size,
-        sizes.accumulation * parts,
-    )
+    """A part of the batches; of as many of them is an update made as it takes to see all images."""
+    batches = [max(1, batch // parts) for batch in (sizes.batch_labelled, sizes.batch_unlabelled)]
+    times = -(-_largest(sizes) // max(batches))
+    return Sizes(*batches, sizes.crop_size, sizes.accumulation * times)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+import keras
+
 from usrn_keras.budget.activations import kept_bytes, logit_bytes, work_bytes
 from usrn_keras.budget.calibration import Calibration
 from usrn_keras.budget.passes import passes
@@ -21,7 +23,7 @@ class Memory:
         gradients: Of the weights.
         activations: What layers leave for the way back.
         workspace: The largest layer at work, and the losses.
-        images: Decoded images that are kept.
+        images: Decoded images, and batches that are made ahead.
     """
 
     process: float
@@ -89,17 +91,18 @@ class Footprint:
             numbers: Those of the backend.
             accumulation: Batches per update; with more than one, the sums of gradients are kept.
             process: Bytes that the process held before there was a network; None for what it usually holds.
-            images: Bytes of decoded images that are kept.
+            images: Bytes of decoded images and of batches made ahead.
         """
         process = numbers.process if process is None else process
         process += numbers.start + numbers.call * self.calls
         sums = self.trainable if accumulation > 1 else 0
         state = numbers.state * (self.weights + self.trainable + sums)
-        update = (self.trainable, 0, 0)
+        gradients = self.trainable * (numbers.gradients if accumulation == 1 else 1)
+        update = (gradients, 0, 0)
         moments = [update, _part(self.labelled, batch_labelled, 0, numbers, numbers.labelled_logits)]
         if self.strong is not None:
             losses = numbers.unlabelled_logits
-            moments.append(_part(self.strong, batch_unlabelled, self.trainable, numbers, losses))
+            moments.append(_part(self.strong, batch_unlabelled, gradients, numbers, losses))
         return Memory(process, state, *max(moments, key=sum), images)
 
 
@@ -120,8 +123,8 @@ def footprint(model: Supervised | USRN, height: int, width: int) -> Footprint:
         for name, view in views.items()
     }
     return Footprint(
-        weights=sum(_bytes(variable) for variable in model.variables),
-        trainable=sum(_bytes(variable) for variable in model.trainable_variables),
+        weights=sum(variable_bytes(variable) for variable in model.variables),
+        trainable=sum(variable_bytes(variable) for variable in model.trainable_variables),
         calls=sum(len(view.calls) for view in views.values()),
         labelled=images["labelled"],
         strong=images.get("strong"),
@@ -136,5 +139,6 @@ def _part(
     return gradients, kept, (numbers.work * image.work + losses * image.logits) * batch
 
 
-def _bytes(variable) -> int:
+def variable_bytes(variable: keras.Variable) -> int:
+    """Bytes of a variable: numbers of 32 bits, whatever the precision of the computation."""
     return math.prod(variable.shape) * 4

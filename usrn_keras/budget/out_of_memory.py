@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from usrn_keras.errors import OutOfMemoryError
+from usrn_keras.errors import OutOfMemoryError, USRNError
 
 # What the backends raise, by the names of the classes: none needs to be imported to be known.
 CLASSES = {"OutOfMemoryError", "ResourceExhaustedError", "_ArrayMemoryError"}
@@ -31,9 +31,11 @@ def ran_out_of_memory(error: BaseException) -> bool:
     >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(ValueError("a wrong shape"))
     (True, False)
     """
+    if isinstance(error, USRNError):
+        return False
     if isinstance(error, MemoryError) or type(error).__name__ in CLASSES:
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
+    return any(word in str(error) for word in WORDS)
 
 
 @contextlib.contextmanager

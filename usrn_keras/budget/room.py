@@ -15,10 +15,10 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 def free_memory() -> int | None:
     """Bytes of memory that a process can still take without swapping, or None where it is not told.
 
-    Within a container that is what its limit leaves.
+    Within a container, or under `ulimit -v`, that is what the limit leaves.
     """
-    known = [room for room in (_free_of_machine(), _free_of_container()) if room is not None]
-    return min(known, default=None)
+    rooms = (_free_of_machine(), _free_of_container(), _free_of_process())
+    return min((room for room in rooms if room is not None), default=None)
 
 
 def process_memory() -> int | None:
@@ -80,3 +80,16 @@ def _free_of_container() -> int | None:
         except (OSError, ValueError):  # there is none, or no limit ("max")
             continue
     return None
+
+
+def _free_of_process() -> int | None:
+    """What `ulimit -v` leaves of the addresses of this process."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+        used = int(pages) * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, OSError, ValueError, AttributeError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else max(0, limit - used)

@@ -29,20 +29,18 @@ class Flow:
 def shapes(model: Supervised | USRN, sizes: Sizes) -> list[Flow]:
     """The images of a step, and what each part makes of the labelled and of the unlabelled ones.
 
-    Of the two branches, what they share is told once.
+    Of the two branches, what they share is told once. The labelled logits are enlarged to the size of the
+    images within their losses, a few rows at a time.
 
     Example:
 
     >>> from usrn_keras.networks import build_branches
     >>> branch, _ = build_branches("keras/mobilenet", classes=3, weights="none", width=0.25)
-    >>> [(flow.name, flow.shape) for flow in shapes(Supervised(branch), Sizes(2, 0, 64))][-2:]
-    [('labelled: logits of F', (2, 16, 16, 3)), ('labelled: logits of F, full size', (2, 64, 64, 3))]
+    >>> shapes(Supervised(branch), Sizes(2, 0, 64))[-1].shape
+    (2, 16, 16, 3)
     """
     views = {view.name: view for view in passes(model, sizes.crop_size, sizes.crop_size)}
     flows = _flows(views["labelled"], sizes.batch_labelled, sizes.crop_size)
-    for flow in [flow for flow in flows if "logits" in flow.name]:
-        full = (flow.shape[0], sizes.crop_size, sizes.crop_size, flow.shape[3])
-        flows.append(Flow(f"{flow.name}, full size", flow.axes, full))
     if "strong" in views:
         unlabelled = _flows(views["strong"], sizes.batch_unlabelled, sizes.crop_size)
         flows += [flow for flow in unlabelled if "images" in flow.name or "logits" in flow.name]

@@ -113,7 +113,7 @@ def _sizes(budget: Budget) -> Table:
     """Rows are batches, columns are crops."""
     crops = list(dict.fromkeys(row.sizes.crop_size for row in budget.table))
     table = _table(
-        "Memory by batch and crop: the larger of both methods; `no` does not fit",
+        "Memory by batch and crop, of the larger method; no: does not fit",
         "labelled + unlabelled", *(f"{crop} x {crop}" for crop in crops),
     )  # fmt: skip
     by_size = {(row.sizes.batch_labelled, row.sizes.crop_size): row for row in budget.table}
