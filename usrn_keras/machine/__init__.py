@@ -1,0 +1,1 @@
+"""What this machine has, found without loading a backend: cores, memory, NVIDIA GPUs, speed."""
