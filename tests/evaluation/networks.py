@@ -33,6 +33,19 @@ def random_convolution(size: int, classes: int = 4, seed: int = 0) -> keras.Mode
     return convolution(kernel)
 
 
+def pooling_network(classes: int = 4, seed: int = 0) -> keras.Model:
+    """Logits at stride 1 to which the mean of all pixels adds, as ASPP pools: padding is seen everywhere."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 255)(images)
+    near = keras.layers.Conv2D(classes, 3, padding="same")
+    far = keras.layers.Conv2D(classes, 1)
+    pooled = far(keras.layers.GlobalAveragePooling2D(keepdims=True)(x))
+    model = keras.Model(images, keras.layers.Add()([near(x), pooled]))
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(size=weight.shape).astype("float32") for weight in model.get_weights()])
+    return model
+
+
 def probabilities(model: keras.Model, image: np.ndarray) -> np.ndarray:
     """The softmax of the logits of an image whose sides 32 divides, in numpy."""
     logits = np.asarray(keras.ops.convert_to_numpy(model(image[None])))[0].astype(np.float64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tests.evaluation.networks import red_dataset, red_reader
+from tests.evaluation.networks import pooling_network, red_dataset, red_reader
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Inference, evaluate
 from usrn_keras.evaluation.boundary import boundary_counts
@@ -56,6 +56,19 @@ def test_each_image_and_where_the_scores_come_from(reds):
     assert line == f"reds val, 50 images, lists {dataset.fingerprint()}, mode whole, checkpoint best (step 3)"
     some = evaluate(red_reader(19), dataset.val[:2], dataset, boundary=False).scores
     assert (some.provenance.split, some.provenance.images, some.boundary) == ("some", 2, None)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_scores_of_an_image_do_not_depend_on_the_others(reds, batch):
+    dataset, *_ = reds
+    model, some = pooling_network(19), dataset.val[:10]
+    together = evaluate(model, some, dataset, batch=batch)
+    assert [image.sample for image in together.images] == list(some)
+    backwards = evaluate(model, some[::-1], dataset, batch=batch)
+    np.testing.assert_array_equal(backwards.scores.confusion, together.scores.confusion)
+    assert backwards.images == together.images[::-1]
+    alone = [evaluate(model, [sample], dataset, batch=batch).scores.confusion for sample in some]
+    np.testing.assert_array_equal(sum(alone), together.scores.confusion)
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.evaluation.networks import probabilities, random_convolution, random_image, red_reader
+from tests.evaluation.networks import (
+    pooling_network,
+    probabilities,
+    random_convolution,
+    random_image,
+    red_reader,
+)
 from usrn_keras.evaluation import WHOLE, Inference, Predictor, predict_ids
 from usrn_keras.evaluation.resize import resized, scaled
 from usrn_keras.evaluation.slide import window_starts
@@ -82,6 +88,28 @@ def test_images_of_a_batch_keep_their_sizes():
     found = Predictor(red_reader(4)).ids_of(images)
     for ids, image in zip(found, images, strict=True):
         np.testing.assert_array_equal(ids, image[..., 0])
+
+
+def test_the_company_in_a_batch_changes_nothing():
+    images = [random_image(40 + 3 * number, 64 - 5 * number, seed=number) for number in range(4)]
+    predictor = Predictor(pooling_network(), batch=3)
+    alone = [predictor.ids(image) for image in images]
+    assert len(np.unique(np.concatenate([ids.ravel() for ids in alone]))) == 4
+    for group in ([0, 1, 2], [3, 0], [2, 3, 1]):
+        for number, ids in zip(group, predictor.ids_of([images[i] for i in group]), strict=True):
+            np.testing.assert_array_equal(ids, alone[number])
+
+
+def test_padding_is_the_mean_colour_of_the_image():
+    """What is predicted is what the network says of the image with its mean colour around."""
+    image, model = random_image(33, 60), pooling_network()
+    padded = np.empty((64, 64, 3), np.uint8)
+    padded[:] = np.rint(image.reshape(-1, 3).mean(axis=0))
+    padded[:33, :60] = image
+    expected = probabilities(model, padded)[:33, :60]
+    predictor = Predictor(model)
+    np.testing.assert_allclose(predictor.probabilities(image), expected, atol=1e-5)
+    np.testing.assert_array_equal(predictor.ids(image), expected.argmax(axis=-1))
 
 
 def test_weights_that_have_changed_are_seen():

@@ -22,7 +22,7 @@ from tests.subclasses.made import (
 )
 from tests.tools import ROOT
 from usrn_keras.data import read_image
-from usrn_keras.data.batches.padding import pad_to_stride
+from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.errors import DivergedError, StorageError
 from usrn_keras.subclasses import Clustering
 from usrn_keras.subclasses.cells import choose_cells
@@ -39,11 +39,28 @@ def test_the_store_holds_the_features(dataset, model, tmp_path, options, workers
     for image, sample in enumerate(survey.samples):
         mask = MASKS[dataset.labelled.index(sample)]
         rows, columns = feature_size(mask.shape)
-        features = np.asarray(model.predict_on_batch(pad_to_stride(read_image(sample.image))[None]))
+        features = np.asarray(model.predict_on_batch(pad_image(read_image(sample.image))[None]))
         direct = features[0, :rows, :columns].astype(np.float16).reshape(-1, 3)
         cells = choose_cells(mask, 3, name=sample.name, limit=options.get("rows_per_image", 0))
         for number, kept in enumerate(cells.kept):
             np.testing.assert_array_equal(store.rows(number)[store.block(image, number)], direct[kept])
+
+
+def test_features_cover_an_image_that_is_padded_by_much(model, tmp_path):
+    """From 258 x 261 to 320 x 320, in a batch with one that is there alone."""
+    size = (258, 261)
+    dataset = write_dataset(tmp_path / "data", masks_of(size, (32, 32)))
+    survey, store = stored_features(model, dataset, tmp_path, Clustering(batch=3))
+    assert survey.sizes == ((32, 32), size)
+    image = read_image(dataset.labelled[0].image).astype(np.float64)
+    means = image[:256, :260].reshape(64, 4, 65, 4, 3).mean(axis=(1, 3))  # the whole feature pixels
+    cells = choose_cells(masks_of(size)[0], 3, name=dataset.labelled[0].name, limit=0)
+    assert cells.labels.shape == (65, 66)
+    for number, kept in enumerate(cells.kept):
+        rows, columns = np.divmod(kept, 66)
+        whole = (rows < 64) & (columns < 65)
+        found = store.rows(number)[store.block(1, number)][whole]
+        np.testing.assert_allclose(found, means[rows[whole], columns[whole]], rtol=1e-3)
 
 
 def test_need_is_announced_and_exact(dataset, model, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.subclasses.made import SIZES, colours_at_stride_4, masks_of, write_dataset
 from usrn_keras.data import read_image, read_sublabels
-from usrn_keras.data.batches.padding import pad_to_stride
+from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.subclasses import Clustering, SubclassMap, sublabel_file
 from usrn_keras.subclasses.cells import choose_cells
 from usrn_keras.subclasses.class_clusters import ClassClusters
@@ -49,7 +49,7 @@ def test_every_pixel_has_the_subclass_that_the_rules_give(tmp_path, limit, worke
     for image, sample in enumerate(survey.samples):
         mask = MASKS[dataset.labelled.index(sample)]
         found = read_sublabels(sublabel_file(tmp_path, sample))
-        features = np.asarray(model.predict_on_batch(pad_to_stride(read_image(sample.image))[None]))[0]
+        features = np.asarray(model.predict_on_batch(pad_image(read_image(sample.image))[None]))[0]
         cells = choose_cells(mask, 3, name=sample.name, limit=limit)
         for (row, column), label in np.ndenumerate(mask):
             cell = row // 4, column // 4

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.data.batches.whole_images import WholeImage, neighbours, read_whole
+from usrn_keras.data.batches.whole_images import WholeImage, gathered, read_whole
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.boundary import boundary_counts
@@ -113,7 +113,7 @@ def evaluate_with(
     """
     classes, batch = len(dataset.classes), predictor.batch
     confusion, outlines = np.zeros((classes, classes), np.int64), np.zeros((classes, 2), np.int64)
-    images = []
+    images: dict[Sample, ImageScore] = {}
     read = read_whole(samples, dataset, workers=workers, ahead=2 * batch)
     with progress.task(f"evaluating {name}", total=len(samples)) as task:
         counts = ordered_map(
@@ -125,12 +125,12 @@ def evaluate_with(
         for sample, its_confusion, its_outlines in counts:
             confusion += its_confusion
             outlines += its_outlines
-            images.append(ImageScore.of(sample, dataset.classes, its_confusion))
+            images[sample] = ImageScore.of(sample, dataset.classes, its_confusion)
             task.advance()
     provenance = _provenance(samples, dataset, predictor.options, checkpoint)
     outlines = outlines if boundary else None
     scores = Scores(name, dataset.classes, confusion, boundary=outlines, provenance=provenance)
-    return Measured(scores, tuple(images))
+    return Measured(scores, tuple(images[sample] for sample in samples))
 
 
 def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Sample, ...]:
@@ -144,8 +144,8 @@ def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Samp
 
 
 def _predicted(predictor: Predictor, read: Iterable[WholeImage]) -> Iterator[tuple[WholeImage, np.ndarray]]:
-    """Each image with the class ids of its pixels."""
-    for group in neighbours(read, predictor.batch):
+    """Each image with the class ids of its pixels, not in the order in which they were read."""
+    for group in gathered(read, predictor.batch):
         yield from zip(group, predictor.ids_of([item.image for item in group]), strict=True)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.batches.padding import fill_batch
 from usrn_keras.data.batches.whole_images import padded_batches
 from usrn_keras.errors import DivergedError
 from usrn_keras.progress import SILENT, Progress
@@ -65,6 +66,7 @@ def stored_features(
         "rows_per_image": clustering.rows_per_image,
         "seed": clustering.seed,
         "batch": clustering.batch,  # features differ in their last digits
+        "padding": "mean colour of the image",  # it differed in earlier versions
     }
     place = folder / FEATURES
     store = FeatureStore(place, channels=channels, classes=len(dataset.classes), key=key)
@@ -115,10 +117,9 @@ def _batches(
     for images, masks in padded_batches(remaining, dataset, clustering.batch, workers):
         first = store.images
         samples, sizes = (listed[first : first + len(images)] for listed in (survey.samples, survey.sizes))
+        found = image_features(model, fill_batch(images, clustering.batch))[: len(images)]
         blocks = []
-        for sample, size, mask, features in zip(
-            samples, sizes, masks, image_features(model, images), strict=True
-        ):
+        for sample, size, mask, features in zip(samples, sizes, masks, found, strict=True):
             cells = choose_cells(
                 mask[: size[0], : size[1]],
                 len(dataset.classes),

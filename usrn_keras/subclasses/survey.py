@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
-from usrn_keras.data.batches.padding import STRIDE
+from usrn_keras.data.batches.padding import padded_size
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.cells import choose_cells
@@ -64,7 +64,7 @@ def survey_masks(
         for facts in ordered_map(survey, dataset.labelled, workers=workers, ahead=2 * workers):
             found.append(facts)
             task.advance()
-    order = sorted(range(len(found)), key=lambda index: _padded(found[index][0]))  # stable
+    order = sorted(range(len(found)), key=lambda index: padded_size(found[index][0]))  # stable
     sizes, pixels, rows, complete, digests = zip(*(found[index] for index in order), strict=True)
     return Survey(
         tuple(dataset.labelled[index] for index in order),
@@ -79,7 +79,3 @@ def survey_masks(
 def class_pixels(masks: Sequence[np.ndarray], classes: int) -> np.ndarray:
     """`(classes,)` int64, pixels of each class in all masks; other ids are not counted."""
     return sum(np.bincount(mask[mask < classes], minlength=classes) for mask in masks)
-
-
-def _padded(size: tuple[int, int]) -> tuple[int, int]:
-    return size[0] + -size[0] % STRIDE, size[1] + -size[1] % STRIDE

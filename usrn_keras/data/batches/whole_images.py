@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from usrn_keras.data.batches.padding import STRIDE, pad_map_to_stride, pad_to_stride
+from usrn_keras.data.batches.padding import pad_image, pad_map, padded_size
 from usrn_keras.data.files.masks import read_sample
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.sample import Dataset, Sample
 
 IGNORED = -1  # label of pixels without a class
+WAITING_PIXELS = 2**26  # of images that wait for others of their size: about half a gigabyte with labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,7 @@ class WholeImage:
     @property
     def padded_size(self) -> tuple[int, int]:
         """Height and width that networks take."""
-        height, width = self.labels.shape
-        return height + -height % STRIDE, width + -width % STRIDE
+        return padded_size(self.labels.shape)
 
 
 def read_whole(
@@ -59,14 +59,35 @@ def neighbours(images: Iterable[WholeImage], batch: int) -> Iterator[list[WholeI
         yield group
 
 
+def gathered(
+    images: Iterable[WholeImage], batch: int, waiting: int = WAITING_PIXELS
+) -> Iterator[list[WholeImage]]:
+    """`batch` images that are padded to the same size, not necessarily neighbours; fewer at the end.
+
+    Args:
+        images: In any order; each comes once.
+        batch: Images in a group.
+        waiting: Pixels that may wait for images of the same size; beyond it the largest group goes.
+    """
+    groups: dict[tuple[int, int], list[WholeImage]] = {}
+    for image in images:
+        group = groups.setdefault(image.padded_size, [])
+        group.append(image)
+        if len(group) == batch:
+            yield groups.pop(image.padded_size)
+        elif sum(height * width * len(group) for (height, width), group in groups.items()) > waiting:
+            yield groups.pop(max(groups, key=lambda size: len(groups[size])))
+    yield from groups.values()
+
+
 def padded_batches(
     samples: Sequence[Sample], dataset: Dataset, batch: int, workers: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Images `(b, h, w, 3)` uint8 and labels `(b, h, w)` int32; neighbours of equal size share a batch."""
     read = read_whole(samples, dataset, workers=workers, ahead=2 * batch)
     for group in neighbours(read, batch):
-        images = np.stack([pad_to_stride(item.image) for item in group])
-        yield images, np.stack([pad_map_to_stride(item.labels, fill=IGNORED) for item in group])
+        images = np.stack([pad_image(item.image) for item in group])
+        yield images, np.stack([pad_map(item.labels, fill=IGNORED) for item in group])
 
 
 def labels_of(mask: np.ndarray, dataset: Dataset) -> np.ndarray:
