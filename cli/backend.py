@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import json
 import os
-from pathlib import Path
 
+from usrn_keras.backend_choice import BACKENDS, chosen_backend, is_installed, reinstall
 from usrn_keras.errors import BackendError
-
-BACKENDS = {  # name: (module, what to install)
-    "tensorflow": ("tensorflow", "pip install tensorflow"),
-    "jax": ("jax", "pip install jax"),
-    "torch": ("torch", "pip install 'usrn-keras[torch]'"),
-}
 
 
 def require_backend() -> str:
@@ -23,19 +15,16 @@ def require_backend() -> str:
     Raises:
         BackendError: Keras does not know it, or it is not installed.
     """
-    name, source = _chosen()
+    name, source = chosen_backend()
     if name not in BACKENDS:
         raise BackendError(
             f"unknown Keras backend {name!r} (from {source}); allowed: {', '.join(BACKENDS)}",
             hint="Choose one: KERAS_BACKEND=torch usrn ...",
         )
-    module, install = BACKENDS[name]
-    if importlib.util.find_spec(module) is None:
-        others = [other for other, (module, _) in BACKENDS.items() if importlib.util.find_spec(module)]
-        choice = f", or choose an installed one: KERAS_BACKEND={others[0]} usrn ..." if others else ""
+    if not is_installed(name):
         raise BackendError(
             f"the Keras backend {name!r} (from {source}) is not installed",
-            hint=f"Install it: {install}{choice}",
+            hint=f"Install it: {BACKENDS[name].install}{_or_another(name)}",
         )
     os.environ["KERAS_BACKEND"] = name
     # Some backbones load TensorFlow on every backend; its start-up notes are not our output.
@@ -47,28 +36,31 @@ def load_backend() -> None:
     """Import Keras with its backend, without the backend's start-up notes.
 
     Raises:
-        BackendError: Keras does not know the backend, or it is not installed.
+        BackendError: Keras does not know the backend, it is not installed, or it cannot be loaded.
     """
-    require_backend()
+    name = require_backend()
     from usrn_keras.quiet import native_stderr_held
 
     with native_stderr_held():
-        importlib.import_module("keras")
+        try:
+            # The backend by itself first: where that fails, Keras is not at fault.
+            importlib.import_module(BACKENDS[name].module)
+        except Exception as error:  # a broken installation raises anything
+            raise _broken(f"the Keras backend {name!r}", reinstall(name), name, error) from error
+        try:
+            importlib.import_module("keras")
+        except Exception as error:
+            command = "pip install --force-reinstall keras"
+            raise _broken(f"Keras on the backend {name!r}", command, name, error) from error
 
 
-def _chosen() -> tuple[str, str]:
-    """The backend's name and who says so: the environment, Keras' file, or our default.
+def _broken(what: str, command: str, name: str, error: Exception) -> BackendError:
+    return BackendError(
+        f"{what} is installed, but cannot be loaded: {type(error).__name__}: {error}",
+        hint=f"Install it anew: {command}{_or_another(name)}. `usrn doctor` tries all of them.",
+    )
 
-    Keras writes a file that names tensorflow wherever it finds none, so that this name in it is
-    nobody's choice. JAX is the default: on a CPU it takes a quarter of TensorFlow's time for a step.
-    """
-    if name := os.environ.get("KERAS_BACKEND"):
-        return name, "KERAS_BACKEND"
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        name = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
-    except (OSError, ValueError):
-        name = None  # Keras passes over a file that it cannot read
-    if name and name != "tensorflow":
-        return name, str(home / "keras.json")
-    return ("jax" if importlib.util.find_spec("jax") else "tensorflow"), "the default"
+
+def _or_another(name: str) -> str:
+    others = [other for other in BACKENDS if other != name and is_installed(other)]
+    return f", or choose an installed one: KERAS_BACKEND={others[0]} usrn ..." if others else ""

@@ -20,6 +20,7 @@ VERBS = {
     "predict": "Segment images with a trained run.",
     "export": "Write a trained model for deployment.",
     "recipes": "List, show and copy the shipped recipes.",
+    "doctor": "Look at this machine: backends, devices, speed, and what to change.",
 }
 """The verbs and their one line: `usrn --help` imports none of their files."""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -77,3 +78,23 @@ def test_every_verb_that_needs_a_backend_refuses_an_unknown_one(monkeypatch, arg
     assert result.exit_code == BackendError.exit_code
     assert "unknown Keras backend 'theano' (from KERAS_BACKEND)" in result.stderr
     assert "tensorflow, jax, torch" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "named", "command"),
+    [
+        ("jax", "the Keras backend 'jax'", "pip install --force-reinstall jax jaxlib"),
+        ("keras", "Keras on the backend 'jax'", "pip install --force-reinstall keras"),
+    ],
+)
+def test_a_broken_installation_is_a_message_with_its_cause(tmp_path, module, named, command):
+    (tmp_path / "jax.py").write_text("")
+    (tmp_path / f"{module}.py").write_text("raise ImportError('libcudart.so.13: cannot open')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "KERAS_BACKEND": "jax"}
+    usrn = [sys.executable, "-c", "from usrn_cli.main import main; main()"]
+    done = subprocess.run([*usrn, "fit", "quickstart"], capture_output=True, text=True, env=environment)
+    assert done.returncode == BackendError.exit_code
+    first, hint = done.stderr.splitlines()
+    cause = "ImportError: libcudart.so.13: cannot open"
+    assert first == f"error: {named} is installed, but cannot be loaded: {cause}"
+    assert command in hint and "KERAS_BACKEND=tensorflow" in hint and "usrn doctor" in hint

@@ -1,0 +1,183 @@
+"""`usrn doctor`: text and JSON, exit codes, a GPU that is not used, nothing left behind; fake backends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tests.doctor.fakes import write_fakes
+from usrn_cli.main import main
+from usrn_keras.doctor import disk, pipeline
+from usrn_keras.doctor.installation import MODULES
+from usrn_keras.machine import nvidia
+
+FINDING = {"name", "level", "message", "advice", "lines"}
+SECTIONS = {
+    "versions": {"usrn_keras", "python", "system", "packages", "broken"},
+    "backend": {"chosen", "source", "works", "backends"},
+    "gpu": {"hardware", "fault", "gpus", "used"},
+    "precision": {"convolution_flops", "bfloat16_gain", "bfloat16_instructions", "tf32", "recommended"},
+    "machine": {"present", "allowed", "quota", "load", "name", "bfloat16", "usable", "threads", "memory"}
+    | {"free_memory", "matrix_product_flops"},
+    "pipeline": {"source", "images_per_second", "images", "workers", "batch", "training"},
+    "disk": {"runs", "cache", "downloads"},
+}
+BACKEND = {"installed", "version", "loads", "error", "seconds", "devices"}
+
+
+@pytest.fixture
+def doctor(tmp_path, monkeypatch):
+    """Runs the verb in an empty folder, where torch is chosen, a fake, and there is no GPU."""
+    monkeypatch.setenv("PYTHONPATH", str(write_fakes(tmp_path / "fakes")))
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(nvidia, "DEVICE_FILES", ())
+    monkeypatch.setattr("usrn_keras.doctor.installation.MODULES", {"numpy": "numpy"})
+    monkeypatch.setattr(pipeline, "SECONDS", 0.05)
+    monkeypatch.setattr(pipeline, "FILES", 2)
+    monkeypatch.setattr(disk, "MOST", disk.CHUNK)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return lambda *arguments: CliRunner().invoke(main, ["doctor", *map(str, arguments)])
+
+
+def fake_tool(folder, monkeypatch, line):
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{line}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_text_ends_with_what_to_change_and_what_to_do(doctor, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "99999")
+    result = doctor()
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    titles = [line for line in lines if not line.startswith(" ")]
+    expected = ["versions", "backend", "GPU", "precision", "cores and memory", "input pipeline", "disk"]
+    assert titles[:7] == expected and titles[-2:] == ["what to change", "next"]
+    assert "  torch (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... takes another" in lines
+    change = lines[lines.index("what to change") :]
+    assert any(line.strip().startswith("-> export OMP_NUM_THREADS=") for line in change)
+    assert "loading backends 3/3" in result.stderr
+    assert "timing the input pipeline" in result.stderr
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_json_is_whole(doctor):
+    result = doctor("--json", "--quiet")
+    values = json.loads(result.stdout)
+    assert result.stderr == "" and result.exit_code == values["exit_code"] == 0
+    assert set(values) == {*SECTIONS, "findings", "trains", "exit_code", "next", "seconds"}
+    for section, keys in SECTIONS.items():
+        assert set(values[section]) == keys, section
+    assert all(set(finding) == FINDING for finding in values["findings"])
+    assert {name: set(its) for name, its in values["backend"]["backends"].items()} == dict.fromkeys(
+        ("tensorflow", "jax", "torch"), BACKEND
+    )
+    assert values["precision"]["bfloat16_gain"] == pytest.approx(2, rel=0.4)
+    assert values["pipeline"]["images_per_second"] > 1
+
+
+def test_of_a_recipe(doctor, recipe_file, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    row = '{"stage": "3-usrn", "step": 1, "images_per_second": 1e9}\n'
+    (run / "metrics.jsonl").write_text(2 * row)
+    result = doctor(recipe_file, "--json", "--quiet", "--run", run, "--set", "data.workers=0")
+    values = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert values["recipe"]["images"]["labelled"] == 3
+    assert values["pipeline"]["source"] == f"the images and views of {recipe_file}"
+    assert values["pipeline"]["batch"] == [2, 2]
+    assert values["disk"]["runs"]["folder"] == str(run)
+    (slow,) = [finding for finding in values["findings"] if finding["name"] == "slow_pipeline"]
+    assert slow["advice"].startswith("--set data.workers=")
+    assert f"usrn fit {recipe_file} --set data.workers=0 --dry-run" in values["next"][1]
+
+
+def test_a_broken_recipe_is_a_finding_and_its_exit_code(doctor):
+    result = doctor("quickstart", "--set", "views.crop_size=33", "--set", "training.batch=2", "--quiet")
+    assert result.exit_code == 3
+    text = result.stdout
+    assert "1. BROKEN: " in text and "views.crop_size" in text and "training.batch: unknown key" in text
+    assert "made JPEGs" in text  # the rest is examined all the same
+    assert result.stderr.startswith("error: training cannot run here: ")
+
+
+def test_broken_images_are_a_finding(doctor, recipe_file):
+    for path in (recipe_file.parent / "data/images").iterdir():
+        path.write_bytes(b"")
+    result = doctor(recipe_file, "--quiet")
+    assert result.exit_code == 4
+    assert "input pipeline\n  does not run" in result.stdout
+
+
+def test_a_broken_backend_is_a_finding_and_its_exit_code(doctor, tmp_path):
+    write_fakes(tmp_path / "fakes", torch="raise ImportError('libtorch.so: cannot open')")
+    result = doctor("--quiet")
+    assert result.exit_code == 7
+    assert ": BROKEN: ImportError: libtorch.so: cannot open" in result.stdout
+    assert (
+        "-> pip install --force-reinstall torch\n        or for now: export KERAS_BACKEND=" in result.stdout
+    )
+    assert "Traceback" not in result.output
+
+
+def test_an_unknown_backend(doctor, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    result = doctor("--quiet")
+    assert result.exit_code == 7
+    assert "BROKEN: unknown Keras backend 'theano' (from KERAS_BACKEND)" in result.stdout
+
+
+def test_a_gpu_that_the_backend_does_not_see(doctor, tmp_path, monkeypatch):
+    fake_tool(tmp_path, monkeypatch, "echo 'NVIDIA H200, 143771, 143000, 9.0, 580.65.06'")
+    result = doctor("--quiet")
+    assert result.exit_code == 0
+    change = result.stdout[result.stdout.index("what to change") :]
+    assert "there is an NVIDIA GPU (NVIDIA H200), and torch does not see it" in change
+    assert "- CUDA initialization: no driver" in change
+    assert "-> pip install --force-reinstall torch --index-url" in change
+
+
+def test_a_gpu_that_trains(doctor, tmp_path, monkeypatch, recipe_file):
+    write_fakes(tmp_path / "fakes", gpus=1)
+    fake_tool(tmp_path, monkeypatch, "echo 'NVIDIA H200, 143771, 143000, 9.0, 580.65.06'")
+    result = doctor(recipe_file, "--quiet")
+    assert "torch trains on NVIDIA H200" in result.stdout
+    assert "-> --set training.precision=mixed_bfloat16" in result.stdout
+
+
+def test_a_package_that_cannot_be_loaded(doctor, tmp_path):
+    (tmp_path / "fakes" / "numpy.py").write_text("raise ImportError('wrong ABI')")
+    result = doctor("--quiet")
+    assert result.exit_code == 7
+    assert "cannot be loaded: ImportError: wrong ABI" in result.stdout
+    assert "-> pip install --force-reinstall numpy" in result.stdout
+    assert "input pipeline" not in result.stdout  # it needs the package
+
+
+def test_keys_without_a_recipe_are_a_usage_error(doctor):
+    result = doctor("--set", "data.workers=2")
+    assert result.exit_code == 2
+    assert "name one" in result.stderr
+
+
+def test_no_control_codes_and_no_backend_in_this_process(doctor):
+    """Off a terminal; the packages that are loaded are the real ones."""
+    code = (
+        "import sys; sys.argv = ['usrn', 'doctor']; from usrn_cli.main import main;"
+        "main(standalone_mode=False); print(*sys.modules, file=sys.stderr)"
+    )
+    environment = {**os.environ, "TERM": "xterm-256color", "FORCE_COLOR": ""}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not {"torch", "jax", "tensorflow", "keras"} & set(done.stderr.split())
+    assert not any(f"{name}_broken" in done.stdout for name in MODULES)

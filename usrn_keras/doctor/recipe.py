@@ -1,0 +1,194 @@
+"""What a recipe needs: that it can be read, its images, weights, packages and space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from usrn_keras.data import Dataset, Sample, image_size, load_dataset
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.layouts.load import layout_help
+from usrn_keras.data.sample import PARTS
+from usrn_keras.doctor.disk import keras_folder
+from usrn_keras.doctor.findings import NOTE, Finding
+from usrn_keras.doctor.request import Request
+from usrn_keras.errors import BackendError, DataError, RecipeError, StorageError, USRNError, WeightsError
+from usrn_keras.recipe import Recipe
+from usrn_keras.subclasses.feature_store import check_space, in_words
+from usrn_keras.subclasses.features import feature_size
+
+LOOKED_AT = 100  # images whose sizes stand for all
+KERAS_FILES = {  # what keras.applications downloads
+    "mobilenet": "mobilenet_1_0_224_tf_no_top.h5",
+    "resnet50": "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "resnet101": "resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "resnet152": "resnet152_weights_tf_dim_ordering_tf_kernels_notop.h5",
+}
+KERAS_CV_IMAGENET = ("resnet50",)  # those of `BACKBONES` with a preset; to ask there loads Keras
+
+
+@dataclass(frozen=True, eq=False)
+class RecipeSection:
+    """A recipe.
+
+    Args:
+        source: As it was given.
+        recipe: None where it cannot be read.
+        dataset: What of its data set can be used; None where that cannot be listed.
+        weights: Where its pretrained weights come from, in words.
+        features: Space that the features will take at most, in words; "" where unknown.
+        found: What is wrong.
+    """
+
+    source: str
+    recipe: Recipe | None
+    dataset: Dataset | None
+    weights: str
+    features: str
+    found: tuple[Finding, ...]
+    title = "recipe"
+
+    @property
+    def usable(self) -> bool:
+        """Whether its batches can be made."""
+        return bool(self.dataset and self.dataset.labelled and self.dataset.unlabelled)
+
+    def lines(self) -> list[str]:
+        """The data set, weights and space."""
+        if self.recipe is None:
+            return [f"{self.source} cannot be read"]
+        return [
+            f"{self.source}: {self._images()}",
+            f"weights of {self.recipe.network.backbone}: {self.weights}",
+            *([f"features of the labelled images: at most {self.features}"] if self.features else []),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "source": self.source,
+            "readable": self.recipe is not None,
+            "images": {part: len(getattr(self.dataset, part)) for part in PARTS} if self.dataset else None,
+            "weights": self.weights,
+            "features": self.features,
+        }
+
+    def findings(self) -> list[Finding]:
+        """What is wrong."""
+        return list(self.found)
+
+    def _images(self) -> str:
+        if self.dataset is None:
+            return "its data set cannot be listed"
+        return ", ".join(f"{len(getattr(self.dataset, part))} {part}" for part in PARTS) + " images"
+
+
+def look_at_recipe(request: Request) -> RecipeSection:
+    """Everything about a recipe that can be known without a backend.
+
+    Args:
+        request: Names it; its data set is listed, and none of its images is decoded.
+    """
+    source = request.recipe
+    try:
+        recipe = Recipe.load(source, list(request.overrides))
+    except RecipeError as error:
+        return RecipeSection(source, None, None, "", "", (finding_of("recipe", error),))
+    found: list[Finding] = []
+    dataset = _dataset(recipe, source, found)
+    weights = _weights(recipe, found)
+    _packages(recipe, found)
+    features = ""
+    if dataset and dataset.labelled:
+        features = _features(recipe, dataset.labelled, request.run_folder(recipe.name), found)
+    return RecipeSection(source, recipe, dataset, weights, features, tuple(found))
+
+
+def finding_of(name: str, error: USRNError) -> Finding:
+    """An error that training would stop with, as a finding."""
+    return Finding(name, error.message, error.hint, error.faults, error=type(error))
+
+
+def _dataset(recipe: Recipe, source: str, found: list[Finding]) -> Dataset | None:
+    faults = Faults()
+    try:
+        dataset = load_dataset(recipe.data, faults=faults)
+    except USRNError as error:  # such as a cache that cannot be written
+        found.append(finding_of("data", error))
+        return None
+    if faults.lines:
+        advice = f"usrn data check {source}   (after that, it reads every file)\n{layout_help(recipe.data)}"
+        found.append(Finding("data", "the data set cannot be used", advice, faults.lines, error=DataError))
+    return dataset
+
+
+def _weights(recipe: Recipe, found: list[Finding]) -> str:
+    """Where they come from; a file that is missing is found, a download is noted."""
+    network = recipe.network
+    supplier, _, kind = network.backbone.partition("/")
+    if network.weights == "none":
+        return "none (random)"
+    if network.weights != "imagenet":
+        path = Path(network.weights)
+        if not path.is_file():
+            error = f"network.weights: no such file: {path}"
+            advice = "--set network.weights=PATH.weights.h5, or imagenet, or none"
+            found.append(Finding("weights", error, advice, error=WeightsError))
+            return f"{path} (MISSING)"
+        return f"{path} ({in_words(path.stat().st_size)})"
+    if supplier == "keras_cv" and kind not in KERAS_CV_IMAGENET:
+        message = f"network.weights: keras-cv has no ImageNet weights for {network.backbone}"
+        advice = "--set network.weights=none, or PATH.weights.h5, or network.backbone=keras_cv/resnet50"
+        found.append(Finding("weights", message, advice, error=WeightsError))
+        return "ImageNet's (there are NONE)"
+    if supplier == "keras":
+        path = keras_folder() / "models" / KERAS_FILES.get(kind, "")
+        if path.is_file():
+            return f"ImageNet's, in {path}"
+    elif any(_kaggle_folder().glob(f"models/keras/resnetv1/keras/{kind}_imagenet/*")):
+        return f"ImageNet's, in {_kaggle_folder()}"
+    advice = "nothing, where there is a network; elsewhere --set network.weights=PATH.weights.h5"
+    message = f"the ImageNet weights of {network.backbone} will be downloaded when training starts"
+    found.append(Finding("weights_download", message, advice, level=NOTE))
+    return "ImageNet's, not downloaded yet"
+
+
+def _kaggle_folder() -> Path:
+    return Path(os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub")
+
+
+def _packages(recipe: Recipe, found: list[Finding]) -> None:
+    """keras-cv and TensorFlow, which only some recipes need."""
+    asked = {
+        "network.backbone": recipe.network.backbone.startswith("keras_cv/"),
+        "views.strong": recipe.views.strong == "keras_cv",
+    }
+    missing = [name for name in ("keras_cv", "tensorflow") if find_spec(name) is None]
+    keys = " and ".join(key for key, asks in asked.items() if asks)
+    if keys and missing:
+        message = (
+            f"{keys} of the recipe need keras-cv and tensorflow: {' and '.join(missing)} cannot be found"
+        )
+        advice = 'pip install keras-cv tensorflow, or choose keras/... and views.strong = "device"'
+        found.append(Finding("keras_cv_missing", message, advice, error=BackendError))
+
+
+def _features(recipe: Recipe, labelled: Sequence[Sample], run_dir: Path, found: list[Finding]) -> str:
+    """Space for the features of all pixels, from the sizes of some images; "" where these cannot be read."""
+    looked_at = labelled[:: -(-len(labelled) // LOOKED_AT)]
+    try:
+        sizes = [feature_size(image_size(sample.image)) for sample in looked_at]
+    except DataError:
+        return ""  # reading the batches will say so
+    rows = sum(height * width for height, width in sizes) * len(labelled) // len(looked_at)
+    channels = recipe.network.decoder_channels
+    try:
+        return check_space(run_dir, rows, channels, stored=0)
+    except StorageError as error:
+        advice = "free space, --run DIR on another disk, or --set subclasses.rows_per_image=2000"
+        found.append(Finding("features_space", error.message, advice))
+        return in_words(rows * channels * 2)
