@@ -45,7 +45,7 @@ class Contestant:
         given = {key: getattr(options, key) for key in (*NETWORK, "device")}
         given |= {"official": str(options.official), "precision": self.precision}
         environment = devices.variables(options.device, self.precision) | {"KERAS_BACKEND": self.backend}
-        return Worker(str(Path(__file__).with_name(script)), given, environment | dict(variables))
+        return Worker(script, given, environment | dict(variables))
 
 
 OFFICIAL = Contestant("official", "torch", "float32")

@@ -46,7 +46,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
 def start_once(one: Contestant, options: argparse.Namespace, folder: str) -> tuple[float, float, dict]:
     """Seconds until ready, of the first step, and what the process says of itself."""
     with one.start(options, {CACHE_VARIABLE: folder}) as worker:
-        return worker.start_seconds, worker.steps(1)["seconds"][0], worker.facts
+        return worker.start_seconds, worker.call("steps", 1)["seconds"][0], worker.facts
 
 
 def main(given: Sequence[str] | None = None) -> None:

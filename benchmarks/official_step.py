@@ -27,44 +27,41 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
 from benchmarks.made_batch import made_batch, split_list
+from benchmarks.timed_step import TimedStep
 from benchmarks.worker import serve
 
 CONFIG = "configs/voc_1over16_usrn.json"
 
 
-class OfficialStep:
+class OfficialStep(TimedStep):
     """The official step and its batch."""
 
     def __init__(self, options: dict):
-        self._device = device_of("torch", options["device"])
+        super().__init__(device_of("torch", options["device"]), f"torch {torch.__version__}")
         torch.backends.cudnn.benchmark = True
         on_gpu = options["device"] == "gpu"
         if not on_gpu:
             torch.Tensor.cuda = lambda tensor, *_, **__: tensor
-        root = Path(options["official"])
+        root, classes, subclasses = Path(options["official"]), options["classes"], options["subclasses"]
         config = json.loads((root / CONFIG).read_text())
-        self._model = build_model(root, config, options["classes"], options["subclasses"])
+        self._model = build_model(root, config, classes, subclasses)
         if on_gpu:
             self._model.cuda()
         self._optimizer = build_optimizer(self._model, config["optimizer"])
-        made = made_batch(*(options[name] for name in ("batch", "crop", "classes", "subclasses")))
-        self._batch = tensors(made, pinned=on_gpu)
-        self.peak_memory, self.reset_peak_memory = self._device.peak_memory, self._device.reset_peak_memory
-        self.facts = {"device": self._device.name(), "versions": f"torch {torch.__version__}"}
+        batch = made_batch(options["batch"], options["crop"], classes, subclasses)
+        self._batch = tensors(batch, pinned=on_gpu)
 
-    def __call__(self) -> float:
+    def once(self) -> float:
         batch = {name: tensor.cuda(non_blocking=True) for name, tensor in self._batch.items()}
         self._optimizer.zero_grad()
         loss, _, _ = self._model(**batch, epoch=0)
         loss.backward()
         self._optimizer.step()
-        value = float(loss)
-        self._device.wait()  # the loss is there before the weights are updated
-        return value
+        return float(loss)
 
     def flops(self) -> int:
         with FlopCounterMode(display=False) as counter:
-            self()
+            self.once()
         return counter.get_total_flops()
 
 

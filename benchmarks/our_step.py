@@ -16,6 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
 from benchmarks.made_batch import made_batch, parents
+from benchmarks.timed_step import TimedStep
 from benchmarks.worker import serve
 from usrn_keras.budget import step_flops
 from usrn_keras.methods import USRN
@@ -38,27 +39,20 @@ def build_model(options: dict) -> USRN:
     return model
 
 
-class OurStep:
+class OurStep(TimedStep):
     """A compiled step and its batch."""
 
     def __init__(self, options: dict):
         backend = keras.backend.backend()
-        self._device = device_of(backend, options["device"])
+        versions = f"keras {keras.__version__}, {backend} {importlib.metadata.version(backend)}"
+        super().__init__(device_of(backend, options["device"]), versions)
         self._model, self._size = build_model(options), (options["batch"], options["crop"])
         self._step = CompiledStep(self._model)
-        self._batch = made_batch(*(options[name] for name in ("batch", "crop", "classes", "subclasses")))
+        self._batch = made_batch(*self._size, options["classes"], options["subclasses"])
         self._batch["strong_parameters"] = StrongView().draw(np.random.default_rng(1), options["batch"])
-        self.peak_memory, self.reset_peak_memory = self._device.peak_memory, self._device.reset_peak_memory
-        library = importlib.metadata.version(backend)
-        self.facts = {
-            "device": self._device.name(),
-            "versions": f"keras {keras.__version__}, {backend} {library}",
-        }
 
-    def __call__(self) -> float:
-        loss = float(self._step(self._batch)["loss"])
-        self._device.wait()  # the loss may be there before the weights are updated
-        return loss
+    def once(self) -> float:
+        return float(self._step(self._batch)["loss"])
 
     def flops(self) -> int:
         batch, crop = self._size

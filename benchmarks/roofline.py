@@ -13,35 +13,38 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import Host, device_of
+from benchmarks.timed_step import TimedStep
 from benchmarks.worker import serve
 
 SIDE = {"cpu": 2048, "gpu": 8192}
 PRODUCTS = {"cpu": 2, "gpu": 32}  # one after the other; a tenth of a second or more together
 
 
-class MatrixProducts:
+class MatrixProducts(TimedStep):
     """Products of square matrices; all of them are a step."""
 
     def __init__(self, options: dict):
-        self._count, side = PRODUCTS[options["device"]], options.get("side", SIDE[options["device"]])
-        right = np.random.default_rng(0).normal(0, side**-0.5, (side, side)).astype(np.float32)
-        self._device, self._right, self._product = Host(), right, np.matmul
-        if options["device"] == "gpu":
-            import keras
+        self._count, self._side = PRODUCTS[options["device"]], options.get("side", SIDE[options["device"]])
+        scale = self._side**-0.5  # keeps the products from growing
+        right = np.random.default_rng(0).normal(0, scale, (self._side, self._side)).astype(np.float32)
+        if options["device"] == "cpu":
+            super().__init__(Host(), f"numpy {np.__version__}")
+            self._right, self._product = right, np.matmul
+            return
+        import keras
 
-            self._device = device_of(keras.backend.backend(), "gpu")
-            dtype = "bfloat16" if options["precision"] == "mixed_bfloat16" else "float32"
-            self._right, self._product = keras.ops.convert_to_tensor(right, dtype), keras.ops.matmul
-        self.facts = {"device": self._device.name(), "versions": f"numpy {np.__version__}"}
-        self.flops = lambda: 2 * self._count * side**3
-        self.peak_memory, self.reset_peak_memory = self._device.peak_memory, self._device.reset_peak_memory
+        super().__init__(device_of(keras.backend.backend(), "gpu"), f"keras {keras.__version__}")
+        dtype = "bfloat16" if options["precision"] == "mixed_bfloat16" else "float32"
+        self._right, self._product = keras.ops.convert_to_tensor(right, dtype), keras.ops.matmul
 
-    def __call__(self) -> float:
-        left = self._right  # its scale keeps the products from growing
+    def once(self) -> float:
+        left = self._right
         for _ in range(self._count):
             left = self._product(left, self._right)
-        self._device.wait()
         return float(left[0, 0])
+
+    def flops(self) -> int:
+        return 2 * self._count * self._side**3
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import devices, machine, table
 from benchmarks.contestants import OFFICIAL, Contestant, parse, parser_of
-from benchmarks.worker import Worker, take_turns
+from benchmarks.timed_step import take_turns
+from benchmarks.worker import Worker
 
 
 @dataclass
@@ -72,18 +73,19 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
         everything = [*steps.values(), *products.values()]
         rounds = take_turns([one.worker for one in everything], options.rounds, options.steps)
         for one, answers in zip(everything, zip(*rounds, strict=True), strict=True):
-            one.answers, one.flops = answers, one.worker.flops()
+            one.answers, one.flops = answers, one.worker.call("flops")
     for one, step in steps.items():
         row = one.settings(options) | {"rounds": options.rounds, "steps": options.steps}
         row |= timing(step) | memory(step) | beside(step, steps.get(OFFICIAL), "")
-        row |= beside(step, steps.get(Contestant("ours", one.backend, "float32")), "_to_float32")
+        float32 = None if one.official else steps.get(Contestant("ours", one.backend, "float32"))
+        row |= beside(step, float32, "_to_float32")
         yield row | roofline(step, products[one.precision]) | step.worker.facts
 
 
 def begun(stack: ExitStack, worker: Worker) -> Measured:
     """After the first step; the worker ends with the stack."""
     stack.enter_context(worker)
-    return Measured(worker, worker.steps(1))
+    return Measured(worker, worker.call("steps", 1))
 
 
 def matrix_products(precision: str, options: argparse.Namespace) -> Worker:
@@ -91,7 +93,7 @@ def matrix_products(precision: str, options: argparse.Namespace) -> Worker:
     environment = devices.variables(options.device, precision)
     environment["KERAS_BACKEND"] = options.contestants[-1].backend
     given = {"device": options.device, "precision": precision}
-    return Worker(str(Path(__file__).with_name("roofline.py")), given, environment)
+    return Worker("roofline.py", given, environment)
 
 
 def timing(step: Measured) -> dict[str, float]:

@@ -1,0 +1,81 @@
+"""Share of a training step's time that the device waits for its batch: USRN of a recipe, on its real images.
+
+    python benchmarks/idle_share.py --backends jax,torch --set data.root=PATH/camvid \\
+        --csv benchmarks/results/idle_share.csv
+
+Every step is waited for, so that the wait for a batch is time in which the device has nothing to do; the
+loop of `usrn fit` goes on to the next batch before a step is done, and waits less. In every round as many
+steps are done on one batch in memory: `slowdown` is how much longer a step takes, wait included, when
+threads read images beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
+from benchmarks import devices, machine, table
+from benchmarks.worker import Worker
+
+
+def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """A row for each backend; they take turns."""
+    backends = options.backends.split(",")
+    with ExitStack() as stack:
+        workers = [stack.enter_context(start(backend, options)) for backend in backends]
+        for worker in workers:
+            worker.call("round", 1)  # compiles
+        rounds = [[worker.call("round", options.steps) for worker in workers] for _ in range(options.rounds)]
+    for backend, worker, taken in zip(backends, workers, zip(*rounds, strict=True), strict=True):
+        settings = {"recipe": options.recipe, "backend": backend, **worker.facts}
+        yield settings | {"rounds": options.rounds, "steps": options.steps} | waiting(taken)
+
+
+def start(backend: str, options: argparse.Namespace) -> Worker:
+    """A worker that has not done a step yet."""
+    device = options.device or ("gpu" if machine.gpu_names() else "cpu")
+    overrides = ["network.weights=none", *options.set]
+    given = {"device": device, "recipe": options.recipe, "set": overrides}
+    return Worker("fed_step.py", given, devices.variables(device, "float32") | {"KERAS_BACKEND": backend})
+
+
+def waiting(rounds: Sequence[dict]) -> dict[str, float]:
+    """Columns: seconds of a step and of its wait, shares and slowdown by round."""
+    fed = [[sum(both) for both in zip(taken["wait"], taken["work"], strict=True)] for taken in rounds]
+    idle = [sum(taken["wait"]) / sum(steps) for taken, steps in zip(rounds, fed, strict=True)]
+    slowdown = [median(steps) / median(taken["held"]) for taken, steps in zip(rounds, fed, strict=True)]
+    return {
+        **table.spread("step_seconds", list(chain.from_iterable(fed)), 4),
+        **table.spread("wait_seconds", list(chain.from_iterable(taken["wait"] for taken in rounds)), 5),
+        **table.spread("idle_share", idle, 4),
+        **table.spread("slowdown", slowdown, 3),
+    }
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--recipe", default="camvid_1_16", help="name or file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
+    parser.add_argument("--backends", default="torch", help="by commas: jax,torch,tensorflow")
+    parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu if nvidia-smi names one")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10, help="in a round, with and without reading")
+    parser.add_argument("--commit", help="of what is measured, where git cannot say it")
+    parser.add_argument("--csv", type=Path, help="append rows to this file")
+    options = parser.parse_args(given)
+    facts = machine.facts(options.commit)
+    for row in measure(options):
+        row |= facts
+        print(row, flush=True)
+        if options.csv:
+            table.append(options.csv, row)
+
+
+if __name__ == "__main__":
+    main()
