@@ -66,9 +66,10 @@ def predict_files(
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), faults))
     _refuse_collisions(jobs)
     run = open_run(Path(run_dir))
-    predictor = Predictor(
-        load_segmenter(run.model_path), inference_of(run.recipe), batch=run.recipe.evaluation.batch
-    )
+    options = inference_of(run.recipe)
+    # Images come one by one, so a batch of them would be filled up with blank ones.
+    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
+    predictor = Predictor(load_segmenter(run.model_path), options, batch=batch)
     written: list[Path] = []
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
