@@ -58,3 +58,10 @@ def test_every_error_has_an_exit_code_of_its_own():
     codes = [kind.exit_code for kind in USRNError.__subclasses__()]
     assert len(set(codes)) == len(codes)
     assert not ran_out_of_memory(USRNError("out of memory"))
+
+
+def test_the_line_that_tells_is_found_in_what_keras_writes_around_it():
+    text = "Exception encountered when calling call().\n\n\x1b[1mCUDA out of memory. Tried\x1b[0m\n\nArg"
+    with pytest.raises(OutOfMemoryError) as caught, memory_errors("8 images", needs="9 GB", hint=""):
+        raise RuntimeError(text)
+    assert caught.value.faults[1] == "RuntimeError: CUDA out of memory. Tried"

@@ -6,7 +6,7 @@ import pytest
 
 from usrn_keras.project import machine
 from usrn_keras.project.cost import MOBILENET, RESNET50, step_bytes, step_seconds
-from usrn_keras.project.machine import Machine, free_memory, look_at_machine, matrix_product_rate
+from usrn_keras.project.machine import Machine, free_memory, look_at_machine
 
 
 def test_this_machine():
@@ -26,19 +26,6 @@ def test_memory_that_is_not_told(monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: None)
     assert not look_at_machine(gpu=False).memory_known
     assert free_memory() is None or free_memory() > 2**26
-
-
-def test_memory_of_a_gpu_as_its_tool_tells(tmp_path, monkeypatch):
-    tool = tmp_path / "nvidia-smi"
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    for text, expected in (("echo 24576", 24576 * 2**20), ("echo no devices", None), ("exit 9", None)):
-        tool.write_text(f"#!/bin/sh\n{text}\n")
-        tool.chmod(0o755)
-        assert machine.gpu_memory() == expected
-
-
-def test_the_rate_is_of_the_right_size():
-    assert matrix_product_rate(64, seconds=0.001) > 1e7
 
 
 def test_the_cost_agrees_with_what_was_measured():

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import keras
 
-from usrn_keras.budget.room import free_memory, gpu_memory, process_memory
+from usrn_keras.budget.room import free_memory, process_memory
+from usrn_keras.machine.nvidia import look_for_nvidia
 
 
 @dataclass(frozen=True)
@@ -55,4 +56,5 @@ def _gpu_of_jax(jax) -> tuple[bool, int | None]:
 
 
 def _gpu_of_tensorflow(tf) -> tuple[bool, int | None]:
-    return bool(tf.config.list_physical_devices("GPU")), gpu_memory("free")
+    gpus = look_for_nvidia().gpus
+    return bool(tf.config.list_physical_devices("GPU")), gpus[0].free if gpus else None

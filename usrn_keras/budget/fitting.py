@@ -13,7 +13,7 @@ class Sizes:
     """What a step takes in, by the keys of a recipe.
 
     Args:
-        batch_labelled, batch_unlabelled: Images in a batch.
+        batch_labelled, batch_unlabelled: Images in a batch; the Baseline takes no unlabelled ones.
         crop_size: Height and width of a crop.
         accumulation: Batches per update.
     """
@@ -24,10 +24,8 @@ class Sizes:
     accumulation: int = 1
 
     def __str__(self) -> str:
-        return (
-            f"{self.batch_labelled} labelled and {self.batch_unlabelled} unlabelled images of "
-            f"{self.crop_size} x {self.crop_size}"
-        )
+        unlabelled = f" and {self.batch_unlabelled} unlabelled" if self.batch_unlabelled else ""
+        return f"{self.batch_labelled} labelled{unlabelled} images of {self.crop_size} x {self.crop_size}"
 
 
 def smaller(sizes: Sizes, peak: Callable[[Sizes], float], room: float) -> Sizes | None:

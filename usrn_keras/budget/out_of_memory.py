@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from usrn_keras.errors import OutOfMemoryError, USRNError
@@ -20,7 +21,8 @@ WORDS = (
     "bad_alloc",
     "could not create a memory object",  # oneDNN
 )
-MAX_LINE = 300  # an allocator's report can be pages long
+MAX_LINE = 300
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -65,10 +67,12 @@ def memory_errors(doing: str, *, needs: str, hint: str) -> Iterator[None]:
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-        faults = [needs, _first_line(error)]
+        faults = [needs, _said(error)]
         raise OutOfMemoryError(f"memory ran out: {doing}", faults=faults, hint=hint) from error
 
 
-def _first_line(error: BaseException) -> str:
-    first = (str(error).strip().splitlines() or [""])[0][:MAX_LINE]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+def _said(error: BaseException) -> str:
+    """The line that tells of memory, or the first one: Keras and allocators write pages around it."""
+    lines = COLOURS.sub("", str(error)).strip().splitlines() or [""]
+    line = next((line for line in lines if any(word in line for word in WORDS)), lines[0])
+    return f"{type(error).__name__}: {line[:MAX_LINE]}" if line else type(error).__name__

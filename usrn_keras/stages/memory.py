@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from usrn_keras.budget import Estimate, Sizes, memory_errors, process_without, settings, this_device
 from usrn_keras.budget.tables import gigabytes
@@ -40,9 +41,10 @@ def memory_watched(
     """
     sizes = step_sizes(recipe)
     estimate = Estimate(model, this_device(), process=process_without(model))
-    doing = f"{stage}, {sizes}"
     if isinstance(model, USRN):
-        doing += f" and {len(model.parents)} subclasses"
+        doing = f"{stage}, {sizes} and {len(model.parents)} subclasses"
+    else:
+        doing = f"{stage}, {replace(sizes, batch_unlabelled=0)}"
     needs = f"a step needs about {gigabytes(estimate.memory(sizes).peak)}"
     if estimate.device.room is not None:
         needs += f", there were {gigabytes(estimate.device.room)}"
@@ -60,7 +62,6 @@ def _hint(estimate: Estimate, sizes: Sizes, recipe: Recipe) -> str:
 
 
 def _what_fits(estimate: Estimate, sizes: Sizes, recipe: Recipe) -> str:
-    # What was asked for did not fit, whatever was predicted: half of it is the next to try.
     fitting = estimate.smaller(sizes)
     if fitting is None:
         return "No smaller step is known to fit; see `usrn fit RECIPE --dry-run`."

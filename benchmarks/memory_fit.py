@@ -1,0 +1,73 @@
+"""From measured peaks to the numbers of `usrn_keras/budget/calibration.py`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from usrn_keras.budget.calibration import CPU, MB, Calibration
+from usrn_keras.budget.memory import Footprint, ImageMemory
+
+FREE = ("start", "call", "state", "gradients", "kept", "work", "labelled_logits", "unlabelled_logits")
+# Bytes are fitted in these units; a number that the rows do not tell stays near what it was.
+UNITS = np.array([200 * MB, 0.5 * MB, 1, 1, 1, 1, 10, 10])
+PULL = 0.02
+
+
+def fit(path: Path) -> None:
+    """Print the numbers that make the predictions of the rows of a CSV closest, backend by backend."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    for backend in dict.fromkeys(row["backend"] for row in rows):
+        of_backend = [row for row in rows if row["backend"] == backend]
+        numbers = fitted(of_backend, CPU[backend])
+        print(backend, numbers)
+        for row in of_backend:
+            measured = float(row["measured_mb"])
+            error = predicted(row, numbers) / 1e6 / measured - 1
+            print(f"    {_name(row):60} measured {measured:7.0f} MB, {100 * error:+5.1f} %")
+
+
+def fitted(rows: list[dict[str, str]], before: Calibration) -> Calibration:
+    """The numbers with the smallest squares of relative errors."""
+    start = np.array([getattr(before, name) for name in FREE]) / UNITS
+
+    def residuals(values: np.ndarray) -> np.ndarray:
+        numbers = _replaced(before, values)
+        errors = [predicted(row, numbers) / (1e6 * float(row["measured_mb"])) - 1 for row in rows]
+        return np.concatenate([errors, PULL * (values - start)])
+
+    best = least_squares(residuals, start, bounds=(0, np.inf)).x
+    processes = [1e6 * float(row["process_mb"]) for row in rows]
+    return dataclasses.replace(_replaced(before, best), process=round(float(np.median(processes)), -7))
+
+
+def predicted(row: dict[str, str], numbers: Calibration) -> float:
+    """The peak of a row, in bytes."""
+
+    def image(view: str) -> ImageMemory:
+        return ImageMemory(*(1e6 * float(row[f"{view}_{name}_mb"]) for name in ("kept", "work", "logits")))
+
+    strong = image("strong") if row["method"] == "USRN" else None
+    weights, trainable = (1e6 * float(row[f"{name}_mb"]) for name in ("weights", "trainable"))
+    counted = Footprint(weights, trainable, int(row["calls"]), image("labelled"), strong)
+    # The rows hold the bytes of whole batches.
+    return counted.memory(1, 1, numbers, process=1e6 * float(row["process_mb"])).peak
+
+
+def _replaced(before: Calibration, values: np.ndarray) -> Calibration:
+    found = dict(zip(FREE, (values * UNITS).tolist(), strict=True))
+    rounded = {
+        name: round(value, -6 if name == "start" else -4 if name == "call" else 2)
+        for name, value in found.items()
+    }
+    return dataclasses.replace(before, **rounded)
+
+
+def _name(row: dict[str, str]) -> str:
+    sizes = f"{row['batch']} x {row['crop']}, {row['subclasses']} subclasses"
+    return f"{row['method']} {row['backbone']} {sizes}"
