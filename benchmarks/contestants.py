@@ -77,7 +77,7 @@ def parse(parser: argparse.ArgumentParser, given: Sequence[str] | None) -> argpa
         parser.error(f"--official: no checkout of the official code (models/model.py): {options.official}")
     ours = [Contestant("ours", *both) for both in itertools.product(backends, precisions)]
     options.contestants = [OFFICIAL, *ours] if options.official else ours
-    options.device = options.device or ("gpu" if machine.gpu_names() else "cpu")
+    options.device = options.device or machine.default_device()
     for key, value in DEFAULT_SIZE[options.device].items():
         setattr(options, key, getattr(options, key) or value)
     return options

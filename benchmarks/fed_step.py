@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +37,8 @@ class FedStep:
         self._device = device_of(backend, options["device"])
         recipe = load_recipe(options["recipe"], options["set"])
         dataset = load_dataset(recipe.data)
-        self._folder = tempfile.TemporaryDirectory()
-        subclasses, labelled = made_subclasses(
-            dataset, recipe.subclasses.size_factor, Path(self._folder.name)
-        )
+        folder = Path(options["folder"])
+        subclasses, labelled = made_subclasses(dataset, recipe.subclasses.size_factor, folder)
         self._step = CompiledStep(usrn_model(recipe, dataset, subclasses, pretrained=False))
         batches = build_batches(recipe, dataset, labelled, unlabelled=True, parents=subclasses.parents)
         self._batches, self._ahead = batches.iterate(0, sys.maxsize), batches.prefetch

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
@@ -28,7 +29,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
     """A row for each backend; they take turns."""
     backends = options.backends.split(",")
     with ExitStack() as stack:
-        workers = [stack.enter_context(start(backend, options)) for backend in backends]
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        workers = [stack.enter_context(start(backend, options, folder)) for backend in backends]
         for worker in workers:
             worker.call("round", 1)  # compiles
         rounds = [[worker.call("round", options.steps) for worker in workers] for _ in range(options.rounds)]
@@ -37,11 +39,11 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
         yield settings | {"rounds": options.rounds, "steps": options.steps} | waiting(taken)
 
 
-def start(backend: str, options: argparse.Namespace) -> Worker:
-    """A worker that has not done a step yet."""
-    device = options.device or ("gpu" if machine.gpu_names() else "cpu")
+def start(backend: str, options: argparse.Namespace, folder: str) -> Worker:
+    """A worker that has not done a step yet; it writes sublabels into the folder."""
+    device = options.device or machine.default_device()
     overrides = ["network.weights=none", *options.set]
-    given = {"device": device, "recipe": options.recipe, "set": overrides}
+    given = {"device": device, "recipe": options.recipe, "set": overrides, "folder": folder}
     return Worker("fed_step.py", given, devices.variables(device, "float32") | {"KERAS_BACKEND": backend})
 
 

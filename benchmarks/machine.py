@@ -4,38 +4,31 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Literal
+
+from usrn_keras.machine.cores import look_at_cores
+from usrn_keras.machine.nvidia import look_for_nvidia
 
 
 def facts(commit: str | None = None) -> dict[str, object]:
     """Columns `hardware`, `load`, `threads`, `commit` and `date`. `commit` is asked of git unless given."""
+    cores = look_at_cores()
+    processor = f"{cores.usable} x {cores.name or platform.machine()}"
     return {
-        "hardware": ", ".join([cpu_name(), *gpu_names()]),
+        "hardware": ", ".join([processor, *(gpu.name for gpu in look_for_nvidia().gpus)]),
         "load": round(os.getloadavg()[0], 1),  # of the last minute, this benchmark included
-        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),  # as asked for; empty: as the libraries like
         "commit": commit or commit_of_checkout(),
         "date": time.strftime("%Y-%m-%d"),
     }
 
 
-def cpu_name() -> str:
-    """Such as `2 x AMD EPYC`: the cores that this process may use."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} x {names[0] if names else platform.machine()}"
-
-
-def gpu_names() -> list[str]:
-    """Names of the NVIDIA GPUs, none if there is no driver."""
-    if not shutil.which("nvidia-smi"):
-        return []
-    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+def default_device() -> Literal["cpu", "gpu"]:
+    """`gpu` if the driver shows one."""
+    return "gpu" if look_for_nvidia().gpus else "cpu"
 
 
 def commit_of_checkout() -> str:
