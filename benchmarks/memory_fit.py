@@ -42,8 +42,8 @@ def fitted(rows: list[dict[str, str]], before: Calibration) -> Calibration:
         return np.concatenate([errors, PULL * (values - start)])
 
     best = least_squares(residuals, start, bounds=(0, np.inf)).x
-    processes = [1e6 * float(row["process_mb"]) for row in rows]
-    return dataclasses.replace(_replaced(before, best), process=round(float(np.median(processes)), -7))
+    process = float(np.median([1e6 * float(row["process_mb"]) for row in rows]))
+    return _rounded(dataclasses.replace(_replaced(before, best), process=process))
 
 
 def predicted(row: dict[str, str], numbers: Calibration) -> float:
@@ -60,12 +60,13 @@ def predicted(row: dict[str, str], numbers: Calibration) -> float:
 
 
 def _replaced(before: Calibration, values: np.ndarray) -> Calibration:
-    found = dict(zip(FREE, (values * UNITS).tolist(), strict=True))
-    rounded = {
-        name: round(value, -6 if name == "start" else -4 if name == "call" else 2)
-        for name, value in found.items()
-    }
-    return dataclasses.replace(before, **rounded)
+    return dataclasses.replace(before, **dict(zip(FREE, (values * UNITS).tolist(), strict=True)))
+
+
+def _rounded(numbers: Calibration) -> Calibration:
+    digits = {"process": -7, "start": -6, "call": -4}
+    values = {name: round(getattr(numbers, name), digits.get(name, 2)) for name in ("process", *FREE)}
+    return dataclasses.replace(numbers, **values)
 
 
 def _name(row: dict[str, str]) -> str:
