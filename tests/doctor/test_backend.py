@@ -21,7 +21,7 @@ def test_one_that_works():
     assert found.lines() == [
         "jax (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... takes another",
         "tensorflow: not installed (pip install tensorflow)",
-        "jax 0.10.2: works, loads in 0.9 s, sees CPU",
+        "jax 0.10.2: works, loads in 0.9 CPU s, sees CPU",
     ]
 
 

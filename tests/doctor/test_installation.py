@@ -39,7 +39,7 @@ def test_missing_packages_break_training_but_for_backends():
     (finding,) = made(numpy=None, jax=None).findings()
     assert finding.error is BackendError
     assert finding.message.endswith("not installed: numpy")
-    assert "(not installed)" in made(jax=None).lines()[1]
+    assert made().lines()[1].endswith("keras-cv (not installed)")
 
 
 def test_packages_that_cannot_be_loaded_break_training():

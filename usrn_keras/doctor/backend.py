@@ -113,7 +113,7 @@ def _line(probe: Probe) -> str:
     if probe.error:
         return f"{name}: BROKEN: {probe.error}"
     seen = ", ".join(_device(device) for device in probe.devices)
-    return f"{name}: works, loads in {probe.seconds:.1f} s, sees {seen}"
+    return f"{name}: works, loads in {probe.seconds:.1f} CPU s, sees {seen}"
 
 
 def _device(device: Any) -> str:

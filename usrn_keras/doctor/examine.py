@@ -57,12 +57,12 @@ def _following(request: Request) -> list[str]:
     """Commands that tell or do more."""
     if request.recipe is None:
         return [
-            "usrn doctor RECIPE            the same for your own images and settings",
-            "usrn fit quickstart           train on drawn scenes, to see that all works",
+            "usrn doctor RECIPE   # the same for your own images and settings",
+            "usrn fit quickstart  # train on drawn scenes, to see that all works",
         ]
     recipe = quote(request.recipe) + "".join(f" --set {quote(text)}" for text in request.overrides)
     return [
-        f"usrn data check {recipe}      every fault of the images and masks",
-        f"usrn fit {recipe} --dry-run   shapes, memory, and the batches that fit",
+        f"usrn data check {recipe}  # every fault of the images and masks",
+        f"usrn fit {recipe} --dry-run  # shapes, memory, and the batches that fit",
         f"usrn fit {recipe}",
     ]

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import usrn_keras
+from usrn_keras.backend_choice import BACKENDS
 from usrn_keras.doctor.findings import NOTE, Finding
 from usrn_keras.doctor.process import Child, Ended, start
 from usrn_keras.errors import BackendError
@@ -54,8 +55,9 @@ class Installation:
     title = "versions"
 
     def lines(self) -> list[str]:
-        """Python and usrn-keras, then packages."""
-        shown = [f"{name} {self.versions[name] or '(not installed)'}" for name in SHOWN]
+        """Python and usrn-keras, then packages; backends have a section of their own."""
+        names = [name for name in SHOWN if name not in BACKENDS]
+        shown = [f"{name} {self.versions[name] or '(not installed)'}" for name in names]
         return [
             f"usrn-keras {usrn_keras.__version__}, Python {self.python}, {self.system}",
             ", ".join(shown),

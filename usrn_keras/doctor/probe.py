@@ -43,7 +43,7 @@ class Probe:
         version: As installed, or None.
         error: Why it cannot be loaded, or look at its devices, or compute, in one line; "" where it can.
         loads: Whether it can be loaded.
-        seconds: That it took to load.
+        seconds: Of a core that it took to load.
         devices: The first is the one that trains.
         flops: Operations per second of a convolution, forward and backward, by type of number; empty
             unless asked for.

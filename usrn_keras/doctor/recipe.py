@@ -151,7 +151,7 @@ def _weights(recipe: Recipe, found: list[Finding]) -> str:
             return f"ImageNet's, in {path}"
     elif any(_kaggle_folder().glob(f"models/keras/resnetv1/keras/{kind}_imagenet/*")):
         return f"ImageNet's, in {_kaggle_folder()}"
-    advice = "nothing, where there is a network; elsewhere --set network.weights=PATH.weights.h5"
+    advice = "where there is no network: --set network.weights=PATH.weights.h5, or none"
     message = f"the ImageNet weights of {network.backbone} will be downloaded when training starts"
     found.append(Finding("weights_download", message, advice, level=NOTE))
     return "ImageNet's, not downloaded yet"
