@@ -6,7 +6,6 @@ comes first.
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 import time
 from dataclasses import replace
@@ -50,7 +49,7 @@ class FedStep:
             "workers": recipe.data.workers,
             "precision": recipe.training.precision,
             "device": self._device.name(),
-            "versions": f"keras {keras.__version__}, {backend} {importlib.metadata.version(backend)}",
+            "versions": f"keras {keras.__version__}, {backend} {sys.modules[backend].__version__}",
         }
 
     def round(self, steps: int) -> dict[str, list[float]]:

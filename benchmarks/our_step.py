@@ -6,7 +6,6 @@ step takes them to the device, makes the strong view, computes losses and gradie
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from pathlib import Path
 
@@ -44,7 +43,7 @@ class OurStep(TimedStep):
 
     def __init__(self, options: dict):
         backend = keras.backend.backend()
-        versions = f"keras {keras.__version__}, {backend} {importlib.metadata.version(backend)}"
+        versions = f"keras {keras.__version__}, {backend} {sys.modules[backend].__version__}"
         super().__init__(device_of(backend, options["device"]), versions)
         self._model, self._size = build_model(options), (options["batch"], options["crop"])
         self._step = CompiledStep(self._model)

@@ -14,12 +14,12 @@ Methods:
 
 The methods take turns in every round. Rates are images per CPU second (all threads of the process) and per
 second of the clock; ratios are those of the CPU rates to Pillow's in the same round: median, and range.
+How long a training step waits for its batch is what benchmarks/idle_share.py measures.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import subprocess
@@ -42,6 +42,7 @@ import PIL
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
+from benchmarks import table
 from benchmarks.pillow_pipeline import PillowPipeline
 from usrn_keras.data import Batches, Sample, WeakView
 from usrn_keras.data.batches.keras_cv_view import KerasCVView
@@ -193,15 +194,6 @@ def facts() -> dict[str, object]:
     }
 
 
-def append(path: Path, row: dict) -> None:
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--camvid", type=Path, help="folder of CamVid with images/train and labels/train")
@@ -229,7 +221,7 @@ def main(given: Sequence[str] | None = None) -> None:
                 row |= facts()
                 print(row, flush=True)
                 if options.csv:
-                    append(options.csv, row)
+                    table.append(options.csv, row)
 
 
 if __name__ == "__main__":
