@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
+from usrn_keras.machine.cores import look_at_cores
 from usrn_keras.project import machine
 from usrn_keras.project.cost import MOBILENET, RESNET50, step_bytes, step_seconds
 from usrn_keras.project.machine import Machine, free_memory, look_at_machine
@@ -11,7 +10,7 @@ from usrn_keras.project.machine import Machine, free_memory, look_at_machine
 
 def test_this_machine():
     found = look_at_machine(gpu=False)
-    assert not found.gpu and found.cores == os.cpu_count()
+    assert not found.gpu and found.cores == look_at_cores().usable
     assert 2**26 < found.memory < 2**46
     assert 1e8 < found.flops < 1e14
 

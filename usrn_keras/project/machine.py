@@ -1,10 +1,10 @@
-"""What this machine can do, found without loading a backend."""
+"""What a recipe is proposed for: memory, cores and speed, found without loading a backend."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
+from usrn_keras.machine.cores import look_at_cores
 from usrn_keras.machine.memory import free_memory
 from usrn_keras.machine.nvidia import gpu_memory, has_nvidia_gpu
 from usrn_keras.machine.speed import matrix_product_rate
@@ -22,7 +22,7 @@ class Machine:
         gpu: Whether an NVIDIA GPU is to be used.
         memory: Bytes that training may use: free memory, or that of the GPU.
         memory_known: Whether `memory` was found rather than assumed.
-        cores: Cores.
+        cores: Cores that this process may use.
         flops: Floating-point operations per second of a matrix product on all cores; 0 for a GPU, which
             is not measured.
     """
@@ -40,4 +40,4 @@ def look_at_machine(gpu: bool | None = None) -> Machine:
     found = gpu_memory() if use_gpu else free_memory()
     memory = found or (ASSUMED_GPU_MEMORY if use_gpu else ASSUMED_MEMORY)
     flops = 0.0 if use_gpu else matrix_product_rate()
-    return Machine(use_gpu, memory, found is not None, os.cpu_count() or 1, flops)
+    return Machine(use_gpu, memory, found is not None, look_at_cores().usable, flops)
