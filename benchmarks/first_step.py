@@ -3,7 +3,7 @@
     python benchmarks/first_step.py --backends jax,torch,tensorflow --csv benchmarks/results/first_step.csv
 
 Every round starts each backend twice: with an empty folder for compiled programs, then with what the first
-one has left there. `start_seconds` are imports and the building of the network; a user waits for both.
+one has left there (`cached_mb`; 0: nothing, as on PyTorch). `start_seconds` are imports and the building of the network; a user waits for both.
 Options and network are those of benchmarks/train_step.py.
 """
 
@@ -13,7 +13,9 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import machine, table
@@ -21,6 +23,16 @@ from benchmarks.contestants import Contestant, parse, parser_of
 
 CACHES = ("empty", "filled")
 CACHE_VARIABLE = "XDG_CACHE_HOME"  # the package keeps its own below it
+
+
+@dataclass(frozen=True)
+class Start:
+    """A fresh process: seconds until ready, of the first step, bytes that it left in the cache."""
+
+    ready: float
+    first: float
+    cached: int
+    facts: dict
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
@@ -35,18 +47,21 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
         yield {
             **one.settings(options),
             "cache": cache,
+            "cached_mb": round(median(start.cached for start in starts) / 1e6, 1),
             "rounds": options.rounds,
-            **table.spread("start_seconds", [start for start, _, _ in starts], 2),
-            **table.spread("first_step_seconds", [first for _, first, _ in starts], 2),
-            **table.spread("seconds_together", [start + first for start, first, _ in starts], 2),
-            **starts[0][2],
+            **table.spread("start_seconds", [start.ready for start in starts], 2),
+            **table.spread("first_step_seconds", [start.first for start in starts], 2),
+            **table.spread("seconds_together", [start.ready + start.first for start in starts], 2),
+            **starts[0].facts,
         }
 
 
-def start_once(one: Contestant, options: argparse.Namespace, folder: str) -> tuple[float, float, dict]:
-    """Seconds until ready, of the first step, and what the process says of itself."""
+def start_once(one: Contestant, options: argparse.Namespace, folder: str) -> Start:
+    """A process that ends after its first step."""
     with one.start(options, {CACHE_VARIABLE: folder}) as worker:
-        return worker.start_seconds, worker.call("steps", 1)["seconds"][0], worker.facts
+        first = worker.call("steps", 1)["seconds"][0]
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return Start(worker.start_seconds, first, sum(path.stat().st_size for path in files), worker.facts)
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -13,8 +13,9 @@ By default ResNet-50, output stride 16, low-level sharing, 21 classes, 177 subcl
 and 2 unlabelled images of 128 x 128, on a GPU 8 and 8 of 320 x 320.
 
 Memory on a CPU is what is resident of the process, on a GPU what the library has allocated there:
-`peak_memory_gb` since the start, `steps_memory_gb` since the first step, which compiles (empty where the
-peak cannot be reset). float32 on a GPU means TensorFloat-32 in convolutions and matrix products, for all.
+`peak_memory_gb` since the start, `steps_memory_gb` after the first step, without what its compiler has freed
+(empty where the peak cannot be reset). float32 on a GPU means TensorFloat-32 in convolutions and matrix
+products, for all.
 With `--precisions float32,mixed_bfloat16` both are measured; the columns `..._to_float32` hold the second
 against the first.
 
