@@ -17,7 +17,7 @@ class Calibration:
     Args:
         process: Bytes of a process with the backend and the network's code loaded, before any network.
         start: Bytes that the first step adds for good, whatever the network: threads, kernels, code.
-        call: Bytes that it adds for each call of a layer in the step: compiling them.
+        call: Bytes that compiling takes for each call of a layer in the step.
         state: Copies of weights and momentum.
         gradients: Copies of all gradients that are held at once, where they are not accumulated.
         kept: Copies of what is kept for the gradients.
@@ -43,8 +43,8 @@ MB = 1e6
 
 CPU = {
     "torch": Calibration(500 * MB, 100 * MB, 0, 1.0, 0.0, 1.0, 1.0, 16.0, 4.0),
-    "jax": Calibration(400 * MB, 300 * MB, 0.5 * MB, 2.0, 1.0, 1.0, 1.0, 16.0, 4.0),
-    "tensorflow": Calibration(700 * MB, 400 * MB, 0.5 * MB, 1.0, 1.0, 1.0, 1.0, 16.0, 4.0),
+    "jax": Calibration(400 * MB, 300 * MB, 1.2 * MB, 2.0, 1.0, 1.0, 1.0, 16.0, 4.0),
+    "tensorflow": Calibration(700 * MB, 400 * MB, 1.2 * MB, 1.0, 1.0, 1.0, 1.0, 16.0, 4.0),
 }
 
 # Of the device alone: the process lives in the machine's memory. Not measured on a GPU.

@@ -22,7 +22,7 @@ class Memory:
         state: Weights, momentum, and gradients that are being accumulated.
         gradients: Of the weights.
         activations: What layers leave for the way back.
-        workspace: The largest layer at work, and the losses.
+        workspace: The largest layer at work, and the losses; or the compiler, if that is the worst moment.
         images: Decoded images, and batches that are made ahead.
     """
 
@@ -82,7 +82,7 @@ class Footprint:
         process: float | None = None,
         images: float = 0,
     ) -> Memory:
-        """The step at its worst moment: in the labelled part, in the unlabelled one, or in the update.
+        """The worst moment: in the compiler, in the labelled part, in the unlabelled one, or in the update.
 
         The two parts follow each other: what one keeps is gone when the other begins, its gradients stay.
 
@@ -94,12 +94,16 @@ class Footprint:
             images: Bytes of decoded images and of batches made ahead.
         """
         process = numbers.process if process is None else process
-        process += numbers.start + numbers.call * self.calls
+        process += numbers.start
         sums = self.trainable if accumulation > 1 else 0
         state = numbers.state * (self.weights + self.trainable + sums)
         gradients = self.trainable * (numbers.gradients if accumulation == 1 else 1)
-        update = (gradients, 0, 0)
-        moments = [update, _part(self.labelled, batch_labelled, 0, numbers, numbers.labelled_logits)]
+        compiling, update = (0, 0, numbers.call * self.calls), (gradients, 0, 0)
+        moments = [
+            compiling,
+            update,
+            _part(self.labelled, batch_labelled, 0, numbers, numbers.labelled_logits),
+        ]
         if self.strong is not None:
             losses = numbers.unlabelled_logits
             moments.append(_part(self.strong, batch_unlabelled, gradients, numbers, losses))

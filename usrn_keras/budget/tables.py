@@ -17,7 +17,7 @@ TERMS = {
     "state": "weights, momentum",
     "gradients": "gradients",
     "activations": "activations",
-    "workspace": "workspace, losses",
+    "workspace": "workspace, losses, compiler",
     "images": "decoded images",
 }
 
