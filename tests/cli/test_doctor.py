@@ -99,7 +99,7 @@ def test_of_a_recipe(doctor, recipe_file, tmp_path):
     assert values["disk"]["runs"]["folder"] == str(run)
     (slow,) = [finding for finding in values["findings"] if finding["name"] == "slow_pipeline"]
     assert slow["advice"].startswith("--set data.workers=")
-    assert f"usrn fit {recipe_file} --set data.workers=0 --dry-run" in values["next"][1]
+    assert f"usrn fit {recipe_file} --set data.workers=0 --run {run} --dry-run" in values["next"][1]
 
 
 def test_a_broken_recipe_is_a_finding_and_its_exit_code(doctor):
@@ -107,6 +107,7 @@ def test_a_broken_recipe_is_a_finding_and_its_exit_code(doctor):
     assert result.exit_code == 3
     text = result.stdout
     assert "1. BROKEN: " in text and "views.crop_size" in text and "training.batch: unknown key" in text
+    assert "next\n  usrn doctor quickstart --set views.crop_size=33 --set" in text
     assert "made JPEGs" in text  # the rest is examined all the same
     assert result.stderr.startswith("error: training cannot run here: ")
 

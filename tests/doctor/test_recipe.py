@@ -101,6 +101,13 @@ def test_packages_that_only_some_recipes_need(look, monkeypatch, change):
     assert look().findings() == []
 
 
+def test_tensorflow_that_is_broken_breaks_those_that_need_it(recipe_file):
+    for overrides, broken in (((), 0), (("views.strong=keras_cv",), 1)):
+        found = look_at_recipe(Request(str(recipe_file), overrides), "killed by SIGILL")
+        assert len(found.findings()) == broken and found.usable == (not broken)
+    assert "tensorflow does not work: killed by SIGILL" in found.findings()[0].message
+
+
 def test_features_that_do_not_fit(look, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**6, 10**6, 1000))
     found = look()

@@ -23,7 +23,7 @@ class Part:
 
 
 def diagnosis(*found):
-    return Diagnosis({"part": Part(list(found))}, ["usrn fit x"], 1.234)
+    return Diagnosis({"part": Part(list(found))}, ["usrn fit x"], "usrn doctor", 1.234)
 
 
 CHANGED = Finding("slow", "it is slow", "make it faster\nor not", ("one", "two"))
@@ -85,7 +85,7 @@ def test_json():
         ],
         "trains": False,
         "exit_code": 7,
-        "next": ["usrn fit x"],
+        "next": ["usrn doctor"],
         "seconds": 1.23,
     }
 

@@ -50,7 +50,8 @@ def diagnose(request: Request | None = None, *, progress: Progress = SILENT) -> 
         from usrn_keras.doctor.measured import measured_sections
 
         sections |= measured_sections(request, backend, cores, progress)
-    return Diagnosis(sections, _following(request), time.monotonic() - started)
+    again = f"{_command('doctor', request)}  # again, when that is changed"
+    return Diagnosis(sections, _following(request), again, time.monotonic() - started)
 
 
 def _following(request: Request) -> list[str]:
@@ -60,9 +61,18 @@ def _following(request: Request) -> list[str]:
             "usrn doctor RECIPE   # the same for your own images and settings",
             "usrn fit quickstart  # train on drawn scenes, to see that all works",
         ]
-    recipe = quote(request.recipe) + "".join(f" --set {quote(text)}" for text in request.overrides)
+    fit = _command("fit", request)
     return [
-        f"usrn data check {recipe}  # every fault of the images and masks",
-        f"usrn fit {recipe} --dry-run  # shapes, memory, and the batches that fit",
-        f"usrn fit {recipe}",
+        f"{_command('data check', request)}  # every fault of the images and masks",
+        f"{fit} --dry-run  # shapes, memory, and the batches that fit",
+        fit,
     ]
+
+
+def _command(verb: str, request: Request) -> str:
+    """A verb with the recipe as it was given."""
+    words = [request.recipe] if request.recipe else []
+    words += [word for text in request.overrides for word in ("--set", text)]
+    if request.run_dir and verb != "data check":
+        words += ["--run", str(request.run_dir)]
+    return " ".join(["usrn", verb, *map(quote, words)])

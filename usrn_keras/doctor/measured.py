@@ -42,7 +42,7 @@ def measured_sections(
     asked = None
     if request.recipe is not None:
         progress.log(f"reading {request.recipe}")
-        asked = look_at_recipe(request)
+        asked = look_at_recipe(request, backend.probes["tensorflow"].error)
     recipe = asked.recipe if asked else None
     rate = matrix_product_rate()
     progress.log("timing the input pipeline and the disk")

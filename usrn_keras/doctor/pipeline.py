@@ -15,6 +15,7 @@ import numpy as np
 from usrn_keras.data import Batches, Dataset, Sample, WeakView
 from usrn_keras.doctor.findings import Finding
 from usrn_keras.doctor.known_rate import KnownRate
+from usrn_keras.quiet import native_stderr_held
 from usrn_keras.recipe import Recipe
 
 SECONDS = 1.5
@@ -147,9 +148,12 @@ def made_batches(workers: int) -> Iterator[Batches]:
 def recipe_batches(recipe: Recipe, dataset: Dataset) -> Batches:
     """The batches of USRN but for what the device adds: no backend is loaded, unless keras-cv makes views."""
     if recipe.views.strong == "keras_cv":
-        from usrn_keras.data.batches.build import build_batches
+        with native_stderr_held():
+            from usrn_keras.data.batches.build import build_batches
 
-        return build_batches(recipe, dataset, unlabelled=True)
+            batches = build_batches(recipe, dataset, unlabelled=True)
+            batches.batch(0)  # loads TensorFlow, and traces
+        return batches
     views, training = recipe.views, recipe.training
     weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
     weak["ignore_index"] = dataset.ignore_index

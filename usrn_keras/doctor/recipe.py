@@ -55,7 +55,8 @@ class RecipeSection:
     @property
     def usable(self) -> bool:
         """Whether its batches can be made."""
-        return bool(self.dataset and self.dataset.labelled and self.dataset.unlabelled)
+        can_load = all(finding.error is not BackendError for finding in self.found)
+        return can_load and bool(self.dataset and self.dataset.labelled and self.dataset.unlabelled)
 
     def lines(self) -> list[str]:
         """The data set, weights and space."""
@@ -87,11 +88,12 @@ class RecipeSection:
         return ", ".join(f"{len(getattr(self.dataset, part))} {part}" for part in PARTS) + " images"
 
 
-def look_at_recipe(request: Request) -> RecipeSection:
+def look_at_recipe(request: Request, tensorflow_error: str = "") -> RecipeSection:
     """Everything about a recipe that can be known without a backend.
 
     Args:
         request: Names it; its data set is listed, and none of its images is decoded.
+        tensorflow_error: Why TensorFlow cannot be loaded, or "".
     """
     source = request.recipe
     try:
@@ -101,7 +103,7 @@ def look_at_recipe(request: Request) -> RecipeSection:
     found: list[Finding] = []
     dataset = _dataset(recipe, source, found)
     weights = _weights(recipe, found)
-    _packages(recipe, found)
+    _packages(recipe, tensorflow_error, found)
     features = ""
     if dataset and dataset.labelled:
         features = _features(recipe, dataset.labelled, request.run_folder(recipe.name), found)
@@ -161,19 +163,20 @@ def _kaggle_folder() -> Path:
     return Path(os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub")
 
 
-def _packages(recipe: Recipe, found: list[Finding]) -> None:
+def _packages(recipe: Recipe, tensorflow_error: str, found: list[Finding]) -> None:
     """keras-cv and TensorFlow, which only some recipes need."""
     asked = {
         "network.backbone": recipe.network.backbone.startswith("keras_cv/"),
         "views.strong": recipe.views.strong == "keras_cv",
     }
-    missing = [name for name in ("keras_cv", "tensorflow") if find_spec(name) is None]
+    missing = [f"{name} cannot be found" for name in ("keras_cv", "tensorflow") if find_spec(name) is None]
+    if tensorflow_error:
+        missing.append(f"tensorflow does not work: {tensorflow_error}")
     keys = " and ".join(key for key, asks in asked.items() if asks)
     if keys and missing:
-        message = (
-            f"{keys} of the recipe need keras-cv and tensorflow: {' and '.join(missing)} cannot be found"
-        )
-        advice = 'pip install keras-cv tensorflow, or choose keras/... and views.strong = "device"'
+        message = f"{keys}: keras-cv and tensorflow are needed, but {' and '.join(missing)}"
+        command = "pip install --force-reinstall" if tensorflow_error else "pip install"
+        advice = f'{command} keras-cv tensorflow, or choose keras/... and views.strong = "device"'
         found.append(Finding("keras_cv_missing", message, advice, error=BackendError))
 
 

@@ -16,12 +16,14 @@ class Diagnosis:
 
     Args:
         sections: By their names for machines, in the order in which they are shown.
-        following: Commands that tell or do more.
+        healthy: Commands that tell or do more, where training can run.
+        again: The command where it cannot.
         seconds: That it took.
     """
 
     sections: Mapping[str, Section]
-    following: Sequence[str]
+    healthy: Sequence[str]
+    again: str
     seconds: float
 
     @property
@@ -29,6 +31,11 @@ class Diagnosis:
         """What breaks training first, then what should be changed, then notes."""
         found = [finding for section in self.sections.values() for finding in section.findings()]
         return tuple(sorted(found, key=lambda finding: (not finding.breaks, finding.level != CHANGE)))
+
+    @property
+    def following(self) -> tuple[str, ...]:
+        """What to do next."""
+        return (self.again,) if self.error else tuple(self.healthy)
 
     @property
     def error(self) -> USRNError | None:
