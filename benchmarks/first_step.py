@@ -3,8 +3,8 @@
     python benchmarks/first_step.py --backends jax,torch,tensorflow --csv benchmarks/results/first_step.csv
 
 Every round starts each backend twice: with an empty folder for compiled programs, then with what the first
-one has left there (`cached_mb`; 0: nothing, as on PyTorch). `start_seconds` are imports and the building of the network; a user waits for both.
-Options and network are those of benchmarks/train_step.py.
+one has left there (`cached_mb`; 0: nothing was compiled). `start_seconds` are imports and the building of
+the network; a user waits for both. Options and network are those of benchmarks/train_step.py.
 """
 
 from __future__ import annotations

@@ -4,6 +4,11 @@
     python benchmarks/train_step.py --backends jax,torch,tensorflow --official ../USRN \\
         --csv benchmarks/results/train_step.csv
 
+On a GPU, TensorFlow need not be there:
+
+    python benchmarks/train_step.py --backends jax,torch --precisions float32,mixed_bfloat16 \\
+        --official ../USRN --csv benchmarks/results/train_step.csv
+
 Each backend, and the official code, is a process of its own; they take turns, so that the ratios (of ours to
 the official one in the same round) hold on a machine that is not quiet. A step starts with the batch in host
 memory and ends when the device is done. Ours makes the strong view in the step; the official code makes it
@@ -41,6 +46,8 @@ from benchmarks.contestants import OFFICIAL, Contestant, parse, parser_of
 from benchmarks.timed_step import take_turns
 from benchmarks.worker import Worker
 
+RATIOS = ("time_ratio_median", "time_ratio_min", "time_ratio_max", "memory_ratio", "steps_memory_ratio")
+
 
 @dataclass
 class Measured:
@@ -54,6 +61,11 @@ class Measured:
     @property
     def peak(self) -> int:
         return max(answer["peak_memory"] for answer in (self.first, *self.answers))
+
+    @property
+    def steps_peak(self) -> int:
+        """After the first step; since the start where the peak cannot be reset."""
+        return max(answer["peak_memory"] for answer in self.answers)
 
     @property
     def seconds(self) -> list[float]:
@@ -108,21 +120,21 @@ def timing(step: Measured) -> dict[str, float]:
 
 def memory(step: Measured) -> dict[str, object]:
     """Columns of peak memory."""
-    later = max(answer["peak_memory"] for answer in step.answers)
     return {
         "peak_memory_gb": round(step.peak / 1e9, 3),
-        "steps_memory_gb": round(later / 1e9, 3) if step.first["peak_was_reset"] else "",
+        "steps_memory_gb": round(step.steps_peak / 1e9, 3) if step.first["peak_was_reset"] else "",
     }
 
 
 def beside(step: Measured, reference: Measured | None, suffix: str) -> dict[str, object]:
     """Columns of ratios to the reference: of the seconds by round, of the peak memory; empty without one."""
-    found: dict[str, object] = dict.fromkeys(("time_ratio_median", "time_ratio_min", "time_ratio_max"), "")
-    found["memory_ratio"] = ""
-    if reference is not None and reference is not step:
-        ratios = [mine / its for mine, its in zip(step.seconds, reference.seconds, strict=True)]
-        found = table.spread("time_ratio", ratios, 3) | {"memory_ratio": round(step.peak / reference.peak, 3)}
-    return {name + suffix: value for name, value in found.items()}
+    if reference is None or reference is step:
+        return {name + suffix: "" for name in RATIOS}
+    ratios = [mine / its for mine, its in zip(step.seconds, reference.seconds, strict=True)]
+    found = table.spread("time_ratio", ratios, 3)
+    found["memory_ratio"] = round(step.peak / reference.peak, 3)
+    found["steps_memory_ratio"] = round(step.steps_peak / reference.steps_peak, 3)
+    return {name + suffix: found[name] for name in RATIOS}
 
 
 def roofline(step: Measured, product: Measured) -> dict[str, float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import contestants, devices, official_step, table, train_step
+from benchmarks import contestants, devices, first_step, official_step, table, train_step
 from benchmarks.made_batch import made_batch, parents, split_list
+from benchmarks.our_step import OurStep
 from benchmarks.roofline import MatrixProducts
 from benchmarks.timed_step import TimedStep, take_turns
 from benchmarks.worker import Worker
@@ -30,14 +32,23 @@ class Counting(TimedStep):
 
 
 class Here:
-    """A worker in this process."""
+    """A worker in this process, where Keras is loaded already; `order` gets its name when it is asked."""
 
-    def __init__(self, name: str, order: list[str]):
-        self._name, self._order, self._step = name, order, Counting()
+    start_seconds = 2.0
+
+    def __init__(self, step: TimedStep, name: str = "", order: list[str] | None = None):
+        self._step, self._name, self._order = step, name, [] if order is None else order
+        self.facts = step.facts
 
     def call(self, method: str, *arguments: object) -> object:
         self._order.append(self._name)
         return getattr(self._step, method)(*arguments)
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
 
 def test_steps_are_timed_one_by_one():
@@ -58,7 +69,7 @@ def test_the_peak_is_that_since_the_reset():
 
 def test_workers_take_turns_and_the_order_turns_round():
     order: list[str] = []
-    rounds = take_turns([Here("a", order), Here("b", order)], rounds=3, steps=2)
+    rounds = take_turns([Here(Counting(), name, order) for name in "ab"], rounds=3, steps=2)
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert [[answer["loss"] for answer in answers] for answers in rounds] == [[2, 2], [4, 4], [6, 6]]
 
@@ -79,7 +90,8 @@ def test_ratios_are_those_within_a_round():
     ours, official = measured([2.0, 30.0, 3.0], peak=50), measured([1.0, 10.0, 2.0], peak=100)
     found = train_step.beside(ours, official, "")
     assert found == {
-        "time_ratio_median": 2.0, "time_ratio_min": 1.5, "time_ratio_max": 3.0, "memory_ratio": 0.5,
+        "time_ratio_median": 2.0, "time_ratio_min": 1.5, "time_ratio_max": 3.0,
+        "memory_ratio": 0.5, "steps_memory_ratio": 0.5,
     }  # fmt: skip
     assert set(train_step.beside(ours, None, "_x").values()) == {""}
     assert set(train_step.beside(official, official, "").values()) == {""}
@@ -147,8 +159,40 @@ def test_defaults_are_those_of_the_device(tmp_path):
     assert options.contestants[0] == contestants.OFFICIAL
 
 
-def test_the_command_writes_its_rows(tmp_path):
-    """Our real step in a process of its own; the official code is not in the repository."""
+def test_a_process_with_an_empty_and_one_with_a_filled_cache(tmp_path, monkeypatch):
+    class Compiling(Counting):
+        """A first step of 5 s, or of 1 s with what an earlier one has left."""
+
+        def __init__(self, program: Path):
+            super().__init__()
+            self.program = program
+
+        def steps(self, count: int) -> dict:
+            known = self.program.exists()
+            self.program.write_bytes(bytes(10**6))
+            return {"seconds": [1.0 if known else 5.0]}
+
+    def start(one, options, variables):
+        return Here(Compiling(Path(variables[first_step.CACHE_VARIABLE]) / "program"))
+
+    monkeypatch.setattr(contestants.Contestant, "start", start)
+    path = tmp_path / "first_step.csv"
+    first_step.main(["--backends", "jax", "--device", "cpu", "--rounds", "2", "--csv", str(path)])
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [(row["cache"], row["seconds_together_min"], row["seconds_together_max"]) for row in rows]
+    assert found == [("empty", "7.0", "7.0"), ("filled", "3.0", "3.0")]
+    assert {row["cached_mb"] for row in rows} == {"1.0"}
+
+
+def test_the_command_writes_its_rows(tmp_path, monkeypatch):
+    """Our real step, in this process; the matrix product in one of its own."""
+
+    def start(one, options):
+        network = {key: getattr(options, key) for key in contestants.NETWORK}
+        return Here(OurStep({**network, "device": "cpu", "precision": one.precision}))
+
+    monkeypatch.setattr(contestants.Contestant, "start", start)
     path = tmp_path / "train_step.csv"
     given = "--backends torch --backbone keras/mobilenet --batch 1 --crop 32 --classes 2 --subclasses 3"
     train_step.main([*given.split(), "--device", "cpu", "--rounds", "2", "--steps", "1", "--csv", str(path)])
