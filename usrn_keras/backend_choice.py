@@ -17,20 +17,25 @@ class Backend:
         module: What is imported.
         install: The command that installs it.
         install_gpu: The command that installs it for NVIDIA GPUs.
+        install_cuda12: The same for GPUs and drivers that CUDA 13 does not support.
     """
 
     module: str
     install: str
     install_gpu: str
+    install_cuda12: str
 
 
+TENSORFLOW_GPU = "pip install 'tensorflow[and-cuda]'"
+TORCH_BUILDS = "https://pytorch.org/get-started/locally"
 BACKENDS = {
-    "tensorflow": Backend("tensorflow", "pip install tensorflow", "pip install 'tensorflow[and-cuda]'"),
-    "jax": Backend("jax", "pip install jax", "pip install 'jax[cuda13]'"),
+    "tensorflow": Backend("tensorflow", "pip install tensorflow", TENSORFLOW_GPU, TENSORFLOW_GPU),
+    "jax": Backend("jax", "pip install jax", "pip install 'jax[cuda13]'", "pip install 'jax[cuda12]'"),
     "torch": Backend(
         "torch",
         "pip install 'usrn-keras[torch]'",
-        "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu130",
+        f"pip install --force-reinstall torch  (on Linux; the builds for others: {TORCH_BUILDS})",
+        f"choose the build for CUDA 12 at {TORCH_BUILDS}, and add --force-reinstall to its command",
     ),
 }
 

@@ -8,8 +8,9 @@ from usrn_keras.machine.cores import Cores
 GIB = 2**30
 
 
-def section(cores=None, free=8 * GIB, threads=None, on_gpu=False):
-    return CoresSection(cores or Cores(4, 4, load=0.1), 16 * GIB, free, 1.5e11, threads or {}, on_gpu)
+def section(cores=None, free=8 * GIB, threads=None, backend="torch", on_gpu=False):
+    cores = cores or Cores(4, 4, load=0.1)
+    return CoresSection(cores, 16 * GIB, free, 1.5e11, threads or {}, backend, on_gpu)
 
 
 def names(found):
@@ -26,12 +27,16 @@ def test_a_quiet_machine():
     ]
 
 
-@pytest.mark.parametrize(("on_gpu", "level"), [(False, "change"), (True, "note")])
-def test_threads_that_are_held_back(on_gpu, level):
-    found = section(threads={"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "4"}, on_gpu=on_gpu)
+@pytest.mark.parametrize(
+    ("backend", "on_gpu", "level"),
+    [("torch", False, "change"), ("torch", True, "note"), ("jax", False, "note")],
+)
+def test_threads_that_are_held_back(backend, on_gpu, level):
+    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "4"}
+    found = section(threads=threads, backend=backend, on_gpu=on_gpu)
     (finding,) = found.findings()
     assert (finding.name, finding.level) == ("few_threads", level)
-    assert finding.message == "OMP_NUM_THREADS=1 holds the torch backend and NumPy to 1 of 4 cores"
+    assert finding.message == "OMP_NUM_THREADS=1 holds torch and NumPy to 1 of 4 cores"
     assert finding.advice == "unset OMP_NUM_THREADS"
     assert "OMP_NUM_THREADS=1, NUMBA_NUM_THREADS=4" in found.lines()[0]
 
@@ -47,6 +52,8 @@ def test_a_container_with_fewer_cores_than_threads():
     assert finding.message == "64 threads would share 2 cores, and wait for each other"
     assert finding.advice == "export OMP_NUM_THREADS=2"
     assert names(section(cores, threads={"OMP_NUM_THREADS": "2"})) == []
+    (finding,) = section(cores, threads={"OMP_NUM_THREADS": "2"}, backend="jax").findings()
+    assert finding.advice == "taskset -c 0-1 usrn fit ..."  # JAX does not heed the variable
     assert "2 of 64 cores usable, 2 granted by the container" in section(cores).lines()[0]
 
 

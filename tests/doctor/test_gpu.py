@@ -38,7 +38,7 @@ def test_one_that_trains():
     [
         ("jax", "pip install 'jax[cuda13]'"),
         ("tensorflow", "pip install 'tensorflow[and-cuda]'"),
-        ("torch", "--index-url https://download.pytorch.org/whl/cu130"),
+        ("torch", "pip install --force-reinstall torch"),
     ],
 )
 def test_one_that_the_backend_does_not_see(name, command):
@@ -49,10 +49,19 @@ def test_one_that_the_backend_does_not_see(name, command):
     assert finding.lines == ("CUDA is old",)
 
 
-def test_an_old_driver_needs_an_older_cuda():
-    assert install_for_gpu("jax", "550.54") == "pip install 'jax[cuda12]'"
-    assert install_for_gpu("torch", "550.54").endswith("cu126")
-    assert install_for_gpu("jax", "unknown") == "pip install 'jax[cuda13]'"
+@pytest.mark.parametrize(
+    ("driver", "capability", "old"),
+    [
+        ("580.65.06", 9.0, False),
+        ("550.54.14", 9.0, True),
+        ("580.65.06", 6.1, True),
+        ("unknown", None, False),
+    ],
+)
+def test_old_drivers_and_gpus_need_cuda_12(driver, capability, old):
+    gpu = NvidiaGpu("GPU", None, None, capability, driver)
+    assert install_for_gpu("jax", gpu) == f"pip install 'jax[cuda{12 if old else 13}]'"
+    assert ("CUDA 12" in install_for_gpu("torch", gpu)) == old
 
 
 @pytest.mark.parametrize("value", ["", "-1"])

@@ -8,7 +8,8 @@ import pytest
 from usrn_keras.data import load_dataset
 from usrn_keras.data.batches.build import build_batches
 from usrn_keras.doctor.known_rate import KnownRate, known_rate
-from usrn_keras.doctor.pipeline import PipelineSection, made_batches, recipe_batches, time_batches
+from usrn_keras.doctor.pipeline import PipelineSection
+from usrn_keras.doctor.timed_batches import made_batches, recipe_batches, time_batches
 from usrn_keras.recipe import Recipe
 
 OWN = PipelineSection("x", 400, 2.0, (8, 8), workers=2, usable_cores=4, has_recipe=True)

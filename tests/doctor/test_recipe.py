@@ -8,6 +8,7 @@ import pytest
 from usrn_keras.doctor import recipe as module
 from usrn_keras.doctor.recipe import look_at_recipe
 from usrn_keras.doctor.request import Request
+from usrn_keras.doctor.weights import KERAS_FILES
 from usrn_keras.errors import BackendError, DataError, RecipeError, WeightsError
 
 Usage = namedtuple("Usage", "total used free")
@@ -77,10 +78,10 @@ def test_weights_that_are_missing(look, tmp_path):
 def test_weights_that_will_be_downloaded(look, home):
     (finding,) = look("network.weights=imagenet").findings()
     assert finding.level == "note" and not finding.breaks
-    for name in module.KERAS_FILES.values():
+    for name in KERAS_FILES.values():
         (home / "keras/models").mkdir(parents=True, exist_ok=True)
         (home / "keras/models" / name).touch()
-    for kind in module.KERAS_FILES:
+    for kind in KERAS_FILES:
         assert look("network.weights=imagenet", f"network.backbone=keras/{kind}").findings() == []
 
 

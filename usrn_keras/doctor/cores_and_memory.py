@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from usrn_keras.doctor.findings import NOTE, Finding
+from usrn_keras.doctor.findings import CHANGE, NOTE, Finding
 from usrn_keras.machine.cores import Cores
 
 GIB = 2**30
-THREAD_VARIABLES = {  # what they hold back
-    "OMP_NUM_THREADS": "the torch backend and NumPy",
-    "MKL_NUM_THREADS": "the torch backend and NumPy, where they use MKL",
-    "OPENBLAS_NUM_THREADS": "NumPy",
-    "NUMBA_NUM_THREADS": "the clustering",
-    "TF_NUM_INTRAOP_THREADS": "the tensorflow backend",
+THREAD_VARIABLES = {  # what they hold back; the jax backend heeds none of them
+    "OMP_NUM_THREADS": ("torch", "NumPy"),
+    "MKL_NUM_THREADS": ("torch", "NumPy"),
+    "OPENBLAS_NUM_THREADS": ("NumPy",),
+    "NUMBA_NUM_THREADS": ("the clustering",),
+    "TF_NUM_INTRAOP_THREADS": ("tensorflow",),
 }
 BUSY = 0.5  # share of the usable cores that others may keep busy before it is worth a word
 LITTLE = 3 * GIB  # less does not hold Keras, a backend and a small step
@@ -31,6 +31,7 @@ class CoresSection:
         total, free: Bytes of memory, within the limits of the container; None where not told.
         flops: Operations per second of a float32 matrix product.
         threads: The variables of `THREAD_VARIABLES` that are set.
+        backend: The chosen one.
         on_gpu: Whether a GPU trains.
     """
 
@@ -39,6 +40,7 @@ class CoresSection:
     free: int | None
     flops: float
     threads: Mapping[str, str]
+    backend: str = ""
     on_gpu: bool = False
     title = "cores and memory"
 
@@ -75,22 +77,29 @@ class CoresSection:
         return [
             Finding(
                 "few_threads",
-                f"{name}={value} holds {THREAD_VARIABLES[name]} to {value} of {usable} cores",
+                f"{name}={value} holds {' and '.join(THREAD_VARIABLES[name])} to {value} of {usable} cores",
                 f"unset {name}",
-                level=NOTE if self.on_gpu else "change",
+                level=CHANGE if self._trains_with(name) else NOTE,
             )
             for name, value in self.threads.items()
             if value.isdigit() and 0 < int(value) < usable
         ]
 
+    def _trains_with(self, variable: str) -> bool:
+        return not self.on_gpu and self.backend in THREAD_VARIABLES[variable]
+
     def _too_many(self) -> list[Finding]:
+        """Backends start a thread for each core that they see, and a container's quota they do not see."""
         cores, usable = self.cores, self.cores.usable
-        set_to = self.threads.get("OMP_NUM_THREADS", "")
-        wanted = int(set_to) if set_to.isdigit() else cores.allowed
-        if wanted <= usable or (not set_to and cores.quota is None):
+        variable = self.threads.get("OMP_NUM_THREADS", "")
+        is_set = variable.isdigit() and self._trains_with("OMP_NUM_THREADS")
+        threads = int(variable) if is_set else cores.allowed
+        if threads <= usable:
             return []
-        message = f"{wanted} threads would share {usable} cores, and wait for each other"
-        return [Finding("many_threads", message, f"export OMP_NUM_THREADS={usable}")]
+        message = f"{threads} threads would share {usable} cores, and wait for each other"
+        pinned = f"taskset -c 0-{usable - 1} usrn fit ..."
+        heeds = self.backend in THREAD_VARIABLES["OMP_NUM_THREADS"]
+        return [Finding("many_threads", message, f"export OMP_NUM_THREADS={usable}" if heeds else pinned)]
 
     def _busy(self) -> list[Finding]:
         load = self.cores.load

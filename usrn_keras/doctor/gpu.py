@@ -8,11 +8,12 @@ from typing import Any
 from usrn_keras.backend_choice import BACKENDS
 from usrn_keras.doctor.findings import NOTE, Finding
 from usrn_keras.doctor.probe import Probe
-from usrn_keras.machine.nvidia import Nvidia
+from usrn_keras.machine.nvidia import Nvidia, NvidiaGpu
 
 GIB = 2**30
 HIDING = ("", "-1", "none", "NoDevFiles")
 CUDA13_DRIVER = 580  # the first driver that runs CUDA 13
+CUDA13_CAPABILITY = 7.5  # and the oldest GPUs
 TAKEN = 0.3  # share of a GPU's memory that others may hold before it is worth a word
 
 
@@ -85,7 +86,7 @@ class GpuSection:
         return Finding(
             "gpu_unused",
             f"there is an NVIDIA GPU ({self.nvidia.gpus[0].name}), and {name} does not see it",
-            install_for_gpu(name, self.nvidia.gpus[0].driver),
+            install_for_gpu(name, self.nvidia.gpus[0]),
             said,
         )
 
@@ -99,19 +100,18 @@ class GpuSection:
         ]
 
 
-def install_for_gpu(name: str, driver: str) -> str:
-    """The command that installs a backend for the GPU, for a driver as old as this one.
+def install_for_gpu(name: str, gpu: NvidiaGpu) -> str:
+    """The command that installs a backend for a GPU and its driver.
 
     Example:
 
-    >>> install_for_gpu("jax", "580.65.06"), install_for_gpu("jax", "550.54.14")
-    ("pip install 'jax[cuda13]'", "pip install 'jax[cuda12]'")
+    >>> install_for_gpu("jax", NvidiaGpu("GTX 1080", None, None, 6.1, "580.65.06"))
+    "pip install 'jax[cuda12]'"
     """
-    major = driver.split(".")[0]
-    command = BACKENDS[name].install_gpu
-    if major.isdigit() and int(major) < CUDA13_DRIVER:
-        return command.replace("cuda13", "cuda12").replace("cu130", "cu126")
-    return command
+    major = gpu.driver.split(".")[0]
+    old_driver = major.isdigit() and int(major) < CUDA13_DRIVER
+    old_gpu = gpu.capability is not None and gpu.capability < CUDA13_CAPABILITY
+    return BACKENDS[name].install_cuda12 if old_driver or old_gpu else BACKENDS[name].install_gpu
 
 
 def _gib(size: int | None) -> str:

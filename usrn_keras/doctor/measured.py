@@ -7,17 +7,11 @@ from usrn_keras.doctor.cores_and_memory import CoresSection, thread_variables
 from usrn_keras.doctor.disk import DiskSection, cache_folder, keras_folder, look_at_disk
 from usrn_keras.doctor.findings import Section
 from usrn_keras.doctor.known_rate import known_rate
-from usrn_keras.doctor.pipeline import (
-    MADE,
-    BrokenPipeline,
-    PipelineSection,
-    made_batches,
-    recipe_batches,
-    time_batches,
-)
+from usrn_keras.doctor.pipeline import BrokenPipeline, PipelineSection
 from usrn_keras.doctor.precision import PrecisionSection
 from usrn_keras.doctor.recipe import RecipeSection, finding_of, look_at_recipe
 from usrn_keras.doctor.request import Request
+from usrn_keras.doctor.timed_batches import MADE, made_batches, recipe_batches, time_batches
 from usrn_keras.errors import USRNError
 from usrn_keras.machine.cores import Cores
 from usrn_keras.machine.memory import free_memory, total_memory
@@ -48,7 +42,9 @@ def measured_sections(
     progress.log("timing the input pipeline and the disk")
     sections: dict[str, Section] = {
         "precision": PrecisionSection(backend.probe, cores, recipe and recipe.training.precision),
-        "machine": CoresSection(cores, total_memory(), free_memory(), rate, thread_variables(), on_gpu),
+        "machine": CoresSection(
+            cores, total_memory(), free_memory(), rate, thread_variables(), backend.chosen, on_gpu
+        ),
         "pipeline": _pipeline(request, asked, cores, on_gpu),
         "disk": _disk(request, asked),
     }

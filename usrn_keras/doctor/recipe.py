@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from usrn_keras.data import Dataset, Sample, image_size, load_dataset
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.layouts.load import layout_help
 from usrn_keras.data.sample import PARTS
-from usrn_keras.doctor.disk import keras_folder
-from usrn_keras.doctor.findings import NOTE, Finding
+from usrn_keras.doctor.findings import Finding
 from usrn_keras.doctor.request import Request
-from usrn_keras.errors import BackendError, DataError, RecipeError, StorageError, USRNError, WeightsError
+from usrn_keras.doctor.weights import source_of_weights
+from usrn_keras.errors import BackendError, DataError, RecipeError, StorageError, USRNError
 from usrn_keras.recipe import Recipe
 from usrn_keras.subclasses.feature_store import check_space, in_words
 from usrn_keras.subclasses.features import feature_size
 
 LOOKED_AT = 100  # images whose sizes stand for all
-KERAS_FILES = {  # what keras.applications downloads
-    "mobilenet": "mobilenet_1_0_224_tf_no_top.h5",
-    "resnet50": "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    "resnet101": "resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    "resnet152": "resnet152_weights_tf_dim_ordering_tf_kernels_notop.h5",
-}
-KERAS_CV_IMAGENET = ("resnet50",)  # those of `BACKBONES` with a preset; to ask there loads Keras
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +93,7 @@ def look_at_recipe(request: Request, tensorflow_error: str = "") -> RecipeSectio
         return RecipeSection(source, None, None, "", "", (finding_of("recipe", error),))
     found: list[Finding] = []
     dataset = _dataset(recipe, source, found)
-    weights = _weights(recipe, found)
+    weights = source_of_weights(recipe, found)
     _packages(recipe, tensorflow_error, found)
     features = ""
     if dataset and dataset.labelled:
@@ -126,41 +117,6 @@ def _dataset(recipe: Recipe, source: str, found: list[Finding]) -> Dataset | Non
         advice = f"usrn data check {source}   (after that, it reads every file)\n{layout_help(recipe.data)}"
         found.append(Finding("data", "the data set cannot be used", advice, faults.lines, error=DataError))
     return dataset
-
-
-def _weights(recipe: Recipe, found: list[Finding]) -> str:
-    """Where they come from; a file that is missing is found, a download is noted."""
-    network = recipe.network
-    supplier, _, kind = network.backbone.partition("/")
-    if network.weights == "none":
-        return "none (random)"
-    if network.weights != "imagenet":
-        path = Path(network.weights)
-        if not path.is_file():
-            error = f"network.weights: no such file: {path}"
-            advice = "--set network.weights=PATH.weights.h5, or imagenet, or none"
-            found.append(Finding("weights", error, advice, error=WeightsError))
-            return f"{path} (MISSING)"
-        return f"{path} ({in_words(path.stat().st_size)})"
-    if supplier == "keras_cv" and kind not in KERAS_CV_IMAGENET:
-        message = f"network.weights: keras-cv has no ImageNet weights for {network.backbone}"
-        advice = "--set network.weights=none, or PATH.weights.h5, or network.backbone=keras_cv/resnet50"
-        found.append(Finding("weights", message, advice, error=WeightsError))
-        return "ImageNet's (there are NONE)"
-    if supplier == "keras":
-        path = keras_folder() / "models" / KERAS_FILES.get(kind, "")
-        if path.is_file():
-            return f"ImageNet's, in {path}"
-    elif any(_kaggle_folder().glob(f"models/keras/resnetv1/keras/{kind}_imagenet/*")):
-        return f"ImageNet's, in {_kaggle_folder()}"
-    advice = "where there is no network: --set network.weights=PATH.weights.h5, or none"
-    message = f"the ImageNet weights of {network.backbone} will be downloaded when training starts"
-    found.append(Finding("weights_download", message, advice, level=NOTE))
-    return "ImageNet's, not downloaded yet"
-
-
-def _kaggle_folder() -> Path:
-    return Path(os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub")
 
 
 def _packages(recipe: Recipe, tensorflow_error: str, found: list[Finding]) -> None:
