@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 import keras
 import numpy as np
@@ -45,7 +46,7 @@ class Predictor:
     def ids_of(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Class ids of up to `batch` images that have the same `padded_size`."""
         if self.options.mode == "slide" or self.options.scales != (1.0,):
-            return [self.probabilities(image).argmax(axis=-1) for image in images]
+            return [found.argmax(axis=-1) for found in self._probabilities_of(images)]
         padded = np.stack([pad_image(image) for image in images])
         found = self._ids(fill_batch(padded, self.batch))[: len(images)]
         sizes = [image.shape[:2] for image in images]
@@ -57,16 +58,24 @@ class Predictor:
         Args:
             image: (height, width, 3) uint8 RGB.
         """
-        scales = self.options.scales
-        passes = (resized(self._at_own_size(scaled(image, scale)), *image.shape[:2]) for scale in scales)
-        return sum(passes) / np.float32(len(scales))
+        return next(self._probabilities_of([image]))
 
-    def _at_own_size(self, image: np.ndarray) -> np.ndarray:
+    def _probabilities_of(self, images: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        scales = self.options.scales
+        passes = [self._at_own_size(map(scaled, images, repeat(scale))) for scale in scales]
+        for image, *found in zip(images, *passes, strict=True):
+            total = sum(resized(values, *image.shape[:2]) for values in found)
+            yield total / np.float32(len(scales))
+
+    def _at_own_size(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         options, predict = self.options, self._probabilities
         if options.mode == "slide":
-            return slide(image, predict, window=options.window, overlap=options.overlap, batch=self.batch)
-        height, width = image.shape[:2]
-        return predict(pad_image(image)[None])[0, :height, :width]
+            window, overlap = options.window, options.overlap
+            yield from slide(images, predict, window=window, overlap=overlap, batch=self.batch)
+            return
+        for image in images:
+            height, width = image.shape[:2]
+            yield predict(pad_image(image)[None])[0, :height, :width]
 
 
 def predict_ids(segmenter: keras.Model, image: np.ndarray, options: Inference = WHOLE) -> np.ndarray:

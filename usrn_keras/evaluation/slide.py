@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, product
 
 import numpy as np
 
-from usrn_keras.data.batches.padding import IMAGE_MEAN
+from usrn_keras.data.batches.padding import IMAGE_MEAN, fill_batch
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
@@ -28,52 +28,75 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
 
 
 def slide(
-    image: np.ndarray,
+    images: Iterable[np.ndarray],
     predict: Callable[[np.ndarray], np.ndarray],
     *,
     window: int,
     overlap: float,
     batch: int = 1,
-) -> np.ndarray:
-    """The mean, at each pixel, of the predictions of all windows that cover it.
+) -> Iterator[np.ndarray]:
+    """The mean, at each pixel of an image, of the predictions of all windows that cover it; image by image.
 
     Args:
-        image: (height, width, 3) uint8; where it is smaller than a window, it is padded below and to
+        images: (height, width, 3) uint8; where one is smaller than a window, it is padded below and to
             the right, and the padding is cut off the result.
         predict: Windows (batch, window, window, 3) to predictions (batch, window, window, C). It is
-            always given `batch` windows, the last time some of them blank, so that it compiles once.
+            always given `batch` windows, those of several images if need be, and at the end blank ones,
+            so that it compiles once.
         window: Height and width of a window in pixels.
         overlap: Share of a window that the next one covers too.
         batch: Windows predicted at once.
 
-    Returns:
-        (height, width, C) float32.
+    Yields:
+        (height, width, C) float32 of each image, as soon as its last window is predicted.
     """
-    padded = _pad_to_window(image, window)
-    total, covered = None, np.zeros((*padded.shape[:2], 1), np.float32)
-    for places, windows in _batches(padded, window, overlap, batch):
-        predicted = predict(windows)
-        if total is None:
-            total = np.zeros((*padded.shape[:2], predicted.shape[-1]), np.float32)
-        for (top, left), values in zip(places, predicted, strict=False):  # those of blank windows are left
-            total[top : top + window, left : left + window] += values
-            covered[top : top + window, left : left + window] += 1
-    height, width = image.shape[:2]
-    return (total / covered)[:height, :width]
+    canvases = (Canvas(image, window, overlap) for image in images)
+    todo = ((canvas, place) for canvas in canvases for place in canvas.places)
+    while here := list(islice(todo, batch)):
+        windows = fill_batch(np.stack([canvas.cut(place) for canvas, place in here]), batch)
+        for (canvas, place), values in zip(here, predict(windows), strict=False):  # not of blank windows
+            canvas.add(place, values)
+            if not canvas.missing:
+                yield canvas.mean()
 
 
-def _batches(
-    image: np.ndarray, window: int, overlap: float, batch: int
-) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:
-    """Places `(top, left)` and their windows, `batch` at a time."""
-    rows, columns = (window_starts(size, window, overlap) for size in image.shape[:2])
-    places = list(product(rows, columns))
-    for begin in range(0, len(places), batch):
-        here = places[begin : begin + batch]
-        windows = np.zeros((batch, window, window, 3), image.dtype)
-        for blank, (top, left) in zip(windows, here, strict=False):
-            blank[:] = image[top : top + window, left : left + window]
-        yield here, windows
+class Canvas:
+    """An image, and the sum of what was predicted in its windows so far.
+
+    Attributes:
+        places: `(top, left)` of its windows, row by row.
+        missing: How many of them are not predicted yet.
+    """
+
+    def __init__(self, image: np.ndarray, window: int, overlap: float):
+        self._window, self._size = window, image.shape[:2]
+        self._image = _pad_to_window(image, window)
+        rows, columns = (window_starts(size, window, overlap) for size in self._image.shape[:2])
+        self.places = list(product(rows, columns))
+        self.missing = len(self.places)
+        self._total: np.ndarray | None = None
+        self._covered = np.zeros((*self._image.shape[:2], 1), np.float32)
+
+    def cut(self, place: tuple[int, int]) -> np.ndarray:
+        """The window `(window, window, 3)` at a place."""
+        return self._image[self._at(place)]
+
+    def add(self, place: tuple[int, int], values: np.ndarray) -> None:
+        """Take in what was predicted there, `(window, window, C)`."""
+        if self._total is None:
+            self._total = np.zeros((*self._image.shape[:2], values.shape[-1]), np.float32)
+        self._total[self._at(place)] += values
+        self._covered[self._at(place)] += 1
+        self.missing -= 1
+
+    def mean(self) -> np.ndarray:
+        """Over the windows at each pixel of the image, `(height, width, C)`; asked for once, at the end."""
+        height, width = self._size
+        self._total /= self._covered
+        return self._total[:height, :width]
+
+    def _at(self, place: tuple[int, int]) -> tuple[slice, slice]:
+        return tuple(slice(start, start + self._window) for start in place)
 
 
 def _pad_to_window(image: np.ndarray, window: int) -> np.ndarray:
