@@ -70,7 +70,7 @@ def measure(case: Case) -> dict[str, float]:
 
     from benchmarks.made_batch import made_batch, parents
     from usrn_keras.budget import Device, Estimate, Sizes
-    from usrn_keras.budget.memory import footprint
+    from usrn_keras.budget.footprint import footprint
     from usrn_keras.budget.room import peak_memory
     from usrn_keras.methods import USRN, Supervised
     from usrn_keras.networks import build_branches

@@ -7,7 +7,8 @@ import pytest
 from tests.budget.tiny import PARENTS, tiny_branches
 from usrn_keras.budget import Device, Estimate, Sizes, process_without
 from usrn_keras.budget.calibration import CPU, Calibration, calibration
-from usrn_keras.budget.memory import Footprint, ImageMemory, Memory, footprint
+from usrn_keras.budget.footprint import footprint
+from usrn_keras.budget.memory import Footprint, ImageMemory, Memory
 from usrn_keras.budget.room import process_memory
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.training import SGD

@@ -5,7 +5,8 @@ from __future__ import annotations
 from usrn_keras.budget.calibration import calibration
 from usrn_keras.budget.device import Device
 from usrn_keras.budget.fitting import Sizes, smaller
-from usrn_keras.budget.memory import Footprint, Memory, footprint, variable_bytes
+from usrn_keras.budget.footprint import footprint, variable_bytes
+from usrn_keras.budget.memory import Footprint, Memory
 from usrn_keras.budget.room import process_memory
 from usrn_keras.methods import USRN, Supervised
 
