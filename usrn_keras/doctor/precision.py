@@ -44,8 +44,8 @@ class PrecisionSection:
     def recommended(self) -> str | None:
         """What to set; None where it was not measured.
 
-        On a CPU float32 even where one convolution gains: the rest of a training step does not, and
-        converting costs.
+        On a CPU always float32: there a convolution does not tell how a whole step fares. With AVX512_BF16
+        one gained 2.2 times on PyTorch and a step of ResNet-50 5 %; on JAX 1.1 times, and the step 24 %.
         """
         if self.gain is None:
             return None
@@ -105,5 +105,4 @@ class PrecisionSection:
         if self.on_gpu:
             return times
         missing = "" if self.cores.bfloat16 else " (the processor has no instructions for it)"
-        rest = ", which a whole step on a CPU does not gain" if self.gain >= FASTER else ""
-        return f"{times}{missing}{rest}"
+        return f"{times}{missing}; on a CPU that tells little of a whole step: time both before choosing it"
