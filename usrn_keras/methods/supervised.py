@@ -7,9 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from usrn_keras.losses import cross_entropy
+from usrn_keras.losses import cross_entropy_and_accuracy
 from usrn_keras.networks import Branch, upsample
 from usrn_keras.training.backend import TrainStep
+from usrn_keras.training.parts import Part
 from usrn_keras.views import strong_view
 
 
@@ -49,14 +50,14 @@ class Supervised(TrainStep, keras.Model):
 
     def loss_terms(self, batch: dict[str, Any]) -> dict[str, Any]:
         """`loss` and `pixel_accuracy` of a batch, float32 scalars."""
-        logits = self(labelled_images(batch), training=True)
+        logits = self.branch(labelled_images(batch), training=True)
         valid = batch["labels"] != self.ignore_index
-        hits = ops.logical_and(ops.cast(ops.argmax(logits, -1), "int32") == batch["labels"], valid)
-        pixels = ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
-        return {
-            "loss": cross_entropy(logits, batch["labels"], valid),
-            "pixel_accuracy": ops.sum(ops.cast(hits, "float32")) / pixels,
-        }
+        loss, accuracy = cross_entropy_and_accuracy(logits, batch["labels"], valid)
+        return {"loss": loss, "pixel_accuracy": accuracy}
+
+    def loss_parts(self, batch: dict[str, Any]) -> list[Part]:
+        """The objective, in one part (see `USRN.loss_parts`)."""
+        return [lambda: self.loss_terms(batch)]
 
     def slow_variables(self) -> list[keras.Variable]:
         """Variables of the backbone, which learn at a fraction of the rate."""

@@ -9,10 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from usrn_keras.losses import Gate, usrn_losses
+from usrn_keras.backends import no_gradient, run_graph
+from usrn_keras.losses import Gate, supervised_losses, unlabelled_losses
 from usrn_keras.methods.supervised import labelled_images
 from usrn_keras.networks import Branch, upsample
-from usrn_keras.training.backend import TrainStep, no_gradient
+from usrn_keras.training.backend import TrainStep
+from usrn_keras.training.parts import Part, sum_of_parts
 from usrn_keras.views import strong_view
 
 
@@ -87,28 +89,41 @@ class USRN(TrainStep, keras.Model):
 
     def loss_terms(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The terms of the objective for a batch, float32 scalars (see `usrn_losses`)."""
+        return sum_of_parts([part() for part in self.loss_parts(batch)])
+
+    def loss_parts(self, batch: dict[str, Any]) -> list[Part]:
+        """The objective in two parts, labelled and unlabelled images, whose `loss` add up.
+
+        A training step takes their gradients one after the other, so that the activations of one view
+        are in memory at a time.
+        """
+        return [lambda: self._labelled_losses(batch), lambda: self._unlabelled_losses(batch)]
+
+    def _labelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return supervised_losses(
+            *self._logits(labelled_images(batch)),
+            batch["labels"],
+            batch["sublabels"],
+            lambda_sub=self.lambda_sub,
+            ignore_index=self.ignore_index,
+        )
+
+    def _unlabelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
         weak_images = ops.cast(batch["weak"], "float32")
         strong_images = ops.cast(batch.get("strong", batch["weak"]), "float32")
         if "strong_parameters" in batch:
             strong_images = strong_view(weak_images, batch["strong_parameters"])
-
-        labelled = [self.upsample(logits) for logits in self._logits(labelled_images(batch))]
         with no_gradient():
             weak = self._logits(weak_images, pooled=True)
         strong = self._logits(strong_images, pooled=True)
-
-        views = {"labelled": labelled, "weak": weak, "strong": strong}
-        return usrn_losses(
-            {view: logits[0] for view, logits in views.items()},
-            {view: logits[1] for view, logits in views.items()},
-            batch["labels"],
-            batch["sublabels"],
+        return unlabelled_losses(
+            {"weak": weak[0], "strong": strong[0]},
+            {"weak": weak[1], "strong": strong[1]},
             np.array(self.parents, dtype="int32"),
             threshold=self.threshold,
             lambda_u=self.lambda_u,
             lambda_sub=self.lambda_sub,
             gate=self.gate,
-            ignore_index=self.ignore_index,
         )
 
     def _logits(self, images: Any, pooled: bool = False) -> list[Any]:
@@ -118,18 +133,18 @@ class USRN(TrainStep, keras.Model):
         highs = self._shared("tail", lows)
         logits = []
         for branch, low, high in zip(branches, lows, highs, strict=True):
-            features = branch.features(low, high, training=True)
+            features = run_graph(branch.decoder, [low, high], training=True)
             features = self.pool(features) if pooled else features
-            logits.append(branch.classifier(features, training=True))
+            logits.append(run_graph(branch.classifier, features, training=True))
         return logits
 
     def _shared(self, part: str, inputs: list[Any]) -> list[Any]:
         """A part of both branches applied to their inputs, once if it is the same part and input."""
         own, sub = getattr(self.branch, part), getattr(self.sub_branch, part)
-        result = own(inputs[0], training=True)
+        result = run_graph(own, inputs[0], training=True)
         if own is sub and inputs[0] is inputs[1]:
             return [result, result]
-        return [result, sub(inputs[1], training=True)]
+        return [result, run_graph(sub, inputs[1], training=True)]
 
     def slow_variables(self) -> list[keras.Variable]:
         """Variables of the backbones, which learn at a fraction of the rate."""

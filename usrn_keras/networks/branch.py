@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from usrn_keras.backends import run_graph
+
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class Branch(layers.Layer):
@@ -47,13 +49,13 @@ class Branch(layers.Layer):
 
     def features(self, low: Any, high: Any, training: bool | None = None) -> Any:
         """Decoder features `(batch, height/4, width/4, channels)`."""
-        return self.decoder([low, high], training=training)
+        return run_graph(self.decoder, [low, high], training=training)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Logits at stride 4, `(batch, height/4, width/4, classes)` float32."""
-        low = self.stem(images, training=training)
-        high = self.tail(low, training=training)
-        return self.classifier(self.features(low, high, training=training), training=training)
+        low = run_graph(self.stem, images, training=training)
+        high = run_graph(self.tail, low, training=training)
+        return run_graph(self.classifier, self.features(low, high, training=training), training=training)
 
     def backbone_variables(self) -> list[keras.Variable]:
         """Variables of the backbone, which the learning-rate multiplier applies to."""

@@ -14,10 +14,12 @@ from usrn_keras.networks.deeplab import classifier, deeplab_v3_plus
 from usrn_keras.networks.graph import cut_layers, output_strides, split
 from usrn_keras.networks.output_stride import with_output_stride
 from usrn_keras.networks.weights import load_backbone_weights
+from usrn_keras.optional import tensorflow_left_out
 
 LOW_LEVEL_STRIDE = 4
 
 
+@tensorflow_left_out()
 def build_branches(
     backbone: str,
     *,

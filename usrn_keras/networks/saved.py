@@ -8,8 +8,10 @@ from pathlib import Path
 import keras
 
 from usrn_keras.errors import WeightsError
+from usrn_keras.optional import tensorflow_left_out
 
 
+@tensorflow_left_out()
 def load_segmenter(path: Path | str) -> keras.Model:
     """F alone: images `(batch, height, width, 3)`, RGB in 0..255, to logits.
 

@@ -8,6 +8,7 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.networks import build_branches
+from usrn_keras.optional import tensorflow_left_out
 from usrn_keras.quiet import native_stderr_held
 from usrn_keras.recipe import Recipe
 from usrn_keras.subclasses import SubclassMap
@@ -16,7 +17,7 @@ from usrn_keras.training import SGD, PolySchedule
 
 def seed_everything(recipe: Recipe) -> None:
     """Seed weights and dropout, and set the precision, so that a stage is the same every time."""
-    with native_stderr_held():  # Keras loads TensorFlow here, if it is installed, beside any backend
+    with tensorflow_left_out(), native_stderr_held():  # TensorFlow is as loud as it can be
         keras.utils.set_random_seed(recipe.training.seed)
     keras.config.set_dtype_policy(recipe.training.precision)
 

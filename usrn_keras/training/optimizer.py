@@ -63,12 +63,46 @@ class SGD(keras.optimizers.Optimizer):
         self._factors = [self._multipliers.get(id(variable), 1.0) for variable in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        buffer = self._buffers[index]
-        rate = ops.cast(learning_rate, variable.dtype) * self._factors[index]
-        gradient = ops.cast(gradient, variable.dtype) + self.coupled_weight_decay * variable
-        self.assign(buffer, self.momentum * buffer + gradient)
-        self.assign_sub(variable, rate * buffer)
+        self.add_gradient(gradient, variable, first=True)
+        self._move(variable, learning_rate)
+
+    def add_gradient(self, gradient: Any, variable: keras.Variable, *, first: bool) -> None:
+        """Take in the gradient of one part of the objective, before `take_step`.
+
+        The momentum buffer is linear in the gradient, so the gradients of the parts go into it one by one
+        and no sum of them is kept: a set of weights less in memory.
+
+        Args:
+            gradient: Of `variable`.
+            variable: One that the optimizer was built with.
+            first: Whether it is the first one since the last step.
+        """
+        buffer = self.momentum_of(variable)
+        gradient = ops.cast(gradient, variable.dtype)
+        if first:
+            gradient = self.momentum * buffer + (gradient + self.coupled_weight_decay * variable)
+        else:
+            gradient = buffer + gradient
+        self.assign(buffer, gradient)
+
+    def take_step(self) -> None:
+        """Move all variables, after `add_gradient` for each part."""
+        rate = self._get_current_learning_rate()
+        for variable in self._trainable_variables:
+            self._move(variable, rate)
+        self._iterations.assign_add(1)
+
+    def momentum_of(self, variable: keras.Variable) -> keras.Variable:
+        """The momentum buffer of a variable."""
+        return self._buffers[self._get_variable_index(variable)]
+
+    def rate_factor(self, variable: keras.Variable) -> float:
+        """What the learning rate is multiplied by for a variable."""
+        return self._factors[self._get_variable_index(variable)]
+
+    def _move(self, variable: keras.Variable, learning_rate: Any) -> None:
+        rate = ops.cast(learning_rate, variable.dtype) * self.rate_factor(variable)
+        self.assign_sub(variable, rate * self.momentum_of(variable))
 
     def get_config(self) -> dict[str, Any]:
         own = {"momentum": self.momentum, "coupled_weight_decay": self.coupled_weight_decay}

@@ -1,71 +1,114 @@
-"""The training step on JAX: a pure function of the state, whose buffers are donated."""
+"""The training step on JAX: a pure function of the state, compiled once, its buffers donated."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import jax
 import keras
 
-no_gradient = contextlib.nullcontext  # the pseudo labels stop the gradient; XLA prunes the rest
+from usrn_keras.training.optimizer import SGD
+from usrn_keras.training.parts import Part, sum_of_parts
 
 
 class TrainStep:
-    """Mixin: Keras' `train_step(state, data)` from `loss_terms(batch)`."""
+    """Mixin: Keras' `train_step(state, data)` from `loss_parts(batch)`."""
 
     def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         batch = data[0] if isinstance(data, (tuple, list)) else data
         trainable, non_trainable, optimizer, metrics = state
-
-        def loss_and_state(trainable: list) -> tuple:
-            mapping = [
-                *zip(self.trainable_variables, trainable, strict=True),
-                *zip(self.non_trainable_variables, non_trainable, strict=True),
-            ]
-            with keras.StatelessScope(state_mapping=mapping) as scope:
-                terms = self.loss_terms(batch)
-            updated = [_current(scope, variable) for variable in self.non_trainable_variables]
-            return terms["loss"], (terms, updated)
-
-        gradients, (terms, non_trainable) = jax.grad(loss_and_state, has_aux=True)(trainable)
-        trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
+        lean = isinstance(self.optimizer, SGD) and not self.optimizer.gradient_accumulation_steps
+        update = _lean_update if lean else _plain_update
+        terms, trainable, non_trainable, optimizer = update(self, batch, trainable, non_trainable, optimizer)
         return terms, (trainable, non_trainable, optimizer, metrics)
 
 
-def _current(scope: keras.StatelessScope, variable: keras.Variable) -> Any:
-    value = scope.get_current_value(variable)
-    return variable.value if value is None else value
+def _lean_update(model: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
+    """The gradients of each part go into the momentum before those of the next one are taken."""
+    terms = []
+    for index in range(len(model.loss_parts(batch))):
+        gradients, part, non_trainable = _gradients(model, batch, index, trainable, non_trainable)
+        with _scope(model, trainable, optimizer) as scope:
+            for gradient, variable in zip(gradients, model.trainable_variables, strict=True):
+                model.optimizer.add_gradient(gradient, variable, first=index == 0)
+        optimizer = _current(scope, model.optimizer.variables)
+        terms.append(part)
+        # The next part begins when this one has ended, or the activations of both would be in memory.
+        trainable, non_trainable, optimizer = jax.lax.optimization_barrier(
+            (trainable, non_trainable, optimizer)
+        )
+    with _scope(model, trainable, optimizer) as scope:
+        model.optimizer.take_step()
+    trainable = _current(scope, model.trainable_variables)
+    return sum_of_parts(terms), trainable, non_trainable, _current(scope, model.optimizer.variables)
+
+
+def _plain_update(model: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
+    """Any optimizer of Keras: the gradients are summed, then applied."""
+    terms, total = [], None
+    for index in range(len(model.loss_parts(batch))):
+        gradients, part, non_trainable = _gradients(model, batch, index, trainable, non_trainable)
+        total = gradients if total is None else [a + b for a, b in zip(total, gradients, strict=True)]
+        terms.append(part)
+    trainable, optimizer = model.optimizer.stateless_apply(optimizer, total, trainable)
+    return sum_of_parts(terms), trainable, non_trainable, optimizer
+
+
+def _gradients(model: Any, batch: Any, index: int, trainable: list, non_trainable: list) -> tuple:
+    """Gradients of a part of the objective, its terms, and the non-trainable variables after it."""
+
+    def loss(trainable: list) -> tuple:
+        mapping = [
+            *zip(model.trainable_variables, trainable, strict=True),
+            *zip(model.non_trainable_variables, non_trainable, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            part: Part = model.loss_parts(batch)[index]
+            terms = part()
+        return terms["loss"], (terms, _current(scope, model.non_trainable_variables))
+
+    gradients, (terms, non_trainable) = jax.grad(loss, has_aux=True)(trainable)
+    return gradients, terms, non_trainable
+
+
+def _scope(model: Any, trainable: list, optimizer: list) -> keras.StatelessScope:
+    mapping = [
+        *zip(model.trainable_variables, trainable, strict=True),
+        *zip(model.optimizer.variables, optimizer, strict=True),
+    ]
+    return keras.StatelessScope(state_mapping=mapping)
+
+
+def _current(scope: keras.StatelessScope, variables: list) -> list:
+    values = [(scope.get_current_value(variable), variable) for variable in variables]
+    return [variable.value if value is None else value for value, variable in values]
 
 
 class CompiledStep:
     """`step(batch)` -> loss terms on the device, for a compiled model.
 
-    The state lives outside the model between two calls of `sync`.
+    The variables of the model hold the state: each step takes their buffers and gives them new ones, so
+    that there is one set of weights and momentum in memory.
     """
 
     def __init__(self, model: Any):
-        self._model = model
-        self._function = jax.jit(model.train_step, donate_argnums=0)
-        # Copies: donation would invalidate the buffers that the model's variables hold.
-        self._state = jax.tree.map(lambda variable: variable.value + 0, self._variables())
-
-    def _variables(self) -> tuple[list, list, list, list]:
-        model = self._model
-        return (
+        self._variables = (
             model.trainable_variables,
             model.non_trainable_variables,
             model.optimizer.variables,
             [],
         )
+        self._function = jax.jit(model.train_step, donate_argnums=0)
+        for variable in {id(v): v for part in self._variables for v in part}.values():
+            variable._value = variable.value + 0
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        terms, self._state = self._function(self._state, batch)
+        state = tuple([variable.value for variable in variables] for variables in self._variables)
+        terms, state = self._function(state, batch)
+        for variables, values in zip(self._variables, state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable._value = value
         return terms
 
     def sync(self) -> None:
-        """Write the state into the model's variables."""
-        copies = jax.tree.map(lambda value: value + 0, self._state)
-        for variables, values in zip(self._variables(), copies, strict=True):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
+        """Write the state into the model's variables: it is there already."""

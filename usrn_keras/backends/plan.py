@@ -1,0 +1,128 @@
+"""The order in which the layers of a functional Keras graph run, and when each result is last needed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer of a graph.
+
+    Attributes:
+        layer: What runs.
+        inputs: Numbers of the results it reads; results are numbered as they come, graph inputs first.
+        listed: Whether it takes them as a list.
+        output: Number of its own result.
+        free: Results that nothing needs after it.
+        own: Whether it alone reads its first input, which is no input of the graph: it may overwrite it.
+    """
+
+    layer: keras.Layer
+    inputs: tuple[int, ...]
+    listed: bool
+    output: int
+    free: tuple[int, ...]
+    own: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run a graph of one output.
+
+    Attributes:
+        steps: The layers, in order; a nested model is one layer.
+        inputs: How many inputs the graph has: results 0 to `inputs - 1`.
+        output: Number of the result that is the graph's.
+    """
+
+    steps: tuple[Step, ...]
+    inputs: int
+    output: int
+
+
+_PLANS: weakref.WeakKeyDictionary[keras.Layer, Plan | None] = weakref.WeakKeyDictionary()
+
+
+def plan_of(model: keras.Layer) -> Plan | None:
+    """The plan of a functional model, made once; None for anything that is no plain graph of layers.
+
+    In a plain graph every node is a layer that was called with a tensor or a list of tensors and nothing
+    else, and there is one output.
+
+    Example:
+
+    >>> images = keras.Input((None, None, 3))
+    >>> plan = plan_of(keras.Model(images, keras.layers.ReLU()(images)))
+    >>> [(step.inputs, step.output) for step in plan.steps]
+    [((0,), 1)]
+    """
+    if model not in _PLANS:
+        _PLANS[model] = _plan(model)
+    return _PLANS[model]
+
+
+def _plan(model: keras.Layer) -> Plan | None:
+    # Keras' own order of a functional graph; the attribute has no public name.
+    by_depth = getattr(model, "_nodes_by_depth", None)
+    if not by_depth or len(model.outputs) != 1:
+        return None
+    nodes = [
+        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input
+    ]
+    if not all(_is_plain(node) for node in nodes):
+        return None
+    numbers = {id(tensor): number for number, tensor in enumerate(model.inputs)}
+    for node in nodes:
+        numbers[id(node.output_tensors[0])] = len(numbers)
+    reads = [tuple(numbers[id(tensor)] for tensor in node.input_tensors) for node in nodes]
+    output = numbers[id(model.outputs[0])]
+    last = {number: at for at, numbers_read in enumerate(reads) for number in numbers_read}
+    readers = [number for numbers_read in reads for number in numbers_read]
+    steps = []
+    for at, (node, inputs) in enumerate(zip(nodes, reads, strict=True)):
+        first = inputs[0]
+        steps.append(
+            Step(
+                layer=node.operation,
+                inputs=inputs,
+                listed=isinstance(node.arguments.args[0], (list, tuple)),
+                output=numbers[id(node.output_tensors[0])],
+                free=tuple({number for number in inputs if last[number] == at and number != output}),
+                own=first >= len(model.inputs) and readers.count(first) == 1 and first != output,
+            )
+        )
+    return Plan(tuple(steps), len(model.inputs), output)
+
+
+def _is_plain(node: Any) -> bool:
+    arguments = node.arguments
+    return (
+        isinstance(node.operation, keras.Layer)
+        and len(node.output_tensors) == 1
+        and len(arguments.args) == 1
+        and not any(arguments.kwargs.values())  # `training=False` is Dropout's default, and no wish
+        and len(node.input_tensors) >= 1
+    )
+
+
+def run(plan: Plan, inputs: Sequence[Any], operation: Callable[[Step, list[Any]], Any]) -> Any:
+    """The result of a plan; each other result is forgotten as soon as nothing needs it.
+
+    Args:
+        plan: Of a model.
+        inputs: Of the model.
+        operation: Computes a step from the results that it reads.
+    """
+    results = dict(enumerate(inputs))
+    for step in plan.steps:
+        result = operation(step, [results[number] for number in step.inputs])
+        for number in step.free:
+            del results[number]
+        results[step.output] = result
+    return results[plan.output]

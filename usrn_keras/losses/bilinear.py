@@ -1,0 +1,91 @@
+"""Bilinear enlargement by an integer along one axis, and its transpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def enlarge(values: Tensor, factor: int, *, axis: int) -> Tensor:
+    """Values `factor` times as dense along `axis`, interpolated linearly with half-pixel centres.
+
+    Beyond the ends the last value counts on, as `keras.layers.UpSampling2D` with
+    `interpolation="bilinear"` has it: that layer is `enlarge` along both axes.
+
+    Args:
+        values: Any shape.
+        factor: At least 1.
+        axis: Which to enlarge.
+
+    Example:
+
+    >>> import numpy as np
+    >>> [float(value) for value in enlarge(np.array([0.0, 4.0], "float32"), 2, axis=0)]
+    [0.0, 1.0, 3.0, 4.0]
+    """
+    if factor == 1:
+        return values
+    before, after = _neighbours(values, axis)
+    phases = [
+        values * (1 - abs(shift)) + (before if shift < 0 else after) * abs(shift) for shift in _shifts(factor)
+    ]
+    return _merge(ops.stack(phases, axis=axis + 1), axis)
+
+
+def enlarge_transposed(values: Tensor, factor: int, *, axis: int) -> Tensor:
+    """The transpose of `enlarge` as a linear map: what carries a gradient back.
+
+    Args:
+        values: Any shape; `axis` has a multiple of `factor` values.
+        factor: At least 1.
+        axis: Which to reduce.
+    """
+    if factor == 1:
+        return values
+    shape = tuple(values.shape)
+    values = ops.reshape(values, (*shape[:axis], shape[axis] // factor, factor, *shape[axis + 1 :]))
+    phases = [_at(values, phase, axis + 1) for phase in range(factor)]
+    shifts = _shifts(factor)
+    own = sum(phase * (1 - abs(shift)) for phase, shift in zip(phases, shifts, strict=True))
+    before = sum(phase * -shift for phase, shift in zip(phases, shifts, strict=True) if shift < 0)
+    after = sum(phase * shift for phase, shift in zip(phases, shifts, strict=True) if shift > 0)
+    count = own.shape[axis]
+    if count == 1:
+        return own + before + after
+    # What was read one place before goes back one place; at the ends the last value itself was read.
+    two_first = _span(before, 0, 1, axis) + _span(before, 1, 2, axis)
+    two_last = _span(after, count - 2, count - 1, axis) + _span(after, count - 1, count, axis)
+    zero = ops.zeros_like(two_first)
+    before = ops.concatenate([two_first, _span(before, 2, count, axis), zero], axis)
+    after = ops.concatenate([zero, _span(after, 0, count - 2, axis), two_last], axis)
+    return own + before + after
+
+
+def _shifts(factor: int) -> list[float]:
+    """Where the new values stand, in steps of the old ones, from the nearest old value."""
+    return [(phase + 0.5) / factor - 0.5 for phase in range(factor)]
+
+
+def _neighbours(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    count = values.shape[axis]
+    first, last = _span(values, 0, 1, axis), _span(values, count - 1, count, axis)
+    before = ops.concatenate([first, _span(values, 0, count - 1, axis)], axis)
+    after = ops.concatenate([_span(values, 1, count, axis), last], axis)
+    return before, after
+
+
+def _span(values: Tensor, begin: int, end: int, axis: int) -> Tensor:
+    return values[(slice(None),) * axis + (slice(begin, end),)]
+
+
+def _at(values: Tensor, index: int, axis: int) -> Tensor:
+    return values[(slice(None),) * axis + (index,)]
+
+
+def _merge(values: Tensor, axis: int) -> Tensor:
+    """`(..., n, factor, ...)` -> `(..., n * factor, ...)`"""
+    shape = tuple(values.shape)
+    return ops.reshape(values, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))

@@ -1,0 +1,164 @@
+"""The objective of USRN (CVPR 2022, arXiv 2203.10026), Equations 2 to 8, on any Keras backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from usrn_keras.losses.cross_entropy import cross_entropy_and_accuracy, pixel_cross_entropy
+from usrn_keras.losses.pseudo_labels import Gate, pseudo_labels
+
+Tensor = Any
+
+
+def usrn_losses(
+    logits: dict[str, Tensor],
+    sub_logits: dict[str, Tensor],
+    labels: Tensor,
+    sublabels: Tensor,
+    parents: Tensor,
+    *,
+    threshold: float = 0.75,
+    lambda_u: float = 1.0,
+    lambda_sub: float = 1.0,
+    gate: Gate = "fallback",
+    ignore_index: int = 255,
+) -> dict[str, Tensor]:
+    """All terms of USRN's objective, Eq. 8: `L_s + lambda_u * (L_e + lambda_sub * L_sub)`.
+
+    Args:
+        logits: Of the class branch F, keys `labelled`, `weak` and `strong`, each
+            `(batch, height, width, classes)`. The weak view carries no gradient.
+        sub_logits: Of the subclass branch F_sub, the same keys and sizes, `subclasses` channels.
+        labels: `(batch, height, width)` int, class ids; the labelled logits may be an integer number of
+            times smaller, then they are upsampled bilinearly.
+        sublabels: `(batch, height, width)` int, subclass ids. A pixel is ignored by both
+            supervised losses where its label is `ignore_index`, and by the subclass loss
+            also where its sublabel is negative.
+        parents: `(subclasses,)` int, the class of each subclass.
+        threshold: gamma, the confidence a pseudo label must exceed.
+        lambda_u: Weight of the losses on unlabelled images.
+        lambda_sub: Weight of the subclass losses.
+        gate: What becomes of a pixel where the entropy gate (Eq. 6) is closed: `fallback`
+            trains F on its own pseudo label (the official code), `stop` leaves the pixel out
+            (the paper's text). `off` holds the gate open everywhere.
+        ignore_index: Label of pixels without a class.
+
+    Returns:
+        float32 scalars: `supervised`, `supervised_sub` (Eq. 2), `self_training` (L_e, Eq. 7),
+        `self_training_sub` (L_sub, Eq. 5), `loss`; and, as shares of the unlabelled pixels,
+        `confident` (F is trained there), `confident_sub` (F_sub is), `gate_open`, and
+        `gate_dropped` (confident without the gate's correction, not with it).
+
+    Example:
+
+    >>> import numpy as np
+    >>> views = ("labelled", "weak", "strong")
+    >>> logits = {view: np.zeros((1, 4, 4, 2), "float32") for view in views}
+    >>> sub_logits = {view: np.zeros((1, 4, 4, 3), "float32") for view in views}
+    >>> labels = np.zeros((1, 4, 4), "int32")
+    >>> terms = usrn_losses(logits, sub_logits, labels, labels, np.array([0, 0, 1]))
+    >>> round(float(terms["loss"]), 4)  # log 2 + log 3: nothing is confident yet
+    1.7918
+    """
+    labelled = supervised_losses(
+        logits["labelled"],
+        sub_logits["labelled"],
+        labels,
+        sublabels,
+        lambda_sub=lambda_sub,
+        ignore_index=ignore_index,
+    )
+    unlabelled = unlabelled_losses(
+        logits,
+        sub_logits,
+        parents,
+        threshold=threshold,
+        lambda_u=lambda_u,
+        lambda_sub=lambda_sub,
+        gate=gate,
+    )
+    return labelled | unlabelled | {"loss": labelled["loss"] + unlabelled["loss"]}
+
+
+def supervised_losses(
+    logits: Tensor,
+    sub_logits: Tensor,
+    labels: Tensor,
+    sublabels: Tensor,
+    *,
+    lambda_sub: float = 1.0,
+    ignore_index: int = 255,
+) -> dict[str, Tensor]:
+    """Eq. 2, the part of the objective that sees labelled images: `L_s`.
+
+    Args:
+        logits: Of F, `(batch, height / f, width / f, classes)` with an integer f, see `usrn_losses`.
+        sub_logits: Of F_sub, `(batch, height / f, width / f, subclasses)`.
+        labels: `(batch, height, width)` int.
+        sublabels: `(batch, height, width)` int.
+        lambda_sub: Weight of the subclass loss.
+        ignore_index: Label of pixels without a class.
+
+    Returns:
+        float32 scalars `supervised`, `supervised_sub` and `loss`, their weighted sum.
+    """
+    valid = labels != ignore_index
+    supervised, _ = cross_entropy_and_accuracy(logits, labels, valid)
+    valid_sub = ops.logical_and(valid, sublabels >= 0)
+    supervised_sub, _ = cross_entropy_and_accuracy(sub_logits, sublabels, valid_sub)
+    return {
+        "loss": supervised + lambda_sub * supervised_sub,
+        "supervised": supervised,
+        "supervised_sub": supervised_sub,
+    }
+
+
+def unlabelled_losses(
+    logits: dict[str, Tensor],
+    sub_logits: dict[str, Tensor],
+    parents: Tensor,
+    *,
+    threshold: float = 0.75,
+    lambda_u: float = 1.0,
+    lambda_sub: float = 1.0,
+    gate: Gate = "fallback",
+) -> dict[str, Tensor]:
+    """Eqs. 4 to 7, the part of the objective that sees unlabelled images: `lambda_u (L_e + lambda_sub L_sub)`.
+
+    Args:
+        logits: Of F, keys `weak` and `strong`, `(batch, height, width, classes)`.
+        sub_logits: Of F_sub, the same keys, `(batch, height, width, subclasses)`.
+        parents, threshold, lambda_u, lambda_sub, gate: See `usrn_losses`.
+
+    Returns:
+        float32 scalars `self_training`, `self_training_sub`, `confident`, `confident_sub`, `gate_open`,
+        `gate_dropped` (see `usrn_losses`) and `loss`, the weighted sum.
+    """
+    pseudo = pseudo_labels(logits["weak"], sub_logits["weak"], parents, gate=gate)
+    confident = pseudo["confidence"] > threshold
+    confident_sub = pseudo["sub_confidence"] > threshold
+    self_training = _masked_mean(pixel_cross_entropy(logits["strong"], pseudo["labels"]), confident)
+    self_training_sub = _masked_mean(
+        pixel_cross_entropy(sub_logits["strong"], pseudo["sublabels"]), confident_sub
+    )
+    dropped = ops.logical_and(pseudo["own_confidence"] > threshold, ops.logical_not(confident))
+    return {
+        "loss": lambda_u * (self_training + lambda_sub * self_training_sub),
+        "self_training": self_training,
+        "self_training_sub": self_training_sub,
+        "confident": _share(confident),
+        "confident_sub": _share(confident_sub),
+        "gate_open": _share(pseudo["open"]),
+        "gate_dropped": _share(dropped),
+    }
+
+
+def _masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
+    """Mean over all pixels, those outside the mask counting as zero (Eqs. 5 and 7)."""
+    return ops.mean(losses * ops.cast(mask, losses.dtype))
+
+
+def _share(mask: Tensor) -> Tensor:
+    return ops.mean(ops.cast(mask, "float32"))
