@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from usrn_keras.backends import no_gradient, run_graph
 
 Tensor = Any
 Network = Callable[[Tensor], Tensor]
@@ -45,35 +48,31 @@ class Forward:
 def _jax(model: keras.Model, function: Function) -> Callable[[np.ndarray], Tensor]:
     import jax
 
-    trainable, fixed = model.trainable_variables, model.non_trainable_variables
+    variables = model.variables
 
     @jax.jit
-    def program(trainable: list, fixed: list, images: Tensor) -> Tensor:
-        def network(images: Tensor) -> Tensor:
-            return model.stateless_call(trainable, fixed, images, training=False)[0]
+    def program(values: list, images: Tensor) -> Tensor:
+        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
+            return function(partial(run_graph, model, training=False), images)
 
-        return function(network, images)
-
-    return lambda images: program([v.value for v in trainable], [v.value for v in fixed], images)
+    return lambda images: program([variable.value for variable in variables], images)
 
 
 def _tensorflow(model: keras.Model, function: Function) -> Callable[[np.ndarray], Tensor]:
     import tensorflow as tf
 
     # XLA: without it dilated convolutions are about ten times slower on a CPU.
-    @tf.function(jit_compile=True, reduce_retracing=True)
+    @tf.function(jit_compile=True)
     def program(images: Tensor) -> Tensor:
-        return function(lambda images: model(images, training=False), images)
+        return function(partial(run_graph, model, training=False), images)
 
     return program
 
 
 def _torch(model: keras.Model, function: Function) -> Callable[[np.ndarray], Tensor]:
-    import torch
-
     def program(images: np.ndarray) -> Tensor:
-        with torch.no_grad():
-            return function(lambda images: model(images, training=False), ops.convert_to_tensor(images))
+        with no_gradient():
+            return function(partial(run_graph, model, training=False), ops.convert_to_tensor(images))
 
     return program
 
