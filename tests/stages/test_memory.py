@@ -6,14 +6,18 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from tests.budget.tiny import PARENTS, tiny_branches
 from tests.tools import ROOT
+from usrn_cli.main import main
 from usrn_keras.budget import device
 from usrn_keras.errors import OutOfMemoryError
 from usrn_keras.methods import USRN
 from usrn_keras.recipe import Recipe
 from usrn_keras.stages.memory import memory_watched
+from usrn_keras.training import loop, read_header
+from usrn_keras.training.backend import CompiledStep
 
 # Addresses for 256 MB more than the process has, and a batch that needs more.
 LIMITED = """
@@ -55,6 +59,31 @@ def test_a_limit_of_the_system_on_torch(recipe_file):
     assert error[2].startswith("  - RuntimeError: ") and "allocate" in error[2]
     assert error[3].startswith("With more memory free, the same command goes on: ")
     assert "--set training.accumulation=" in error[3]
+
+
+def test_the_checkpoint_stays_and_the_same_command_goes_on(recipe_file, tmp_path, monkeypatch):
+    """Exit code 11 in the third step; then the run ends as it would have ended."""
+    calls = []
+
+    class Greedy(CompiledStep):
+        def __call__(self, batch):
+            calls.append(len(batch["labelled"]))
+            if len(calls) == 3:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+            return super().__call__(batch)
+
+    monkeypatch.setattr(loop, "CompiledStep", Greedy)
+    command = ["fit", str(recipe_file), "--run", str(tmp_path / "run")]
+    clock = iter(range(10**6))  # every step takes a second or more, so each leaves a checkpoint
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(2 * next(clock)))
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 11
+    assert "error: memory ran out: 1-baseline, 2 labelled images of 32 x 32" in result.stderr
+    assert "the same command goes on" in result.stderr
+    assert read_header(tmp_path / "run/1-baseline/checkpoint.npz")["step"] == 2
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.stderr
+    assert len(calls) == 3 + 2 + 4  # two were done of the four of the Baseline; four of USRN
 
 
 @pytest.fixture

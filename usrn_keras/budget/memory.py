@@ -78,7 +78,7 @@ class Footprint:
     ) -> Memory:
         """The worst moment: in the compiler, in the labelled part, in the unlabelled one, or in the update.
 
-        The two parts follow each other: what one keeps is gone when the other begins, its gradients stay.
+        Where the two parts follow each other, what one keeps is gone when the other is at work.
 
         Args:
             batch_labelled, batch_unlabelled: Images in a batch.
@@ -92,15 +92,12 @@ class Footprint:
         sums = self.trainable if accumulation > 1 else 0
         state = numbers.state * (self.weights + self.trainable + sums)
         gradients = self.trainable * (numbers.gradients if accumulation == 1 else 1)
-        compiling, update = (0, 0, numbers.call * self.calls), (gradients, 0, 0)
-        moments = [
-            compiling,
-            update,
-            _part(self.labelled, batch_labelled, 0, numbers, numbers.labelled_logits),
-        ]
+        moments = [(0, 0, numbers.call * self.calls), (gradients, 0, 0)]  # compiling, and the update
+        labelled = _part(self.labelled, batch_labelled, gradients, numbers, numbers.labelled_logits)
+        moments.append(labelled)
         if self.strong is not None:
-            losses = numbers.unlabelled_logits
-            moments.append(_part(self.strong, batch_unlabelled, gradients, numbers, losses))
+            part = _part(self.strong, batch_unlabelled, gradients, numbers, numbers.unlabelled_logits)
+            moments.append((gradients, part[1] + numbers.overlap * labelled[1], part[2]))
         return Memory(process, state, *max(moments, key=sum), images)
 
 

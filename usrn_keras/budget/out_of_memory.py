@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from usrn_keras.errors import OutOfMemoryError, USRNError
 
@@ -41,20 +41,20 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def memory_errors(doing: str, *, needs: str, hint: str) -> Iterator[None]:
+def memory_errors(doing: str, *, needs: str, hint: Callable[[], str]) -> Iterator[None]:
     """Turn a backend's error that memory ran out into one that says what to do.
 
     Args:
         doing: What was being done, such as `3-usrn, 8 labelled images of 320 x 320`.
         needs: What it needs and what there was.
-        hint: What to do next.
+        hint: Tells what to do next; asked only then.
 
     Raises:
         OutOfMemoryError: In place of the backend's error.
 
     Example:
 
-    >>> with memory_errors("a step of 8 images", needs="it needs 9 GB", hint="Take 4 images."):
+    >>> with memory_errors("a step of 8 images", needs="it needs 9 GB", hint=lambda: "Take 4 images."):
     ...     raise MemoryError("8 GB were asked for")
     Traceback (most recent call last):
     usrn_keras.errors.OutOfMemoryError: memory ran out: a step of 8 images
@@ -68,7 +68,7 @@ def memory_errors(doing: str, *, needs: str, hint: str) -> Iterator[None]:
         if not ran_out_of_memory(error):
             raise
         faults = [needs, _said(error)]
-        raise OutOfMemoryError(f"memory ran out: {doing}", faults=faults, hint=hint) from error
+        raise OutOfMemoryError(f"memory ran out: {doing}", faults=faults, hint=hint()) from error
 
 
 def _said(error: BaseException) -> str:

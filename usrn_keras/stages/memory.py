@@ -50,7 +50,7 @@ def memory_watched(
         needs += f", there were {gigabytes(estimate.device.room)}"
     if not estimate.fits(sizes):
         log(f"{doing}: {needs}. {_what_fits(estimate, sizes, recipe)}")
-    with memory_errors(doing, needs=needs, hint=_hint(estimate, sizes, recipe)):
+    with memory_errors(doing, needs=needs, hint=lambda: _hint(estimate, sizes, recipe)):
         yield
 
 

@@ -6,6 +6,7 @@ from usrn_keras.data import Batches, Dataset
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.progress import Progress
 from usrn_keras.runs import BASELINE, Run
+from usrn_keras.stages.memory import memory_watched
 from usrn_keras.stages.validation import Validation
 from usrn_keras.stages.weights import checkpoint_file, save_segmenter
 from usrn_keras.training import Loop
@@ -23,7 +24,7 @@ def train(
     """Train `model` from the stage's checkpoint, if any, to the end, and write `model.keras`."""
     training, name = run.recipe.training, "baseline" if stage == BASELINE else "usrn"
     validation = Validation(run, stage, name, model.branch, dataset, steps)
-    Loop(
+    loop = Loop(
         model=model,
         batches=source,
         steps=steps,
@@ -36,7 +37,9 @@ def train(
         every_steps=validation.every,
         progress=progress,
         description=stage,
-    ).run()
+    )
+    with memory_watched(run.recipe, stage, model, progress.log):
+        loop.run()
     validation.finish()
     run.evaluation_file.unlink(missing_ok=True)  # of a model that was here before
     save_segmenter(model.branch, run.model_folder(name) / "model.keras")
