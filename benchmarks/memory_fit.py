@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,10 @@ PULL = 0.02
 
 
 def fit(path: Path) -> None:
-    """Print the numbers that make the predictions of the rows of a CSV closest, backend by backend."""
+    """Print the numbers that make the predictions of the rows of a CSV closest, backend by backend.
+
+    The predictions in the CSV become those that the numbers give.
+    """
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     for backend in dict.fromkeys(row["backend"] for row in rows):
@@ -37,9 +41,15 @@ def fit(path: Path) -> None:
         numbers = fitted(of_backend, CPU[backend])
         print(backend, numbers)
         for row in of_backend:
-            measured = float(row["measured_mb"])
-            error = predicted(row, numbers) / 1e6 / measured - 1
-            print(f"    {_name(row):60} measured {measured:7.0f} MB, {100 * error:+5.1f} %")
+            told, measured = predicted(row, numbers) / 1e6, float(row["measured_mb"])
+            row |= {"predicted_mb": f"{told:.1f}", "error_percent": f"{100 * (told / measured - 1):.1f}"}
+            print(f"    {_name(row):60} measured {measured:7.0f} MB, {row['error_percent']} %")
+    new = path.with_name(path.name + ".new")
+    with open(new, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(new, path)
 
 
 def fitted(rows: list[dict[str, str]], before: Calibration) -> Calibration:

@@ -4,7 +4,7 @@ import pytest
 
 from usrn_keras.machine.cores import look_at_cores
 from usrn_keras.project import machine
-from usrn_keras.project.cost import MOBILENET, RESNET50, step_bytes, step_seconds
+from usrn_keras.project.cost import MOBILENET, RESNET50, step_seconds
 from usrn_keras.project.machine import Machine, free_memory, look_at_machine
 
 
@@ -31,7 +31,5 @@ def test_the_cost_agrees_with_what_was_measured():
     core = Machine(gpu=False, memory=2**34, memory_known=True, cores=1, flops=9.6e10)
     assert step_seconds(MOBILENET, 4, 192, core)[0] == pytest.approx(0.65, rel=0.1)
     two_cores = Machine(gpu=False, memory=2**34, memory_known=True, cores=2, flops=1.7e11)
-    # benchmarks/results/train_step.csv: 3.3 s and 3.5 GB with torch
+    # benchmarks/results/train_step.csv: 3.3 s with torch
     assert step_seconds(RESNET50, 2, 128, two_cores)[1] == pytest.approx(3.3, rel=0.25)
-    assert step_bytes(RESNET50, 2, 128) == pytest.approx(3.48e9, rel=0.15)
-    assert step_bytes(MOBILENET, 4, 192) == pytest.approx(2.59e9, rel=0.2)

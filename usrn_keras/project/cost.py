@@ -1,12 +1,15 @@
-"""How long a training step takes and what memory it needs: rough, from the size of the network."""
+"""How long a training step takes and what memory it needs: rough, without building the network.
+
+`usrn fit RECIPE --dry-run` builds it and tells more.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from usrn_keras.budget.calibration import CPU, GPU
+from usrn_keras.budget.memory import Footprint, ImageMemory
 from usrn_keras.project.machine import Machine
-
-PROCESS_BYTES = 1.4e9  # Python, Keras, a backend
 
 # A training pass goes forward once and backward at twice the cost. USRN passes three views through both
 # branches, the weak one of them without going back: 2 x (3 + 1 + 3) forward passes for a pair of a
@@ -16,30 +19,45 @@ BASELINE_PASSES, USRN_PASSES = 3, 14
 
 @dataclass(frozen=True)
 class Network:
-    """A network that is proposed.
+    """A network that is proposed, counted once on the built network (`usrn_keras.budget`).
 
     Args:
         name: Its backbone.
-        flops: Of a forward pass of one branch, per pixel of an image (counted on the built network).
+        flops: Of a forward pass of one branch, per pixel of an image.
         efficiency: Share of the rate of a matrix product that training reaches (measured with torch).
-        fixed_bytes: Weights, gradients and momentum of both branches.
-        pair_bytes: Of a USRN step, per pixel of a pair of images (measured with torch).
+        weights: Bytes of both branches.
+        calls: Calls of layers in a step of USRN.
+        kept, work, logits: Bytes of a labelled image per pixel, see `usrn_keras.budget.memory`.
     """
 
     name: str
     flops: float
     efficiency: float
-    fixed_bytes: float
-    pair_bytes: float
+    weights: float
+    calls: int
+    kept: float
+    work: float
+    logits: float
 
 
-MOBILENET = Network("keras/mobilenet", 49.5e3, 0.35, 0.1e9, 10e3)
-RESNET50 = Network("keras_cv/resnet50", 521e3, 0.5, 1.0e9, 26e3)
+MOBILENET = Network("keras/mobilenet", 49.5e3, 0.35, 33.3e6, 633, 1668, 129, 32)
+RESNET50 = Network("keras_cv/resnet50", 521e3, 0.5, 322.5e6, 1149, 4022, 192, 49.5)
 
 
-def step_bytes(network: Network, batch: int, crop_size: int) -> float:
-    """Memory of a USRN step with `batch` labelled and `batch` unlabelled images."""
-    return PROCESS_BYTES + network.fixed_bytes + network.pair_bytes * batch * crop_size**2
+def step_bytes(network: Network, batch: int, crop_size: int, *, gpu: bool = False) -> float:
+    """Memory of a USRN step with `batch` labelled and `batch` unlabelled images, on the hungriest backend.
+
+    Args:
+        network: What is trained.
+        batch: Images of each kind.
+        crop_size: Height and width of a crop.
+        gpu: Of a GPU rather than of the machine.
+    """
+    pixels = crop_size**2
+    image = ImageMemory(network.kept * pixels, network.work * pixels, network.logits * pixels)
+    counted = Footprint(network.weights, network.weights, network.calls, image, strong=image)
+    backends = (GPU if gpu else CPU).values()
+    return max(counted.memory(batch, batch, numbers).peak for numbers in backends)
 
 
 def step_seconds(network: Network, batch: int, crop_size: int, machine: Machine) -> tuple[float, float]:
