@@ -54,7 +54,7 @@ def test_the_passes_of_usrn():
 
 @pytest.mark.parametrize("sharing", ["none", "low", "low_high"])
 def test_sharing_keeps_less(sharing):
-    first, _, _ = passes(USRN(*tiny_branches(sharing=sharing), PARENTS), 64, 64)
+    first, _, _ = passes(USRN(*tiny_branches(sharing), PARENTS), 64, 64)
     alone = Pass("labelled", "labelled", True, tuple(part for part in first.parts if part.branch != "F_sub"))
     more = {"none": 2.0, "low": 1.5, "low_high": 1.2}[sharing]
     assert kept_bytes(first) <= more * kept_bytes(alone)

@@ -51,7 +51,7 @@ def test_published_figures():
 
 @pytest.mark.parametrize("sharing", ["none", "low", "low_high"])
 def test_a_step_of_usrn_counts_shared_parts_once(sharing):
-    branch, sub_branch = tiny_branches(sharing=sharing)
+    branch, sub_branch = tiny_branches(sharing)
     found = step_flops(USRN(branch, sub_branch, PARENTS), 2, 3, 64, 64)
     shared = {"none": (), "low": ("stem",), "low_high": ("stem", "tail")}[sharing]
     parts = {"stem": (64, 64), "tail": (16, 16)}

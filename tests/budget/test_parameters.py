@@ -12,7 +12,7 @@ from usrn_keras.methods import USRN, Supervised
     ("sharing", "shared"), [("none", []), ("low", ["stem"]), ("low_high", ["stem", "tail"])]
 )
 def test_shared_parts_are_counted_once(sharing, shared):
-    model = USRN(*tiny_branches(sharing=sharing), PARENTS)
+    model = USRN(*tiny_branches(sharing), PARENTS)
     rows = parameters(model)
     assert [row.part for row in rows if row.branch == "both"] == shared
     assert len(rows) == 8 - len(shared)

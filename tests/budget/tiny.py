@@ -1,6 +1,8 @@
-"""A network that is built in no time."""
+"""A network that is built in no time, and once."""
 
 from __future__ import annotations
+
+import functools
 
 from usrn_keras.networks import build_branches
 
@@ -8,10 +10,11 @@ CLASSES, SUBCLASSES, DECODER_CHANNELS = 3, 7, 8
 PARENTS = [0, 0, 0, 1, 1, 2, 2]
 
 
-def tiny_branches(**options):
-    """F and F_sub on a thin MobileNet."""
+@functools.cache
+def tiny_branches(sharing: str = "low"):
+    """F and F_sub on a thin MobileNet; nobody trains them."""
     return build_branches(
         "keras/mobilenet", classes=CLASSES, subclasses=SUBCLASSES, weights="none", width=0.25,
         backbone_end="conv_pw_7_relu", aspp_rates=[2], aspp_channels=8, low_level_channels=4,
-        decoder_channels=DECODER_CHANNELS, **options,
+        decoder_channels=DECODER_CHANNELS, sharing=sharing,
     )  # fmt: skip

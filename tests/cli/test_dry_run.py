@@ -65,9 +65,15 @@ def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file, monkeypatc
     assert (facts["subclasses"], facts["subclasses_from"]) == (6, f"of {folder}")
 
 
+def look(recipe_file, *settings: str):
+    """What is found of the data, without building a network."""
+    recipe = Recipe.load(str(recipe_file), list(settings))
+    return dry_run_module._look_at_data(recipe, recipe_file.parent / "run")
+
+
 def test_some_masks_are_enough(recipe_file, monkeypatch):
     monkeypatch.setattr(dry_run_module, "MASK_PIXELS", 2 * 40 * 48)
-    assert told(recipe_file)["facts"]["subclasses_from"] == "counted in 2 of 3 masks"
+    assert look(recipe_file).counts_from == "counted in 2 of 3 masks"
 
 
 @pytest.mark.parametrize(
@@ -81,20 +87,23 @@ def test_some_masks_are_enough(recipe_file, monkeypatch):
         (['data.dataset="cityscapes"'], 19, "as cityscapes has"),
     ],
 )
-def test_without_the_data_set(recipe_file, settings, classes, classes_from):
-    changes = [word for setting in settings for word in ("--set", setting)]
-    facts = told(recipe_file, "--set", "data.root=nowhere", *changes)["facts"]
-    assert (facts["classes"], facts["classes_from"]) == (classes, classes_from)
-    assert facts["images"] == {}
-    assert "`nowhere` is no folder" in facts["notes"][0]
-    if "subclasses" not in str(settings):
-        assert facts["subclasses"] == 8 * classes and "assumed" in facts["subclasses_from"]
+def test_classes_without_the_data_set(recipe_file, settings, classes, classes_from):
+    found = look(recipe_file, "data.root=nowhere", *settings)
+    assert (len(found.dataset.classes), found.classes_from) == (classes, classes_from)
+    assert "`nowhere` is no folder" in found.notes[0]
+
+
+def test_a_prediction_without_the_data_set(recipe_file):
+    facts = told(recipe_file, "--set", "data.root=nowhere")["facts"]
+    assert (facts["images"], facts["subclasses"]) == ({}, 8 * 21)
+    assert facts["subclasses_from"] == "assumed: 8 for each class"
+    assert "training would stop here" in facts["notes"][0]
 
 
 def test_masks_that_cannot_be_read_are_a_note(recipe_file):
     (recipe_file.parent / "data/masks/0.png").write_bytes(b"no png")
-    facts = told(recipe_file)["facts"]
-    assert facts["subclasses"] == 16 and "0.png" in facts["notes"][0]
+    found = look(recipe_file)
+    assert found.counts.tolist() == [8, 8] and "0.png" in found.notes[0]
 
 
 def test_what_does_not_fit_and_what_would(recipe_file, monkeypatch):
@@ -121,4 +130,3 @@ def test_what_does_not_fit_and_what_would(recipe_file, monkeypatch):
     assert "does not fit, nor does any smaller step" in result.stdout and " GB no " in result.stdout
     monkeypatch.setattr(device, "free_memory", lambda: None)
     assert "is not told here" in dry_run(recipe_file).stdout
-    assert told(recipe_file)["fits"] is None
