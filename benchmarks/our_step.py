@@ -17,6 +17,7 @@ from benchmarks.devices import device_of
 from benchmarks.made_batch import made_batch, parents
 from benchmarks.timed_step import TimedStep
 from benchmarks.worker import serve
+from usrn_keras.backends.settings import prepare_backend
 from usrn_keras.budget import step_flops
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
@@ -42,6 +43,7 @@ class OurStep(TimedStep):
     """A compiled step and its batch."""
 
     def __init__(self, options: dict):
+        prepare_backend()
         backend = keras.backend.backend()
         versions = f"keras {keras.__version__}, {backend} {sys.modules[backend].__version__}"
         super().__init__(device_of(backend, options["device"]), versions)

@@ -52,6 +52,9 @@ def load_backend() -> None:
         except Exception as error:
             command = "pip install --force-reinstall keras"
             raise _broken(f"Keras on the backend {name!r}", command, name, error) from error
+        from usrn_keras.backends.settings import prepare_backend
+
+        prepare_backend()
 
 
 def _broken(what: str, command: str, name: str, error: Exception) -> BackendError:

@@ -106,7 +106,8 @@ def _is_plain(node: Any) -> bool:
         isinstance(node.operation, keras.Layer)
         and len(node.output_tensors) == 1
         and len(arguments.args) == 1
-        and not any(arguments.kwargs.values())  # `training=False` is Dropout's default, and no wish
+        # `training=False` is Dropout's default and no wish; `mask=[None, None]` is no mask.
+        and not any(keras.tree.flatten(arguments.kwargs))
         and len(node.input_tensors) >= 1
     )
 

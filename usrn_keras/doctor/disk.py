@@ -159,14 +159,6 @@ def _write_rate(file: int, most: int) -> float | None:
     return written / spent if written else None
 
 
-def cache_folder() -> Path:
-    """Where drawn data sets are kept."""
-    from usrn_keras.data.layouts.load import root_of
-    from usrn_keras.recipe.schema import Data
-
-    return root_of(Data(dataset="quickstart")).parent
-
-
 def keras_folder() -> Path:
     """Where Keras keeps its settings and what it downloads."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")

@@ -125,7 +125,9 @@ def unlabelled_losses(
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
 ) -> dict[str, Tensor]:
-    """Eqs. 4 to 7, the part of the objective that sees unlabelled images: `lambda_u (L_e + lambda_sub L_sub)`.
+    """Eqs. 4 to 7, the part of the objective that sees unlabelled images.
+
+    It is `lambda_u * (L_e + lambda_sub * L_sub)`.
 
     Args:
         logits: Of F, keys `weak` and `strong`, `(batch, height, width, classes)`.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import keras
 
+from usrn_keras.backends.freed import give_back_freed_memory
 from usrn_keras.training.optimizer import SGD
 from usrn_keras.training.parts import Part, sum_of_parts
 
@@ -98,9 +100,10 @@ class CompiledStep:
             model.optimizer.variables,
             [],
         )
-        self._function = jax.jit(model.train_step, donate_argnums=0)
-        for variable in {id(v): v for part in self._variables for v in part}.values():
-            variable._value = variable.value + 0
+        self._function = jax.jit(model.train_step, donate_argnums=0, compiler_options=_compiler_options())
+        self._first = True
+        _separate(self._variables)
+        give_back_freed_memory()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         state = tuple([variable.value for variable in variables] for variables in self._variables)
@@ -108,7 +111,27 @@ class CompiledStep:
         for variables, values in zip(self._variables, state, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable._value = value
+        if self._first:
+            self._first = False
+            give_back_freed_memory()
         return terms
 
     def sync(self) -> None:
         """Write the state into the model's variables: it is there already."""
+
+
+def _compiler_options() -> dict[str, str]:
+    """On a CPU, XLA orders a program for concurrency and keeps all gradients of a part at once; we do not."""
+    if jax.default_backend() != "cpu":
+        return {}
+    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+
+
+def _separate(variables: Sequence[Sequence[keras.Variable]]) -> None:
+    """Give each variable a buffer of its own: one buffer cannot be donated twice."""
+    seen = set()
+    for variable in (variable for part in variables for variable in part):
+        pointer = variable.value.unsafe_buffer_pointer()
+        if pointer in seen:
+            variable._value = variable.value + 0
+        seen.add(variable.value.unsafe_buffer_pointer())

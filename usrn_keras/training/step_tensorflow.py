@@ -1,13 +1,17 @@
-"""The training step on TensorFlow: one graph, with TensorFlow's own kernels."""
+"""The training step on TensorFlow: one graph of TensorFlow's own kernels, updates in place."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+from usrn_keras.backends.freed import give_back_freed_memory
 from usrn_keras.training.optimizer import SGD
 from usrn_keras.training.parts import sum_of_parts
+
+Gradients = list[tf.Tensor | None]
 
 
 class TrainStep:
@@ -15,30 +19,64 @@ class TrainStep:
 
     def train_step(self, data: Any) -> dict[str, Any]:
         batch = data[0] if isinstance(data, (tuple, list)) else data
-        variables = self.trainable_variables
         lean = isinstance(self.optimizer, SGD) and not self.optimizer.gradient_accumulation_steps
-        terms, total = [], None
-        for index in range(len(self.loss_parts(batch))):
-            # The next part begins when this one has ended, or the activations of both would be in memory.
-            with tf.control_dependencies([] if index == 0 else [terms[-1]["loss"]]):
-                gradients, part = _gradients(self, batch, index)
-            terms.append(part)
-            if lean:
-                for gradient, variable in zip(gradients, variables, strict=True):
-                    self.optimizer.add_gradient(gradient, variable, first=index == 0)
-            else:
-                total = gradients if total is None else [a + b for a, b in zip(total, gradients, strict=True)]
-        if lean:
-            self.optimizer.take_step()
-        else:
-            self.optimizer.apply(total, variables)
-        return sum_of_parts(terms)
+        return (_lean_step if lean else _plain_step)(self, batch)
 
 
-def _gradients(model: Any, batch: dict[str, Any], index: int) -> tuple[list, dict[str, Any]]:
+def _lean_step(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    """The gradients of each part go into the momentum before the next part begins."""
+    parts = len(model.loss_parts(batch))
+    rate = tf.convert_to_tensor(model.optimizer.learning_rate)
+    terms, before = [], []
+    for index in range(parts):
+        with tf.control_dependencies(before):  # or the activations of both parts would be in memory
+            gradients, part = _gradients(model, batch, index)
+        terms.append(part)
+        last = index == parts - 1
+        taken = [
+            _take_in(model.optimizer, variable, gradient, rate if last else 0 * rate, first=index == 0)
+            for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+            if gradient is not None
+        ]
+        before = [tf.group(taken)]
+    model.optimizer.iterations.assign_add(1)
+    return sum_of_parts(terms)
+
+
+def _take_in(
+    optimizer: SGD, variable: keras.Variable, gradient: tf.Tensor, rate: tf.Tensor, *, first: bool
+) -> tf.Operation:
+    """`SGD.add_gradient`, then a step with `rate`, which is 0 unless this part is the last, in place."""
+    if first:
+        gradient = gradient + optimizer.coupled_weight_decay * variable.value
+    return tf.raw_ops.ResourceApplyMomentum(
+        var=variable.value.handle,
+        accum=optimizer.momentum_of(variable).value.handle,
+        lr=tf.cast(rate * optimizer.rate_factor(variable), variable.dtype),
+        grad=gradient,
+        momentum=tf.constant(optimizer.momentum if first else 1.0, variable.dtype),
+    )
+
+
+def _plain_step(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    """Any optimizer of Keras: the gradients are summed, then applied."""
+    terms, total = [], None
+    for index in range(len(model.loss_parts(batch))):
+        gradients, part = _gradients(model, batch, index)
+        total = gradients if total is None else [_sum(a, b) for a, b in zip(total, gradients, strict=True)]
+        terms.append(part)
+    model.optimizer.apply(total, model.trainable_variables)
+    return sum_of_parts(terms)
+
+
+def _gradients(model: Any, batch: dict[str, Any], index: int) -> tuple[Gradients, dict[str, Any]]:
     with tf.GradientTape() as tape:
         terms = model.loss_parts(batch)[index]()
     return tape.gradient(terms["loss"], model.trainable_variables), terms
+
+
+def _sum(a: tf.Tensor | None, b: tf.Tensor | None) -> tf.Tensor | None:
+    return a if b is None else b if a is None else a + b
 
 
 class CompiledStep:
@@ -46,9 +84,15 @@ class CompiledStep:
 
     def __init__(self, model: Any):
         self._function = tf.function(model.train_step, reduce_retracing=True)
+        self._first = True
+        give_back_freed_memory()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return self._function({key: tf.convert_to_tensor(value) for key, value in batch.items()})
+        terms = self._function({key: tf.convert_to_tensor(value) for key, value in batch.items()})
+        if self._first:
+            self._first = False
+            give_back_freed_memory()
+        return terms
 
     def sync(self) -> None:
         """Write the state into the model's variables: it is there already."""

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import torch
 
+from usrn_keras.backends.freed import give_back_freed_memory
 from usrn_keras.backends.layout_torch import in_native_layout
 from usrn_keras.training.optimizer import SGD
 from usrn_keras.training.parts import sum_of_parts
@@ -77,6 +78,7 @@ class CompiledStep:
     def __init__(self, model: Any):
         self._model = model
         in_native_layout(model)
+        give_back_freed_memory()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         tensors = {key: keras.ops.convert_to_tensor(value) for key, value in batch.items()}

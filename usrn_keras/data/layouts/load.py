@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from usrn_keras.cache import cache_folder
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.files.masks import MASK_SUFFIXES
 from usrn_keras.data.layouts import camvid, cityscapes, folder, voc
@@ -65,7 +65,7 @@ def root_of(data: Data) -> Path:
         return Path(data.root).expanduser()
     from usrn_keras.quickstart.dataset import VERSION
 
-    return _cache_folder() / f"quickstart-v{VERSION}"
+    return cache_folder() / f"quickstart-v{VERSION}"
 
 
 def layout_help(data: Data) -> str:
@@ -102,7 +102,3 @@ def _load_quickstart(data: Data, faults: Faults) -> Dataset:
     root = Path(data.root)
     apart = index_files(root / "masks_unlabelled", MASK_SUFFIXES, faults)
     return replace(folder.load_folder(root, data, faults, apart), name="quickstart")
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "usrn-keras"
