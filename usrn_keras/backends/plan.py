@@ -10,6 +10,14 @@ from typing import Any
 import keras
 
 
+MAKES_A_TENSOR = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.BatchNormalization,
+    keras.layers.Add,
+)
+
+
 @dataclass(frozen=True)
 class Step:
     """One layer of a graph.
@@ -20,7 +28,8 @@ class Step:
         listed: Whether it takes them as a list.
         output: Number of its own result.
         free: Results that nothing needs after it.
-        own: Whether it alone reads its first input, which is no input of the graph: it may overwrite it.
+        own: Whether it may overwrite its first input: nothing else reads that, and its tensor is surely its
+            own (a dropout that drops nothing gives the tensor it was given).
     """
 
     layer: keras.Layer
@@ -84,6 +93,9 @@ def _plan(model: keras.Layer) -> Plan | None:
     output = numbers[id(model.outputs[0])]
     last = {number: at for at, numbers_read in enumerate(reads) for number in numbers_read}
     readers = [number for numbers_read in reads for number in numbers_read]
+    made = {
+        numbers[id(node.output_tensors[0])] for node in nodes if isinstance(node.operation, MAKES_A_TENSOR)
+    }
     steps = []
     for at, (node, inputs) in enumerate(zip(nodes, reads, strict=True)):
         first = inputs[0]
@@ -94,7 +106,7 @@ def _plan(model: keras.Layer) -> Plan | None:
                 listed=isinstance(node.arguments.args[0], (list, tuple)),
                 output=numbers[id(node.output_tensors[0])],
                 free=tuple({number for number in inputs if last[number] == at and number != output}),
-                own=first >= len(model.inputs) and readers.count(first) == 1 and first != output,
+                own=first in made and readers.count(first) == 1 and first != output,
             )
         )
     return Plan(tuple(steps), len(model.inputs), output)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from usrn_keras.cache import cache_folder
 from usrn_keras.doctor.backend import BackendSection
 from usrn_keras.doctor.cores_and_memory import CoresSection, thread_variables
-from usrn_keras.cache import cache_folder
 from usrn_keras.doctor.disk import DiskSection, keras_folder, look_at_disk
 from usrn_keras.doctor.findings import Section
 from usrn_keras.doctor.known_rate import known_rate
