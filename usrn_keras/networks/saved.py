@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from usrn_keras.errors import WeightsError
 from usrn_keras.optional import tensorflow_left_out
 
+_CONFIG = "config.json"
+_ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
+
 
 @tensorflow_left_out()
 def load_segmenter(path: Path | str) -> keras.Model:
     """F alone: images `(batch, height, width, 3)`, RGB in 0..255, to logits.
 
-    The file is read in Keras' safe mode: no code in it is run.
+    The file is read in Keras' safe mode: no code in it is run. The layers of the model name `Zeros` as
+    their initializers, whatever they were trained from.
 
     Raises:
         WeightsError: The file is missing or damaged.
     """
     try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        # Keras draws every weight of a network before it reads the saved one. On JAX that is a compiled
+        # program for each shape, more than ten seconds of work for numbers that are overwritten.
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "segmenter.keras"
+            _copy_without_initializers(path, copy)
+            model = keras.models.load_model(copy, compile=False)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(
             f"{path} cannot be loaded as a Keras model: {error}",
             hint="Copy it again from where it was trained.",
@@ -30,3 +43,28 @@ def load_segmenter(path: Path | str) -> keras.Model:
     # XLA on TensorFlow too: without it dilated convolutions are about ten times slower on a CPU.
     model.compile(jit_compile=keras.backend.backend() != "torch")
     return model
+
+
+def _copy_without_initializers(source: Path | str, target: Path) -> None:
+    """A copy of a `.keras` file whose weights start at zero instead of being drawn."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        new.writestr(_CONFIG, json.dumps(_with_zeros(json.loads(old.read(_CONFIG)))))
+        for name in set(old.namelist()) - {_CONFIG}:
+            with old.open(name) as read, new.open(name, "w", force_zip64=True) as write:
+                shutil.copyfileobj(read, write, 2**20)
+
+
+def _with_zeros(config: Any) -> Any:
+    """A config whose initializers of Keras are all `Zeros`."""
+    if isinstance(config, list):
+        return [_with_zeros(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _ZEROS if key.endswith("_initializer") and _is_of_keras(value) else _with_zeros(value)
+        for key, value in config.items()
+    }
+
+
+def _is_of_keras(initializer: Any) -> bool:
+    return isinstance(initializer, dict) and initializer.get("module") == "keras.initializers"
