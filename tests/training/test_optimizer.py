@@ -50,6 +50,28 @@ def test_accumulated_gradients_are_averaged():
     )
 
 
+def test_gradients_of_parts_add_up():
+    """Three steps: each part taken in as it comes, and the sum of both applied at once."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(2, 3)).astype("float32")
+    parted, whole = ([keras.Variable(row) for row in start] for _ in range(2))
+    ours, theirs = (SGD(PolySchedule(0.1, 5), coupled_weight_decay=0.1) for _ in range(2))
+    for optimizer, variables in ((ours, parted), (theirs, whole)):
+        optimizer.multiply_learning_rate(variables[:1], 0.1)
+        optimizer.build(variables)
+    for _ in range(3):
+        gradients = rng.normal(size=(2, *start.shape)).astype("float32")
+        for part, first in zip(gradients, (True, False), strict=True):
+            for gradient, variable in zip(part, parted, strict=True):
+                ours.add_gradient(keras.ops.convert_to_tensor(gradient), variable, first=first)
+        ours.take_step()
+        theirs.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients.sum(0)], whole)
+    for one, other in zip(parted, whole, strict=True):
+        found, expected = (keras.ops.convert_to_numpy(variable.value) for variable in (one, other))
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert int(ours.iterations) == int(theirs.iterations) == 3
+
+
 def test_schedule_ends_at_zero_and_stays_there():
     schedule = PolySchedule(0.01, 10)
     assert float(schedule(0)) == pytest.approx(0.01)

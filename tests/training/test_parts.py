@@ -1,0 +1,80 @@
+"""An objective in parts, and optimizers that take the gradients of its parts."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tools import fill, tiny_batch, tiny_branches
+from usrn_keras.methods import USRN
+from usrn_keras.training import SGD
+from usrn_keras.training.backend import CompiledStep
+from usrn_keras.training.parts import sum_of_parts
+
+pytestmark = pytest.mark.every_backend
+
+
+def usrn(optimizer=None) -> USRN:
+    model = USRN(*tiny_branches(dropout=0.0, classifier_dropout=0.0), [0, 1, 2, 0, 1], threshold=0.4)
+    fill(model.variables)
+    if optimizer is not None:
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer=optimizer)
+    return model
+
+
+def values(variables) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def test_terms_are_those_of_the_parts():
+    model, batch = usrn(), tiny_batch()
+    terms = model.loss_terms(batch)
+    parts = sum_of_parts([part() for part in model.loss_parts(batch)])
+    assert terms.keys() == parts.keys()
+    assert {"supervised", "supervised_sub", "self_training", "self_training_sub"} <= terms.keys()
+    for name in terms:
+        found, expected = (float(keras.ops.stop_gradient(values[name])) for values in (parts, terms))
+        assert found == pytest.approx(expected, rel=1e-6), name
+    sum_of_terms = sum(float(keras.ops.stop_gradient(part()["loss"])) for part in model.loss_parts(batch))
+    assert sum_of_terms == pytest.approx(float(keras.ops.stop_gradient(terms["loss"])), rel=1e-6)
+
+
+def test_adam_trains():
+    """An optimizer of Keras needs the gradient as a whole."""
+    model, batch = usrn(keras.optimizers.Adam(2e-3)), tiny_batch()
+    step, before = CompiledStep(model), values(model.trainable_variables)
+    losses = [float(step(batch)["supervised"]) for _ in range(10)]
+    step.sync()
+    assert np.mean(losses[-3:]) < losses[0]
+    assert all((a != b).any() for a, b in zip(before, values(model.trainable_variables), strict=True))
+    assert int(keras.ops.convert_to_numpy(model.optimizer._iterations)) == 10
+
+
+def test_gathered_steps_move_every_second_time():
+    model, batch = usrn(SGD(0.02, gradient_accumulation_steps=2)), tiny_batch()
+    step, seen = CompiledStep(model), [values(model.trainable_variables)]
+    for _ in range(2):
+        step(batch)
+        step.sync()
+        seen.append(values(model.trainable_variables))
+    assert all((a == b).all() for a, b in zip(seen[0], seen[1], strict=True))
+    assert all((a != b).any() for a, b in zip(seen[0], seen[2], strict=True))
+
+
+def test_gradients_part_by_part_are_those_of_the_sum():
+    """A step that takes the parts one by one moves as one that gathers a single whole gradient."""
+    lean, plain = usrn(SGD(0.02)), usrn(SGD(0.02, gradient_accumulation_steps=2))
+    steps = CompiledStep(lean), CompiledStep(plain)
+    batch = tiny_batch()
+    before = values(lean.trainable_variables)
+    steps[0](batch)
+    for _ in range(2):  # the mean of two equal gradients
+        steps[1](batch)
+    for step in steps:
+        step.sync()
+    moved = (values(model.trainable_variables) for model in (lean, plain))
+    for start, ours, theirs in zip(before, *moved, strict=True):
+        largest = max(np.abs(theirs - start).max(), 1e-5)
+        np.testing.assert_allclose((ours - start) / largest, (theirs - start) / largest, atol=5e-3)
