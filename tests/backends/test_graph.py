@@ -151,7 +151,18 @@ def test_every_operation():
     check_gradients(model, inputs)
 
 
-@pytest.mark.parametrize("kind", SINGLE)
+EVEN_DILATED = pytest.mark.xfail(
+    keras.backend.backend() == "tensorflow",
+    reason="the sub-images are padded at the end, the map before as well where the rate is even",
+    raises=AssertionError,
+    strict=True,
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=EVEN_DILATED) if kind.startswith("dilated conv") else kind for kind in SINGLE],
+)
 def test_single_layers(kind):
     model, inputs = one(SINGLE[kind]()), [3 * random((3, 6, 7, 4))]
     fill(model.variables)
