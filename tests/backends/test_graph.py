@@ -151,18 +151,7 @@ def test_every_operation():
     check_gradients(model, inputs)
 
 
-EVEN_DILATED = pytest.mark.xfail(
-    keras.backend.backend() == "tensorflow",
-    reason="the sub-images are padded at the end, the map before as well where the rate is even",
-    raises=AssertionError,
-    strict=True,
-)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(kind, marks=EVEN_DILATED) if kind.startswith("dilated conv") else kind for kind in SINGLE],
-)
+@pytest.mark.parametrize("kind", SINGLE)
 def test_single_layers(kind):
     model, inputs = one(SINGLE[kind]()), [3 * random((3, 6, 7, 4))]
     fill(model.variables)
@@ -238,21 +227,7 @@ OVERWRITING = {
 }
 
 
-ACTIVATION_LOST = pytest.mark.xfail(
-    keras.backend.backend() == "torch",
-    reason="a convolution's own ReLU keeps its result for the gradient, and it is overwritten",
-    raises=RuntimeError,
-    strict=True,
-)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=ACTIVATION_LOST) if kind.startswith("conv with relu") else kind
-        for kind in OVERWRITING
-    ],
-)
+@pytest.mark.parametrize("kind", OVERWRITING)
 def test_nothing_is_overwritten_that_is_still_needed(kind):
     model, inputs = OVERWRITING[kind](), [random((2, 4, 4, 2))]
     fill(model.variables)

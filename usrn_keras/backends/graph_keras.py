@@ -75,6 +75,8 @@ def convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
 def batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     """`keras.layers.BatchNormalization`, one multiplication and one addition per value."""
     layer = step.layer
+    if layer.axis not in (-1, 3):
+        return by_keras(step, inputs, training)
     x = ops.cast(inputs[0], "float32")
     mean, variance = layer.moving_mean, layer.moving_variance
     if training and layer.trainable:

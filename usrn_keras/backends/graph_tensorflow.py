@@ -29,7 +29,8 @@ def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     dilated = max(layer.dilation_rate) > 1 and max(kernel.shape[:2]) > 1
     if layer.groups > 1 or None in x.shape[1:3]:
         return graph_keras.convolution(step, inputs, training)
-    if dilated and layer.padding == "same" and not tf.config.list_physical_devices("GPU"):
+    odd = all(taps % 2 for taps in kernel.shape[:2])  # an even kernel is padded at one end more
+    if dilated and odd and layer.padding == "same" and not tf.config.list_physical_devices("GPU"):
         return graph_keras.finish(layer, _dilated(x, kernel, layer.dilation_rate))
     dilations = layer.dilation_rate if dilated else 1
     result = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=dilations)
@@ -46,7 +47,7 @@ def _dilated(x: Tensor, kernel: Tensor, rates: tuple[int, int]) -> Tensor:
 def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     layer = step.layer
     x = inputs[0]
-    if not (training and layer.trainable and layer.scale and layer.center):
+    if not (training and layer.trainable and layer.scale and layer.center and layer.axis in (-1, 3)):
         return graph_keras.batch_normalization(step, inputs, training)
     result, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x, layer.gamma.value, layer.beta.value, epsilon=layer.epsilon, is_training=True

@@ -88,12 +88,12 @@ def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
 
 def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     layer = step.layer
+    if layer.axis not in (-1, 3):
+        return _by_keras(step, inputs, training)
     x, dtype = inputs[0], _dtype(layer)
     scale = layer.gamma.value if layer.scale else None
     offset = layer.beta.value if layer.center else None
     mean, variance = layer.moving_mean.value, layer.moving_variance.value
-    if layer.axis not in (-1, 3):
-        raise ValueError(f"`{layer.name}` normalises axis {layer.axis}, must be the last")
     if not (training and layer.trainable):
         return F.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon).to(dtype)
     result, batch_mean, deviation = torch.native_batch_norm(

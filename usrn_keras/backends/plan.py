@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 
-
 MAKES_A_TENSOR = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -93,9 +92,7 @@ def _plan(model: keras.Layer) -> Plan | None:
     output = numbers[id(model.outputs[0])]
     last = {number: at for at, numbers_read in enumerate(reads) for number in numbers_read}
     readers = [number for numbers_read in reads for number in numbers_read]
-    made = {
-        numbers[id(node.output_tensors[0])] for node in nodes if isinstance(node.operation, MAKES_A_TENSOR)
-    }
+    made = {numbers[id(node.output_tensors[0])] for node in nodes if _makes_a_tensor(node.operation)}
     steps = []
     for at, (node, inputs) in enumerate(zip(nodes, reads, strict=True)):
         first = inputs[0]
@@ -110,6 +107,12 @@ def _plan(model: keras.Layer) -> Plan | None:
             )
         )
     return Plan(tuple(steps), len(model.inputs), output)
+
+
+def _makes_a_tensor(layer: keras.Layer) -> bool:
+    """Whether a layer's result is its own, and no gradient needs it: an activation keeps what it gives."""
+    linear = getattr(layer, "activation", keras.activations.linear) is keras.activations.linear
+    return linear and isinstance(layer, MAKES_A_TENSOR)
 
 
 def _is_plain(node: Any) -> bool:

@@ -34,9 +34,15 @@ def _lean_step(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
         terms.append(part)
         last = index == parts - 1
         taken = [
-            _take_in(model.optimizer, variable, gradient, rate if last else 0 * rate, first=index == 0)
+            # A part that does not know a variable adds nothing to its gradient.
+            _take_in(
+                model.optimizer,
+                variable,
+                tf.zeros_like(variable.value) if gradient is None else gradient,
+                rate if last else 0 * rate,
+                first=index == 0,
+            )
             for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
-            if gradient is not None
         ]
         before = [tf.group(taken)]
     model.optimizer.iterations.assign_add(1)
