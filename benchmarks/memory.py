@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def measure(case: Case) -> dict[str, float]:
     import numpy as np
 
     from benchmarks.made_batch import made_batch, parents
+    from usrn_keras.backends.settings import prepare_backend
     from usrn_keras.budget import Device, Estimate, Sizes
     from usrn_keras.budget.footprint import footprint
     from usrn_keras.budget.room import peak_memory
@@ -78,6 +80,7 @@ def measure(case: Case) -> dict[str, float]:
     from usrn_keras.training.backend import CompiledStep
     from usrn_keras.views import StrongView
 
+    prepare_backend()
     usrn = case.method == "USRN"
     branch, sub_branch = build_branches(
         case.backbone, classes=case.classes, subclasses=case.subclasses if usrn else None, weights="none"
@@ -113,10 +116,15 @@ def measure(case: Case) -> dict[str, float]:
 
 
 def measured_apart(backend: str, case: Case) -> dict:
-    """`measure` in a process of its own."""
+    """`measure` in a process of its own, with nothing compiled yet."""
     command = [sys.executable, __file__, "--worker", json.dumps(asdict(case))]
-    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {
+            "KERAS_BACKEND": backend,
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "XDG_CACHE_HOME": cache,
+        }
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

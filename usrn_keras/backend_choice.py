@@ -55,7 +55,7 @@ def chosen_backend() -> tuple[str, str]:
     """The backend's name and who says so: the environment, Keras' file, or our default.
 
     Keras writes a file that names tensorflow wherever it finds none, so that this name in it is
-    nobody's choice. JAX is the default: on a CPU it takes a quarter of TensorFlow's time for a step.
+    nobody's choice. JAX is the default: it needs no TensorFlow, and a GPU build of it is one package.
     The name may be one that Keras does not know, or that is not installed.
     """
     if name := os.environ.get("KERAS_BACKEND"):
