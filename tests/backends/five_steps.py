@@ -18,7 +18,7 @@ def main(path: str) -> None:
     branch, sub_branch = tiny_branches(dropout=0.0, classifier_dropout=0.0)
     model = USRN(branch, sub_branch, [0, 1, 2, 0, 1], threshold=0.45)
     fill(model.variables)
-    optimizer = SGD(PolySchedule(0.002, 10))
+    optimizer = SGD(PolySchedule(0.001, 10))
     optimizer.multiply_learning_rate(model.slow_variables(), 0.1)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer)

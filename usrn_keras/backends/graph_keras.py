@@ -73,19 +73,23 @@ def convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
 
 
 def batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """`keras.layers.BatchNormalization`, one multiplication and one addition per value."""
+    """`keras.layers.BatchNormalization`, with the variance as the mean square of the deviations.
+
+    Keras takes the mean square minus the square of the mean, which loses digits where the mean is large.
+    """
     layer = step.layer
     if layer.axis not in (-1, 3):
         return by_keras(step, inputs, training)
     x = ops.cast(inputs[0], "float32")
     mean, variance = layer.moving_mean, layer.moving_variance
     if training and layer.trainable:
-        mean, variance = ops.moments(x, axes=(0, 1, 2))
+        mean = ops.mean(x, axis=(0, 1, 2))
+        variance = ops.mean(ops.square(x - mean), axis=(0, 1, 2))
         update_moments(layer, mean, variance)
     scale = ops.rsqrt(variance + layer.epsilon)
     scale = scale * layer.gamma if layer.scale else scale
-    offset = -mean * scale + layer.beta if layer.center else -mean * scale
-    return ops.cast(x * scale + offset, layer.compute_dtype)
+    result = (x - mean) * scale
+    return ops.cast(result + layer.beta if layer.center else result, layer.compute_dtype)
 
 
 def update_moments(layer: layers.BatchNormalization, mean: Tensor, variance: Tensor) -> None:
