@@ -44,9 +44,9 @@ class Calibration:
 MB = 1e6
 
 CPU = {
-    "torch": Calibration(750 * MB, 85 * MB, 0, 1.03, 0.02, 1.25, 1.22, 21.83, 4.0, 0.0),
-    "jax": Calibration(710 * MB, 329 * MB, 0.83 * MB, 1.51, 3.48, 1.41, 0.84, 16.1, 5.77, 0.81),
-    "tensorflow": Calibration(920 * MB, 342 * MB, 0.2 * MB, 2.35, 1.67, 0.92, 0.98, 15.94, 4.2, 0.68),
+    "torch": Calibration(750 * MB, 84 * MB, 0, 1.03, 0.02, 1.23, 1.43, 23.36, 4.0, 0.0),
+    "jax": Calibration(680 * MB, 230 * MB, 0.95 * MB, 1.05, 0.87, 0.88, 0.91, 16.05, 4.19, 0.77),
+    "tensorflow": Calibration(920 * MB, 283 * MB, 0.16 * MB, 1.33, 1.04, 0.76, 1.41, 14.0, 2.05, 0.38),
 }
 
 # Of the device alone: the process lives in the machine's memory. Not measured on a GPU.

@@ -45,7 +45,7 @@ def enlarge_transposed(values: Tensor, factor: int, *, axis: int) -> Tensor:
     """
     if factor == 1:
         return values
-    shape = tuple(values.shape)
+    shape = _shape(values)
     values = ops.reshape(values, (*shape[:axis], shape[axis] // factor, factor, *shape[axis + 1 :]))
     phases = [_at(values, phase, axis + 1) for phase in range(factor)]
     shifts = _shifts(factor)
@@ -87,5 +87,10 @@ def _at(values: Tensor, index: int, axis: int) -> Tensor:
 
 def _merge(values: Tensor, axis: int) -> Tensor:
     """`(..., n, factor, ...)` -> `(..., n * factor, ...)`"""
-    shape = tuple(values.shape)
+    shape = _shape(values)
     return ops.reshape(values, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
+
+
+def _shape(values: Tensor) -> tuple[int, ...]:
+    """For a reshape: a size that is not known before the step runs, that of the batch, is -1."""
+    return tuple(-1 if size is None else size for size in values.shape)

@@ -11,6 +11,7 @@ from usrn_keras.losses.bilinear import enlarge, enlarge_transposed
 Tensor = Any
 
 BLOCK_BYTES = 8e6  # of enlarged logits at once: about what the caches of a CPU hold
+UNKNOWN_BATCH = 8  # images that a block is made for where the batch is known only when the step runs
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
@@ -103,13 +104,13 @@ def _blockwise(logits: Tensor, labels: Tensor, weights: Tensor, factor: int) -> 
     batch, rows, columns, channels = logits.shape
     tall = enlarge(logits, factor, axis=1)
     height, width = rows * factor, columns * factor
-    blocks = _blocks(height, 4 * batch * width * channels)
+    blocks = _blocks(height, 4 * (batch or UNKNOWN_BATCH) * width * channels)
 
     def in_blocks(values: Tensor, *rest: int) -> Tensor:
         """`(batch, height, ...)` -> `(blocks, batch * height of a block, ...)`"""
-        values = ops.reshape(values, (batch, blocks, height // blocks, *rest))
+        values = ops.reshape(values, (-1, blocks, height // blocks, *rest))
         values = ops.transpose(values, (1, 0, 2, *range(3, 3 + len(rest))))
-        return ops.reshape(values, (blocks, batch * (height // blocks), *rest))
+        return ops.reshape(values, (blocks, -1, *rest))
 
     def block(given: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return _block(*given, factor)
@@ -117,8 +118,8 @@ def _blockwise(logits: Tensor, labels: Tensor, weights: Tensor, factor: int) -> 
     both, gradients = ops.map(
         block, (in_blocks(tall, columns, channels), in_blocks(labels, width), in_blocks(weights, width))
     )
-    gradients = ops.reshape(gradients, (blocks, batch, height // blocks, columns, channels))
-    gradients = ops.reshape(ops.transpose(gradients, (1, 0, 2, 3, 4)), (batch, height, columns, channels))
+    gradients = ops.reshape(gradients, (blocks, -1, height // blocks, columns, channels))
+    gradients = ops.reshape(ops.transpose(gradients, (1, 0, 2, 3, 4)), (-1, height, columns, channels))
     return ops.sum(both, axis=0), enlarge_transposed(gradients, factor, axis=1)
 
 
