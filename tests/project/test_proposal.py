@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from usrn_keras.project.cost import MOBILENET, step_bytes
 from usrn_keras.project.machine import GIB, Machine
 from usrn_keras.project.proposal import propose
 
@@ -13,6 +14,10 @@ PIXELS = np.array([400_000, 90_000, 10_000])
 
 def proposal_of(*, sizes=((360, 480),), pixels=PIXELS, machine=CPU, labelled=10, unlabelled=28):
     return propose(sizes, pixels, machine, labelled=labelled, unlabelled=unlabelled)
+
+
+def cpu_with(memory: int) -> Machine:
+    return Machine(gpu=False, memory=memory, memory_known=True, cores=2, flops=1e11)
 
 
 def test_small_photographs_on_a_cpu():
@@ -52,9 +57,15 @@ def test_a_gpu():
     assert proposal_of(sizes=[(1024, 2048)], machine=small, labelled=100, unlabelled=1000).batch == 4
 
 
-@pytest.mark.parametrize(("gib", "batch"), [(16, 4), (4, 4), (3.4, 2), (3, 1), (1, 1)])
-def test_batches_fit_the_memory(gib, batch):
-    assert proposal_of(machine=Machine(False, int(gib * GIB), True, 2, 1e11)).batch == batch
+@pytest.mark.parametrize("batch", [4, 2])
+def test_the_largest_batch_whose_step_takes_half_of_the_memory(batch):
+    enough = int(2 * step_bytes(MOBILENET, batch, 192)) + 1
+    assert proposal_of(machine=cpu_with(enough)).batch == batch
+    assert proposal_of(machine=cpu_with(enough - 2)).batch < batch
+
+
+def test_one_image_where_nothing_fits():
+    assert proposal_of(machine=cpu_with(GIB // 4)).batch == 1
 
 
 def test_steps_grow_with_the_images_within_bounds():
