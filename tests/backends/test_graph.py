@@ -10,6 +10,7 @@ from keras import layers
 from tests.tools import fill, gradients
 from usrn_keras.backends import run_graph
 from usrn_keras.networks import build_branches
+from usrn_keras.networks.decoders import DecoderOptions, Maps, find_decoder
 
 pytestmark = pytest.mark.every_backend
 
@@ -132,6 +133,28 @@ def check_gradients(model: keras.Model, inputs: list[np.ndarray]) -> None:
 def scaled(values, share: float) -> float:
     """A share of the largest value: sums in another order differ by that, not by a share of themselves."""
     return share * max(1e-30, float(np.abs(values_of(values)).max(initial=0)))
+
+
+@pytest.mark.parametrize("name", ["pspnet", "psanet"])
+def test_decoders_with_layers_of_our_own(name):
+    options = DecoderOptions(decoder_channels=6, psp_bins=[1, 2], psa_channels=4, psa_mask=5)
+    decoder = find_decoder(name)(Maps(3, 8, 8), options, "decoder")
+    fill(decoder.variables)
+    inputs = [random((2, 8, 12, 3)), random((2, 4, 6, 8), seed=1)]
+    check(decoder, inputs)
+    low = keras.ops.convert_to_tensor(inputs[0])
+    expected, found = (
+        gradients(lambda high, call=call: objective(call, low, high), inputs[1:])
+        for call in (decoder, lambda given, training: run_graph(decoder, given, training))
+    )
+    assert np.abs(expected[0]).max() > 0
+    np.testing.assert_allclose(found[0], expected[0], atol=scaled(expected[0], 5e-3))
+
+
+def objective(call, low, high):
+    """A scalar of a decoder in training mode; low-level features that only give a size have no gradient."""
+    with keras.StatelessScope():
+        return keras.ops.mean(keras.ops.square(call([low, high], training=True)))
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -14,8 +14,9 @@ def own_of(model: keras.Model, layer: type) -> list[bool]:
     return [step.own for step in plan_of(model).steps if isinstance(step.layer, layer)]
 
 
-def test_networks_are_plain_graphs():
-    branch, _ = tiny_branches()
+@pytest.mark.parametrize("decoder", ["deeplab_v3_plus", "pspnet", "psanet"])
+def test_networks_are_plain_graphs(decoder):
+    branch, _ = tiny_branches(decoder=decoder, psa_mask=3, psa_channels=4)
     models = [branch.segmenter(), branch.feature_model()]
     for model in [*models, branch.stem, branch.tail, branch.decoder, branch.classifier]:
         assert plan_of(model) is not None, model.name

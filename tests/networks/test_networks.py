@@ -149,6 +149,7 @@ def test_weights_that_are_no_file(tmp_path):
         ({"backbone": "keras/mobilnet"}, "unknown backbone 'keras/mobilnet'"),
         ({"backbone": "keras/resnet50", "width": 0.5}, "no other width than 1"),
         ({"backbone": "keras/mobilenet", "backbone_end": "conv_99"}, "no place to end at 'conv_99'"),
+        ({"backbone": "keras/mobilenet", "decoder": "pspnets"}, "unknown decoder 'pspnets'"),
     ],
 )
 def test_networks_that_do_not_exist(options, message):

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import keras
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.networks.backbones import find_backbone
+from usrn_keras.networks.blocks import classifier
 from usrn_keras.networks.branch import Branch
-from usrn_keras.networks.deeplab import classifier, deeplab_v3_plus
+from usrn_keras.networks.decoders import LOW_LEVEL_STRIDE, DecoderOptions, Maps, find_decoder
 from usrn_keras.networks.graph import cut_layers, output_strides, split
 from usrn_keras.networks.output_stride import with_output_stride
 from usrn_keras.networks.weights import load_backbone_weights
 from usrn_keras.optional import tensorflow_left_out
 
-LOW_LEVEL_STRIDE = 4
+Sharing = Literal["none", "low", "low_high"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A network in the parts that branches share or do not share, without a classifier.
+
+    Attributes:
+        stem: Images to low-level features.
+        tail: Low-level features to the deepest features, one map or several.
+        decoder: Makes a new decoder of this name.
+    """
+
+    stem: keras.Model
+    tail: keras.Model
+    decoder: Callable[[str], keras.Model]
 
 
 @tensorflow_left_out()
 def build_branches(
-    backbone: str,
+    backbone: str = "",
     *,
+    architecture: str = "",
     classes: int,
     subclasses: int | None = None,
     weights: str = "imagenet",
     width: float = 1.0,
     backbone_end: str = "",
     output_stride: int = 16,
-    sharing: Literal["none", "low", "low_high"] = "low",
-    aspp_rates: Sequence[int] = (6, 12, 18),
-    aspp_channels: int = 256,
-    low_level_channels: int = 48,
-    decoder_channels: int = 256,
-    dropout: float = 0.5,
+    sharing: Sharing = "low",
+    decoder: str = "deeplab_v3_plus",
     classifier_dropout: float = 0.1,
-    batch_norm_momentum: float = 0.9,
+    **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
     """Build F and, where `subclasses` is given, F_sub.
 
@@ -50,12 +64,12 @@ def build_branches(
         output_stride: Stride of the deepest features.
         sharing: What the branches share (Table 5): `none`, `low` (stem and first stage),
             `low_high` (whole backbone). Branches that do not share start from equal weights.
-        aspp_rates, aspp_channels, low_level_channels, decoder_channels, dropout: Of the decoder.
+        decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
         classifier_dropout: Before the classifier.
-        batch_norm_momentum: Of every batch normalisation.
+        **decoder_options: See `DecoderOptions`; `batch_norm_momentum` is that of the backbone too.
 
     Raises:
-        RecipeError: Unknown backbone or layer.
+        RecipeError: Unknown backbone, layer or decoder.
         WeightsError: The weights do not fit.
 
     Example:
@@ -65,30 +79,30 @@ def build_branches(
     >>> branch.stem is sub_branch.stem, branch.tail is sub_branch.tail
     (True, False)
     """
-    stem, tail = _backbone(backbone, weights, width, backbone_end, output_stride, batch_norm_momentum)
+    if architecture:
+        raise RecipeError(f"network.architecture: {architecture} cannot be built yet")
+    options, build_decoder = DecoderOptions(**decoder_options), find_decoder(decoder)
+    stem, tail = _backbone(backbone, weights, width, backbone_end, output_stride, options.batch_norm_momentum)
+    maps = Maps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
+    parts = Parts(stem, tail, lambda name: build_decoder(maps, options, name))
+    return _branches(parts, classes, subclasses, sharing, classifier_dropout)
 
-    def decoder(name: str) -> keras.Model:
-        return deeplab_v3_plus(
-            stem.output.shape[-1],
-            tail.output.shape[-1],
-            upsampling=output_stride // LOW_LEVEL_STRIDE,
-            rates=aspp_rates,
-            aspp_channels=aspp_channels,
-            low_level_channels=low_level_channels,
-            decoder_channels=decoder_channels,
-            dropout=dropout,
-            batch_norm_momentum=batch_norm_momentum,
-            name=name,
-        )
 
-    head = classifier(decoder_channels, classes, dropout=classifier_dropout)
-    branch = Branch(stem, tail, decoder("decoder"), head, name="branch")
+def _branches(
+    parts: Parts, classes: int, subclasses: int | None, sharing: Sharing, dropout: float
+) -> tuple[Branch, Branch | None]:
+    """F and F_sub of the same parts, which they share or have copies of."""
+    decoder = parts.decoder("decoder")
+    channels = decoder.output.shape[-1]
+    head = classifier(channels, classes, dropout=dropout)
+    branch = Branch(parts.stem, parts.tail, decoder, head, name="branch")
     if subclasses is None:
         return branch, None
-    sub_stem = _copy(stem) if sharing == "none" else stem
-    sub_tail = tail if sharing == "low_high" else _copy(tail)
-    sub_head = classifier(decoder_channels, subclasses, dropout=classifier_dropout, name="sub_classifier")
-    return branch, Branch(sub_stem, sub_tail, decoder("sub_decoder"), sub_head, name="sub_branch")
+    stem = _copy(parts.stem) if sharing == "none" else parts.stem
+    tail = parts.tail if sharing == "low_high" else _copy(parts.tail)
+    sub_decoder = parts.decoder("sub_decoder")
+    sub_head = classifier(channels, subclasses, dropout=dropout, name="sub_classifier")
+    return branch, Branch(stem, tail, sub_decoder, sub_head, name="sub_branch")
 
 
 def _backbone(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
+from functools import partial
 
 import keras
 from keras import layers
+
+from usrn_keras.networks.blocks import convolution, resumable_dropout
 
 
 def deeplab_v3_plus(
@@ -48,17 +50,10 @@ def deeplab_v3_plus(
     (None, None, None, 256)
     """
 
-    def convolve(x, channels: int, kernel: int = 1, rate: int = 1):
-        x = layers.Conv2D(
-            channels, kernel, dilation_rate=rate, padding="same", use_bias=False,
-            kernel_initializer="he_normal",
-        )(x)  # fmt: skip
-        x = layers.BatchNormalization(momentum=batch_norm_momentum, epsilon=1e-5)(x)
-        return layers.ReLU()(x)
-
+    convolve = partial(convolution, batch_norm_momentum=batch_norm_momentum)
     low = keras.Input((None, None, low_channels), name="low_level")
     high = keras.Input((None, None, high_channels), name="high_level")
-    parts = [convolve(high, aspp_channels)] + [convolve(high, aspp_channels, 3, rate) for rate in rates]
+    parts = [convolve(high, aspp_channels)] + [convolve(high, aspp_channels, 3, rate=rate) for rate in rates]
     pooled = convolve(layers.GlobalAveragePooling2D(keepdims=True)(high), aspp_channels)
     x = _project(parts, pooled, aspp_channels, batch_norm_momentum)
     x = resumable_dropout(dropout)(x)
@@ -75,41 +70,12 @@ def _project(parts: list, pooled, channels: int, batch_norm_momentum: float):
     once per image and added: the same function as concatenating it, without the copy.
     """
 
-    def convolution():
+    def projection():
         # Both kernels belong to one convolution over all parts: fan-in of the whole.
         deviation = (2.0 / (channels * (len(parts) + 1))) ** 0.5
         initializer = keras.initializers.TruncatedNormal(stddev=deviation)
         return layers.Conv2D(channels, 1, use_bias=False, kernel_initializer=initializer)
 
-    x = layers.Add()([convolution()(layers.Concatenate()(parts)), convolution()(pooled)])
+    x = layers.Add()([projection()(layers.Concatenate()(parts)), projection()(pooled)])
     x = layers.BatchNormalization(momentum=batch_norm_momentum, epsilon=1e-5)(x)
     return layers.ReLU()(x)
-
-
-def classifier(
-    in_channels: int, out_channels: int, *, dropout: float = 0.1, name: str = "classifier"
-) -> keras.Model:
-    """Dropout and a 1x1 convolution to logits, in float32 whatever the precision.
-
-    Args:
-        in_channels: Channels of the decoder features.
-        out_channels: Classes or subclasses.
-        dropout: Before the convolution, as in the official code.
-        name: Name of the model.
-
-    Returns:
-        A model `(batch, h, w, in_channels)` -> `(batch, h, w, out_channels)` float32.
-    """
-    features = keras.Input((None, None, in_channels), name="features")
-    x = resumable_dropout(dropout)(features)
-    logits = layers.Conv2D(out_channels, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
-    return keras.Model(features, logits, name=name)
-
-
-def resumable_dropout(rate: float) -> layers.Dropout:
-    """Dropout whose random state is a variable of the model on every backend.
-
-    Without a seed, Keras' Dropout draws from PyTorch's global generator there, which no
-    checkpoint of variables holds: a resumed run would take another way.
-    """
-    return layers.Dropout(rate, seed=random.randrange(2**31))

@@ -1,0 +1,104 @@
+"""Pooling to a number of bins, and enlarging to the size of another map, whatever the size of the input.
+
+Both are a matrix on the rows and one on the columns, `Y = R X C^T` for each channel, made from the sizes that
+a map turns out to have. Keras' own layers want to know these before (on TensorFlow) or refuse maps that are
+smaller than the bins (on JAX).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class AdaptiveAveragePooling(layers.Layer):
+    """The mean of each of `bins x bins` cells that cover a map, `adaptive_avg_pool2d` of PyTorch.
+
+    Of a side of `n` pixels, cell `i` covers `floor(i n / bins)` to `ceil((i + 1) n / bins)`: cells overlap
+    where `bins` does not divide `n`, and repeat pixels where a map has fewer than there are cells.
+
+    Args:
+        bins: Cells on each side.
+        **kwargs: Of `keras.layers.Layer`.
+
+    Input `(batch, height, width, channels)`, output `(batch, bins, bins, channels)`.
+
+    Example:
+
+    >>> pixels = ops.reshape(ops.arange(4, dtype="float32"), (1, 2, 2, 1))
+    >>> float(AdaptiveAveragePooling(1)(pixels)[0, 0, 0, 0])
+    1.5
+    """
+
+    def __init__(self, bins: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bins = bins
+        self.built = True
+
+    def call(self, maps: Tensor) -> Tensor:
+        _, height, width, _ = ops.shape(maps)
+        return _resample(maps, _pooling(self.bins, height), _pooling(self.bins, width))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.bins, self.bins, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"bins": self.bins}
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class ResizeLike(layers.Layer):
+    """Bilinear interpolation to the height and width of another map, half-pixel centres.
+
+    Input `[maps (batch, h, w, channels), like (batch, height, width, any)]`, output
+    `(batch, height, width, channels)`. There is no smoothing before a map is made smaller.
+
+    Example:
+
+    >>> ResizeLike()([ops.zeros((1, 2, 3, 5)), ops.zeros((1, 7, 9, 2))]).shape
+    (1, 7, 9, 5)
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        (_, *sizes, _), (_, *wanted, _) = (ops.shape(tensor) for tensor in inputs)
+        return _resample(inputs[0], _bilinear(wanted[0], sizes[0]), _bilinear(wanted[1], sizes[1]))
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        maps, like = input_shape
+        return (maps[0], like[1], like[2], maps[-1])
+
+
+def _resample(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """`rows (height, h)` and `columns (width, w)` applied to `maps (batch, h, w, channels)`."""
+    _, h, w, channels = ops.shape(maps)
+    rows, columns = ops.cast(rows, maps.dtype), ops.cast(columns, maps.dtype)
+    maps = ops.matmul(rows, ops.reshape(maps, (-1, h, w * channels)))
+    return ops.matmul(columns, ops.reshape(maps, (-1, ops.shape(rows)[0], w, channels)))
+
+
+def _pooling(bins: int, pixels: Any) -> Tensor:
+    """`(bins, pixels)` float32: the share of each pixel in each cell; rows add up to 1."""
+    cell = ops.arange(bins, dtype="int32")[:, None]
+    start = cell * pixels // bins
+    end = ((cell + 1) * pixels + bins - 1) // bins
+    pixel = ops.arange(pixels, dtype="int32")[None]
+    inside = ops.logical_and(start <= pixel, pixel < end)
+    return ops.cast(inside, "float32") / ops.cast(end - start, "float32")
+
+
+def _bilinear(wanted: Any, pixels: Any) -> Tensor:
+    """`(wanted, pixels)` float32: the weight of each old pixel in each new one; rows add up to 1."""
+    scale = ops.cast(pixels, "float32") / ops.cast(wanted, "float32")
+    centre = (ops.cast(ops.arange(wanted, dtype="int32"), "float32") + 0.5) * scale - 0.5
+    centre = ops.clip(centre, 0.0, ops.cast(pixels - 1, "float32"))
+    pixel = ops.cast(ops.arange(pixels, dtype="int32"), "float32")
+    return ops.relu(1.0 - ops.abs(centre[:, None] - pixel[None]))
