@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Literal
 
 from keras import ops
@@ -10,11 +11,11 @@ from keras import ops
 from usrn_keras.losses.cross_entropy import pick
 
 Tensor = Any
-Gate = Literal["fallback", "stop", "off"]
+Gate = Literal["fallback", "stop", "off", "closed"]
 
 
 def pseudo_labels(
-    logits: Tensor, sub_logits: Tensor, parents: Tensor, *, gate: Gate = "fallback"
+    logits: Tensor, sub_logits: Tensor | None, parents: Tensor, *, gate: Gate = "fallback"
 ) -> dict[str, Tensor]:
     """Pseudo labels of the weak view, Eqs. 4 to 6, without gradient.
 
@@ -24,36 +25,61 @@ def pseudo_labels(
 
     Args:
         logits: `(batch, height, width, classes)` of F.
-        sub_logits: `(batch, height, width, subclasses)` of F_sub.
+        sub_logits: `(batch, height, width, subclasses)` of F_sub; None where its gate is `closed`.
         parents: `(subclasses,)` int.
         gate: See `usrn_losses`.
 
     Returns:
-        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r),
-        `own_confidence` (max of F's softmax, before any correction), `sublabels` and
-        `sub_confidence`, `open` (Eq. 6, bool).
+        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r), `own_labels`
+        and `own_confidence` (those of F's softmax, before any correction), `open` (Eq. 6, bool), and,
+        with `sub_logits`, `sublabels` and `sub_confidence`.
     """
     logits = ops.stop_gradient(ops.cast(logits, "float32"))
-    sub_logits = ops.stop_gradient(ops.cast(sub_logits, "float32"))
     probabilities = ops.softmax(logits, axis=-1)
-    own_confidence = ops.max(probabilities, axis=-1)
-    own_labels = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    sublabels = ops.cast(ops.argmax(sub_logits, axis=-1), "int32")
-    parent = ops.cast(ops.take(parents, sublabels), "int32")
-    parent_confidence = pick(probabilities, parent)
-
+    own = {
+        "own_labels": ops.cast(ops.argmax(logits, axis=-1), "int32"),
+        "own_confidence": ops.max(probabilities, axis=-1),
+    }
+    uncorrected = {
+        "labels": own["own_labels"],
+        "confidence": own["own_confidence"],
+        "open": ops.zeros_like(own["own_labels"], dtype="bool"),
+    }
+    if sub_logits is None:
+        return own | uncorrected
+    sub_logits = ops.stop_gradient(ops.cast(sub_logits, "float32"))
+    sub = subclass_pseudo_labels(sub_logits)
+    if gate == "closed":
+        return own | uncorrected | sub
     if gate == "off":
-        is_open = ops.ones_like(own_confidence, dtype="bool")
+        is_open = ops.ones_like(own["own_labels"], dtype="bool")
     else:
         is_open = normalised_entropy(sub_logits) <= normalised_entropy(logits)
-    closed_confidence = ops.zeros_like(own_confidence) if gate == "stop" else own_confidence
-    return {
-        "labels": ops.where(is_open, parent, own_labels),
-        "confidence": ops.where(is_open, parent_confidence, closed_confidence),
-        "own_confidence": own_confidence,
-        "sublabels": sublabels,
-        "sub_confidence": ops.max(ops.softmax(sub_logits, axis=-1), axis=-1),
+    parent = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
+    where_closed = own["own_confidence"]
+    if gate == "stop":
+        where_closed = ops.zeros_like(where_closed)
+    corrected = {
+        "labels": ops.where(is_open, parent, own["own_labels"]),
+        "confidence": ops.where(is_open, pick(probabilities, parent), where_closed),
         "open": is_open,
+    }
+    return own | corrected | sub
+
+
+def subclass_pseudo_labels(sub_logits: Tensor) -> dict[str, Tensor]:
+    """F_sub's own pseudo labels: k* and its confidence (Eq. 5).
+
+    Args:
+        sub_logits: `(batch, height, width, subclasses)` of F_sub.
+
+    Returns:
+        Tensors `(batch, height, width)`: `sublabels` int32 and `sub_confidence` in 0..1.
+    """
+    sub_logits = ops.stop_gradient(ops.cast(sub_logits, "float32"))
+    return {
+        "sublabels": ops.cast(ops.argmax(sub_logits, axis=-1), "int32"),
+        "sub_confidence": ops.max(ops.softmax(sub_logits, axis=-1), axis=-1),
     }
 
 
@@ -73,3 +99,16 @@ def normalised_entropy(logits: Tensor) -> Tensor:
     log_probabilities = ops.log_softmax(logits, axis=-1)
     entropy = -ops.sum(ops.exp(log_probabilities) * log_probabilities, axis=-1)
     return entropy / math.log(channels)
+
+
+def gate_of(terms: Collection[str], gate: Gate) -> Gate:
+    """What the gate does with these terms: without `usr` nothing is masked, without `egm` everything is.
+
+    Example:
+
+    >>> [gate_of(terms, "stop") for terms in (["ost"], ["ost", "usr"], ["ost", "usr", "egm"])]
+    ['closed', 'off', 'stop']
+    """
+    if "usr" not in terms:
+        return "closed"
+    return gate if "egm" in terms else "off"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import cross_entropy_and_accuracy, pixel_cross_entropy
-from usrn_keras.losses.pseudo_labels import Gate, pseudo_labels
+from usrn_keras.losses.pseudo_labels import Gate, gate_of, pseudo_labels, subclass_pseudo_labels
+from usrn_keras.terms import ALL_TERMS
 
 Tensor = Any
 
@@ -23,6 +25,7 @@ def usrn_losses(
     lambda_u: float = 1.0,
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
+    terms: Collection[str] = ALL_TERMS,
     ignore_index: int = 255,
 ) -> dict[str, Tensor]:
     """All terms of USRN's objective, Eq. 8: `L_s + lambda_u * (L_e + lambda_sub * L_sub)`.
@@ -42,14 +45,18 @@ def usrn_losses(
         lambda_sub: Weight of the subclass losses.
         gate: What becomes of a pixel where the entropy gate (Eq. 6) is closed: `fallback`
             trains F on its own pseudo label (the official code), `stop` leaves the pixel out
-            (the paper's text). `off` holds the gate open everywhere.
+            (the paper's text). `off` holds the gate open everywhere, `closed` nowhere: plain
+            self-training.
+        terms: Names of `TERMS` that the objective is made of, the paper's ablation (Table 3). Those
+            left out are not computed.
         ignore_index: Label of pixels without a class.
 
     Returns:
         float32 scalars: `supervised`, `supervised_sub` (Eq. 2), `self_training` (L_e, Eq. 7),
         `self_training_sub` (L_sub, Eq. 5), `loss`; and, as shares of the unlabelled pixels,
-        `confident` (F is trained there), `confident_sub` (F_sub is), `gate_open`, and
-        `gate_dropped` (confident without the gate's correction, not with it).
+        `confident` (F is trained there), `confident_sub` (F_sub is), `gate_open`, `gate_dropped`
+        (confident without F_sub's mask, not with it) and `label_overridden` (confident, with another
+        label than F's own: never where gamma is above one half).
 
     Example:
 
@@ -64,7 +71,7 @@ def usrn_losses(
     """
     labelled = supervised_losses(
         logits["labelled"],
-        sub_logits["labelled"],
+        sub_logits["labelled"] if "msl" in terms else None,
         labels,
         sublabels,
         lambda_sub=lambda_sub,
@@ -78,13 +85,14 @@ def usrn_losses(
         lambda_u=lambda_u,
         lambda_sub=lambda_sub,
         gate=gate,
+        terms=terms,
     )
     return labelled | unlabelled | {"loss": labelled["loss"] + unlabelled["loss"]}
 
 
 def supervised_losses(
     logits: Tensor,
-    sub_logits: Tensor,
+    sub_logits: Tensor | None,
     labels: Tensor,
     sublabels: Tensor,
     *,
@@ -95,7 +103,7 @@ def supervised_losses(
 
     Args:
         logits: Of F, `(batch, height / f, width / f, classes)` with an integer f, see `usrn_losses`.
-        sub_logits: Of F_sub, `(batch, height / f, width / f, subclasses)`.
+        sub_logits: Of F_sub, `(batch, height / f, width / f, subclasses)`; None without its loss.
         labels: `(batch, height, width)` int.
         sublabels: `(batch, height, width)` int.
         lambda_sub: Weight of the subclass loss.
@@ -106,6 +114,8 @@ def supervised_losses(
     """
     valid = labels != ignore_index
     supervised, _ = cross_entropy_and_accuracy(logits, labels, valid)
+    if sub_logits is None:
+        return {"loss": supervised, "supervised": supervised}
     valid_sub = ops.logical_and(valid, sublabels >= 0)
     supervised_sub, _ = cross_entropy_and_accuracy(sub_logits, sublabels, valid_sub)
     return {
@@ -124,36 +134,51 @@ def unlabelled_losses(
     lambda_u: float = 1.0,
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
+    terms: Collection[str] = ALL_TERMS,
 ) -> dict[str, Tensor]:
     """Eqs. 4 to 7, the part of the objective that sees unlabelled images.
 
     It is `lambda_u * (L_e + lambda_sub * L_sub)`.
 
     Args:
-        logits: Of F, keys `weak` and `strong`, `(batch, height, width, classes)`.
-        sub_logits: Of F_sub, the same keys, `(batch, height, width, subclasses)`.
-        parents, threshold, lambda_u, lambda_sub, gate: See `usrn_losses`.
+        logits: Of F, keys `weak` and `strong`, `(batch, height, width, classes)`; read with `ost`.
+        sub_logits: Of F_sub, `(batch, height, width, subclasses)`: `weak` is read with `usr` or `sst`,
+            `strong` with `sst`.
+        parents, threshold, lambda_u, lambda_sub, gate, terms: See `usrn_losses`.
 
     Returns:
-        float32 scalars `self_training`, `self_training_sub`, `confident`, `confident_sub`, `gate_open`,
-        `gate_dropped` (see `usrn_losses`) and `loss`, the weighted sum.
+        float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped`, `label_overridden` (with
+        `ost`), `self_training_sub`, `confident_sub` (with `sst`; all as in `usrn_losses`) and `loss`, the
+        weighted sum.
     """
-    pseudo = pseudo_labels(logits["weak"], sub_logits["weak"], parents, gate=gate)
+    parts, total, pseudo = {}, 0.0, {}
+    if "ost" in terms:
+        masked = "usr" in terms
+        pseudo = pseudo_labels(
+            logits["weak"], sub_logits["weak"] if masked else None, parents, gate=gate_of(terms, gate)
+        )
+        parts |= _self_training(logits["strong"], pseudo, threshold)
+        total = total + parts["self_training"]
+    if "sst" in terms:
+        sub = pseudo if "sublabels" in pseudo else subclass_pseudo_labels(sub_logits["weak"])
+        confident = sub["sub_confidence"] > threshold
+        loss = _masked_mean(pixel_cross_entropy(sub_logits["strong"], sub["sublabels"]), confident)
+        parts |= {"self_training_sub": loss, "confident_sub": _share(confident)}
+        total = total + lambda_sub * loss
+    return {"loss": lambda_u * total, **parts}
+
+
+def _self_training(logits: Tensor, pseudo: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
+    """L_e of F's logits on the strong view, and on which pixels it is (Eq. 7)."""
     confident = pseudo["confidence"] > threshold
-    confident_sub = pseudo["sub_confidence"] > threshold
-    self_training = _masked_mean(pixel_cross_entropy(logits["strong"], pseudo["labels"]), confident)
-    self_training_sub = _masked_mean(
-        pixel_cross_entropy(sub_logits["strong"], pseudo["sublabels"]), confident_sub
-    )
     dropped = ops.logical_and(pseudo["own_confidence"] > threshold, ops.logical_not(confident))
+    overridden = ops.logical_and(confident, pseudo["labels"] != pseudo["own_labels"])
     return {
-        "loss": lambda_u * (self_training + lambda_sub * self_training_sub),
-        "self_training": self_training,
-        "self_training_sub": self_training_sub,
+        "self_training": _masked_mean(pixel_cross_entropy(logits, pseudo["labels"]), confident),
         "confident": _share(confident),
-        "confident_sub": _share(confident_sub),
         "gate_open": _share(pseudo["open"]),
         "gate_dropped": _share(dropped),
+        "label_overridden": _share(overridden),
     }
 
 

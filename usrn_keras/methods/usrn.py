@@ -13,6 +13,7 @@ from usrn_keras.backends import no_gradient, run_graph
 from usrn_keras.losses import Gate, supervised_losses, unlabelled_losses
 from usrn_keras.methods.supervised import labelled_images
 from usrn_keras.networks import Branch, upsample
+from usrn_keras.terms import ALL_TERMS, Term, term_faults
 from usrn_keras.training.backend import TrainStep
 from usrn_keras.training.parts import Part, sum_of_parts
 from usrn_keras.views import strong_view
@@ -35,13 +36,18 @@ class USRN(TrainStep, keras.Model):
         lambda_u: Weight of the unlabelled losses.
         lambda_sub: Weight of the subclass losses.
         gate: `fallback`, `stop` or `off`; see `usrn_keras.losses.usrn_losses`.
+        terms: What the objective is made of, names of `usrn_keras.terms.TERMS` (the paper's Table 3).
+            What no term needs is not computed.
         ignore_index: Label of pixels without a class.
         **kwargs: Of `keras.Model`.
 
     A batch is a dict of images `labelled`, `weak` `(batch, height, width, 3)`, RGB in 0..255,
     `labels` and `sublabels` `(batch, height, width)` int, and either the strong view of the weak
     images, `strong`, or `strong_parameters` (see `usrn_keras.views`), from which it is made on the
-    device; without both the strong view is the weak one.
+    device; without both the strong view is the weak one. With `msl` alone only the labelled are read.
+
+    Raises:
+        ValueError: The terms make no objective.
 
     Example:
 
@@ -66,9 +72,12 @@ class USRN(TrainStep, keras.Model):
         lambda_u: float = 1.0,
         lambda_sub: float = 1.0,
         gate: Gate = "fallback",
+        terms: Sequence[Term] = ALL_TERMS,
         ignore_index: int = 255,
         **kwargs: Any,
     ):
+        if faults := list(term_faults(terms)):
+            raise ValueError(f"`terms`: {'; '.join(faults)}")
         super().__init__(**kwargs)
         self.branch = branch
         self.sub_branch = sub_branch
@@ -77,6 +86,7 @@ class USRN(TrainStep, keras.Model):
         self.lambda_u = lambda_u
         self.lambda_sub = lambda_sub
         self.gate = gate
+        self.terms = tuple(terms)
         self.ignore_index = ignore_index
         self.upsample = upsample(4)
         self.pool = keras.layers.AveragePooling2D(2, name="stride_8")
@@ -97,11 +107,19 @@ class USRN(TrainStep, keras.Model):
         A training step takes their gradients one after the other, so that the activations of one view
         are in memory at a time.
         """
-        return [lambda: self._labelled_losses(batch), lambda: self._unlabelled_losses(batch)]
+        parts = [lambda: self._labelled_losses(batch)]
+        return [*parts, lambda: self._unlabelled_losses(batch)] if self.sees_unlabelled else parts
+
+    @property
+    def sees_unlabelled(self) -> bool:
+        """Whether any term is about unlabelled images."""
+        return not {"ost", "sst"}.isdisjoint(self.terms)
 
     def _labelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
+        logits = self._logits(labelled_images(batch), sub="msl" in self.terms)
         return supervised_losses(
-            *self._logits(labelled_images(batch)),
+            logits["own"],
+            logits.get("sub"),
             batch["labels"],
             batch["sublabels"],
             lambda_sub=self.lambda_sub,
@@ -113,38 +131,48 @@ class USRN(TrainStep, keras.Model):
         strong_images = ops.cast(batch.get("strong", batch["weak"]), "float32")
         if "strong_parameters" in batch:
             strong_images = strong_view(weak_images, batch["strong_parameters"])
+        own, subclasses = "ost" in self.terms, "sst" in self.terms
         with no_gradient():
-            weak = self._logits(weak_images, pooled=True)
-        strong = self._logits(strong_images, pooled=True)
+            weak = self._logits(weak_images, own=own, sub=subclasses or "usr" in self.terms, pooled=True)
+        strong = self._logits(strong_images, own=own, sub=subclasses, pooled=True)
         return unlabelled_losses(
-            {"weak": weak[0], "strong": strong[0]},
-            {"weak": weak[1], "strong": strong[1]},
+            {"weak": weak.get("own"), "strong": strong.get("own")},
+            {"weak": weak.get("sub"), "strong": strong.get("sub")},
             np.array(self.parents, dtype="int32"),
             threshold=self.threshold,
             lambda_u=self.lambda_u,
             lambda_sub=self.lambda_sub,
             gate=self.gate,
+            terms=self.terms,
         )
 
-    def _logits(self, images: Any, pooled: bool = False) -> list[Any]:
-        """Logits of F and F_sub in training mode, at stride 4, or 8 if `pooled`."""
-        branches = (self.branch, self.sub_branch)
-        lows = self._shared("stem", [images, images])
-        highs = self._shared("tail", lows)
-        logits = []
-        for branch, low, high in zip(branches, lows, highs, strict=True):
-            features = run_graph(branch.decoder, [low, high], training=True)
+    def _logits(
+        self, images: Any, *, own: bool = True, sub: bool = True, pooled: bool = False
+    ) -> dict[str, Any]:
+        """Logits of F, `own`, and F_sub, `sub`, in training mode, at stride 4, or 8 if `pooled`."""
+        branches = {"own": self.branch} if own else {}
+        branches |= {"sub": self.sub_branch} if sub else {}
+        lows = self._applied("stem", dict.fromkeys(branches, images))
+        highs = self._applied("tail", lows)
+        logits = {}
+        for name, low in lows.items():
+            branch = branches[name]
+            features = run_graph(branch.decoder, [low, highs[name]], training=True)
             features = self.pool(features) if pooled else features
-            logits.append(run_graph(branch.classifier, features, training=True))
+            logits[name] = run_graph(branch.classifier, features, training=True)
         return logits
 
-    def _shared(self, part: str, inputs: list[Any]) -> list[Any]:
-        """A part of both branches applied to their inputs, once if it is the same part and input."""
-        own, sub = getattr(self.branch, part), getattr(self.sub_branch, part)
-        result = run_graph(own, inputs[0], training=True)
-        if own is sub and inputs[0] is inputs[1]:
-            return [result, result]
-        return [result, run_graph(sub, inputs[1], training=True)]
+    def _applied(self, part: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """A part of each branch applied to its input, once where part and input are the same."""
+        models = {"own": getattr(self.branch, part), "sub": getattr(self.sub_branch, part)}
+        results: dict[str, Any] = {}
+        for name, value in inputs.items():
+            shared = name == "sub" and "own" in results and models["own"] is models["sub"]
+            if shared and inputs["own"] is value:
+                results[name] = results["own"]
+            else:
+                results[name] = run_graph(models[name], value, training=True)
+        return results
 
     def slow_variables(self) -> list[keras.Variable]:
         """Variables of the backbones, which learn at a fraction of the rate."""
@@ -152,7 +180,7 @@ class USRN(TrainStep, keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
-        plain = ("parents", "threshold", "lambda_u", "lambda_sub", "gate", "ignore_index")
+        plain = ("parents", "threshold", "lambda_u", "lambda_sub", "gate", "terms", "ignore_index")
         return super().get_config() | {
             "branch": serialize(self.branch),
             "sub_branch": serialize(self.sub_branch),

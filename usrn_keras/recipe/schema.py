@@ -36,6 +36,11 @@ class Data(Section):
         "labelled images; empty: the lists below",
     )
     split_seed: int = Field(0, ge=0, description="which of the random splits of that name (camvid)")
+    labels: Literal["split", "all"] = Field(
+        "split",
+        description="split: the masks of the labelled images; all: of the unlabelled images too, where they "
+        "exist (the Oracle)",
+    )
     images: str = Field("images", description="folder data sets: images, relative to the root")
     masks: str = Field("masks", description="folder data sets: masks, relative to the root")
     val_images: str = Field("", description="folder data sets: validation images that lie in a folder apart")
@@ -71,20 +76,45 @@ class Data(Section):
 class Network(Section):
     """The two-branch network."""
 
-    backbone: str = Field(description="SUPPLIER/NAME, such as keras_cv/resnet50 or keras/mobilenet")
+    architecture: Literal[
+        "",
+        "keras_cv/deeplab_v3_plus",
+        "keras_cv/segformer_b0",
+        "keras_cv/segformer_b1",
+        "keras_cv/segformer_b2",
+        "keras_cv/segformer_b3",
+        "keras_cv/segformer_b4",
+        "keras_cv/segformer_b5",
+    ] = Field("", description="a whole network as its supplier has it; empty: backbone and decoder below")
+    backbone: str = Field(
+        "", description="SUPPLIER/NAME, such as keras_cv/resnet50 or keras/mobilenet; a segformer has its own"
+    )
     weights: str = Field("imagenet", description="imagenet, none, or the path of a weights file")
     width: float = Field(1.0, gt=0, le=4, description="multiplies the channels of the backbone")
     backbone_end: str = Field("", description="last layer of the backbone to use; empty: all of it")
     output_stride: Literal[8, 16, 32] = Field(16, description="stride of the deepest features")
-    decoder: Literal["deeplab_v3_plus"] = Field("deeplab_v3_plus", description="decoder of a branch")
+    decoder: Literal["deeplab_v3_plus", "pspnet", "psanet"] = Field(
+        "deeplab_v3_plus",
+        description="decoder of a branch; it reads the keys that name it, and leaves those of the others",
+    )
     sharing: Literal["none", "low", "low_high"] = Field(
         "low", description="what the branches share: nothing, stem and first stage, whole backbone"
     )
-    aspp_rates: list[Positive] = Field([6, 12, 18], description="dilation rates of the ASPP")
-    aspp_channels: Positive = Field(256, description="channels of each part of the ASPP")
-    low_level_channels: Positive = Field(48, description="channels the low-level features are cut to")
+    aspp_rates: list[Positive] = Field([6, 12, 18], description="deeplab_v3_plus: dilation rates of the ASPP")
+    aspp_channels: Positive = Field(256, description="deeplab_v3_plus: channels of each part of the ASPP")
+    low_level_channels: Positive = Field(
+        48, description="deeplab_v3_plus: channels the low-level features are cut to"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="deeplab_v3_plus: dropout in ASPP and decoder")
+    psp_bins: list[Positive] = Field(
+        [1, 2, 3, 6], min_length=1, description="pspnet: regions on each side of the map, for each mean"
+    )
+    psa_channels: Positive = Field(512, description="psanet: channels of each branch of attention")
+    psa_shrink: Positive = Field(2, description="psanet: how many times smaller the map of the attention is")
+    psa_mask: int = Field(
+        0, ge=0, description="psanet: height and width of the over-completed maps, odd; 0: covers a crop"
+    )
     decoder_channels: Positive = Field(256, description="channels of the map before the classifier")
-    dropout: float = Field(0.5, ge=0, lt=1, description="dropout in ASPP and decoder")
     classifier_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the classifier")
     batch_norm_momentum: float = Field(0.9, ge=0, lt=1, description="of the moving statistics")
     sub_head: Literal["random", "centroids"] = Field(
@@ -142,6 +172,9 @@ class Views(Section):
 class Training(Section):
     """Losses, optimizer and schedule of both stages."""
 
+    method: Literal["usrn", "supervised"] = Field(
+        "usrn", description="supervised: nothing comes after the Baseline"
+    )
     baseline_steps: Positive = Field(description="steps of the Baseline")
     usrn_steps: Positive = Field(description="steps of USRN")
     batch_labelled: Positive = Field(8, description="labelled images in a batch")
@@ -151,11 +184,18 @@ class Training(Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(1e-4, ge=0, description="coupled: added to the gradient")
     poly_power: float = Field(0.9, ge=0, description="learning_rate * (1 - t/T)^poly_power")
+    terms: list[Literal["msl", "ost", "usr", "sst", "egm"]] = Field(
+        ["msl", "ost", "usr", "sst", "egm"],
+        description="what the objective is made of: sublabels (msl), self-training of F (ost), masked by "
+        "F_sub (usr), self-training of F_sub (sst), the entropy gate (egm)",
+    )
     threshold: Fraction = Field(0.75, description="gamma: least confidence of a pseudo label")
     lambda_u: float = Field(1.0, ge=0, description="weight of the losses on unlabelled images")
     lambda_sub: float = Field(1.0, ge=0, description="weight of the subclass losses")
     gate: Literal["fallback", "stop", "off"] = Field(
-        "fallback", description="where the entropy gate is closed"
+        "fallback",
+        description="where the entropy gate is closed, F learns its own pseudo label (fallback) or nothing "
+        "(stop); off: without the gate, as without egm",
     )
     start: Literal["imagenet", "baseline"] = Field(
         "imagenet", description="where USRN starts: backbone weights (the paper) or the Baseline"
@@ -183,6 +223,12 @@ class Evaluation(Section):
     scales: list[Scale] = Field([1.0], min_length=1, description="average over images of these sizes")
     checkpoint: Literal["last", "best"] = Field(
         "last", description="weights to measure: the last, or the best on val (needs evaluation.every)"
+    )
+    diagnosis: int = Field(
+        -1,
+        ge=-1,
+        description="look at the pseudo labels of some unlabelled images each so many steps, see "
+        "report/index.html; 0: never; -1: about ten times, for at most 2 % of the training",
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.networks import build_branches
+from usrn_keras.networks.psanet import mask_of
 from usrn_keras.optional import tensorflow_left_out
 from usrn_keras.quiet import native_stderr_held
 from usrn_keras.recipe import Recipe
@@ -45,13 +46,18 @@ def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pre
         lambda_u=training.lambda_u,
         lambda_sub=training.lambda_sub,
         gate=training.gate,
+        terms=training.terms,
         ignore_index=dataset.ignore_index,
     )
     return _compiled(model, recipe, training.usrn_steps)
 
 
 def _network(recipe: Recipe, pretrained: bool) -> dict:
-    options = recipe.network.model_dump(exclude={"decoder", "sub_head"})
+    options = recipe.network.model_dump(exclude={"sub_head"})
+    # A map of attention that no key sizes covers every offset of a training crop.
+    options["psa_mask"] = options["psa_mask"] or mask_of(
+        recipe.views.crop_size, output_stride=options["output_stride"], shrink=options["psa_shrink"]
+    )
     return options if pretrained else options | {"weights": "none"}
 
 

@@ -30,7 +30,9 @@ def train_usrn(run: Run, dataset: Dataset, progress: Progress) -> None:
     model = usrn_model(recipe, dataset, subclasses, pretrained=not resumes and not from_baseline)
     if from_baseline and not resumes:
         _start_from_baseline(run, model, labelled, dataset, subclasses)
-    source = build_batches(recipe, dataset, labelled, unlabelled=True, parents=subclasses.parents)
+    source = build_batches(
+        recipe, dataset, labelled, unlabelled=model.sees_unlabelled, parents=subclasses.parents
+    )
     train(run, USRN_STAGE, model, source, recipe.training.usrn_steps, dataset, progress)
 
 

@@ -1,0 +1,40 @@
+"""The terms that the objective is made of: the ablation of the paper (Table 3) as a set of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+Term = Literal["msl", "ost", "usr", "sst", "egm"]
+
+TERMS: dict[Term, str] = {
+    "msl": "multi-level supervised learning: F_sub learns the sublabels of the labelled images (Eq. 2)",
+    "ost": "original-class self-training: F learns its pseudo labels on the strong view (Eq. 7)",
+    "usr": "unbiased subclass regularization: F_sub's prediction masks those pseudo labels (Eq. 4)",
+    "sst": "subclass self-training: F_sub learns its own pseudo labels on the strong view (Eq. 5)",
+    "egm": "entropy-based gate mechanism: the mask holds where F_sub is the surer one (Eq. 6)",
+}
+NEEDS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # each what it is built upon
+ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
+
+
+def term_faults(terms: Iterable[str]) -> Iterator[str]:
+    """Why these terms make no objective, one line each.
+
+    Example:
+
+    >>> list(term_faults(["msl", "ost", "egm"]))
+    ['egm needs usr (unbiased subclass regularization), received msl, ost, egm']
+    """
+    terms = list(terms)
+    given = ", ".join(terms) or "none"
+    if unknown := [term for term in terms if term not in TERMS]:
+        yield f"unknown: {', '.join(unknown)}; allowed: {', '.join(TERMS)}"
+    if len(set(terms)) < len(terms):
+        yield f"each term stands once, received {given}"
+    if not {"msl", "ost"} & set(terms):
+        yield f"msl or ost must be among them, received {given}"
+    needs = {**NEEDS, **({"usr": "msl"} if "ost" in terms else {})}  # F_sub learns from nothing else
+    for term, needed in needs.items():
+        if term in terms and needed not in terms:
+            yield f"{term} needs {needed} ({TERMS[needed].partition(':')[0]}), received {given}"
