@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import resource
-from pathlib import Path
 from typing import Literal
+
+from usrn_keras.machine.process import forget_peak_memory, peak_memory
 
 
 class Host:
@@ -23,7 +23,7 @@ class Host:
 
     def peak_memory(self) -> int:
         """Most bytes: since the start, or since the last reset."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return peak_memory()
 
     def reset_peak_memory(self) -> bool:
         """Let the peak be what is held now; False where the system (not Linux, a sandbox) cannot.
@@ -32,11 +32,7 @@ class Host:
         """
         with contextlib.suppress(AttributeError):  # of glibc alone
             ctypes.CDLL(None).malloc_trim(0)
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            return False
-        return True
+        return forget_peak_memory()
 
 
 class TorchGPU(Host):

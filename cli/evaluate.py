@@ -43,7 +43,7 @@ class Scales(click.ParamType):
     "models",
     multiple=True,
     type=click.Choice(["usrn", "baseline"]),
-    help="Which model of each run; may be repeated.  [default: usrn]",
+    help="Which model of each run; may be repeated.  [default: the last one]",
 )
 @click.option(
     "--checkpoint",
@@ -118,7 +118,7 @@ def command(ctx: click.Context, **options: Any) -> None:
             options["runs"],
             options["predictions"],
             recipe=recipe,
-            models=options["models"] or ("usrn",),
+            models=options["models"] or (None,),
             checkpoints=options["checkpoints"] or (None,),
             split=options["split"],
             inference={key: options[key] for key in ("mode", "flip", "scales")},

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from usrn_keras.machine.memory import free_memory as free_of_machine
+from usrn_keras.machine.process import peak_memory
 
 
 def free_memory() -> int | None:
@@ -25,21 +25,6 @@ def process_memory() -> int | None:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError, AttributeError):
         return peak_memory()  # what it held at most is close, before anything large
-
-
-def peak_memory() -> int | None:
-    """Bytes that this process has held at most, or None where it is not told."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    # Kilobytes everywhere but on macOS.
-    try:  # of this process alone: `ru_maxrss` begins with what the process was that started this one
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
-    except (OSError, StopIteration):
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _free_of_process() -> int | None:

@@ -49,8 +49,8 @@ class RunEntry:
 
     Args:
         path: Folder of the run.
-        model: `usrn` or `baseline`.
-        name: Heading of its column.
+        model: `usrn` or `baseline`; None: its last one.
+        name: Heading of its column; None: the model.
         checkpoint: `last` or `best`; None: as the run's recipe says. So are the others.
         split: `val` or `test`.
         inference: Fields of `Inference`.
@@ -64,17 +64,18 @@ class RunEntry:
     def __init__(
         self,
         path: Path,
-        model: str,
-        name: str,
+        model: str | None,
+        name: str | None,
         *,
         checkpoint: str | None = None,
         split: str | None = None,
         inference: Mapping[str, Any] | None = None,
     ):
-        self.name = name
         run = open_run(path)
         self._recipe = run.recipe
         settings = run.recipe.evaluation
+        model = model or run.models[-1]
+        self.name = name or model
         self.split, checkpoint = split or settings.split, checkpoint or settings.checkpoint
         self._file = run.model_file(model, checkpoint)
         self._inference = inference_of(run.recipe, inference)

@@ -22,7 +22,7 @@ def line_up(
     predictions: Sequence[Path] = (),
     *,
     recipe: Recipe | None = None,
-    models: Sequence[str] = ("usrn",),
+    models: Sequence[str | None] = (None,),
     checkpoints: Sequence[str | None] = (None,),
     split: str | None = None,
     inference: Mapping[str, Any] | None = None,
@@ -34,7 +34,7 @@ def line_up(
         runs: Run folders.
         predictions: Folders of predicted masks. Their data set is that of the first run.
         recipe: Says the data set of `predictions` where there is no run.
-        models: `usrn`, `baseline`.
+        models: `usrn`, `baseline`; None: the last one of each run.
         checkpoints: `last`, `best`; None: what each run's recipe says. So are the others.
         split: `val` or `test`.
         inference: Fields of `Inference` for the runs.
@@ -52,7 +52,7 @@ def line_up(
     refused: list[USRNError] = []
     entries: list[Entry] = []
     for path, model, checkpoint in product(runs, models, checkpoints):
-        parts = [str(path), *[model] * (tuple(models) != ("usrn",)), *[checkpoint] * (len(checkpoints) > 1)]
+        parts = [str(path), *[model] * (model is not None), *[checkpoint] * (len(checkpoints) > 1)]
         options = {"checkpoint": checkpoint, "split": split, "inference": inference}
         entries += _attempt(refused, RunEntry, path, model, " ".join(parts), **options)
     labels = _labels_of(entries, recipe, split)

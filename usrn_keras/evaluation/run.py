@@ -15,7 +15,7 @@ def evaluate_run(
     run_dir: Path | str,
     *,
     split: str | None = None,
-    model: str = "usrn",
+    model: str | None = None,
     checkpoint: str | None = None,
     inference: Mapping[str, Any] | None = None,
     boundary: bool = True,
@@ -26,7 +26,7 @@ def evaluate_run(
     Args:
         run_dir: Folder of a run.
         split: `val` or `test`.
-        model: `usrn` or `baseline`.
+        model: `usrn` or `baseline`; None: its last one.
         checkpoint: `last` or `best`.
         inference: Fields of `Inference` that differ from the recipe, such as
             `{"mode": "slide", "flip": True}`; None as a value leaves the recipe's.
@@ -44,5 +44,5 @@ def evaluate_run(
     >>> measured.scores.miou, min(measured.images, key=lambda image: image.miou).sample.name  # doctest: +SKIP
     (0.61, 'test/0001TP_008850')
     """
-    entry = RunEntry(Path(run_dir), model, model, checkpoint=checkpoint, split=split, inference=inference)
+    entry = RunEntry(Path(run_dir), model, None, checkpoint=checkpoint, split=split, inference=inference)
     return entry.measure(progress, boundary=boundary)

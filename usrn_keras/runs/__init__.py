@@ -1,5 +1,6 @@
 """Run folders: one per fit, atomic, resumable, locked."""
 
+from usrn_keras.runs.reuse import reuse_stages
 from usrn_keras.runs.run import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run, start_run
 
-__all__ = ["BASELINE", "STAGES", "SUBCLASSES", "USRN", "Run", "open_run", "start_run"]
+__all__ = ["BASELINE", "STAGES", "SUBCLASSES", "USRN", "Run", "open_run", "reuse_stages", "start_run"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +55,25 @@ class MetricsLog:
         with atomic_path(self.path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
+    def take_over(self, other: MetricsLog) -> None:
+        """Copy the records that another run has of this stage, in the place of ours."""
+        self.rewind(-1)
+        for record in other.records():
+            self.record({key: value for key, value in record.items() if key != "stage"})
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """This stage's records; a line that a crash cut short is left out."""
+        if not self.path.exists():
+            return
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                record = json.loads(line)
+                if record["stage"] == self.stage:
+                    yield record
+
     def holds(self, step: int, key: str) -> bool:
         """Whether a record of this stage tells `key` at `step`."""
-        if not self.path.exists():
-            return False
-        records = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
-        return any(r["stage"] == self.stage and r["step"] == step and key in r for r in records)
+        return any(record["step"] == step and key in record for record in self.records())
 
     def _keeps(self, line: str, step: int) -> bool:
         try:

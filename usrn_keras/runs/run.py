@@ -54,9 +54,19 @@ class Run:
         return np.array(self._dataset["palette"], dtype=np.uint8)
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it has once it is complete: `baseline` and, unless it is supervised, `usrn`."""
+        return ("baseline",) if self.recipe.training.method == "supervised" else ("baseline", "usrn")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the lists of its data set."""
+        return self._dataset["fingerprint"]
+
+    @property
     def model_path(self) -> Path:
-        """F of USRN for inference, the weights that `evaluation.checkpoint` names; RunError without them."""
-        return self.model_file("usrn", self.recipe.evaluation.checkpoint)
+        """F of its last model, the weights that `evaluation.checkpoint` names; RunError without them."""
+        return self.model_file(self.models[-1], self.recipe.evaluation.checkpoint)
 
     def model_file(self, model: str, checkpoint: str = "last") -> Path:
         """The `.keras` file of `usrn` or `baseline`, with the `last` weights or the `best` on val.
@@ -64,6 +74,11 @@ class Run:
         Raises:
             RunError: The model is not trained yet, or its best weights were not kept.
         """
+        if model not in self.models:
+            raise RunError(
+                f"{self.path} has no {model} model: its recipe says training.method = 'supervised'",
+                hint="Its model is called baseline: --model baseline",
+            )
         path = self.model_folder(model) / f"{'model' if checkpoint == 'last' else 'best'}.keras"
         if path.exists():
             return path
@@ -199,7 +214,7 @@ def _claim(run: Run, dataset: Dataset) -> None:
 
 
 def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
-    before, now = _flat(stored), _flat(run.recipe)
+    before, now = flat_recipe(stored), flat_recipe(run.recipe)
     faults = [
         f"{key}: the run has {before[key]!r}, the recipe {now[key]!r}"
         for key in now
@@ -213,7 +228,8 @@ def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
         )
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
+def flat_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The values of a recipe by `section.key`."""
     return {
         f"{section}.{key}": value
         for section, table in recipe.model_dump().items()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
+from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, open_run, reuse_stages
 from usrn_keras.stages.baseline import train_baseline
 from usrn_keras.stages.cluster import cluster
-from usrn_keras.stages.measure import measure
+from usrn_keras.stages.measure import measure, refuse_unmeasurable
 from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.stages.usrn import train_usrn
 
@@ -20,6 +20,7 @@ def fit(
     recipe: Recipe,
     run_dir: Path | str,
     *,
+    reuse: Sequence[Path | str] = (),
     progress: Progress = SILENT,
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -31,13 +32,14 @@ def fit(
     Args:
         recipe: What to do.
         run_dir: Folder of the run; made if it does not exist.
+        reuse: Folders of other runs: their complete stages are taken over where this recipe gives the same.
         progress: Shows how far each stage is.
         log: Told one line at a time what happens.
 
     Returns:
         What is in `evaluation.json`: `dataset`, `split`, `images`, `fingerprint`, `checkpoint`, how
-        the images were predicted (`mode`, `flip`, `scales`), `class_balance_rate`, `subclasses` and
-        `scores` (of Baseline and USRN).
+        the images were predicted (`mode`, `flip`, `scales`), `scores` of Baseline and USRN, and
+        `class_balance_rate` and `subclasses`; of a supervised run, `scores` of the Baseline alone.
 
     Raises:
         USRNError: See `usrn_keras.errors`.
@@ -48,10 +50,16 @@ def fit(
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
     with session(recipe, run_dir, log) as (run, dataset):
+        refuse_unmeasurable(recipe, dataset)
+        for donor in map(open_run, reuse):
+            for stage in reuse_stages(run, donor):
+                log(f"{stage}: taken over from {donor.path}")
         stages = {
             BASELINE: lambda: train_baseline(run, dataset, progress),
             SUBCLASSES: lambda: cluster(run, dataset, progress, log),
             USRN: lambda: train_usrn(run, dataset, progress),
         }
+        if recipe.training.method == "supervised":
+            stages = {BASELINE: stages[BASELINE]}
         complete_stages(run, stages, log)
         return measure(run, dataset, progress)

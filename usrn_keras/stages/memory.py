@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from usrn_keras.backends.peak_memory import PeakMemory
 from usrn_keras.budget import Estimate, Sizes, memory_errors, process_without, settings, this_device
 from usrn_keras.budget.tables import gigabytes
 from usrn_keras.methods import USRN, Supervised
@@ -27,7 +28,7 @@ def step_counts(recipe: Recipe) -> dict[str, int]:
 @contextlib.contextmanager
 def memory_watched(
     recipe: Recipe, stage: str, model: Supervised | USRN, log: Callable[[str], None]
-) -> Iterator[None]:
+) -> Iterator[PeakMemory]:
     """Training within this block is warned of a step that is too large, and a step that was is explained.
 
     Args:
@@ -35,6 +36,9 @@ def memory_watched(
         stage: Its name.
         model: What is trained.
         log: Told the warning: a system that ends a process for its memory gives it no time to say why.
+
+    Yields:
+        The most memory that the block has taken up to now.
 
     Raises:
         OutOfMemoryError: Memory ran out.
@@ -51,7 +55,7 @@ def memory_watched(
     if not estimate.fits(sizes):
         log(f"{doing}: {needs}. {_what_fits(estimate, sizes, recipe)}")
     with memory_errors(doing, needs=needs, hint=lambda: _hint(estimate, sizes, recipe)):
-        yield
+        yield PeakMemory()
 
 
 def _hint(estimate: Estimate, sizes: Sizes, recipe: Recipe) -> str:

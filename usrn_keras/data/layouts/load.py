@@ -12,6 +12,7 @@ from usrn_keras.cache import cache_folder
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.files.masks import MASK_SUFFIXES
 from usrn_keras.data.layouts import camvid, cityscapes, folder, voc
+from usrn_keras.data.layouts.all_labels import with_all_labels
 from usrn_keras.data.layouts.assemble import Layout
 from usrn_keras.data.layouts.index import index_files
 from usrn_keras.data.sample import Dataset
@@ -54,6 +55,8 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
             faults.add(message)
             return _nothing(data)
         dataset = load(root, data, found)
+    if data.labels == "all":
+        dataset = with_all_labels(dataset, found)
     if faults is None:
         found.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
     return dataset
