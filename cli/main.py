@@ -16,7 +16,9 @@ VERBS = {
     "split": "Draw which images are labelled.",
     "fit": "Train Baseline and USRN from a recipe.",
     "cluster": "Cut the classes into subclasses, and show them.",
+    "table": "A table of the paper, or of your own: runs over seeds and splits.",
     "evaluate": "Scores of trained runs, side by side.",
+    "report": "A page with the scores, curves and pictures of a run.",
     "predict": "Segment images with a trained run.",
     "export": "Write a trained model for deployment.",
     "recipes": "List, show and copy the shipped recipes.",
@@ -112,6 +114,7 @@ def main(debug: bool) -> None:
     Examples:
       usrn fit quickstart
       usrn evaluate runs/quickstart
+      usrn table components my_recipe.toml --seeds 0,1,2
       usrn predict runs/quickstart photo.jpg --out predictions
       usrn export runs/quickstart --format onnx
       usrn recipes list

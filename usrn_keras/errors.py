@@ -81,3 +81,9 @@ class OutOfMemoryError(USRNError):
     """Memory that ran out in training; the last good checkpoint is kept."""
 
     exit_code = 11
+
+
+class IncompleteTableError(USRNError):
+    """A table with gaps: some of its runs failed, the others are done."""
+
+    exit_code = 12

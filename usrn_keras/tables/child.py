@@ -1,0 +1,54 @@
+"""One run of a family, in a process of its own: `python child.py`, the order as JSON in a line of stdin.
+
+It tells its progress on stdout (see `relay`), and stops when stdin is closed: its parent is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Do what stdin says; the exit code of what was raised, whose message is the last line of stderr."""
+    order = json.loads(sys.stdin.readline())
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    from usrn_keras.errors import USRNError
+
+    try:
+        _fit(order)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if not isinstance(error, USRNError):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", USRNError.exit_code)
+    return 0
+
+
+def _fit(order: dict) -> None:
+    from usrn_keras.backends.settings import prepare_backend
+    from usrn_keras.recipe import Recipe
+    from usrn_keras.stages import fit
+    from usrn_keras.tables.relay import PipedProgress
+
+    prepare_backend()
+    progress = PipedProgress()
+    recipe = Recipe(**order["recipe"], name=order["name"])
+    fit(recipe, order["folder"], reuse=order["reuse"], progress=progress, log=progress.log)
+
+
+def _stop_with_parent() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

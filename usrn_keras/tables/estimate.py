@@ -1,0 +1,55 @@
+"""How long the missing runs of a table take: by the steps that this family has done already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+
+from usrn_keras.runs import BASELINE, USRN, Run
+from usrn_keras.tables.family import Family
+from usrn_keras.tables.plan import Plan, PlannedRun
+
+# USRN sees a weak and a strong view besides the labelled one, all of them in two branches; measured
+# with benchmarks/train_step.py, a step of it takes about five times one of the Baseline.
+USRN_PER_BASELINE = 5.0
+
+
+def estimate(plan: Plan, family: Family) -> float:
+    """Seconds that the missing runs take one after the other; 0 where nothing has been measured yet.
+
+    A stage that several runs share is counted once.
+    """
+    per_step = _seconds_per_step(plan.runs, family)
+    if not per_step:
+        return 0.0
+    missing: dict[str, float] = {}
+    for planned in plan.runs:
+        for stage, steps in planned.steps.items():
+            if not any(family.has(other, stage) for other in plan.runs if _shares(planned, other, stage)):
+                missing[planned.needs[stage]] = steps * per_step[stage]
+    return sum(missing.values())
+
+
+def _shares(planned: PlannedRun, other: PlannedRun, stage: str) -> bool:
+    return planned.needs[stage] == other.needs.get(stage)
+
+
+def _seconds_per_step(planned: Iterable[PlannedRun], family: Family) -> dict[str, float]:
+    """By stage; one that was never trained follows from the other. Empty: neither was."""
+    runs = [run for one in planned if (run := family.run(one)) is not None]
+    known = {stage: seconds for stage in (BASELINE, USRN) if (seconds := _median_step(runs, stage))}
+    if BASELINE in known and USRN not in known:
+        known[USRN] = known[BASELINE] * USRN_PER_BASELINE
+    if USRN in known and BASELINE not in known:
+        known[BASELINE] = known[USRN] / USRN_PER_BASELINE
+    return known
+
+
+def _median_step(runs: Iterable[Run], stage: str) -> float:
+    found = [
+        record["seconds_per_step"]
+        for run in runs
+        for record in run.log(stage).records()
+        if "seconds_per_step" in record and record["step"] > 1  # the first one compiles
+    ]
+    return median(found) if found else 0.0

@@ -1,0 +1,175 @@
+"""From a table and a recipe to the runs that fill it: one for each recipe that differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tomli_w
+
+from usrn_keras.data.layouts.splits import shipped_splits
+from usrn_keras.errors import RecipeError, RunError
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs.reuse import stage_key
+from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN, flat_recipe
+from usrn_keras.tables.spec import Row, TableSpec
+
+SHARED_STAGES = (BASELINE, SUBCLASSES)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a family.
+
+    Attributes:
+        recipe: What is done.
+        key: Hash of all that its result depends on, 8 hexadecimal digits.
+        name: Of its folder.
+        needs: Keys of its stages, by stage; runs with an equal one share it.
+    """
+
+    recipe: Recipe
+    key: str
+    name: str
+    needs: Mapping[str, str]
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps of its training stages."""
+        training = self.recipe.training
+        steps = {BASELINE: training.baseline_steps, USRN: training.usrn_steps}
+        return {stage: steps[stage] for stage in steps if stage in self.needs}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of the table, of one seed."""
+
+    row: str
+    split: str
+    seed: int
+    run: PlannedRun
+    model: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a table; `runs` are the different runs among them, those that others wait for first."""
+
+    spec: TableSpec
+    recipe: str
+    splits: tuple[str, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        found = {cell.run.key: cell.run for cell in self.cells}
+        return sorted(found.values(), key=lambda run: self.seeds.index(run.recipe.training.seed))
+
+
+def make_plan(
+    spec: TableSpec,
+    source: str,
+    overrides: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    splits: Sequence[str] = (),
+    backend: str,
+) -> Plan:
+    """The runs of a table.
+
+    A seed stands for all that is drawn: weights, order and views (`training.seed`), clusters
+    (`subclasses.seed`) and, where the package has a list of labelled images for it, `data.split_seed`.
+
+    Args:
+        spec: The table.
+        source: Path or name of the recipe that its rows vary.
+        overrides: `section.key=value`, for all rows.
+        seeds: Of the columns' means.
+        splits: Values of `data.split`; empty: as the table says.
+        backend: Of Keras.
+
+    Raises:
+        RecipeError: The recipe or a row is wrong; all that are wrong are named.
+        RunError: A seed stands twice.
+    """
+    if len(set(seeds)) < len(seeds):
+        raise RunError(
+            f"a seed stands twice: {', '.join(map(str, seeds))}", hint="Name each once: --seeds 0,1,2"
+        )
+    base = Recipe.load(source, overrides)
+    splits = tuple(splits) or _splits(spec, base)
+    cells, faults = [], {}
+    for split in splits:
+        for row in spec.rows:
+            for seed in seeds:
+                try:
+                    own = _settings(base, row, splits[0] if row.once else split, seed)
+                    recipe = Recipe.load(source, [*overrides, *own])
+                except RecipeError as error:
+                    faults[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
+                else:
+                    run = _planned(recipe, row, split, seed, backend)
+                    cells.append(Cell(row.name, split, seed, run, row.model))
+    if faults:
+        raise RecipeError(f"{len(faults)} row(s) of {spec.name} are no recipes", faults=[*faults.values()])
+    return Plan(spec, base.name, splits, tuple(seeds), tuple(cells))
+
+
+def _splits(spec: TableSpec, base: Recipe) -> tuple[str, ...]:
+    own = (base.data.split,)
+    if spec.splits == "recipe" or not base.data.split:
+        return own
+    shipped = [name.removeprefix("labelled_") for name in shipped_splits(base.data.dataset)]
+    names = dict.fromkeys(re.sub(r"_seed\d+$", "", name) for name in shipped)
+    return tuple(sorted(names, key=_labelled_share)) or own
+
+
+def _labelled_share(split: str) -> float:
+    parts = re.fullmatch(r"(\d+)_(\d+)", split)
+    return int(parts[1]) / int(parts[2]) if parts else 1.0
+
+
+def _settings(base: Recipe, row: Row, split: str, seed: int) -> list[str]:
+    """What a run sets besides what all of them set."""
+    values: dict[str, Any] = {"training.seed": seed, "subclasses.seed": seed}
+    if split != base.data.split:
+        values["data.split"] = split
+    if f"labelled_{split}_seed{seed}" in shipped_splits(base.data.dataset):
+        values["data.split_seed"] = seed
+    values |= row.set
+    return [f"{key}={_toml(value)}" for key, value in values.items()]
+
+
+def _toml(value: Any) -> str:
+    return tomli_w.dumps({"value": value}, multiline_strings=False).partition("=")[2].strip()
+
+
+def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
+    values = {key: value for key, value in flat_recipe(recipe).items() if key not in FREE_KEYS}
+    key = _hash({**values, "backend": backend})
+    parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
+    return PlannedRun(recipe, key, "-".join(parts), _needs(recipe, key, backend))
+
+
+def _needs(recipe: Recipe, key: str, backend: str) -> dict[str, str]:
+    # Lists follow from the keys of [data] within a family, so that their hash is not asked for.
+    shared = {
+        stage: _hash(stage_key(recipe, stage, fingerprint="", backend=backend)) for stage in SHARED_STAGES
+    }
+    if recipe.training.method == "supervised":
+        return {BASELINE: shared[BASELINE]}
+    return {**shared, USRN: key}
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "_", text.lower()).strip("_") or "run"
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
