@@ -57,8 +57,10 @@ def reuse_stages(run: Run, donor: Run) -> Iterator[str]:
         The name of each stage that was taken over.
     """
     for stage in STAGES[:-1]:
-        if run.stage(stage).exists():
+        if run.is_complete(stage):
             continue
+        if run.stage(stage).exists():  # begun: its subclasses are those of its own Baseline
+            return
         if not donor.is_complete(stage) or _key(donor, stage) != _key(run, stage):
             return
         run.log(stage).take_over(donor.log(stage))

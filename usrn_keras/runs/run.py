@@ -27,7 +27,8 @@ FREE_KEYS = {
     "data.root", "data.images", "data.masks", "data.val_images", "data.val_masks", "data.test_images",
     "data.test_masks", "data.workers", "training.log_every", "training.checkpoint_seconds",
     "evaluation.split", "evaluation.every", "evaluation.batch", "evaluation.mode", "evaluation.overlap",
-    "evaluation.flip", "evaluation.scales", "evaluation.checkpoint", "subclasses.batch",
+    "evaluation.flip", "evaluation.scales", "evaluation.checkpoint", "evaluation.diagnosis",
+    "subclasses.batch",
 }  # fmt: skip
 
 

@@ -1,0 +1,79 @@
+"""Stages of another run: taken over where they are equal, and only then."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.runs.test_run import dataset, recipe
+from usrn_keras.runs import BASELINE, SUBCLASSES, reuse_stages, start_run
+
+
+@pytest.fixture
+def donor(tmp_path):
+    with start_run(tmp_path / "donor", recipe(), dataset()) as run:
+        run.log(BASELINE).record({"step": 20, "loss": 0.5})
+        run.log(SUBCLASSES).record({"step": 1, "loss": 9.0})
+        for stage in (BASELINE, SUBCLASSES):
+            (run.stage(stage) / "inner").mkdir(parents=True)
+            (run.stage(stage) / "inner/weights").write_text(stage)
+            run.complete(stage, steps=20)
+    return run
+
+
+def reused(tmp_path, donor, *overrides, names=(), begun=False) -> list[str]:
+    with start_run(tmp_path / "run", recipe(*overrides), dataset(*names)) as run:
+        if begun:
+            run.stage(BASELINE).mkdir()
+        return list(reuse_stages(run, donor))
+
+
+def test_equal_stages_are_taken_over_with_their_records(tmp_path, donor):
+    assert reused(tmp_path, donor, "training.gate=stop", "training.usrn_steps=7") == [BASELINE, SUBCLASSES]
+    run, file = tmp_path / "run", f"{BASELINE}/inner/weights"
+    assert (run / file).read_text() == BASELINE
+    assert json.loads((run / SUBCLASSES / "complete.json").read_text()) == {"steps": 20}
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert records == [
+        {"stage": BASELINE, "step": 20, "loss": 0.5}, {"stage": SUBCLASSES, "step": 1, "loss": 9.0},
+    ]  # fmt: skip
+    assert (run / BASELINE / "inner/weights").stat().st_ino == (
+        donor.path / BASELINE / "inner/weights"
+    ).stat().st_ino
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("subclasses.assignment=free", [BASELINE]),
+        ("training.method=supervised", [BASELINE, SUBCLASSES]),
+        ("training.learning_rate=0.5", []),
+        ("training.seed=5", []),
+        ("network.dropout=0.2", []),
+        ("evaluation.every=3", []),  # keeps other best weights
+        ("evaluation.split=test", [BASELINE, SUBCLASSES]),
+    ],
+)
+def test_what_differs_is_done_anew(tmp_path, donor, override, stages):
+    assert reused(tmp_path, donor, override) == stages
+
+
+def test_other_lists_other_stages(tmp_path, donor):
+    assert reused(tmp_path, donor, names=("a", "b")) == []
+
+
+def test_what_has_begun_is_left_alone(tmp_path, donor):
+    assert reused(tmp_path, donor, begun=True) == []
+
+
+def test_what_is_not_complete_is_not_taken(tmp_path, donor):
+    (donor.stage(BASELINE) / "complete.json").unlink()
+    assert reused(tmp_path, donor) == []
+
+
+def test_another_backend_is_another_stage(tmp_path, donor):
+    file = donor.path / "environment.json"
+    sessions = json.loads(file.read_text())
+    file.write_text(json.dumps([{**sessions[0], "backend": "another"}]))
+    assert reused(tmp_path, donor) == []

@@ -1,0 +1,110 @@
+"""From a table to its runs: equal recipes are one run, equal stages are shared."""
+
+from __future__ import annotations
+
+import pytest
+
+from usrn_keras.errors import RecipeError, RunError
+from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
+from usrn_keras.tables.plan import make_plan
+from usrn_keras.tables.spec import Row, TableSpec, load_table
+
+
+def table(*rows: Row, **options) -> TableSpec:
+    return TableSpec(
+        name="mine", title="Mine", about="Asked.", reference=rows[0].name, rows=list(rows), **options
+    )
+
+
+def plan_of(*rows: Row, recipe: str = "quickstart", seeds=(0,), backend: str = "torch", **options):
+    overrides = options.pop("overrides", [])
+    splits = options.pop("splits_asked", ())
+    return make_plan(table(*rows, **options), recipe, overrides, seeds=seeds, splits=splits, backend=backend)
+
+
+BASE = Row(name="Baseline", model="baseline")
+PLAIN = Row(name="USRN")
+
+
+def test_a_baseline_costs_no_run_of_its_own():
+    plan = plan_of(BASE, PLAIN, seeds=(0, 1))
+    assert len(plan.cells) == 4 and len(plan.runs) == 2
+    training = plan.runs[0].recipe.training
+    assert plan.runs[0].steps == {BASELINE: training.baseline_steps, USRN: training.usrn_steps}
+
+
+@pytest.mark.parametrize(
+    ("values", "shared"),
+    [
+        ({"training.terms": ["msl"]}, {BASELINE, SUBCLASSES}),
+        ({"training.gate": "stop", "training.lambda_u": 0.5}, {BASELINE, SUBCLASSES}),
+        ({"network.sharing": "none"}, {BASELINE, SUBCLASSES}),
+        ({"training.start": "baseline", "network.sub_head": "centroids"}, {BASELINE, SUBCLASSES}),
+        ({"subclasses.assignment": "free"}, {BASELINE}),
+        ({"subclasses.max_subclasses": 1}, {BASELINE}),
+        ({"network.aspp_channels": 7}, set()),
+        ({"training.learning_rate": 0.5}, set()),
+        ({"views.crop_size": 64}, set()),
+    ],
+)
+def test_what_two_rows_share(values, shared):
+    plan = plan_of(PLAIN, Row(name="other", set=values))
+    one, other = plan.runs
+    assert {stage for stage in (BASELINE, SUBCLASSES) if one.needs[stage] == other.needs[stage]} == shared
+    assert one.needs[USRN] != other.needs[USRN]
+
+
+def test_a_supervised_row_needs_the_baseline_alone():
+    supervised = Row(name="short", model="baseline", set={"training.method": "supervised"})
+    plan = plan_of(PLAIN, supervised)
+    assert set(plan.runs[1].needs) == {BASELINE} and list(plan.runs[1].steps) == [BASELINE]
+    assert plan.runs[0].needs[BASELINE] == plan.runs[1].needs[BASELINE]
+
+
+def test_a_seed_is_all_that_is_drawn():
+    plan = plan_of(PLAIN, recipe="camvid_1_8", seeds=(0, 2))
+    recipes = [run.recipe for run in plan.runs]
+    drawn = [(r.training.seed, r.subclasses.seed, r.data.split_seed) for r in recipes]
+    assert drawn == [(0, 0, 0), (2, 2, 2)]
+    other = plan_of(PLAIN, recipe="voc_1_32", seeds=(2,)).runs[0].recipe  # no list of that seed is shipped
+    assert (other.training.seed, other.data.split_seed) == (2, 0)
+
+
+def test_splits_from_few_labels_to_many_and_the_oracle_once():
+    oracle = Row(name="Oracle", once=True, model="baseline",
+                 set={"data.labels": "all", "training.method": "supervised"})  # fmt: skip
+    plan = plan_of(BASE, oracle, recipe="camvid_1_8", splits="shipped")
+    assert plan.splits == ("1_16", "1_8", "1_4")
+    assert len({cell.run.key for cell in plan.cells if cell.row == "Oracle"}) == 1
+    assert len({cell.run.key for cell in plan.cells if cell.row == "Baseline"}) == 3
+    asked = plan_of(BASE, recipe="camvid_1_8", splits="shipped", splits_asked=("1_4",))
+    assert asked.splits == ("1_4",) and asked.runs[0].recipe.data.split == "1_4"
+
+
+def test_the_key_is_what_the_result_depends_on():
+    (run,) = plan_of(PLAIN).runs
+    (elsewhere,) = plan_of(PLAIN, overrides=["data.root=/elsewhere", "data.workers=7"]).runs
+    (other,) = plan_of(PLAIN, backend="jax").runs
+    (named,) = plan_of(Row(name="another name")).runs
+    assert run.key == elsewhere.key == named.key != other.key
+    assert run.name == f"usrn-seed0-{run.key}"
+
+
+def test_the_row_is_stronger_than_what_is_set_for_all():
+    plan = plan_of(
+        PLAIN, Row(name="other", set={"training.threshold": 0.5}), overrides=["training.threshold=0.9"]
+    )
+    assert [run.recipe.training.threshold for run in plan.runs] == [0.9, 0.5]
+
+
+def test_every_wrong_row_is_named():
+    wrong = [Row(name="a", set={"training.thresh": 1}), Row(name="b", set={"training.gate": "ajar"})]
+    with pytest.raises(RecipeError, match=r"2 row\(s\)") as error:
+        plan_of(PLAIN, *wrong)
+    assert "row 'a': training.thresh: unknown key" in str(error.value)
+    assert "row 'b': training.gate" in str(error.value)
+
+
+def test_a_seed_twice_is_refused():
+    with pytest.raises(RunError, match="a seed stands twice: 1, 1"):
+        make_plan(load_table("main"), "quickstart", [], seeds=(1, 1), backend="torch")

@@ -1,0 +1,98 @@
+"""What a table says: means, deviations, paired differences, gaps, the paper's row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.tables.made import made_plan, made_result
+from usrn_keras.tables.page import table_page
+
+MIOUS = {
+    ("A", 0): 40.0, ("A", 1): 50.0, ("A", 2): 60.0,
+    ("B", 0): 43.0, ("B", 1): 52.0, ("B", 2): 61.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def result():
+    return made_result(made_plan("A", "B"), MIOUS)
+
+
+def test_differences_are_paired_by_seed(result):
+    """Seeds differ by 10, the rows by 2 +- 1: the pairing is what shows it."""
+    place = ("B", "1_32")
+    assert result.summary(place, "miou").deviation == pytest.approx(np.std([43, 52, 61], ddof=1) / 100)
+    difference = result.difference(place, "miou")
+    assert (difference.mean, difference.deviation) == pytest.approx((0.02, 0.01))
+    assert result.difference(("A", "1_32"), "miou") is None
+    assert "| B | 52.0 ± 9.0 (+2.0 ± 1.0) | 26.0 ± 4.5 (+1.0 ± 0.5) |" in result.markdown()
+
+
+def test_a_single_seed_has_no_deviation():
+    result = made_result(made_plan("A", "B", seeds=(0,)), {("A", 0): 40.0, ("B", 0): 39.96})
+    assert "| B | 40.0 (+0.0) |" in result.markdown()
+    assert "Seed 0, in percent." in result.markdown()
+
+
+def test_gaps_are_marked_and_left_out_of_the_pairs():
+    plan = made_plan("A", "B")
+    known = {key: value for key, value in MIOUS.items() if key not in {("B", 1), ("A", 2)}}
+    result = made_result(plan, known, {"b-1_32-seed1-12345678": "error of its\nown"})
+    assert result.gaps == ["A 1_32 seed 2", "B 1_32 seed 1"]
+    assert result.difference(("B", "1_32"), "miou").seeds == 1  # seed 0 alone has both
+    text = result.markdown()
+    assert "| B | 52.0 ± 12.7 (+3.0) [2 of 3 seeds] |" in text
+    assert (
+        "Not there: A 1_32 seed 2, B 1_32 seed 1." in text and "seed1-12345678 failed: error of its" in text
+    )
+
+
+def test_nothing_done_is_a_table_of_gaps():
+    result = made_result(made_plan("A", "B"), {})
+    assert "| A | - |" in result.markdown() and len(result.gaps) == 6
+    assert "<table>" in table_page(result)
+
+
+def test_the_papers_row_stands_beside():
+    plan = made_plan("A", "B", paper={"voc": {"1_32": {"B": 68.6}}})
+    text = made_result(plan, MIOUS).markdown()
+    assert text.splitlines()[0] == "| Made | mIoU | rare mIoU | paper |"
+    assert text.splitlines()[2].endswith("| - |") and text.splitlines()[3].endswith("| 68.6 |")
+    assert "as published" in text
+    elsewhere = made_plan("A", "B", recipe="cityscapes_1_8", paper={"voc": {"1_32": {"B": 68.6}}})
+    assert "paper" not in made_result(elsewhere, MIOUS).markdown()
+
+
+def test_json_holds_every_seed(result):
+    told = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    (row,) = [row for row in told["rows"] if row["row"] == "B"]
+    assert row["over_seeds"]["miou"]["mean"] == pytest.approx(0.52)
+    assert row["difference"]["miou"] == pytest.approx({"mean": 0.02, "deviation": 0.01, "seeds": 3})
+    assert row["seeds"]["1"]["iou"] == {"road": 0.52, "pole": None} and row["seeds"]["1"]["run"] == "run-B-1"
+
+
+def test_csv_has_a_line_for_each_figure_and_class(result):
+    lines = [line for line in result.csv().splitlines() if not line.startswith("#")]
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines))))
+    assert len(rows) == 6 * 4
+    (found,) = [r for r in rows if (r["row"], r["seed"], r["figure"]) == ("B", "1", "iou road")]
+    assert float(found["value"]) == pytest.approx(0.52)
+
+
+def test_the_terminal_shows_it_whole(result):
+    console = Console(width=100, file=io.StringIO())
+    console.print(result.rich())
+    assert "52.0 ± 9.0 (+2.0 ± 1.0)" in console.file.getvalue()
+
+
+def test_the_page_shows_seeds_and_classes(result):
+    html = table_page(result)
+    assert "mIoU in percent of each row, split 1/32: A 50.0, B 52.0" in html
+    assert '<th scope="row">road</th><td>50.0</td><td>52.0 (+2.0)</td>' in html
+    assert "run-B-1" in html
