@@ -32,8 +32,8 @@ class Killed(BaseException):
 class Branch:
     """F that knows the classes `KNOWN[step]`, and the step of its last checkpoint."""
 
-    def __init__(self, every: int = 2):
-        self.every, self.checkpoint = every, 0
+    def __init__(self):
+        self.checkpoint = 0
         self._model = red_reader(CLASSES)
         self._kernel, self._bias = self._model.layers[-1].get_weights()
 
@@ -51,12 +51,11 @@ class Branch:
         watch.resume(self.checkpoint)
         for step in range(self.checkpoint + 1, STEPS + 1):
             self.set_step(step)
-            due = step % self.every == 0
+            due = watch.due(step)
             if due or step == STEPS:
                 self.checkpoint = step
             if due:
                 watch.measure(step)
-        watch.finish()
 
 
 @pytest.fixture
@@ -145,7 +144,7 @@ def test_a_training_that_is_begun_anew_forgets_the_best_of_the_former(run, datas
 def test_without_measurements_nothing_is_kept(tmp_path, dataset):
     recipe = Recipe.load("quickstart", [f"training.usrn_steps={STEPS}"])
     with start_run(tmp_path / "other", recipe, dataset) as run:
-        Branch(every=10).train(run, dataset)
+        Branch().train(run, dataset)
         assert not list(run.path.glob("best.*")) and not (run.path / "metrics.jsonl").exists()
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -82,24 +83,30 @@ def test_records_are_means_over_their_window(tmp_path):
     json.dumps(records)
 
 
-def test_called_at_every_so_many_steps_with_the_checkpoint_in_place(tmp_path):
-    seen = []
-    checkpoint = tmp_path / "c.npz"
-    Loop(
-        model(),
-        Source(),
-        STEPS,
-        checkpoint,
-        every_steps=2,
-        every=lambda step: seen.append((step, checkpoint.exists())),
-    ).run()
-    assert seen == [(2, True), (4, True), (6, True)]
+class Every:
+    """Due after every `period` steps."""
+
+    def __init__(self, period: int, measure: Callable[[int], None]):
+        self.period, self.measure = period, measure
+
+    def due(self, step: int) -> bool:
+        return step % self.period == 0
+
+
+def test_watches_look_when_they_are_due_with_the_checkpoint_in_place(tmp_path):
+    seen, checkpoint = [], tmp_path / "c.npz"
+
+    def look(name: str) -> Callable[[int], None]:
+        return lambda step: seen.append((name, step, load_checkpoint(checkpoint, model())["step"]))
+
+    Loop(model(), Source(), STEPS, checkpoint, watches=[Every(2, look("a")), Every(3, look("b"))]).run()
+    assert seen == [("a", 2, 2), ("b", 3, 3), ("a", 4, 4), ("a", 6, 6), ("b", 6, 6)]
 
 
 def test_speed_is_that_of_training_alone(tmp_path):
     records, checkpoint = [], tmp_path / "c.npz"
-    measuring = {"every_steps": 4, "every": lambda step: time.sleep(2)}
-    Loop(model(), Source(), STEPS, checkpoint, log_every=2, record=records.append, **measuring).run()
+    watches = [Every(4, lambda step: time.sleep(2))]
+    Loop(model(), Source(), STEPS, checkpoint, log_every=2, record=records.append, watches=watches).run()
     assert [record["step"] for record in records] == [1, 2, 4, 6]
     assert records[-1]["seconds_per_step"] < 1
 

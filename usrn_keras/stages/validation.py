@@ -56,13 +56,12 @@ class Validation:
             self._weights.unlink(missing_ok=True)
             self._file.unlink()
         self._save()
-        if step and self.every and (step % self.every == 0 or step == self._steps):
+        if step and self.due(step):
             self.measure(step)
 
-    def finish(self) -> None:
-        """The end of training counts, too."""
-        if self.every:
-            self.measure(self._steps)
+    def due(self, step: int) -> bool:
+        """Whether to measure after this step; the end of training counts, too."""
+        return self.every > 0 and (step % self.every == 0 or step == self._steps)
 
     def measure(self, step: int) -> None:
         """Measure the weights of `step`, unless they were, and keep them if they are the best so far."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,16 @@ class BatchSource(Protocol):
     def names(self, step: int) -> list[str]: ...
 
 
+class Watch(Protocol):
+    """Looks at the weights now and then: `usrn_keras.stages.validation.Validation`, or anything alike."""
+
+    def due(self, step: int) -> bool:
+        """Whether to look after this step."""
+
+    def measure(self, step: int) -> None:
+        """Look at the weights, which are in place, as the checkpoint is."""
+
+
 @dataclass
 class Loop:
     """Trains a compiled method for a number of steps, resumably.
@@ -39,8 +49,7 @@ class Loop:
         log_every: Steps between two records; the device is asked for numbers only then.
         record: Called with each record, a flat dict of numbers.
         rewind: Called with the step that training goes on from, before any record.
-        every: Called after every `every_steps` steps with the step, the weights in place.
-        every_steps: 0: never.
+        watches: Look at the weights after the steps at which they are due; the checkpoint is written before.
         progress: Where to show how far it is.
         description: Of the progress bar.
 
@@ -57,8 +66,7 @@ class Loop:
     log_every: int = 20
     record: Callable[[dict[str, float]], None] = lambda numbers: None
     rewind: Callable[[int], None] = lambda step: None
-    every: Callable[[int], None] = lambda step: None
-    every_steps: int = 0
+    watches: Sequence[Watch] = ()
     progress: Progress = SILENT
     description: str = "training"
     _pending: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False)
@@ -83,20 +91,25 @@ class Loop:
                 last = done == self.steps
                 if last or interrupt.asked or done % self.log_every == 0 or step == start:
                     self._flush(task, batch)
-                due = self.every_steps and done % self.every_steps == 0
+                due = [watch for watch in self.watches if watch.due(done)]
                 if last or interrupt.asked or due or time.monotonic() - saved > self.checkpoint_seconds:
                     self._flush(task, batch)
                     step_function.sync()
                     save_checkpoint(self.checkpoint, self.model, done, seconds=round(self._seconds, 3))
                     saved = time.monotonic()
-                if due:
-                    self.every(done)
+                for watch in due:
+                    watch.measure(done)
                     self._window = time.monotonic()  # what that took is no time of training
                 if interrupt.asked and not last:
                     raise KeyboardInterrupt(
                         f"interrupted after step {done} of {self.steps} of {self.description}, "
                         "checkpoint written; run the same command again to go on"
                     )
+
+    @property
+    def seconds(self) -> float:
+        """What training took up to now, interrupted parts included, without what `every` took."""
+        return self._seconds
 
     def _restore(self) -> int:
         if not self.checkpoint.exists():

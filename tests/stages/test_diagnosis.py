@@ -1,0 +1,150 @@
+"""Looks at the pseudo labels: when, and what a kill at any moment leaves of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from usrn_keras.data import load_dataset
+from usrn_keras.diagnosis import DiagnosisLog
+from usrn_keras.progress import SILENT
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import USRN, Run, open_run, start_run
+from usrn_keras.stages import cluster_run
+from usrn_keras.stages.diagnosis import DiagnosisWatch, diagnosis_period
+from usrn_keras.stages.usrn import train_usrn
+
+STEPS = 4
+KEYS = [f"training.usrn_steps={STEPS}", "training.threshold=0.4", "training.checkpoint_seconds=1000"]
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def train(recipe_file: Path, run_dir: Path, *overrides: str) -> Run:
+    """The USRN stage of a run whose subclasses are complete."""
+    recipe = Recipe.load(str(recipe_file), [*KEYS, *overrides])
+    dataset = load_dataset(recipe.data)
+    with start_run(run_dir, recipe, dataset) as run:
+        train_usrn(run, dataset, SILENT)
+    return run
+
+
+@pytest.fixture
+def clustered(recipe_file, tmp_path) -> Path:
+    """A run whose USRN is still to be trained."""
+    recipe = Recipe.load(str(recipe_file), KEYS)
+    cluster_run(recipe, tmp_path / "clustered", plain=False)
+    return tmp_path / "clustered"
+
+
+def records(run: Run) -> list[dict]:
+    return DiagnosisLog(run.stage(USRN) / "diagnosis.jsonl").records()
+
+
+def weights(run: Run) -> dict[str, np.ndarray]:
+    with np.load(run.stage(USRN) / "checkpoint.npz") as file:
+        return {key: file[key] for key in file.files if key != "header"}
+
+
+def test_training_does_not_notice_and_a_kill_leaves_no_trace(recipe_file, clustered, tmp_path, monkeypatch):
+    blind = train(recipe_file, shutil.copytree(clustered, tmp_path / "blind"), "evaluation.diagnosis=0")
+    assert not (blind.stage(USRN) / "diagnosis.jsonl").exists()
+    options = ("evaluation.diagnosis=2",)
+    whole = train(recipe_file, shutil.copytree(clustered, tmp_path / "whole"), *options)
+    expected = records(whole)
+    assert [record["step"] for record in expected] == [0, 2, 4]
+    assert expected[0]["by_pseudo_label"] != expected[-1]["by_pseudo_label"]
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(
+            DiagnosisLog, "append", killing(DiagnosisLog.append, SimpleNamespace(passed=0, kill_at=3))
+        )
+        train(recipe_file, clustered, *options)
+    assert len(records(open_run(clustered))) == 1  # with the checkpoint of step 2 and without its record
+    killed = train(recipe_file, clustered, *options)
+    assert records(killed) == expected
+    ours, *others = map(weights, (blind, whole, killed))
+    for key, value in ours.items():
+        for other in others:
+            np.testing.assert_array_equal(value, other[key], err_msg=key)
+
+
+def killing(function: Callable, state: SimpleNamespace) -> Callable:
+    """The function, killed at the n-th moment before or after one of its calls, n = `state.kill_at`."""
+
+    def moment() -> None:
+        state.passed += 1
+        if state.passed == state.kill_at:
+            raise Killed
+
+    def call(*arguments):
+        moment()
+        function(*arguments)
+        moment()
+
+    return call
+
+
+def test_killed_at_every_moment_ends_with_the_same_records(recipe_file, tmp_path, monkeypatch):
+    """The training loop as it saves, looks and resumes; what it sees depends on the step alone."""
+    recipe = Recipe.load(str(recipe_file), ["evaluation.diagnosis=2"])
+    dataset, checkpoint, state = load_dataset(recipe.data), [0], SimpleNamespace(passed=0, kill_at=0)
+    monkeypatch.setattr(DiagnosisLog, "append", killing(DiagnosisLog.append, state))
+    monkeypatch.setattr(DiagnosisLog, "rewind", killing(DiagnosisLog.rewind, state))
+
+    def go(run: Run) -> None:
+        watch, weights = DiagnosisWatch(run, None, dataset, 5, print), checkpoint[0]
+        watch._diagnosis = SimpleNamespace(record=lambda step: {"step": step, "seen": weights})
+        watch.resume(weights)
+        for step in range(weights + 1, 6):
+            weights = step
+            if watch.due(step):
+                checkpoint[0] = step
+                watch.measure(step)
+
+    with start_run(tmp_path / "run", recipe, dataset) as run:
+        go(run)
+        expected, moments = records(run), state.passed
+        assert expected == [{"step": step, "seen": step} for step in (0, 2, 4, 5)] and moments == 10
+        for state.kill_at in range(1, moments + 1):
+            (run.stage(USRN) / "diagnosis.jsonl").unlink()
+            state.passed = checkpoint[0] = 0
+            with pytest.raises(Killed):
+                go(run)
+            go(run)
+            assert records(run) == expected, state.kill_at
+
+
+def test_a_training_that_is_begun_anew_forgets_all_records(recipe_file, clustered):
+    run = train(recipe_file, clustered, "evaluation.diagnosis=2")
+    log = DiagnosisLog(run.stage(USRN) / "diagnosis.jsonl")
+    watch = DiagnosisWatch(run, None, load_dataset(run.recipe.data), STEPS, print)
+    watch._diagnosis = SimpleNamespace(record=lambda step: {"step": step, "images": "anew"})
+    watch.resume(0)
+    assert log.records() == [{"step": 0, "images": "anew"}]
+
+
+@pytest.mark.parametrize(
+    ("setting", "steps", "period"),
+    # Of 2 images of 64 x 64 pixels a look is 2 * 64 * 64 / (14 * 32 * 32) = 0.57 steps: 29 of them at 2 %.
+    [(7, 100, 7), (0, 100, 0), (-1, 1000, 100), (-1, 285, 29), (-1, 20, 29)],
+)
+def test_period(recipe_file, setting, steps, period):
+    recipe = Recipe.load(str(recipe_file), [f"evaluation.diagnosis={setting}"])
+    assert diagnosis_period(recipe, load_dataset(recipe.data).unlabelled, steps) == period
+
+
+def test_without_unlabelled_images_nobody_looks(recipe_file, tmp_path):
+    recipe = Recipe.load(str(recipe_file), ["evaluation.diagnosis=2"])
+    dataset = SimpleNamespace(unlabelled=())
+    with start_run(tmp_path / "run", recipe, load_dataset(recipe.data)) as run:
+        watch = DiagnosisWatch(run, None, dataset, STEPS, print)
+        watch.resume(0)
+    assert not watch.due(0) and not watch.due(STEPS) and records(run) == []
