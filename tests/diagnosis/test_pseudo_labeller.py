@@ -64,7 +64,7 @@ def test_the_weak_view_is_the_image_at_stride_8(sharing, factor):
     np.testing.assert_allclose(said["sub_entropy"], numpy_of(normalised_entropy(sub_logits))[0], atol=1e-5)
 
 
-@pytest.mark.parametrize(("height", "width", "cells"), [(40, 60, (5, 8)), (33, 4, (4, 0)), (5, 5, (1, 1))])
+@pytest.mark.parametrize(("height", "width", "cells"), [(40, 60, (5, 7)), (33, 4, (4, 0)), (5, 5, (1, 1))])
 def test_cells_are_those_whose_centre_is_in_the_image(height, width, cells):
     said = PseudoLabeller(model())(image(height, width))
     assert {values.shape for values in said.values()} == {cells}

@@ -45,7 +45,7 @@ class PseudoLabeller:
     ...     "keras/mobilenet", classes=2, subclasses=3, weights="none", width=0.25)
     >>> label = PseudoLabeller(USRN(branch, sub_branch, parents=[0, 0, 1]))
     >>> label(np.zeros((40, 60, 3), "uint8"))["labels"].shape
-    (5, 8)
+    (5, 7)
     """
 
     def __init__(self, model: USRN):
