@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,8 @@ def command(name: str, recipe: str, **options: Any) -> None:
 
     spec = load_table(name)
     backend = require_backend()
+    # This process trains nothing: it must not take the GPU's memory from those that do.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     load_backend()
     from usrn_keras.tables.plan import make_plan
 

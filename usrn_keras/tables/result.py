@@ -73,12 +73,8 @@ class TableResult:
     @property
     def gaps(self) -> list[str]:
         """Rows, splits and seeds that have no figure."""
-        wanted = ((cell.row, cell.split, cell.seed) for cell in self.plan.cells)
-        return [
-            f"{row} {split} seed {seed}"
-            for row, split, seed in wanted
-            if (row, split, seed) not in self.cells
-        ]
+        missing = [c for c in self.plan.cells if (c.row, c.split, c.seed) not in self.cells]
+        return [" ".join([c.row, *([c.split] if c.split else []), f"seed {c.seed}"]) for c in missing]
 
     @property
     def figures(self) -> list[str]:

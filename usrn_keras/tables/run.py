@@ -82,11 +82,11 @@ class RunProcess:
 
     def finish(self, progress: Progress) -> Ended:
         """Show its progress until it ends."""
-        for line in follow(self._process.stdout, self.planned.name, progress):
-            self._errors.write(line + "\n")
-            self._errors.flush()
-        code = self._process.wait()
-        self._errors.close()
+        with self._errors, self._process:  # closes its pipes, too
+            for line in follow(self._process.stdout, self.planned.name, progress):
+                self._errors.write(line + "\n")
+                self._errors.flush()
+        code = self._process.returncode
         seconds = time.monotonic() - self._started
         if code == INTERRUPTED:
             return Ended(interrupted=True, seconds=seconds)
