@@ -57,6 +57,7 @@ def full_page(text: str = "plain") -> Page:
         page.pictures(text, [Picture(png(), text, text)])
         page.table([text, text], [[text, text]], text, means=[[text, text]])
         page.facts([(text, text)])
+        page.details(text, text)
         page.legend([(text, (1, 2, 3))])
     return page
 
@@ -65,7 +66,23 @@ def test_every_text_is_escaped_everywhere():
     read = Reader(full_page(NASTY).html())
     assert not read.all("script")
     shown = NASTY.replace("\ud800", "?").replace("\0", "\ufffd")
-    for tag in ("title", "h1", "h2", "h3", "p", "a", "caption", "th", "td", "dt", "dd", "li", "figcaption"):
+    for tag in (
+        "title",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "a",
+        "caption",
+        "th",
+        "td",
+        "dt",
+        "dd",
+        "li",
+        "figcaption",
+        "summary",
+        "pre",
+    ):
         assert shown.strip() in [text.strip() for _, text in read.all(tag)], tag
     assert all(attributes["alt"] == shown for attributes, _ in read.all("img"))
     assert {tag for tag, *_ in read.elements} == {tag for tag, *_ in Reader(full_page().html()).elements}
@@ -139,7 +156,7 @@ def test_figures_in_a_row_share_a_grid_and_keep_their_content():
 
 @pytest.mark.parametrize(
     ("content", "alt", "message"),
-    [(b"GIF89a", "x", "must be a PNG or SVG"), (png(), " ", "must have an `alt`")],
+    [(b"GIF89a", "x", "must be a PNG, JPEG or SVG"), (png(), " ", "must have an `alt`")],
 )
 def test_figures_nobody_can_see_are_refused(content, alt, message):
     with pytest.raises(ValueError, match=message):

@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
-from usrn_keras.evaluation.evaluate import ImageScore
+from usrn_keras.evaluation.evaluate import Measured
 from usrn_keras.files import atomic_path
 from usrn_keras.report.csv_text import csv_text
 
 NOTE = "mIoU of each image alone, over the classes in its label: to find images, never to be averaged"
+ImageMious = Mapping[str, float | None]  # by name of the image, in 0..1; None: its label has no class
 
 
-def write_image_scores(path: Path, images: Mapping[str, Sequence[ImageScore]]) -> None:
-    """Write `image, A, B, ...`: a row for each image with its mIoU by each model, in 0..1.
+def image_mious(measured: Measured) -> dict[str, float | None]:
+    """The mIoU of each image, as JSON values."""
+    return {image.sample.name: None if math.isnan(image.miou) else image.miou for image in measured.images}
+
+
+def write_image_scores(path: Path, models: Mapping[str, ImageMious]) -> None:
+    """Write `image, A, B, ...`: a row for each image with its mIoU by each model.
 
     Args:
         path: The CSV file.
-        images: Scores of the same images in the same order, by name of the model.
+        models: By name of the model; an image that one of them lacks has an empty cell.
     """
-    rows = [
-        [scores[0].sample.name, *(None if score.miou != score.miou else score.miou for score in scores)]
-        for scores in zip(*images.values(), strict=True)
-    ]
+    names = list(dict.fromkeys(name for mious in models.values() for name in mious))
+    rows = [[name, *(mious.get(name) for mious in models.values())] for name in names]
     with atomic_path(path) as temporary:
-        temporary.write_text(csv_text([["image", *images], *rows], [NOTE]), encoding="utf-8")
+        temporary.write_text(csv_text([["image", *models], *rows], [NOTE]), encoding="utf-8")
 
 
-def read_image_scores(path: Path) -> dict[str, dict[str, float]]:
-    """The mIoU of each image by name of the model: `{image: {model: mIoU}}`, NaN where nothing was measured.
+def read_image_scores(path: Path) -> dict[str, dict[str, float | None]]:
+    """What `write_image_scores` wrote: the mIoU of each image by each model; None where there is none.
 
     Example:
 
     >>> import tempfile
-    >>> from usrn_keras.data import Sample
     >>> path = Path(tempfile.mkdtemp()) / "image_scores.csv"
-    >>> write_image_scores(path, {"USRN": [ImageScore(Sample("town/0", Path("0.png")), 0.5, 0.9)]})
-    >>> read_image_scores(path)
-    {'town/0': {'USRN': 0.5}}
+    >>> write_image_scores(path, {"Baseline": {"town/0": 0.25}, "USRN": {"town/0": 0.5, "town/1": None}})
+    >>> read_image_scores(path)["USRN"]
+    {'town/0': 0.5, 'town/1': None}
     """
     text = path.read_text(encoding="utf-8").removesuffix(f"# {NOTE}\n")
     (_, *models), *rows = csv.reader(text.splitlines(keepends=True))
     return {
-        name: {model: float(cell or "nan") for model, cell in zip(models, cells, strict=True)}
-        for name, *cells in rows
+        model: {name: float(cells[i]) if cells[i] else None for name, *cells in rows}
+        for i, model in enumerate(models)
     }

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SETTINGS = {"text.usetex": False, "text.parse_math": False, "font.family": "DejaVu Sans"}
+SETTINGS = {
+    "text.usetex": False,
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "svg.fonttype": "path",  # letters look the same on a phone that lacks the font
+    "svg.hashsalt": "usrn_keras",  # the same figure is the same file
+}
 
 
 @contextlib.contextmanager
-def new_figure(inches: tuple[float, float], dpi: int) -> Iterator[Figure]:
+def new_figure(inches: tuple[float, float], dpi: int, layout: str = "constrained") -> Iterator[Figure]:
     """A figure of that width and height to draw on; pyplot and its state are left alone."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its font cache is not our output
     from matplotlib import style
@@ -25,7 +31,7 @@ def new_figure(inches: tuple[float, float], dpi: int) -> Iterator[Figure]:
 
     with style.context(["default", SETTINGS]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box in a name is no failure
-        figure = Figure(figsize=inches, dpi=dpi, layout="constrained")
+        figure = Figure(figsize=inches, dpi=dpi, layout=layout)
         FigureCanvasAgg(figure)
         yield figure
 
@@ -34,4 +40,11 @@ def figure_png(figure: Figure) -> bytes:
     """The figure as the content of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def figure_svg(figure: Figure) -> bytes:
+    """The figure as the content of an SVG file, on whatever ground the page has."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()

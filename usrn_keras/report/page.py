@@ -10,7 +10,7 @@ from html import escape
 
 from usrn_keras.report.page_style import STYLE
 
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # Browsers are told, too, that nothing is to be fetched or run, whatever stands in the page.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -20,7 +20,7 @@ class Picture:
     """A small picture in a row of them.
 
     Args:
-        content: A PNG or SVG file.
+        content: A PNG, JPEG or SVG file.
         alt: What it shows, for those who do not see it.
         caption: Stands below.
     """
@@ -47,8 +47,8 @@ class Page:
         subtitle: One line below it.
 
     Raises:
-        ValueError: A figure is neither PNG nor SVG or has no `alt`; a row of a table has not as many cells
-            as its header.
+        ValueError: A figure is neither PNG, JPEG nor SVG, or has no `alt`; a row of a table has not as many
+            cells as its header.
 
     Example:
 
@@ -81,7 +81,7 @@ class Page:
         """A chart or a picture.
 
         Args:
-            content: A PNG or SVG file.
+            content: A PNG, JPEG or SVG file.
             alt: What it shows, for those who do not see it.
             caption: How to read it; stands below.
         """
@@ -130,6 +130,12 @@ class Page:
             red, green, blue = map(int, colour)
             items.append(f'<li><i style="background:rgb({red},{green},{blue})"></i>{_safe(name)}</li>')
         self._add("legend", f'<ul class="legend">{"".join(items)}</ul>')
+
+    def details(self, summary: str, text: str) -> None:
+        """Text as it is, folded away until somebody opens it."""
+        self._add(
+            "details", f"<details><summary>{_safe(summary)}</summary><pre>{_safe(text)}</pre></details>"
+        )
 
     def html(self) -> str:
         """The whole page."""
@@ -181,9 +187,11 @@ def _source(content: bytes) -> str:
     if content.startswith(PNG):
         width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
         return f'width="{width}" height="{height}" src="data:image/png;base64,{_base64(content)}"'
+    if content.startswith(JPEG):
+        return f'src="data:image/jpeg;base64,{_base64(content)}"'
     if content.lstrip().startswith((b"<svg", b"<?xml")):
         return f'class="drawing" src="data:image/svg+xml;base64,{_base64(content)}"'
-    raise ValueError(f"a figure must be a PNG or SVG file, received {content[:8]!r}...")
+    raise ValueError(f"a figure must be a PNG, JPEG or SVG file, received {content[:8]!r}...")
 
 
 def _base64(content: bytes) -> str:

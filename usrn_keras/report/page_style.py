@@ -47,7 +47,7 @@ tbody th { font-weight: 400; }
 tbody.means :is(th, td) { font-weight: 600; }
 tbody.means tr:first-child :is(th, td) { border-top: 2px solid var(--pale); }
 .figures {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 29rem), 1fr)); gap: 1.5rem;
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1.5rem;
 }
 figure { margin: 0.5rem 0; min-width: 0; }
 figure img {
@@ -70,5 +70,13 @@ figcaption { margin-top: 0.4rem; max-width: 46rem; font-size: 0.92rem; }
 }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.2rem 1rem; margin: 1rem 0; }
 dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
+details { margin: 1rem 0; }
+summary { cursor: pointer; padding: 0.25rem 0; }
+pre { overflow-x: auto; padding: 0.75rem; background: var(--panel); font-size: 0.85rem; line-height: 1.4; }
+@media (max-width: 30rem) {
+  th, td { padding: 0.3rem 0.35rem; }
+  table { font-size: 0.875rem; }
+  th:first-child { padding-left: 0; max-width: 7.5rem; }
+}
 @media print { nav { display: none; } section, figure { break-inside: avoid; } }
 """

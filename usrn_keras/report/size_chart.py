@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.report.clusters import ClusterReport
-from usrn_keras.report.figure import figure_png, new_figure
+from usrn_keras.report.figure import figure_png, figure_svg, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 INCHES = (10.0, 7.0)
 DPI = 110
 NEAREST_NAMES = 0.03  # of the width: names under the bars are not set closer
+NARROW = (4.6, 3.3)  # inches of a chart on a phone
+NEAREST_NARROW = 0.065
 
 
 def size_chart_png(report: ClusterReport, palette: np.ndarray) -> bytes:
@@ -33,40 +35,100 @@ def size_chart_png(report: ClusterReport, palette: np.ndarray) -> bytes:
         return figure_png(figure)
 
 
+def size_charts_svg(report: ClusterReport, palette: np.ndarray) -> list[tuple[bytes, str]]:
+    """The same two charts as SVG files for a narrow page, each with a sentence on what it shows.
+
+    Args:
+        report: The figures.
+        palette: (C, 3) uint8 RGB, the colours of the classes.
+    """
+    made, colours = report.subclasses, palette / 255.0
+    order = _present(report)
+    smallest = min(made.in_label_pixels(made.sizes).min(), made.pixels[order].min()) / made.pixels.sum()
+    charts = []
+    for title, draw in ((_title_before(report), _draw_classes), (_title_after(report), _draw_subclasses)):
+        with new_figure(NARROW, dpi=72) as figure:
+            axes = figure.subplots()
+            draw(axes, report, order, colours, NEAREST_NARROW)
+            axes.set_title(title.replace(", ", "\n"), loc="left", fontsize=10)
+            _share_axis(axes)
+            axes.set_ylim(smallest / 2, 1)
+            if axes.lines:
+                axes.legend([_plain_name(report)], loc="upper right", fontsize=8.5)
+            charts.append((figure_svg(figure), title))
+    return charts
+
+
 def _draw(figure: Figure, report: ClusterReport, colours: np.ndarray) -> None:
-    made = report.subclasses
-    order = [class_id for class_id in report.order() if made.counts[class_id]]
+    order = _present(report)
     above, below = figure.subplots(2, 1, sharey=True)
-    rates = {key: f"{100 * rate:.1f} %" for key, rate in report.rates.items() if rate is not None}
     _draw_classes(above, report, order, colours)
-    absent = len(made.classes) - len(order)
-    classes = f"{len(order)} classes" + (f" and {absent} without a pixel" if absent else "")
-    above.set_title(f"Before: {classes}, class balance rate {rates['original']}")
+    above.set_title(_title_before(report))
     _draw_subclasses(below, report, order, colours)
-    kind = "subclasses of equal size" if "balanced" in rates else "subclasses by plain k-means"
-    rate = rates.get("balanced", rates.get("plain"))
-    below.set_title(f"After: {made.total} {kind}, class balance rate {rate}")
-    if report.plain is not None and "balanced" in rates:
-        below.legend([f"plain k-means, class balance rate {rates['plain']}"], loc="upper right")
+    below.set_title(_title_after(report))
+    if below.lines:
+        below.legend([_plain_name(report)], loc="upper right")
     for axes in (above, below):
-        axes.set_yscale("log")
-        axes.set_ylabel("share of labelled pixels")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-        axes.grid(axis="y", alpha=0.4)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        _share_axis(axes)
 
 
-def _draw_classes(axes: Axes, report: ClusterReport, order: list[int], colours: np.ndarray) -> None:
+def _present(report: ClusterReport) -> list[int]:
+    """The classes that have pixels, from the most frequent to the rarest."""
+    return [class_id for class_id in report.order() if report.subclasses.counts[class_id]]
+
+
+def _title_before(report: ClusterReport) -> str:
+    present = len(_present(report))
+    absent = len(report.subclasses.classes) - present
+    classes = f"{present} classes" + (f" and {absent} without a pixel" if absent else "")
+    return f"Before: {classes}, class balance rate {_rate(report, 'original')}"
+
+
+def _title_after(report: ClusterReport) -> str:
+    balanced = report.rates["balanced"] is not None
+    kind = "subclasses of equal size" if balanced else "subclasses by plain k-means"
+    rate = _rate(report, "balanced" if balanced else "plain")
+    return f"After: {report.subclasses.total} {kind}, class balance rate {rate}"
+
+
+def _plain_name(report: ClusterReport) -> str:
+    return f"plain k-means, class balance rate {_rate(report, 'plain')}"
+
+
+def _rate(report: ClusterReport, key: str) -> str:
+    return f"{100 * report.rates[key]:.1f} %"
+
+
+def _share_axis(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.set_ylabel("share of labelled pixels")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.grid(axis="y", alpha=0.4)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_classes(
+    axes: Axes, report: ClusterReport, order: list[int], colours: np.ndarray, nearest: float = NEAREST_NAMES
+) -> None:
     made = report.subclasses
     share = made.pixels[order] / made.pixels.sum()
     axes.bar(range(len(order)), share, color=colours[order], edgecolor="black", linewidth=0.6)
     names = [made.classes[class_id] for class_id in order]
-    axes.set_xticks(range(len(order)), names, rotation=35, ha="right", rotation_mode="anchor")
+    every = -(-nearest * len(order) // 1)  # of many classes some are named
+    axes.set_xticks(
+        range(0, len(order), int(every)),
+        names[:: int(every)],
+        rotation=35,
+        ha="right",
+        rotation_mode="anchor",
+    )
     axes.set_xlim(-0.6, len(order) - 0.4)
 
 
-def _draw_subclasses(axes: Axes, report: ClusterReport, order: list[int], colours: np.ndarray) -> None:
+def _draw_subclasses(
+    axes: Axes, report: ClusterReport, order: list[int], colours: np.ndarray, nearest: float = NEAREST_NAMES
+) -> None:
     made, total = report.subclasses, report.subclasses.total
     owner = np.repeat(order, made.counts[order])
     share = _shares(report, made.sizes, order)
@@ -78,7 +140,7 @@ def _draw_subclasses(axes: Axes, report: ClusterReport, order: list[int], colour
     starts = np.cumsum(made.counts[order]) - made.counts[order]
     centres, names = [], []
     for class_id, centre in zip(order, starts + (made.counts[order] - 1) / 2, strict=True):
-        if not centres or centre - centres[-1] >= NEAREST_NAMES * total:
+        if not centres or centre - centres[-1] >= nearest * total:
             centres.append(centre)
             names.append(f"{made.classes[class_id]} ({made.counts[class_id]})")
     axes.set_xticks(centres, names, rotation=35, ha="right", rotation_mode="anchor")

@@ -11,19 +11,22 @@ import keras
 from usrn_keras.data import Dataset, Sample, read_sample
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, evaluate_with, inference_of
+from usrn_keras.evaluation.image_scores import image_mious, write_image_scores
 from usrn_keras.files import atomic_path, read_json, write_json
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.report.pictures import comparison_png
 from usrn_keras.runs import BASELINE, SUBCLASSES, Run
-
-MODELS = {"baseline": "Baseline", "usrn": "USRN"}
-PICTURED = 4  # images in report/comparison.png
+from usrn_keras.stages.report import MODELS, fixed_samples, leave_report
 
 
 def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
-    """Write `report/comparison.png`, write and return `evaluation.json`; measured so already, it is read."""
+    """Write and return `evaluation.json`; measured so already, it is read.
+
+    With it go the files of `report/`: `index.html`, `comparison.png` and `image_scores.csv`, the mIoU of
+    each image.
+    """
     if (known := known_results(run, run.recipe)) is not None:
         return known
     file, settings = run.evaluation_file, run.recipe.evaluation
@@ -36,8 +39,12 @@ def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
         )
         for model in run.models
     }
-    scores = [_scores(run, model, predictor, dataset, progress) for model, predictor in predictors.items()]
-    _picture(run, samples[:: max(1, len(samples) // PICTURED)][:PICTURED], dataset, predictors)
+    measured = {
+        model: _measure(run, model, predictor, dataset, progress) for model, predictor in predictors.items()
+    }
+    mious = {MODELS[model]: kept["images"] for model, kept in measured.items()}
+    write_image_scores(run.path / "report" / "image_scores.csv", mious)
+    _picture(run, fixed_samples(samples), dataset, predictors)
     results = {
         "run": str(run.path),
         "dataset": dataset.name,
@@ -46,29 +53,36 @@ def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint(),
         "backend": keras.backend.backend(),
         **_subclasses(run),
-        "scores": scores,
+        "scores": [kept["scores"] for kept in measured.values()],
     }
     write_json(file, results)
+    leave_report(run, dataset, predictors, progress.log)
     return results
 
 
-def _scores(
+def _measure(
     run: Run, model: str, predictor: Predictor, dataset: Dataset, progress: Progress
 ) -> dict[str, Any]:
-    """Scores of a model; those of the Baseline are kept with its stage, which other runs may take over."""
+    """`scores` of a model, and the mIoU of each of its `images`.
+
+    Those of the Baseline are kept with its stage, which other runs may take over.
+    """
     file = run.stage(BASELINE) / "scores.json"
     asked = {**_asked(run.recipe), "fingerprint": dataset.fingerprint()}
-    if model == "baseline" and file.exists() and (known := read_json(file))["asked"] == asked:
-        return known["scores"]
+    if model == "baseline" and file.exists():
+        known = read_json(file)
+        if known["asked"] == asked and "images" in known:  # the first files had no scores of images
+            return known
     settings = run.recipe.evaluation
-    scores = evaluate_with(
+    measured = evaluate_with(
         predictor, getattr(dataset, settings.split), dataset, name=MODELS[model],
         workers=run.recipe.data.workers, checkpoint=run.checkpoint_name(model, settings.checkpoint),
         progress=progress,
-    ).scores.to_json()  # fmt: skip
+    )  # fmt: skip
+    kept = {"asked": asked, "scores": measured.scores.to_json(), "images": image_mious(measured)}
     if model == "baseline":
-        write_json(file, {"asked": asked, "scores": scores})
-    return scores
+        write_json(file, kept)
+    return kept
 
 
 def _subclasses(run: Run) -> dict[str, Any]:

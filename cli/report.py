@@ -1,0 +1,41 @@
+"""`usrn report`: a run as a page that a person can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from usrn_cli.backend import load_backend
+from usrn_cli.options import quiet_option
+from usrn_cli.output import print_json
+
+
+@click.command("report", short_help="A page with the scores, curves and pictures of a run.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The paths of the pages as JSON.")
+@quiet_option
+def command(runs: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+    """Draw report/index.html of the runs in the folders RUNS: scores, pictures, losses, pseudo labels.
+
+    \b
+    Examples:
+      usrn report runs/quickstart
+      usrn report runs/A runs/B --quiet
+      usrn report runs/A --json | jq -r .reports[0].path
+
+    `usrn fit` draws it when a run is complete; a run that is still at work can be looked at, too. The page
+    is one file without scripts: it can be sent by mail and opened without a network.
+    """
+    load_backend()
+    from usrn_keras.progress import for_terminal
+    from usrn_keras.stages.report import report_runs
+
+    with for_terminal(quiet=quiet) as progress:
+        paths = report_runs(runs, progress=progress)
+    if as_json:
+        found = zip(runs, paths, strict=True)
+        print_json({"reports": [{"run": str(run), "path": str(path)} for run, path in found]})
+    else:
+        for path in paths:
+            click.echo(path)

@@ -1,0 +1,175 @@
+"""Curves over the steps of training, as wide as a phone: one chart of lines, or one small chart per class."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from usrn_keras.report.figure import figure_svg, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Told apart by the colour-blind, too (Okabe and Ito), and by the way they are dashed.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#000000", "#cc79a7")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 3)))
+WIDTH = 4.6  # inches: 331 points, about the pixels across a phone, so letters keep their size there
+HEIGHT = 2.9
+TEXT, SMALL = 10.5, 9  # points
+MOST_POINTS = 250  # of a line; more would be noise
+COLUMNS = 3  # small charts beside each other
+ROW = 1.12  # inches
+LONGEST_NAME = 16  # characters
+INK, PALE = "#222222", "#9a9a9a"
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A line of a chart.
+
+    Args:
+        name: For the legend.
+        steps: `(n,)` steps of training.
+        values: `(n,)`, NaN where there is nothing.
+    """
+
+    name: str
+    steps: np.ndarray
+    values: np.ndarray
+
+    def known(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(np.isfinite(self.values).any())
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A small chart.
+
+    Args:
+        title: Stands above.
+        colour: Red, green and blue in 0..255; dark grey where it is None.
+        lines: The first one is drawn solid, the second dashed.
+    """
+
+    title: str
+    colour: Sequence[int] | None
+    lines: Sequence[Line]
+
+
+def line_chart_svg(lines: Sequence[Line], *, unit: str = "", percent: bool = False) -> bytes:
+    """An SVG file with up to five lines over the steps of training.
+
+    Args:
+        lines: At least one of them with something to draw. Long ones are smoothed.
+        unit: What the values are; stands above the axis.
+        percent: Values are shares in 0..1, and shown in percent.
+
+    Example:
+
+    >>> line_chart_svg([Line("loss", np.array([1, 2]), np.array([0.5, 0.25]))])[:5]
+    b'<?xml'
+    """
+    with new_figure((WIDTH, HEIGHT), dpi=72) as figure:
+        axes = figure.subplots()
+        for line, colour, dash in zip(lines, COLOURS, DASHES, strict=False):
+            steps, values = smoothed(line.steps, line.values)
+            marker = "o" if len(steps) <= 15 else None
+            axes.plot(steps, values, ls=dash, color=colour, label=line.name, lw=2, marker=marker, ms=4)
+        _scale(axes, lines, percent)
+        axes.set_xlabel("step of training", fontsize=TEXT, color=INK)
+        axes.set_title(unit, loc="left", fontsize=TEXT, color=INK)
+        if len(lines) > 1:
+            figure.legend(loc="outside upper left", ncols=2, fontsize=TEXT, frameon=False, handlelength=2.6)
+        return figure_svg(figure)
+
+
+def panels_svg(panels: Sequence[Panel], *, percent: bool = True, top: float | None = None) -> bytes:
+    """An SVG file with small charts that share their axes, three in a row.
+
+    The values of the first panel stand in all others as a thin grey line, to be compared with.
+
+    Args:
+        panels: At least one.
+        percent: Values are shares in 0..1, and shown in percent.
+        top: Where the axis of the values ends; None: at the largest value.
+    """
+    rows = -(-len(panels) // COLUMNS)
+    every = [line for panel in panels for line in panel.lines]
+    height = ROW * rows + 0.45
+    # A constrained layout of many axes takes seconds.
+    with new_figure((WIDTH, height), dpi=72, layout="none") as figure:
+        figure.subplots_adjust(0.115, 0.42 / height, 0.985, 1 - 0.25 / height, 0.09, 0.42)
+        grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+        for place, axes in enumerate(grid.flat):
+            if place >= len(panels):
+                axes.set_visible(False)
+                continue
+            _draw_panel(axes, panels[place], panels[0] if place else None)
+            _scale(axes, every, percent, top, size=SMALL)
+            axes.tick_params(labelbottom=place + COLUMNS >= len(panels), labelleft=place % COLUMNS == 0)
+        figure.supxlabel("step of training", fontsize=TEXT, color=INK, y=0.02 / rows)
+        return figure_svg(figure)
+
+
+def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `MOST_POINTS` points: the means of as many neighbours each as are needed.
+
+    Example:
+
+    >>> steps, values = smoothed(np.arange(500), np.arange(500) % 2)
+    >>> steps[:2].tolist(), values[:2].tolist()
+    ([0.5, 2.5], [0.5, 0.5])
+    """
+    together = -(-len(steps) // MOST_POINTS)
+    if together <= 1:
+        return np.asarray(steps), np.asarray(values)
+    parts = range(0, len(steps), together)
+    means = [[np.mean(array[start : start + together]) for start in parts] for array in (steps, values)]
+    return np.array(means[0]), np.array(means[1])
+
+
+def _draw_panel(axes: Axes, panel: Panel, reference: Panel | None) -> None:
+    if reference is not None:
+        axes.plot(reference.lines[0].steps, reference.lines[0].values, color=PALE, lw=1)
+    colour = INK if panel.colour is None else tuple(part / 255 for part in panel.colour)
+    for line, dash in zip(panel.lines, ("-", (0, (2.5, 1.2))), strict=False):
+        # Pale colours of classes would be lost on a pale ground: each line lies upon a darker one.
+        axes.plot(line.steps, line.values, ls=dash, color=INK, lw=3)
+        axes.plot(
+            line.steps, line.values, ls=dash, color=colour, lw=1.8, marker="o", ms=3.2, mec=INK, mew=0.7
+        )
+    title = textwrap.shorten(panel.title, LONGEST_NAME, placeholder="…") or panel.title[:LONGEST_NAME]
+    axes.set_title(title, fontsize=SMALL + 0.5, color=INK, pad=3)
+    if not any(line.known() for line in panel.lines):
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", fontsize=SMALL, color=PALE)
+
+
+def _scale(
+    axes: Axes, lines: Sequence[Line], percent: bool, top: float | None = None, size: float = TEXT
+) -> None:
+    """Axes that begin at 0, with few and readable numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    highest = max((float(np.nanmax(line.values)) for line in lines if line.known()), default=0.0)
+    last = max((float(line.steps[-1]) for line in lines if len(line.steps)), default=1.0)
+    end = top or 1.06 * highest or 1.0
+    axes.set_ylim(0, min(end, 1.03) if percent else end)
+    axes.set_xlim(0, last * 1.02 or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(3 if size == SMALL else 5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3 if size == SMALL else 5))
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %" if percent else f"{value:g}")
+    axes.tick_params(labelsize=size, colors=INK, length=3)
+    axes.grid(axis="y", color=PALE, alpha=0.35, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _short(value: float) -> str:
+    """`1500` as it is, `60000` as `60k`."""
+    return f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}"

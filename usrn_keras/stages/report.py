@@ -1,0 +1,193 @@
+"""`report/index.html`: everything that a run folder knows, on a page that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
+from usrn_keras.data.batches.whole_images import labels_of
+from usrn_keras.errors import RunError, USRNError
+from usrn_keras.evaluation import Predictor, inference_of
+from usrn_keras.evaluation.image_scores import ImageMious, read_image_scores
+from usrn_keras.files import atomic_path, read_json
+from usrn_keras.losses.pseudo_labels import gate_of
+from usrn_keras.networks import load_segmenter
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.report import Scores
+from usrn_keras.report.run_page import run_page
+from usrn_keras.report.run_story import RunStory
+from usrn_keras.report.side_by_side import Compared
+from usrn_keras.runs import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run
+from usrn_keras.stages.cluster import cluster_report
+from usrn_keras.stages.diagnosis import diagnosis_log
+from usrn_keras.stages.run_facts import run_facts
+
+MODELS = {"baseline": "Baseline", "usrn": "USRN"}
+FIXED = WORST = 4  # images
+
+
+def write_report(
+    run: Run, *, dataset: Dataset | None = None, predictors: Mapping[str, Predictor] | None = None
+) -> Path:
+    """Write `report/index.html` of a run, complete or not, and return its path.
+
+    Args:
+        run: The run; it may be at work.
+        dataset: Its data set, where it is loaded already.
+        predictors: Its models by name, where they are loaded already.
+
+    Raises:
+        StorageError: The page cannot be written.
+
+    Example:
+
+    >>> from usrn_keras.runs import open_run
+    >>> write_report(open_run("runs/quickstart"))  # doctest: +SKIP
+    PosixPath('runs/quickstart/report/index.html')
+    """
+    html = run_page(tell(run, dataset, predictors)).html()
+    path = run.path / "report" / "index.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def report_runs(runs: Sequence[Path], *, progress: Progress = SILENT) -> list[Path]:
+    """Write the report of each run folder, and return their paths.
+
+    Raises:
+        RunError: A folder is no run; all that are not are named, and nothing is written.
+        StorageError: A page cannot be written.
+    """
+    opened, refused = [], []
+    for path in runs:
+        try:
+            opened.append(open_run(path))
+        except USRNError as error:
+            refused.append(error)
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise RunError(
+            f"{len(refused)} of {len(runs)} reports cannot be drawn",
+            faults=[error.message for error in refused],
+        )
+    with progress.task("report", total=len(opened)) as task:
+        paths = []
+        for run in opened:
+            paths.append(write_report(run))
+            task.advance()
+    return paths
+
+
+def leave_report(run: Run, dataset: Dataset, predictors: Mapping[str, Predictor], log: Callable) -> None:
+    """Write the report of a run that has just been measured; a failure is told, and costs nothing else."""
+    try:
+        write_report(run, dataset=dataset, predictors=predictors)
+    except Exception as error:  # whatever it is, hours of training stand behind the results
+        log(f"report/index.html could not be drawn: {error}. Draw it again: usrn report {run.path}")
+
+
+def tell(
+    run: Run, dataset: Dataset | None = None, predictors: Mapping[str, Predictor] | None = None
+) -> RunStory:
+    """What is known of a run, and why the rest is not."""
+    training = run.recipe.training
+    story = RunStory(
+        str(run.path),
+        run.classes,
+        run.palette,
+        facts=run_facts(run),
+        recipe=(run.path / "recipe.toml").read_text(encoding="utf-8"),
+        metrics={stage: list(run.log(stage).records()) for stage in (BASELINE, USRN)},
+        diagnosis=diagnosis_log(run).records(),
+        gate=gate_of(training.terms, training.gate),
+    )
+    if run.evaluation_file.exists():
+        story.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
+    else:
+        done = ", ".join(stage for stage in STAGES if run.is_complete(stage)) or "no stage"
+        story.missing["scores"] = (
+            f"The run is not measured yet; complete: {done}. `usrn fit` goes on with it."
+        )
+    if run.is_complete(SUBCLASSES):
+        story.clusters = cluster_report(run)
+    elif training.method == "supervised":
+        story.missing["clusters"] = "A supervised run has no subclasses."
+    if not story.diagnosis:
+        story.missing["diagnosis"] = _why_no_diagnosis(run)
+    _add_pictures(story, run, dataset, predictors)
+    return story
+
+
+def _why_no_diagnosis(run: Run) -> str:
+    if run.recipe.training.method == "supervised":
+        return "A supervised run has no pseudo labels."
+    if run.recipe.evaluation.diagnosis == 0:
+        return "Nobody looked at the pseudo labels: the recipe says evaluation.diagnosis = 0."
+    if not run.stage(USRN).exists():
+        return "USRN has not been trained yet."
+    return (
+        "Nobody looked at the pseudo labels: there were no unlabelled images, or the run was trained by a "
+        "version of usrn-keras that did not diagnose them."
+    )
+
+
+def _add_pictures(
+    story: RunStory, run: Run, dataset: Dataset | None, predictors: Mapping[str, Predictor] | None
+) -> None:
+    """Images beside what each model makes of them: some that are fixed, and those that went worst."""
+    settings = run.recipe.evaluation
+    try:
+        dataset = dataset or load_dataset(run.recipe.data)
+        predictors = predictors or {
+            model: Predictor(
+                load_segmenter(run.model_file(model, settings.checkpoint)),
+                inference_of(run.recipe),
+                batch=settings.batch,
+            )
+            for model in run.models
+        }
+    except USRNError as error:
+        story.missing["pictures"] = f"There are no pictures: {error.message}."
+        return
+    samples = getattr(dataset, settings.split)
+    mious = _image_mious(run, story)
+
+    def shown(sample: Sample) -> Compared:
+        image, mask = read_sample(sample, dataset)
+        return Compared(
+            sample.name,
+            image,
+            labels_of(mask, dataset),
+            {MODELS[model]: predictor.ids(image) for model, predictor in predictors.items()},
+            [mious.get(MODELS[model], {}).get(sample.name) for model in predictors],
+        )
+
+    story.fixed = [shown(sample) for sample in fixed_samples(samples)]
+    story.worst = [shown(sample) for sample in worst_samples(samples, mious.get(MODELS[run.models[-1]], {}))]
+
+
+def _image_mious(run: Run, story: RunStory) -> dict[str, ImageMious]:
+    """The mIoU of each image by each model, as far as they are known."""
+    file = run.path / "report" / "image_scores.csv"
+    if file.exists():
+        return read_image_scores(file)
+    if run.evaluation_file.exists():
+        story.missing["worst"] = (
+            "Which images went worst is not known: the run was measured by a version of usrn-keras that kept "
+            f"no scores of images. Remove {run.evaluation_file} and run `usrn fit` again to measure it anew."
+        )
+    return {}
+
+
+def fixed_samples(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """A few images, spread evenly over the list."""
+    return samples[:: max(1, len(samples) // FIXED)][:FIXED]
+
+
+def worst_samples(samples: Sequence[Sample], mious: ImageMious) -> list[Sample]:
+    """The images with the lowest mIoU, the worst first; those without any are left out."""
+    measured = [sample for sample in samples if mious.get(sample.name) is not None]
+    return sorted(measured, key=lambda sample: (mious[sample.name], sample.name))[:WORST]

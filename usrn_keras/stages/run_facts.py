@@ -1,0 +1,93 @@
+"""What a run is, in a few lines: data, network, method, backend, hardware, time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from usrn_keras.data.sample import PARTS
+from usrn_keras.files import read_json
+from usrn_keras.progress import duration
+from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, Run
+
+STAGES = {BASELINE: "Baseline", SUBCLASSES: "subclasses", USRN: "USRN"}
+BACKEND_PACKAGES = ("keras", "jax", "tensorflow", "torch")
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """Names and values; what is not known is left out."""
+    file = run.path / "environment.json"
+    sessions = read_json(file) if file.exists() else []
+    facts = [("data set", _dataset(run)), *_recipe_facts(run), *_time(run)]
+    return facts + (_environment(sessions) if sessions else [])
+
+
+def _dataset(run: Run) -> str:
+    known = read_json(run.path / "dataset.json")
+    counts = ", ".join(f"{known['images'][part]:,} {part}" for part in PARTS if part in known["images"])
+    return f"{known['name']}: {counts}; {len(known['classes'])} classes; lists {known['fingerprint']}"
+
+
+def _recipe_facts(run: Run) -> list[tuple[str, str]]:
+    network, training, views = run.recipe.network, run.recipe.training, run.recipe.views
+    steps = [f"{training.baseline_steps:,} of the Baseline"]
+    batch = f"{training.batch_labelled} labelled"
+    facts = []
+    if training.method == "supervised":
+        facts.append(("method", "supervised: the Baseline alone"))
+    else:
+        steps.append(f"{training.usrn_steps:,} of USRN")
+        batch += f" and {training.batch_unlabelled} unlabelled"
+        terms = ", ".join(term.upper() for term in training.terms)
+        facts.append(
+            (
+                "method",
+                f"USRN: {terms}; gate {training.gate}, gamma {training.threshold:g}, from {training.start}",
+            )
+        )
+    return [
+        *facts,
+        (
+            "network",
+            f"{network.backbone} (weights {network.weights}), width {network.width:g}, {network.decoder}, "
+            f"output stride {network.output_stride}, sharing {network.sharing}",
+        ),
+        ("steps", ", ".join(steps)),
+        ("batch", f"{batch} images, crops of {views.crop_size} x {views.crop_size} pixels"),
+        ("learning rate", f"{training.learning_rate:g}, backbone times {training.backbone_multiplier:g}"),
+        ("seed", str(training.seed)),
+    ]
+
+
+def _time(run: Run) -> list[tuple[str, str]]:
+    parts = []
+    for stage, name in STAGES.items():
+        seconds = run.facts(stage).get("seconds") if run.is_complete(stage) else None
+        seconds = seconds or _recorded_seconds(run, stage)
+        if seconds:
+            parts.append(f"{name} {duration(seconds)}")
+    return [("time", ", ".join(parts))] if parts else []
+
+
+def _recorded_seconds(run: Run, stage: str) -> float:
+    """What the records of a training stage add up to, without what an interruption threw away."""
+    seconds, before = 0.0, 0
+    for record in run.log(stage).records():
+        if "seconds_per_step" in record:
+            seconds += (record["step"] - before) * record["seconds_per_step"]
+            before = record["step"]
+    return seconds
+
+
+def _environment(sessions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Of the last session, and how many there were."""
+    last = sessions[-1]
+    packages = [f"{name} {last['packages'][name]}" for name in BACKEND_PACKAGES if name in last["packages"]]
+    facts = [
+        ("backend", f"{last['backend']} ({', '.join(packages)})"),
+        ("usrn-keras", last["usrn_keras"] + (f", commit {last['commit']}" if last.get("commit") else "")),
+        ("hardware", ", ".join([last["platform"], f"{last['cpus']} CPU cores", *last["devices"]])),
+        ("started", sessions[0]["started"] + (f", in {len(sessions)} parts" if len(sessions) > 1 else "")),
+    ]
+    program, *arguments = last["command"] or [""]
+    return [*facts, ("command", " ".join([Path(program).name, *arguments]))]
