@@ -6,7 +6,11 @@ from keras import layers
 
 from tests.budget.tiny import CLASSES, DECODER_CHANNELS, PARENTS, SUBCLASSES, tiny_branches
 from usrn_keras.budget import forward_flops, step_flops
+from usrn_keras.budget.flops import call_flops
+from usrn_keras.budget.graph import calls
 from usrn_keras.methods import USRN, Supervised
+from usrn_keras.networks.point_attention import Gather
+from usrn_keras.networks.stock.map_attention import MapAttention
 
 
 def model_of(*stack: layers.Layer, channels: int = 3) -> keras.Model:
@@ -33,6 +37,18 @@ def model_of(*stack: layers.Layer, channels: int = 3) -> keras.Model:
 )
 def test_each_layer_by_hand(layer, expected):
     assert forward_flops(model_of(layer, channels=4), 6, 8) == expected
+
+
+def test_attention_by_hand():
+    """Point-wise: 12 x 12 pairs of 4 channels; between maps: 12 queries by 2 keys, and their values."""
+    image, weights = keras.Input((3, 4, 4)), keras.Input((3, 4, 12))
+    model = keras.Model([image, weights], Gather()([image, weights]))
+    found, _ = calls(model, [keras.KerasTensor((1, 3, 4, 4)), keras.KerasTensor((1, 3, 4, 12))])
+    assert [call_flops(call) for call in found] == [2 * 12 * 12 * 4]
+    keys = keras.Input((1, 2, 4))
+    model = keras.Model([image, keys], MapAttention(2)([image, keys, keys]))
+    found, _ = calls(model, [keras.KerasTensor((1, 3, 4, 4)), keras.KerasTensor((1, 1, 2, 4))])
+    assert [call_flops(call) for call in found] == [2 * (2 * 12 * 2 * 4)]
 
 
 def test_a_model_within_a_model_is_counted_each_time_it_is_called():

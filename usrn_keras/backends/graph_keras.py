@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras import layers, ops
+from keras import layers, ops, tree
 
 from usrn_keras.backends.convolution import dead_taps
 from usrn_keras.backends.plan import Plan, Step, plan_of, run
@@ -24,7 +24,7 @@ def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, trai
     Args:
         operations: By the type of a layer.
         model: A Keras model or layer; anything but a plain functional graph is simply called.
-        inputs: A tensor `(batch, height, width, channels)`, or a list of them.
+        inputs: A tensor `(batch, height, width, channels)`, or a list of them, nested or not.
         training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
     """
     plan = plan_of(model)
@@ -39,8 +39,8 @@ def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, trai
             return operations[type(step.layer)](step, given, bool(training))
         return by_keras(step, given, bool(training))
 
-    given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    return run(plan, [ops.cast(tensor, model.compute_dtype) for tensor in given], operation)
+    given = [ops.cast(tensor, model.compute_dtype) for tensor in tree.flatten(inputs)]
+    return run(plan, given, operation)
 
 
 def by_keras(step: Step, inputs: list[Tensor], training: bool) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from keras import activations, layers, ops
+from keras import activations, layers, ops, tree
 
 from usrn_keras.backends.convolution import dead_taps, same_padding
 from usrn_keras.backends.plan import Plan, Step, plan_of, run
@@ -27,14 +27,13 @@ def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
 
     Args:
         model: A Keras model or layer; anything but a plain functional graph is simply called.
-        inputs: A tensor `(batch, height, width, channels)`, or a list of them.
+        inputs: A tensor `(batch, height, width, channels)`, or a list of them, nested or not.
         training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
     """
     plan = plan_of(model)
     if plan is None:
         return model(inputs, training=training)
-    given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    given = [_channels_first(_tensor(tensor, model.compute_dtype)) for tensor in given]
+    given = [_channels_first(_tensor(tensor, model.compute_dtype)) for tensor in tree.flatten(inputs)]
     return _channels_last(_run(plan, given, bool(training)))
 
 

@@ -9,6 +9,8 @@ from keras import layers
 
 from usrn_keras.budget.graph import Call
 from usrn_keras.budget.passes import Pass
+from usrn_keras.networks.point_attention import Gather, PointAttention
+from usrn_keras.networks.stock.map_attention import MapAttention
 
 # The gradient of these needs what they read; of those, what they gave.
 NEED_INPUT = (
@@ -17,9 +19,12 @@ NEED_INPUT = (
     layers.SeparableConv2D,
     layers.Dense,
     layers.BatchNormalization,
+    layers.LayerNormalization,
     layers.MaxPooling2D,
+    Gather,
+    MapAttention,
 )
-NEED_OUTPUT = (layers.ReLU, layers.Activation, layers.MaxPooling2D)
+NEED_OUTPUT = (layers.ReLU, layers.Activation, layers.MaxPooling2D, PointAttention, MapAttention)
 MASK_BYTES = 1  # of a dropped or kept element
 
 

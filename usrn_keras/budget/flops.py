@@ -1,8 +1,8 @@
 """Floating-point operations of a forward pass and of a training step.
 
-Counted are the products and sums of convolutions and dense layers, two for each multiply-add. What is left
-out (normalisation, activations, pooling, upsampling, losses, the strong view, the optimizer) moves memory
-rather than computes: below 2 % of these networks' operations.
+Counted are the products and sums of convolutions, dense layers and attention, two for each multiply-add. What
+is left out (normalisation, activations, pooling, upsampling, losses, the strong view, the optimizer) moves
+memory rather than computes: below 2 % of these networks' operations.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from keras import layers
 from usrn_keras.budget.graph import Call, calls, image_tensor
 from usrn_keras.budget.passes import Pass, passes
 from usrn_keras.methods import USRN, Supervised
+from usrn_keras.networks.point_attention import Gather
+from usrn_keras.networks.stock.map_attention import MapAttention
 
 # The gradients of a convolution, by its input and by its kernel, cost a forward pass each.
 FORWARD, FORWARD_AND_BACKWARD = 1, 3
@@ -93,6 +95,10 @@ def call_flops(call: Call) -> int:
         return 2 * math.prod(outputs[1:3]) * math.prod(layer.kernel.shape)
     if isinstance(layer, layers.Dense):
         return 2 * math.prod(outputs[1:-1]) * math.prod(layer.kernel.shape)
+    if isinstance(layer, Gather):  # what every pixel gathers from all
+        return 2 * math.prod(outputs) * call.inputs[1].shape[-1]
+    if isinstance(layer, MapAttention):  # every query by every key, and the values by what comes of it
+        return 2 * 2 * math.prod(outputs) * math.prod(call.inputs[1].shape[1:3])
     if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
         raise TypeError(f"the operations of {type(layer).__name__} {layer.name!r} are not known")
     return 0

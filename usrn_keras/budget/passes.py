@@ -23,14 +23,19 @@ class Part:
         branch: `F`, `F_sub`, or `both` where they share it.
         model: The part.
         calls: Of its layers.
-        output: What it gives, symbolic, `(1, height, width, channels)`.
+        outputs: What it gives, symbolic, `(1, height, width, channels)`; a tail may give several maps.
     """
 
     name: str
     branch: Literal["F", "F_sub", "both"]
     model: keras.Model
     calls: tuple[Call, ...]
-    output: keras.KerasTensor
+    outputs: tuple[keras.KerasTensor, ...]
+
+    @property
+    def output(self) -> keras.KerasTensor:
+        """The last of what it gives, the deepest."""
+        return self.outputs[-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +85,9 @@ def _parts(branches: dict[str, Branch], height: int, width: int, *, pooled: bool
     found: dict[int, Part] = {}
     image = image_tensor(height, width)
     for name, branch in branches.items():
-        low = _apply(found, "stem", name, branch, image)
+        (low,) = _apply(found, "stem", name, branch, image)
         high = _apply(found, "tail", name, branch, low)
-        features = _apply(found, "decoder", name, branch, low, high)
+        (features,) = _apply(found, "decoder", name, branch, low, *high)
         if pooled:
             _, rows, columns, channels = features.shape
             features = keras.KerasTensor((1, rows // 2, columns // 2, channels), features.dtype)
@@ -92,12 +97,12 @@ def _parts(branches: dict[str, Branch], height: int, width: int, *, pooled: bool
 
 def _apply(
     found: dict[int, Part], part: str, name: str, branch: Branch, *inputs: keras.KerasTensor
-) -> keras.KerasTensor:
+) -> list[keras.KerasTensor]:
     """What a part of a branch gives; it is noted in `found`, and walked through, once."""
     model = getattr(branch, part)
     if (known := found.get(id(model))) is not None:
-        found[id(model)] = Part(part, "both", model, known.calls, known.output)
-        return known.output
-    layer_calls, (output,) = calls(model, inputs)
-    found[id(model)] = Part(part, name, model, tuple(layer_calls), output)
-    return output
+        found[id(model)] = Part(part, "both", model, known.calls, known.outputs)
+        return list(known.outputs)
+    layer_calls, outputs = calls(model, inputs)
+    found[id(model)] = Part(part, name, model, tuple(layer_calls), tuple(outputs))
+    return outputs

@@ -31,13 +31,17 @@ def convolution(
     return layers.ReLU()(x)
 
 
-def resumable_dropout(rate: float) -> layers.Dropout:
+def resumable_dropout(rate: float, noise_shape: tuple[int | None, ...] | None = None) -> layers.Dropout:
     """Dropout whose random state is a variable of the model on every backend.
+
+    Args:
+        rate: Share that is dropped.
+        noise_shape: Shape of what is drawn, None where it is that of the input; 1: dropped together.
 
     Without a seed, Keras' Dropout draws from PyTorch's global generator there, which no
     checkpoint of variables holds: a resumed run would take another way.
     """
-    return layers.Dropout(rate, seed=random.randrange(2**31))
+    return layers.Dropout(rate, noise_shape, seed=random.randrange(2**31))
 
 
 def classifier(

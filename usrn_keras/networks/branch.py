@@ -20,8 +20,8 @@ class Branch(layers.Layer):
     Args:
         stem: Images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at
             stride 4.
-        tail: Low-level features to the deepest features.
-        decoder: `[low, high]` to decoder features at stride 4.
+        tail: Low-level features to the deepest features, or to a list of maps of which these are the last.
+        decoder: `[low, high]`, or `[low, *maps]`, to decoder features at stride 4.
         classifier: Decoder features to logits.
 
     Example:
@@ -48,7 +48,13 @@ class Branch(layers.Layer):
         self.built = True
 
     def features(self, low: Any, high: Any, training: bool | None = None) -> Any:
-        """Decoder features `(batch, height/4, width/4, channels)`."""
+        """Decoder features `(batch, height/4, width/4, channels)`.
+
+        Args:
+            low: What the stem gives.
+            high: What the tail gives, one map or several.
+            training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+        """
         return run_graph(self.decoder, [low, high], training=training)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
@@ -64,8 +70,7 @@ class Branch(layers.Layer):
     def feature_model(self) -> keras.Model:
         """Images to decoder features: what USRN's first stage clusters."""
         images = keras.Input((None, None, 3), name="images")
-        low = self.stem(images)
-        return keras.Model(images, self.decoder([low, self.tail(low)]), name="features")
+        return keras.Model(images, self._symbolic_features(images), name="features")
 
     def segmenter(self) -> keras.Model:
         """The branch as a plain functional model for inference and export.
@@ -74,9 +79,12 @@ class Branch(layers.Layer):
         to logits `(batch, height, width, classes)` float32. Weights are shared.
         """
         images = keras.Input((None, None, 3), name="images")
-        low = self.stem(images)
-        logits = self.classifier(self.decoder([low, self.tail(low)]))
+        logits = self.classifier(self._symbolic_features(images))
         return keras.Model(images, upsample(4)(logits), name="segmenter")
+
+    def _symbolic_features(self, images: keras.KerasTensor) -> keras.KerasTensor:
+        low = self.stem(images)
+        return self.decoder(keras.tree.flatten([low, self.tail(low)]))
 
     def get_config(self) -> dict[str, Any]:
         parts = ("stem", "tail", "decoder", "classifier")

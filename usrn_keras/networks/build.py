@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import keras
 
-from usrn_keras.errors import RecipeError
-from usrn_keras.networks.backbones import find_backbone
 from usrn_keras.networks.blocks import classifier
 from usrn_keras.networks.branch import Branch
-from usrn_keras.networks.decoders import LOW_LEVEL_STRIDE, DecoderOptions, Maps, find_decoder
-from usrn_keras.networks.graph import cut_layers, output_strides, split
-from usrn_keras.networks.output_stride import with_output_stride
-from usrn_keras.networks.weights import load_backbone_weights
+from usrn_keras.networks.decoders import DecoderOptions, Maps, find_decoder
+from usrn_keras.networks.parts import Parts, backbone_parts
+from usrn_keras.networks.stock import StockOptions, find_architecture
 from usrn_keras.optional import tensorflow_left_out
 
 Sharing = Literal["none", "low", "low_high"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A network in the parts that branches share or do not share, without a classifier.
-
-    Attributes:
-        stem: Images to low-level features.
-        tail: Low-level features to the deepest features, one map or several.
-        decoder: Makes a new decoder of this name.
-    """
-
-    stem: keras.Model
-    tail: keras.Model
-    decoder: Callable[[str], keras.Model]
 
 
 @tensorflow_left_out()
@@ -56,6 +37,8 @@ def build_branches(
 
     Args:
         backbone: `SUPPLIER/NAME`.
+        architecture: `SUPPLIER/NAME` of a whole network, which brings its own decoder and output stride, and
+            perhaps its own backbone; empty: backbone and decoder as named here.
         classes: Channels of F's logits.
         subclasses: Channels of F_sub's logits.
         weights: `imagenet`, `none` or a file.
@@ -69,7 +52,8 @@ def build_branches(
         **decoder_options: See `DecoderOptions`; `batch_norm_momentum` is that of the backbone too.
 
     Raises:
-        RecipeError: Unknown backbone, layer or decoder.
+        RecipeError: Unknown architecture, backbone, layer or decoder.
+        BackendError: A supplier is not installed.
         WeightsError: The weights do not fit.
 
     Example:
@@ -79,12 +63,21 @@ def build_branches(
     >>> branch.stem is sub_branch.stem, branch.tail is sub_branch.tail
     (True, False)
     """
+    options = DecoderOptions(**decoder_options)
     if architecture:
-        raise RecipeError(f"network.architecture: {architecture} cannot be built yet")
-    options, build_decoder = DecoderOptions(**decoder_options), find_decoder(decoder)
-    stem, tail = _backbone(backbone, weights, width, backbone_end, output_stride, options.batch_norm_momentum)
-    maps = Maps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
-    parts = Parts(stem, tail, lambda name: build_decoder(maps, options, name))
+        stock = StockOptions(weights, backbone, width, backbone_end, options)
+        parts = find_architecture(architecture)(stock)
+    else:
+        stem, tail = backbone_parts(
+            backbone,
+            weights=weights,
+            width=width,
+            end=backbone_end,
+            output_stride=output_stride,
+            batch_norm_momentum=options.batch_norm_momentum,
+        )
+        maps = Maps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
+        parts = Parts(stem, tail, partial(find_decoder(decoder), maps, options))
     return _branches(parts, classes, subclasses, sharing, classifier_dropout)
 
 
@@ -103,38 +96,6 @@ def _branches(
     sub_decoder = parts.decoder("sub_decoder")
     sub_head = classifier(channels, subclasses, dropout=dropout, name="sub_classifier")
     return branch, Branch(stem, tail, sub_decoder, sub_head, name="sub_branch")
-
-
-def _backbone(
-    name: str, weights: str, width: float, end: str, output_stride: int, momentum: float
-) -> tuple[keras.Model, keras.Model]:
-    """Stem (with preprocessing) and tail of a backbone at `output_stride`."""
-    spec = find_backbone(name)
-    model = _until(spec.build(width), end)
-    load_backbone_weights(model, spec, name, weights)
-    model = with_output_stride(model, output_stride, batch_norm_momentum=momentum)
-    stem, tail = split(model, _low_level_layer(model))
-    images = keras.Input((None, None, 3), name="images")
-    return keras.Model(images, stem(spec.preprocess()(images)), name="stem"), tail
-
-
-def _until(model: keras.Model, end: str) -> keras.Model:
-    if not end:
-        return model
-    names = [layer.name for layer in cut_layers(model)]
-    if end not in names:
-        raise RecipeError(f"network.backbone_end: no place to end at {end!r}; allowed: {', '.join(names)}")
-    return keras.Model(model.input, model.get_layer(end).output, name=model.name)
-
-
-def _low_level_layer(model: keras.Model) -> keras.Layer:
-    """The last place at stride 4 where the graph can be cut: the end of the first stage."""
-    strides = output_strides(model)
-    return [
-        layer
-        for layer in cut_layers(model)
-        if strides[layer.name] == LOW_LEVEL_STRIDE and not isinstance(layer, keras.layers.ZeroPadding2D)
-    ][-1]
 
 
 def _copy(model: keras.Model) -> keras.Model:

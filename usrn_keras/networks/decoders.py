@@ -10,10 +10,9 @@ import keras
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.networks.deeplab import deeplab_v3_plus
+from usrn_keras.networks.parts import LOW_LEVEL_STRIDE
 from usrn_keras.networks.psanet import psanet
 from usrn_keras.networks.pspnet import pspnet
-
-LOW_LEVEL_STRIDE = 4
 
 
 @dataclass(frozen=True)

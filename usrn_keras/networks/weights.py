@@ -31,12 +31,18 @@ def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, wei
     if weights == "imagenet":
         _load_imagenet(model, backbone, name)
     else:
-        _load_file(model, Path(weights))
+        load_weights_file(model, weights)
     if backbone.bgr:
         _flip_first_kernel(model)
 
 
-def _load_file(model: keras.Model, path: Path) -> None:
+def load_weights_file(model: keras.Model, file: str) -> None:
+    """Fill a flat functional model with the `.weights.h5` file of one with the same layers.
+
+    Raises:
+        WeightsError: The file is missing or does not fit; every tensor that differs is listed.
+    """
+    path = Path(file)
     if not path.is_file():
         raise WeightsError(
             f"network.weights: no such file: {path}",
@@ -61,7 +67,11 @@ def _misfits(model: keras.Model, path: Path) -> list[str]:
     with h5py.File(path) as file:
         found: dict[str, tuple[int, ...]] = {}
         file.visititems(
-            lambda key, item: found.update({key: item.shape}) if isinstance(item, h5py.Dataset) else None
+            lambda key, item: (
+                found.update({key: item.shape})
+                if isinstance(item, h5py.Dataset) and "seed_generator" not in key
+                else None
+            )
         )
     faults = [
         f"{key}: the network needs {shape}, the file has none"
@@ -90,7 +100,7 @@ def _shapes_of(model: keras.Model) -> dict[str, tuple[int, ...]]:
         number = counts.get(base, 0)
         counts[base] = number + 1
         group = base if number == 0 else f"{base}_{number}"
-        for index, variable in enumerate(layer.variables):
+        for index, variable in enumerate(layer.weights):
             shapes[f"layers/{group}/vars/{index}"] = tuple(variable.shape)
     return shapes
 

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from usrn_keras.errors import RecipeError
+from usrn_keras.recipe import load_recipe
+from usrn_keras.recipe.network_keys import network_contradictions
+from usrn_keras.recipe.schema import Network
+
+SEGFORMER = "keras_cv/segformer_b0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "network.backbone: missing"),
+        ({"backbone": "keras/mobilenet", "psa_mask": 58}, "psa_mask: must be odd.*received 58"),
+        ({"architecture": "keras_cv/deeplab_v3_plus"}, "network.backbone: missing"),
+        (
+            {"architecture": "keras_cv/deeplab_v3_plus", "backbone": "keras/mobilenet", "decoder": "pspnet"},
+            "network.decoder: keras_cv/deeplab_v3_plus has its own.*received 'pspnet'",
+        ),
+        (
+            {"architecture": SEGFORMER, "weights": "none", "backbone": "keras/mobilenet"},
+            "network.backbone: keras_cv/segformer_b0 has its own.*received 'keras/mobilenet'",
+        ),
+        ({"architecture": SEGFORMER, "weights": "none", "output_stride": 8}, "output_stride: .*received 8"),
+        ({"architecture": SEGFORMER}, "network.weights: .* has no ImageNet weights here"),
+    ],
+)
+def test_contradictions(keys, message):
+    (fault,) = network_contradictions(Network(**keys))
+    assert re.search(message, fault), fault
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"backbone": "keras/mobilenet", "decoder": "pspnet", "aspp_channels": 8},
+        {"backbone": "keras/mobilenet", "decoder": "psanet", "psa_mask": 59},
+        {"architecture": "keras_cv/deeplab_v3_plus", "backbone": "keras/mobilenet", "width": 0.5},
+        {"architecture": SEGFORMER, "weights": "none", "decoder_channels": 64},
+    ],
+)
+def test_what_goes_together(keys):
+    assert list(network_contradictions(Network(**keys))) == []
+
+
+def test_a_recipe_names_every_fault():
+    overrides = ["network.backbone=", "network.psa_mask=4"]
+    with pytest.raises(RecipeError, match=r"2 fault\(s\)") as error:
+        load_recipe("quickstart", overrides)
+    assert [fault.split(":")[0] for fault in error.value.faults] == ["network.psa_mask", "network.backbone"]
+
+
+def test_one_override_changes_the_decoder():
+    assert load_recipe("camvid_1_8", ["network.decoder=psanet"]).network.decoder == "psanet"
