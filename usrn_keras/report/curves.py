@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ MOST_POINTS = 250  # of a line; more would be noise
 COLUMNS = 3  # small charts beside each other
 ROW = 1.12  # inches
 LONGEST_NAME = 16  # characters
+ROUND = (1, 2, 5, 10)  # steps between the numbers of an axis, times a power of ten
 INK, PALE = "#222222", "#9a9a9a"
 
 
@@ -143,7 +143,8 @@ def _draw_panel(axes: Axes, panel: Panel, reference: Panel | None) -> None:
         axes.plot(
             line.steps, line.values, ls=dash, color=colour, lw=1.8, marker="o", ms=3.2, mec=INK, mew=0.7
         )
-    title = textwrap.shorten(panel.title, LONGEST_NAME, placeholder="…") or panel.title[:LONGEST_NAME]
+    fits = len(panel.title) <= LONGEST_NAME
+    title = panel.title if fits else panel.title[: LONGEST_NAME - 1] + "…"
     axes.set_title(title, fontsize=SMALL + 0.5, color=INK, pad=3)
     if not any(line.known() for line in panel.lines):
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", fontsize=SMALL, color=PALE)
@@ -160,8 +161,9 @@ def _scale(
     end = top or 1.06 * highest or 1.0
     axes.set_ylim(0, min(end, 1.03) if percent else end)
     axes.set_xlim(0, last * 1.02 or 1.0)
-    axes.xaxis.set_major_locator(MaxNLocator(3 if size == SMALL else 5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(3 if size == SMALL else 5))
+    few = 3 if size == SMALL else 5
+    axes.xaxis.set_major_locator(MaxNLocator(few, steps=ROUND, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(few, steps=ROUND))
     axes.xaxis.set_major_formatter(lambda value, _: _short(value))
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %" if percent else f"{value:g}")
     axes.tick_params(labelsize=size, colors=INK, length=3)

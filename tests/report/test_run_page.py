@@ -1,0 +1,156 @@
+"""The page of a run: what is there is shown, what is not is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.report.test_page import Reader
+from tests.report.test_rates import record
+from tests.report.test_side_by_side import compared
+from usrn_keras.report import Provenance, Scores
+from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.report.run_page import losses_of, run_page
+from usrn_keras.report.run_story import RunStory
+from usrn_keras.subclasses import SubclassMap
+
+CLASSES = ("road", "<pole>")
+SECTIONS = ["Scores", "Pictures", "Losses", "Pseudo labels", "Class balance", "What this run is"]
+
+
+def story(**changes) -> RunStory:
+    return RunStory("runs/<a>", CLASSES, np.array([[128, 64, 128], [220, 20, 60]], np.uint8), **changes)
+
+
+def subclasses() -> SubclassMap:
+    return SubclassMap(
+        CLASSES, counts=np.array([2, 1]), sizes=np.array([50, 50, 40]), centers=np.zeros((3, 2), "float32"),
+        pixels=np.array([1600, 640]), feature_pixels=np.array([100, 40]), inertia=np.ones(2),
+        prices=np.zeros(3),
+    )  # fmt: skip
+
+
+def scores(name: str) -> Scores:
+    provenance = Provenance("streets", "val", 3, "0" * 16, "whole", "last")
+    return Scores(name, CLASSES, [[80, 10], [4, 6]], provenance=provenance)
+
+
+def metrics(*keys: str) -> list[dict]:
+    return [{"step": step, "seconds_per_step": 0.5} | dict.fromkeys(keys, 1 / step) for step in (1, 20, 40)]
+
+
+def full_story(**changes) -> RunStory:
+    known = {
+        "facts": [("backend", "torch")],
+        "recipe": "[data]",
+        "scores": [scores("Baseline"), scores("USRN")],
+        "metrics": {
+            "1-baseline": metrics("loss"),
+            "3-usrn": metrics("loss", "supervised", "self_training", "confident", "gate_open", "val_miou"),
+        },
+        "diagnosis": [record(0), record(40)],
+        "clusters": ClusterReport(subclasses()),
+        "fixed": [compared(mious=[0.25, 0.5])],
+        "worst": [compared(name="town/1")],
+    }
+    return story(**(known | changes))
+
+
+def small_story(**changes) -> RunStory:
+    """Without what takes long to draw."""
+    return full_story(**({"metrics": {}, "clusters": None, "fixed": [], "worst": []} | changes))
+
+
+@pytest.fixture(scope="module")
+def full_page() -> Reader:
+    return Reader(run_page(full_story()).html())
+
+
+def headings(read: Reader) -> list[str]:
+    return [text for _, text in read.all("h2")]
+
+
+def notes(read: Reader) -> list[str]:
+    return [text for attributes, text in read.all("p") if attributes.get("class") == "note"]
+
+
+def test_a_run_of_which_everything_is_known(full_page):
+    read = full_page
+    assert headings(read) == [*SECTIONS[:-1], "Seconds per step", SECTIONS[-1]]
+    assert notes(read) == []
+    (subtitle,) = [text for attributes, text in read.all("p") if attributes.get("class") == "subtitle"]
+    assert subtitle == "mIoU Baseline 57.6 %, USRN 57.6 % on 3 val images of streets"
+    alts = [attributes["alt"] for attributes, _ in read.all("img")]
+    assert alts[:5] == [
+        f"town/0: {what}" for what in ("image", "label", "Baseline", "USRN", "where they differ")
+    ]
+    for part in ("losses of Baseline", "losses of USRN", "mIoU on the validation images", "training saw them",
+                 "Precision and coverage", "entropy of F", "gate is open over the steps, for each class",
+                 "class balance rate"):  # fmt: skip
+        assert any(part in alt for alt in alts), part
+    assert all(text for _, text in read.all("figcaption"))
+
+
+def test_the_table_of_the_last_step_holds_the_figures(full_page):
+    assert [name for _, name in full_page.all("th")].count("all classes") == 1
+    assert full_page.all("caption")[0][1].startswith("Step 40, in percent")
+    cells = [text for _, text in full_page.all("td")]
+    road = cells.index("83.3")  # 5 of the 6 pixels with a true class
+    assert cells[road : road + 12] == [
+        "83.3", "100.0", "50.0", "25.0", "75.0", "25.0", "50.0", "75.0", "75.0", "60.0", "3", "0",
+    ]  # fmt: skip
+
+
+def test_a_run_of_which_nothing_is_known_says_so():
+    missing = {key: f"no {key}" for key in ("scores", "pictures", "diagnosis", "clusters")}
+    read = Reader(run_page(story(missing=missing)).html())
+    assert headings(read) == SECTIONS
+    assert notes(read) == [
+        "no scores", "no pictures", "No losses are recorded yet.", "no diagnosis", "no clusters",
+    ]  # fmt: skip
+    assert not read.all("img")
+
+
+def test_images_without_known_scores_are_shown_and_the_worst_are_missed():
+    read = Reader(
+        run_page(
+            small_story(
+                fixed=[compared()], diagnosis=[], missing={"diagnosis": "nobody", "worst": "older version"}
+            )
+        ).html()
+    )
+    assert notes(read)[0] == "older version"
+    assert read.all("h3")[0][1] == "town/0"
+
+
+def test_without_masks_nobody_knows_what_is_right():
+    bare = record(0, masks=0)
+    read = Reader(run_page(small_story(diagnosis=[bare])).html())
+    assert "None of them has a mask" in " ".join(text for _, text in read.all("p"))
+    assert not any("Precision" in attributes["alt"] for attributes, _ in read.all("img"))
+    assert "precision" not in [text for _, text in read.all("th")]
+
+
+@pytest.mark.parametrize("gate", ["off", "closed"])
+def test_without_a_gate_it_has_no_chart(gate):
+    read = Reader(run_page(small_story(gate=gate)).html())
+    assert not any("gate is open over" in attributes["alt"] for attributes, _ in read.all("img"))
+
+
+def test_a_supervised_run_has_one_score_and_one_prediction():
+    one = compared()
+    one = compared(predictions={"Baseline": one.predictions["Baseline"]})
+    alone = small_story(
+        scores=[scores("Baseline")], diagnosis=[], fixed=[one],
+        missing={"diagnosis": "A supervised run has no pseudo labels.", "worst": "none"},
+    )  # fmt: skip
+    read = Reader(run_page(alone).html())
+    assert "A supervised run has no pseudo labels." in notes(read)
+    assert [attributes["alt"] for attributes, _ in read.all("img")][-1] == "town/0: where it is wrong"
+
+
+def test_losses_are_the_terms_that_were_recorded():
+    terms = story(metrics={"3-usrn": metrics("loss", "supervised", "self_training_sub")})
+    assert [line.name for line in losses_of(terms, "3-usrn")] == ["F, labelled", "F_sub, unlabelled"]
+    (line,) = losses_of(story(metrics={"1-baseline": metrics("loss")}), "1-baseline")
+    assert line.steps.tolist() == [1, 20, 40] and line.values[0] == 1

@@ -1,0 +1,130 @@
+"""report/index.html of runs in any state."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.conftest import recipe_file as _recipe_file
+from tests.evaluation.made_run import make_run
+from tests.report.test_page import Reader
+from usrn_keras.data import Sample, load_dataset
+from usrn_keras.files import read_json, write_json
+from usrn_keras.progress import SILENT
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import open_run
+from usrn_keras.stages import fit, measure
+from usrn_keras.stages.report import leave_report, tell, worst_samples, write_report
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A run of a few steps, from its first to its last."""
+    folder = tmp_path_factory.mktemp("fitted")
+    recipe = Recipe.load(
+        str(_recipe_file.__wrapped__(folder)), ["evaluation.diagnosis=2", "evaluation.every=2"]
+    )
+    fit(recipe, folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def run(fitted, tmp_path):
+    return open_run(shutil.copytree(fitted, tmp_path / "run"))
+
+
+def test_a_fit_leaves_its_page(fitted):
+    read = Reader((fitted / "report/index.html").read_text())
+    assert "mIoU Baseline" in read.all("p")[0][1]
+    assert not [text for attributes, text in read.all("p") if attributes.get("class") == "note"]
+    assert [text for _, text in read.all("h2")] == [
+        "Scores", "Pictures", "Losses", "Pseudo labels", "Class balance", "Seconds per step",
+        "What this run is",
+    ]  # fmt: skip
+    facts = dict(zip(*([text for _, text in read.all(tag)] for tag in ("dt", "dd")), strict=True))
+    assert facts["data set"].startswith("data: 3 labelled, 2 unlabelled, 1 val, 0 test; 2 classes; lists ")
+    assert facts["method"].startswith("USRN: MSL, OST, USR, SST, EGM; gate fallback, gamma 0.75")
+    assert facts["time"].startswith("Baseline 0:0") and "USRN 0:0" in facts["time"]
+    assert "[training]" in read.all("pre")[0][1]
+
+
+def test_a_complete_run_tells_everything(run):
+    story = tell(run)
+    assert story.missing == {} and len(story.scores) == 2
+    assert [record["step"] for record in story.diagnosis] == [0, 2, 4]
+    assert [row.name for row in story.fixed] == [row.name for row in story.worst] == ["5"]
+    assert list(story.fixed[0].predictions) == ["Baseline", "USRN"] and len(story.fixed[0].mious) == 2
+    assert len(story.metrics["1-baseline"]) == 6 and "val_miou" in story.metrics["3-usrn"][-1]
+
+
+def test_what_is_missing_is_said_and_why(run):
+    for name in ("evaluation.json", "model.keras", "report/image_scores.csv"):
+        (run.path / name).unlink()
+    shutil.rmtree(run.path / "3-usrn")
+    missing = tell(run).missing
+    assert missing["scores"].startswith("The run is not measured yet; complete: 1-baseline, 2-subclasses.")
+    assert missing["diagnosis"] == "USRN has not been trained yet."
+    assert "no usrn model yet" in missing["pictures"]
+    assert write_report(run).exists()
+
+
+def test_a_run_of_an_older_version(run):
+    (run.path / "3-usrn/diagnosis.jsonl").unlink()
+    (run.path / "report/image_scores.csv").unlink()
+    story = tell(run)
+    assert "a version of usrn-keras that did not diagnose them" in story.missing["diagnosis"]
+    assert "Which images went worst is not known" in story.missing["worst"]
+    assert story.fixed and not story.worst
+
+
+def test_a_data_set_that_is_gone_costs_the_pictures_alone(run, recipe_file, tmp_path):
+    shutil.rmtree(run.recipe.data.root)
+    try:
+        story = tell(run)
+    finally:
+        shutil.copytree(tmp_path / "data", run.recipe.data.root)
+    assert story.missing["pictures"].startswith("There are no pictures: ")
+    assert len(story.scores) == 2
+
+
+def test_a_supervised_run(recipe_file, tmp_path):
+    fit(
+        Recipe.load(str(recipe_file), ["training.method=supervised", "training.baseline_steps=1"]),
+        tmp_path / "s",
+    )
+    story = tell(open_run(tmp_path / "s"))
+    assert story.missing == {
+        "clusters": "A supervised run has no subclasses.",
+        "diagnosis": "A supervised run has no pseudo labels.",
+    }
+    assert [scores.name for scores in story.scores] == ["Baseline"]
+    assert (tmp_path / "s/report/index.html").exists()
+
+
+def test_what_cannot_be_drawn_costs_no_results(tmp_path, monkeypatch):
+    make_run(tmp_path)
+    run, told = open_run(tmp_path / "run"), []
+
+    def broken(*arguments, **options):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr("usrn_keras.stages.report.run_page", broken)
+    leave_report(run, None, None, told.append)
+    assert told == [f"report/index.html could not be drawn: no ink. Draw it again: usrn report {run.path}"]
+    assert not (run.path / "report/index.html").exists()
+
+
+def test_the_worst_come_first_and_the_unmeasured_not_at_all():
+    samples = [Sample(name, f"{name}.png") for name in "abcdefg"]
+    mious = {"a": 0.5, "b": None, "c": 0.25, "d": 0.5, "e": 0.0, "f": 0.75}
+    assert [sample.name for sample in worst_samples(samples, mious)] == ["e", "c", "a", "d"]
+
+
+def test_scores_of_a_baseline_without_those_of_images_are_measured_anew(run):
+    file = run.path / "1-baseline/scores.json"
+    kept = read_json(file)
+    write_json(file, {key: kept[key] for key in ("asked", "scores")})
+    run.evaluation_file.unlink()
+    measure.measure(run, load_dataset(run.recipe.data), SILENT)
+    assert read_json(file) == kept
