@@ -57,33 +57,38 @@ def test_long_lines_are_means_of_neighbours():
 
 @pytest.mark.parametrize("count", [1, 3, 4, 7])
 def test_a_small_chart_for_each_class(count):
-    panels = [
-        Panel(f"class {i}", (250, 250, 10 * i), [Line("open", STEPS, STEPS / (100 + i))])
-        for i in range(count)
-    ]
+    panels = [Panel(Line(f"class {i}", STEPS, STEPS / (100 + i)), (250, 250, 10 * i)) for i in range(count)]
     written = texts(panels_svg(panels))
     assert [text for text in written if text.startswith("class")] == [f"class {i}" for i in range(count)]
     assert "100 %" in written
 
 
 def test_a_class_with_nothing_says_so():
-    all_, empty = Panel("all", None, [Line("open", STEPS, STEPS / 100)]), Panel("pole", (0, 0, 0), [NOTHING])
-    assert texts(panels_svg([all_, empty])).count("none") == 1
+    every, empty = Panel(Line("all", STEPS, STEPS / 100), None), Panel(NOTHING, (0, 0, 0))
+    assert texts(panels_svg([every, empty])).count("none") == 1
     assert "none" in texts(panels_svg([empty]))
+
+
+def test_a_value_without_neighbours_is_a_dot():
+    values = np.array([np.nan, 0.5, np.nan, 0.2, 0.3, np.nan, 0.9])
+    assert curves._alone(values).tolist() == [False, True, False, False, False, False, True]
+    assert curves._alone(np.array([0.5])).tolist() == [True]
 
 
 @pytest.mark.parametrize(
     "name", ["$x_1$ lane", "a name that goes on and on", "averylongnamewithoutanyspaces", "<b>&"]
 )
 def test_any_name_is_plain_text_and_fits(name):
-    title = next(text for text in texts(panels_svg([Panel(name, None, [NOTHING])])) if text[:2] == name[:2])
+    title = next(
+        text for text in texts(panels_svg([Panel(Line(name, STEPS, STEPS), None)])) if text[:2] == name[:2]
+    )
     assert len(title) <= curves.LONGEST_NAME
 
 
 def test_a_run_of_one_step_and_values_of_zero_can_be_drawn():
     one = np.array([1])
     assert "0 %" in texts(line_chart_svg([Line("gate open", one, np.zeros(1))], percent=True))
-    assert "0 %" in texts(panels_svg([Panel("all", None, [Line("gate open", np.zeros(1), np.zeros(1))])]))
+    assert "0 %" in texts(panels_svg([Panel(Line("gate open", np.zeros(1), np.zeros(1)), None)]))
 
 
 def test_pyplot_is_left_alone():

@@ -73,7 +73,6 @@ def test_every_text_is_escaped_everywhere():
         "h3",
         "p",
         "a",
-        "caption",
         "th",
         "td",
         "dt",
@@ -136,6 +135,18 @@ def test_a_table_names_its_rows_and_columns():
     assert [attributes for attributes, _ in read.all("tbody")] == [{}, {"class": "means"}]
     (box,) = [attributes for attributes, _ in read.all("div")]
     assert box == {"class": "scroll", "role": "region", "aria-label": "runs/a", "tabindex": "0"}
+
+
+def test_a_caption_stands_above_the_box_that_scrolls_and_names_the_table():
+    page = Page("runs/a")
+    for caption in ("first", "second"):
+        page.table(["class"], [["road"]], caption)
+    read = Reader(page.html())
+    captions = {attributes["id"]: text for attributes, text in read.all("p")}
+    assert list(captions.values()) == ["first", "second"]
+    for tag in ("div", "table"):
+        named = [attributes["aria-labelledby"] for attributes, _ in read.all(tag)]
+        assert [captions[name] for name in named] == ["first", "second"]
 
 
 def test_figures_in_a_row_share_a_grid_and_keep_their_content():

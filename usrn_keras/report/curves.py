@@ -48,17 +48,10 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A small chart.
+    """A small chart of one line; `colour` is red, green and blue in 0..255, or None for dark grey."""
 
-    Args:
-        title: Stands above.
-        colour: Red, green and blue in 0..255; dark grey where it is None.
-        lines: The first one is drawn solid, the second dashed.
-    """
-
-    title: str
+    line: Line
     colour: Sequence[int] | None
-    lines: Sequence[Line]
 
 
 def line_chart_svg(lines: Sequence[Line], *, unit: str = "", percent: bool = False) -> bytes:
@@ -91,26 +84,27 @@ def line_chart_svg(lines: Sequence[Line], *, unit: str = "", percent: bool = Fal
 def panels_svg(panels: Sequence[Panel], *, percent: bool = True, top: float | None = None) -> bytes:
     """An SVG file with small charts that share their axes, three in a row.
 
-    The values of the first panel stand in all others as a thin grey line, to be compared with.
+    The line of the first panel stands in all others too, thin and grey, to be compared with.
 
     Args:
-        panels: At least one.
+        panels: At least one; the names of the lines stand above them.
         percent: Values are shares in 0..1, and shown in percent.
         top: Where the axis of the values ends; None: at the largest value.
     """
     rows = -(-len(panels) // COLUMNS)
-    every = [line for panel in panels for line in panel.lines]
+    every = [panel.line for panel in panels]
     height = ROW * rows + 0.45
     # A constrained layout of many axes takes seconds.
     with new_figure((WIDTH, height), dpi=72, layout="none") as figure:
-        figure.subplots_adjust(0.115, 0.42 / height, 0.985, 1 - 0.25 / height, 0.09, 0.42)
+        figure.subplots_adjust(0.115, 0.42 / height, 0.985, 1 - 0.25 / height, 0.1, 0.42)
         grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
         for place, axes in enumerate(grid.flat):
             if place >= len(panels):
                 axes.set_visible(False)
                 continue
-            _draw_panel(axes, panels[place], panels[0] if place else None)
+            _draw_panel(axes, panels[place], panels[0].line if place else None)
             _scale(axes, every, percent, top, size=SMALL)
+            axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 0.8 * axes.get_xlim()[1]])
             axes.tick_params(labelbottom=place + COLUMNS >= len(panels), labelleft=place % COLUMNS == 0)
         figure.supxlabel("step of training", fontsize=TEXT, color=INK, y=0.02 / rows)
         return figure_svg(figure)
@@ -133,21 +127,27 @@ def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.array(means[0]), np.array(means[1])
 
 
-def _draw_panel(axes: Axes, panel: Panel, reference: Panel | None) -> None:
+def _draw_panel(axes: Axes, panel: Panel, reference: Line | None) -> None:
     if reference is not None:
-        axes.plot(reference.lines[0].steps, reference.lines[0].values, color=PALE, lw=1)
+        axes.plot(reference.steps, reference.values, color=PALE, lw=1)
     colour = INK if panel.colour is None else tuple(part / 255 for part in panel.colour)
-    for line, dash in zip(panel.lines, ("-", (0, (2.5, 1.2))), strict=False):
-        # Pale colours of classes would be lost on a pale ground: each line lies upon a darker one.
-        axes.plot(line.steps, line.values, ls=dash, color=INK, lw=3)
-        axes.plot(
-            line.steps, line.values, ls=dash, color=colour, lw=1.8, marker="o", ms=3.2, mec=INK, mew=0.7
-        )
-    fits = len(panel.title) <= LONGEST_NAME
-    title = panel.title if fits else panel.title[: LONGEST_NAME - 1] + "…"
+    steps, values = panel.line.steps, panel.line.values
+    # Pale colours of classes would be lost on a pale ground: the line lies upon a darker one.
+    axes.plot(steps, values, color=INK, lw=2.8, solid_capstyle="round")
+    axes.plot(steps, values, color=colour, lw=1.8, solid_capstyle="round")
+    alone = _alone(values)
+    axes.plot(steps[alone], values[alone], "o", color=colour, ms=4, mec=INK, mew=0.6)
+    fits = len(panel.line.name) <= LONGEST_NAME
+    title = panel.line.name if fits else panel.line.name[: LONGEST_NAME - 1] + "…"
     axes.set_title(title, fontsize=SMALL + 0.5, color=INK, pad=3)
-    if not any(line.known() for line in panel.lines):
+    if not panel.line.known():
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", fontsize=SMALL, color=PALE)
+
+
+def _alone(values: np.ndarray) -> np.ndarray:
+    """`(n,)` bool, the values without a neighbour: no line leads to them."""
+    known = np.pad(np.isfinite(values), 1)
+    return known[1:-1] & ~known[:-2] & ~known[2:]
 
 
 def _scale(

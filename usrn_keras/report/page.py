@@ -62,6 +62,7 @@ class Page:
     def __init__(self, title: str, subtitle: str = ""):
         self.title, self.subtitle = title, subtitle
         self._sections = [_Section("")]
+        self._tables = 0
 
     def section(self, heading: str, text: str = "") -> None:
         """Begin a section; `text` says what is in it."""
@@ -108,14 +109,17 @@ class Page:
             caption: Stands above.
             means: Rows below a line, in bold.
         """
+        self._tables += 1
         named = caption or self._sections[-1].heading or self.title
-        body = _table_body(header, rows) + _table_body(header, means, "means")
+        # No <caption>: it would scroll away with a wide table.
+        above = f'<p class="caption" id="t{self._tables}">{_safe(caption)}</p>' if caption else ""
+        label = f'aria-labelledby="t{self._tables}"' if caption else f'aria-label="{_safe(named)}"'
         head = "".join(f'<th scope="col">{_safe(name)}</th>' for name in header)
+        body = _table_body(header, rows) + _table_body(header, means, "means")
         self._add(
             "table",
-            f'<div class="scroll" role="region" aria-label="{_safe(named)}" tabindex="0"><table>'
-            + (f"<caption>{_safe(caption)}</caption>" if caption else "")
-            + f"<thead><tr>{head}</tr></thead>{body}</table></div>",
+            f'{above}<div class="scroll" role="region" {label} tabindex="0"><table {label}>'
+            f"<thead><tr>{head}</tr></thead>{body}</table></div>",
         )
 
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:

@@ -28,19 +28,19 @@ h2 { margin: 2.5rem 0 0.5rem; padding-top: 0.75rem; border-top: 1px solid var(--
 p { margin: 0.5rem 0; max-width: 46rem; }
 a { color: var(--accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-.subtitle, figcaption, caption, dt { color: var(--pale); }
+.subtitle, .caption, figcaption, dt { color: var(--pale); }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; margin: 1rem 0; padding: 0; list-style: none; }
 nav a { display: inline-block; padding: 0.25rem 0; }
 .note { padding: 0.6rem 0.8rem; border-left: 4px solid var(--accent); background: var(--panel); }
 .scroll { max-width: 100%; margin: 1rem 0; overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.95rem; }
-caption { padding: 0 0 0.4rem; text-align: left; }
+.caption { margin: 1.25rem 0 -0.5rem; font-size: 0.92rem; }
 th, td {
   padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
 }
-thead th { border-bottom: 2px solid var(--pale); vertical-align: bottom; }
+thead th { min-width: 4rem; border-bottom: 2px solid var(--pale); vertical-align: bottom; white-space: normal; }
 th:first-child {
-  position: sticky; left: 0; max-width: 11rem; background: var(--ground); text-align: left;
+  position: sticky; left: 0; min-width: 5.5rem; max-width: 11rem; background: var(--ground); text-align: left;
   white-space: normal;
 }
 tbody th { font-weight: 400; }

@@ -16,8 +16,8 @@ STAGE = "3-usrn"
 def pseudo_label_section(page: Page, story: RunStory) -> None:
     """Add the section; without a diagnosis, what training itself recorded, and why there is no more."""
     page.section("Pseudo labels")
-    _while_training(page, story)
     if not story.diagnosis:
+        _while_training(page, story)
         page.note(story.missing.get("diagnosis", "The pseudo labels were not diagnosed."))
         return
     rates = Rates(story.diagnosis)
@@ -27,9 +27,10 @@ def pseudo_label_section(page: Page, story: RunStory) -> None:
         else "None of them has a mask, so nobody knows which pseudo labels are right."
     )
     page.text(
-        f"The curves below are about {rates.images} unlabelled images, the same at every step, whole and not "
-        f"augmented. {masks}"
+        "The first chart shows what training saw in its own batches. All others are about "
+        f"{rates.images} unlabelled images, the same at every step, whole and not augmented. {masks}"
     )
+    _while_training(page, story)
     _confidence(page, rates)
     _quality(page, rates)
     _entropy(page, rates)
@@ -79,9 +80,9 @@ def _quality(page: Page, rates: Rates) -> None:
         return
     lines = [
         Line("precision", rates.steps, rates.overall_precision()),
-        Line("precision before F_sub", rates.steps, rates.overall_precision("own")),
+        Line("precision, F alone", rates.steps, rates.overall_precision("own")),
         Line("coverage", rates.steps, rates.overall_coverage()),
-        Line("coverage before F_sub", rates.steps, rates.overall_coverage("own")),
+        Line("coverage, F alone", rates.steps, rates.overall_coverage("own")),
     ]
     dropped = rates.lost("dropped")[-1].sum()
     wrong = 1 - rates.overall_precision("dropped")[-1]
@@ -89,7 +90,7 @@ def _quality(page: Page, rates: Rates) -> None:
         line_chart_svg(lines, unit="share", percent=True),
         "Precision and coverage of the pseudo labels over the steps",
         "Precision: of the pseudo labels above gamma, how many are right. Coverage: of all pixels, how many "
-        "have a right one. Where F_sub helps, precision lies above what it was before F_sub's correction. "
+        "have a right one. F alone: before F_sub's correction; where F_sub helps, precision lies above that. "
         + (
             f"At the last step the gate dropped {dropped:,.0f} labels"
             + (f", {100 * wrong:.0f} % of them wrong." if np.isfinite(wrong) else ".")
@@ -115,47 +116,36 @@ def _entropy(page: Page, rates: Rates) -> None:
 def _per_class(page: Page, story: RunStory, rates: Rates) -> None:
     """Small charts, a class each."""
     order = class_order(story, rates)[:MOST_PANELS]
-    more = (
-        f" The {MOST_PANELS} most frequent classes; the table has all." if len(order) == MOST_PANELS else ""
-    )
-    grey = " The thin grey line is that of all classes."
+    note = " The thin grey line is that of all classes."
+    if len(order) < len(story.classes):
+        note += f" The {MOST_PANELS} most frequent classes; the table has all."
 
-    def panels(*curves: tuple[str, np.ndarray, np.ndarray]) -> list[Panel]:
-        every = Panel("all classes", None, [Line(name, rates.steps, all_) for name, _, all_ in curves])
-        return [every] + [
-            Panel(
-                story.marked(i),
-                story.palette[i],
-                [Line(name, rates.steps, of[:, i]) for name, of, _ in curves],
-            )
-            for i in order
-        ]
+    def chart(
+        what: str, of_class: np.ndarray, of_all: np.ndarray, caption: str, top: float | None = None
+    ) -> None:
+        panels = [Panel(Line("all classes", rates.steps, of_all), None)]
+        panels += [Panel(Line(story.marked(i), rates.steps, of_class[:, i]), story.palette[i]) for i in order]
+        page.figure(panels_svg(panels, top=top), f"{what} over the steps, for each class", caption + note)
 
-    page.figure(
-        panels_svg(panels(("above gamma", rates.share("confident"), rates.overall("confident")))),
-        "Share of pixels above gamma over the steps, for each class",
-        "Above gamma: of the pixels with this pseudo label, how many are sure enough to be learnt."
-        + grey
-        + more,
-    )
+    chart(
+        "Share of pixels above gamma", rates.share("confident"), rates.overall("confident"),
+        "Above gamma: of the pixels with this pseudo label, how many are sure enough to be learnt.",
+    )  # fmt: skip
     if story.gate not in ("off", "closed"):
-        page.figure(
-            panels_svg(panels(("gate open", rates.share("open"), rates.overall("open")))),
-            "Share of pixels where the gate is open over the steps, for each class",
-            "Gate open: of the pixels with this pseudo label, how many F_sub decides." + grey + more,
-        )
+        chart(
+            "Share of pixels where the gate is open", rates.share("open"), rates.overall("open"),
+            "Gate open: of the pixels with this pseudo label, how many F_sub decides.",
+        )  # fmt: skip
     if rates.masks:
-        quality = (
-            ("precision", rates.precision(), rates.overall_precision()),
-            ("coverage", rates.coverage(), rates.overall_coverage()),
-        )
-        page.figure(
-            panels_svg(panels(*quality), top=1.0),
-            "Precision and coverage of the pseudo labels over the steps, for each class",
-            "Solid: precision, of the labels above gamma of this class how many are right. Dashed: coverage, "
-            "of the pixels truly of this class how many have a right one; where it stays at 0, pseudo labels "
-            "never teach the class. The thin grey line is the precision of all classes." + more,
-        )
+        chart(
+            "Precision of the pseudo labels", rates.precision(), rates.overall_precision(),
+            "Precision: of the labels above gamma of this class, how many are right.", top=1.0,
+        )  # fmt: skip
+        chart(
+            "Coverage of the pseudo labels", rates.coverage(), rates.overall_coverage(),
+            "Coverage: of the pixels truly of this class, how many have a right label above gamma. Where it "
+            "stays at 0, pseudo labels never teach the class.", top=1.0,
+        )  # fmt: skip
 
 
 def _last_step(page: Page, story: RunStory, rates: Rates) -> None:
