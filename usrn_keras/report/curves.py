@@ -72,7 +72,17 @@ def line_chart_svg(lines: Sequence[Line], *, unit: str = "", percent: bool = Fal
         for line, colour, dash in zip(lines, COLOURS, DASHES, strict=False):
             steps, values = smoothed(line.steps, line.values)
             marker = "o" if len(steps) <= 15 else None
-            axes.plot(steps, values, ls=dash, color=colour, label=line.name, lw=2, marker=marker, ms=4)
+            axes.plot(
+                steps,
+                values,
+                ls=dash,
+                color=colour,
+                label=line.name,
+                lw=2,
+                marker=marker,
+                ms=4,
+                clip_on=False,
+            )
         _scale(axes, lines, percent)
         axes.set_xlabel("step of training", fontsize=TEXT, color=INK)
         axes.set_title(unit, loc="left", fontsize=TEXT, color=INK)
@@ -133,10 +143,11 @@ def _draw_panel(axes: Axes, panel: Panel, reference: Line | None) -> None:
     colour = INK if panel.colour is None else tuple(part / 255 for part in panel.colour)
     steps, values = panel.line.steps, panel.line.values
     # Pale colours of classes would be lost on a pale ground: the line lies upon a darker one.
-    axes.plot(steps, values, color=INK, lw=2.8, solid_capstyle="round")
-    axes.plot(steps, values, color=colour, lw=1.8, solid_capstyle="round")
+    whole = {"solid_capstyle": "round", "clip_on": False}  # at 0 and 100 %, too
+    axes.plot(steps, values, color=INK, lw=2.8, **whole)
+    axes.plot(steps, values, color=colour, lw=1.8, **whole)
     alone = _alone(values)
-    axes.plot(steps[alone], values[alone], "o", color=colour, ms=4, mec=INK, mew=0.6)
+    axes.plot(steps[alone], values[alone], "o", color=colour, ms=4, mec=INK, mew=0.6, clip_on=False)
     fits = len(panel.line.name) <= LONGEST_NAME
     title = panel.line.name if fits else panel.line.name[: LONGEST_NAME - 1] + "…"
     axes.set_title(title, fontsize=SMALL + 0.5, color=INK, pad=3)

@@ -38,7 +38,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td {
   padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
 }
-thead th { min-width: 4rem; border-bottom: 2px solid var(--pale); vertical-align: bottom; white-space: normal; }
+thead th {
+  min-width: 4rem; border-bottom: 2px solid var(--pale); vertical-align: bottom; white-space: normal;
+}
 th:first-child {
   position: sticky; left: 0; min-width: 5.5rem; max-width: 11rem; background: var(--ground); text-align: left;
   white-space: normal;

@@ -161,7 +161,7 @@ def _last_step(page: Page, story: RunStory, rates: Rates) -> None:
     if rates.masks:
         columns = {"true %": (_of_all(rates.pixels("by_true_class")), np.ones(1))} | columns
         columns["precision"] = rates.precision(), rates.overall_precision()
-        columns["before F_sub"] = rates.precision("own"), rates.overall_precision("own")
+        columns["precision, F alone"] = rates.precision("own"), rates.overall_precision("own")
         columns["coverage"] = rates.coverage(), rates.overall_coverage()
     rows = [
         [story.marked(i), *(_cell(of[-1, i]) for of, _ in columns.values()), *_lost(rates, i)]
