@@ -180,6 +180,12 @@ class Training(Section):
     batch_labelled: Positive = Field(8, description="labelled images in a batch")
     batch_unlabelled: Positive = Field(8, description="unlabelled images in a batch")
     learning_rate: float = Field(0.01, gt=0, description="of ASPP, decoder and classifier at step 0")
+    usrn_learning_rate: float = Field(
+        0.0,
+        ge=0,
+        description="the same of the second stage; 0: learning_rate (one that goes on from the "
+        "Baseline wants less)",
+    )
     backbone_multiplier: float = Field(0.1, ge=0, description="times learning_rate for the backbone")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(1e-4, ge=0, description="coupled: added to the gradient")

@@ -18,7 +18,7 @@ from usrn_keras.runs.run import BASELINE, FREE_KEYS, STAGES, SUBCLASSES, Run, fl
 _OF_USRN_ALONE = {
     "network.sharing", "network.sub_head", "views.scale_unlabelled", "views.strong",
     "views.jitter_probability", "views.grayscale_probability", "views.blur_probability", "training.method",
-    "training.usrn_steps", "training.batch_unlabelled", "training.terms", "training.threshold",
+    "training.usrn_steps", "training.usrn_learning_rate", "training.batch_unlabelled", "training.terms", "training.threshold",
     "training.lambda_u", "training.lambda_sub", "training.gate", "training.start", "evaluation.diagnosis",
 }  # fmt: skip
 _KEEPS_THE_BEST = {"evaluation.every"}  # of FREE_KEYS: the stage keeps its best weights by it

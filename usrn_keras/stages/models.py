@@ -28,7 +28,7 @@ def supervised_model(recipe: Recipe, dataset: Dataset, *, pretrained: bool = Tru
     seed_everything(recipe)
     branch, _ = build_branches(classes=len(dataset.classes), **_network(recipe, pretrained))
     model = Supervised(branch, ignore_index=dataset.ignore_index)
-    return _compiled(model, recipe, recipe.training.baseline_steps)
+    return _compiled(model, recipe, recipe.training.baseline_steps, recipe.training.learning_rate)
 
 
 def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pretrained: bool = True) -> USRN:
@@ -49,7 +49,8 @@ def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pre
         terms=training.terms,
         ignore_index=dataset.ignore_index,
     )
-    return _compiled(model, recipe, training.usrn_steps)
+    rate = training.usrn_learning_rate or training.learning_rate
+    return _compiled(model, recipe, training.usrn_steps, rate)
 
 
 def _network(recipe: Recipe, pretrained: bool) -> dict:
@@ -61,11 +62,13 @@ def _network(recipe: Recipe, pretrained: bool) -> dict:
     return options if pretrained else options | {"weights": "none"}
 
 
-def _compiled(model: Supervised | USRN, recipe: Recipe, steps: int) -> Supervised | USRN:
+def _compiled(
+    model: Supervised | USRN, recipe: Recipe, steps: int, learning_rate: float
+) -> Supervised | USRN:
     training = recipe.training
     accumulation = training.accumulation if training.accumulation > 1 else None
     optimizer = SGD(
-        PolySchedule(training.learning_rate, steps, training.poly_power),
+        PolySchedule(learning_rate, steps, training.poly_power),
         momentum=training.momentum,
         coupled_weight_decay=training.weight_decay,
         gradient_accumulation_steps=accumulation,
