@@ -17,9 +17,10 @@ from usrn_keras.runs.run import BASELINE, FREE_KEYS, STAGES, SUBCLASSES, Run, fl
 # What the Baseline does not depend on, beside FREE_KEYS. A new key counts until it is named here.
 _OF_USRN_ALONE = {
     "network.sharing", "network.sub_head", "views.scale_unlabelled", "views.strong",
-    "views.jitter_probability", "views.grayscale_probability", "views.blur_probability", "training.method",
-    "training.usrn_steps", "training.usrn_learning_rate", "training.batch_unlabelled", "training.terms", "training.threshold",
-    "training.lambda_u", "training.lambda_sub", "training.gate", "training.start", "evaluation.diagnosis",
+    "views.jitter_probability", "views.grayscale_probability", "views.blur_probability",
+    "training.method", "training.usrn_steps", "training.usrn_learning_rate", "training.batch_unlabelled",
+    "training.terms", "training.threshold", "training.lambda_u", "training.lambda_sub", "training.gate",
+    "training.start", "evaluation.diagnosis",
 }  # fmt: skip
 _KEEPS_THE_BEST = {"evaluation.every"}  # of FREE_KEYS: the stage keeps its best weights by it
 
