@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     help="Folder of the run.  [default: runs/ and the recipe's name]",
 )
 @click.option(
+    "--reuse",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Take over complete stages of another run where this recipe gives the same; may be repeated.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Train nothing: shapes, parameters, operations, memory, and what fits."
 )
 @quiet_option
@@ -33,6 +40,7 @@ def command(
     recipe: str,
     overrides: tuple[str, ...],
     run_dir: Path | None,
+    reuse: tuple[Path, ...],
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -45,6 +53,7 @@ def command(
       usrn fit camvid_1_8 --set data.root=data/camvid --run runs/camvid
       usrn fit my_recipe.toml --set training.usrn_steps=2000 --set views.crop_size=256
       KERAS_BACKEND=jax usrn fit quickstart
+      usrn fit my_recipe.toml --set training.gate=stop --run runs/stop --reuse runs/my_recipe
       usrn fit voc_1_32 --dry-run
 
     The same command goes on where an interrupted one stopped, and does nothing twice.
@@ -57,16 +66,16 @@ def command(
     if dry_run:
         _show_budget(loaded, folder, as_json)
     else:
-        _train(loaded, folder, quiet, as_json)
+        _train(loaded, folder, reuse, quiet, as_json)
 
 
-def _train(recipe: Recipe, folder: Path, quiet: bool, as_json: bool) -> None:
+def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison, Scores
     from usrn_keras.stages import fit
 
     with for_terminal(quiet=quiet) as progress:
-        results = fit(recipe, folder, progress=progress, log=progress.log)
+        results = fit(recipe, folder, reuse=reuse, progress=progress, log=progress.log)
     if as_json:
         print_json(results)
     else:
