@@ -15,7 +15,7 @@ from usrn_keras.data.layouts.splits import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs.reuse import stage_key
-from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN, flat_recipe
+from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN
 from usrn_keras.tables.spec import Row, TableSpec
 
 SHARED_STAGES = (BASELINE, SUBCLASSES)
@@ -151,10 +151,19 @@ def _toml(value: Any) -> str:
 
 
 def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
-    values = {key: value for key, value in flat_recipe(recipe).items() if key not in FREE_KEYS}
-    key = _hash({**values, "backend": backend})
+    key = _hash({**_chosen(recipe), "backend": backend})
     parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
     return PlannedRun(recipe, key, "-".join(parts), _needs(recipe, key, backend))
+
+
+def _chosen(recipe: Recipe) -> dict[str, Any]:
+    """What the result depends on, defaults left out: a key that a later version adds changes no hash."""
+    return {
+        f"{section}.{key}": value
+        for section, table in recipe.model_dump(exclude_defaults=True).items()
+        for key, value in table.items()
+        if f"{section}.{key}" not in FREE_KEYS
+    }
 
 
 def _needs(recipe: Recipe, key: str, backend: str) -> dict[str, str]:
