@@ -97,8 +97,9 @@ def _pooling(bins: int, pixels: Any) -> Tensor:
 
 def _bilinear(wanted: Any, pixels: Any) -> Tensor:
     """`(wanted, pixels)` float32: the weight of each old pixel in each new one; rows add up to 1."""
-    scale = ops.cast(pixels, "float32") / ops.cast(wanted, "float32")
-    centre = (ops.cast(ops.arange(wanted, dtype="int32"), "float32") + 0.5) * scale - 0.5
-    centre = ops.clip(centre, 0.0, ops.cast(pixels - 1, "float32"))
-    pixel = ops.cast(ops.arange(pixels, dtype="int32"), "float32")
+    place, pixel = (ops.cast(ops.arange(side, dtype="int32"), "float32") for side in (wanted, pixels))
+    # Sizes as tensors: converted from a number, PyTorch's export would take them for constants.
+    last, last_place = pixel[-1:], place[-1:]
+    centre = (place + 0.5) * ((last + 1.0) / (last_place + 1.0)) - 0.5
+    centre = ops.minimum(ops.maximum(centre, 0.0), last)
     return ops.relu(1.0 - ops.abs(centre[:, None] - pixel[None]))
