@@ -61,10 +61,10 @@ class PointAttention(layers.Layer):
         _, height, width, _ = ops.shape(maps)
         pixels = height * width
         places, seen = _offsets(height, width, self.mask)
-        values = ops.reshape(maps, (-1, pixels, self.mask * self.mask))
-        logits = ops.cast(ops.take_along_axis(values, places[None], axis=2), "float32")
-        if self.kind == "distribute":
-            logits = ops.transpose(logits, (0, 2, 1))
+        # Batch last: of the ways to gather, the one that PyTorch's exports take with free sizes.
+        values = ops.transpose(ops.reshape(maps, (-1, pixels * self.mask**2)), (1, 0))
+        order = (2, 0, 1) if self.kind == "collect" else (2, 1, 0)
+        logits = ops.transpose(ops.cast(ops.take(values, places, axis=0), "float32"), order)
         # Of a map of a single pixel Keras' softmax warns that it is always 1, as it should be.
         weights = ops.exp(ops.log_softmax(ops.where(seen, logits, NOT_SEEN), axis=-1))
         return ops.reshape(ops.cast(weights, self.compute_dtype), (-1, height, width, pixels))
@@ -111,12 +111,12 @@ class Gather(layers.Layer):
 
 
 def _offsets(height: Any, width: Any, mask: int) -> tuple[Tensor, Tensor]:
-    """For each pair of pixels `(i, j)`, `(pixels, pixels)`: the channel of the offset `j - i`, int32, and
-    whether it is within the mask."""
+    """For each pair of pixels `(i, j)`, `(pixels, pixels)`: where `m_i[j - i]` lies among the values of all
+    pixels, int32, and whether the offset is within the mask."""
     half = mask // 2
     pixel = ops.arange(height * width, dtype="int32")
     rows, columns = pixel // width, pixel % width
     down, right = rows[None] - rows[:, None], columns[None] - columns[:, None]
     seen = ops.logical_and(ops.abs(down) <= half, ops.abs(right) <= half)
     down, right = ops.clip(down, -half, half) + half, ops.clip(right, -half, half) + half
-    return down * mask + right, seen
+    return (pixel[:, None] * mask + down) * mask + right, seen
