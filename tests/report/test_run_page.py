@@ -132,9 +132,12 @@ def test_without_masks_nobody_knows_what_is_right():
     assert "precision" not in [text for _, text in read.all("th")]
 
 
-@pytest.mark.parametrize("gate", ["off", "closed"])
-def test_without_a_gate_it_has_no_chart(gate):
+@pytest.mark.parametrize(
+    ("gate", "said"), [("off", "F_sub corrects every label"), ("closed", "F_sub corrects none")]
+)
+def test_without_a_gate_it_has_no_chart(gate, said):
     read = Reader(run_page(small_story(gate=gate)).html())
+    assert any(said in text for _, text in read.all("p"))
     assert not any("gate is open over" in attributes["alt"] for attributes, _ in read.all("img"))
 
 

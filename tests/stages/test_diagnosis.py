@@ -122,13 +122,16 @@ def test_killed_at_every_moment_ends_with_the_same_records(recipe_file, tmp_path
             assert records(run) == expected, state.kill_at
 
 
-def test_a_training_that_is_begun_anew_forgets_all_records(recipe_file, clustered):
-    run = train(recipe_file, clustered, "evaluation.diagnosis=2")
-    log = DiagnosisLog(run.stage(USRN) / "diagnosis.jsonl")
-    watch = DiagnosisWatch(run, None, load_dataset(run.recipe.data), STEPS, print)
-    watch._diagnosis = SimpleNamespace(record=lambda step: {"step": step, "images": "anew"})
-    watch.resume(0)
-    assert log.records() == [{"step": 0, "images": "anew"}]
+def test_a_training_that_is_begun_anew_forgets_all_records(recipe_file, tmp_path):
+    recipe = Recipe.load(str(recipe_file), ["evaluation.diagnosis=2"])
+    dataset = load_dataset(recipe.data)
+    with start_run(tmp_path / "run", recipe, dataset) as run:
+        for step in (0, 2, 4):
+            DiagnosisLog(run.stage(USRN) / "diagnosis.jsonl").append({"step": step, "seen": "before"})
+        watch = DiagnosisWatch(run, None, dataset, STEPS, print)
+        watch._diagnosis = SimpleNamespace(record=lambda step: {"step": step, "seen": "anew"})
+        watch.resume(0)
+    assert records(run) == [{"step": 0, "seen": "anew"}]
 
 
 @pytest.mark.parametrize(

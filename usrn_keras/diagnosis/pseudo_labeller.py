@@ -104,6 +104,6 @@ def _logits(model: USRN, images: Tensor) -> list[Tensor]:
     logits = []
     for branch in (model.branch, model.sub_branch):
         low = run(branch.stem, images)
-        features = model.pool(run_graph(branch.decoder, [low, run(branch.tail, low)], training=False))
+        features = model.pool(branch.features(low, run(branch.tail, low), training=False))
         logits.append(run_graph(branch.classifier, features, training=False))
     return logits

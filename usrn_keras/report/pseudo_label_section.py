@@ -9,6 +9,10 @@ from usrn_keras.report.page import Page
 from usrn_keras.report.rates import Rates
 from usrn_keras.report.run_story import RunStory
 
+WITHOUT_GATE = {
+    "off": " The gate is off in this run: F_sub corrects every label.",
+    "closed": " The gate is closed in this run: F learns its own labels, and F_sub corrects none.",
+}
 MOST_PANELS = 48  # classes with a chart of their own; the table has them all
 STAGE = "3-usrn"
 
@@ -29,6 +33,7 @@ def pseudo_label_section(page: Page, story: RunStory) -> None:
     page.text(
         "The first chart shows what training saw in its own batches. All others are about "
         f"{rates.images} unlabelled images, the same at every step, whole and not augmented. {masks}"
+        + WITHOUT_GATE.get(story.gate, "")
     )
     _while_training(page, story)
     _confidence(page, rates)
@@ -44,7 +49,7 @@ def _while_training(page: Page, story: RunStory) -> None:
         "confident": "F above gamma", "confident_sub": "F_sub above gamma", "gate_open": "gate open",
         "gate_dropped": "dropped by the gate",
     }  # fmt: skip
-    if story.gate in ("off", "closed"):
+    if story.gate in WITHOUT_GATE:
         del names["gate_open"]
     lines = []
     for key, name in names.items():
@@ -131,7 +136,7 @@ def _per_class(page: Page, story: RunStory, rates: Rates) -> None:
         "Share of pixels above gamma", rates.share("confident"), rates.overall("confident"),
         "Above gamma: of the pixels with this pseudo label, how many are sure enough to be learnt.",
     )  # fmt: skip
-    if story.gate not in ("off", "closed"):
+    if story.gate not in WITHOUT_GATE:
         chart(
             "Share of pixels where the gate is open", rates.share("open"), rates.overall("open"),
             "Gate open: of the pixels with this pseudo label, how many F_sub decides.",

@@ -81,7 +81,9 @@ def report_runs(runs: Sequence[Path], *, progress: Progress = SILENT) -> list[Pa
     return paths
 
 
-def leave_report(run: Run, dataset: Dataset, predictors: Mapping[str, Predictor], log: Callable) -> None:
+def leave_report(
+    run: Run, dataset: Dataset, predictors: Mapping[str, Predictor], log: Callable[[str], None]
+) -> None:
     """Write the report of a run that has just been measured; a failure is told, and costs nothing else."""
     try:
         write_report(run, dataset=dataset, predictors=predictors)
@@ -138,35 +140,39 @@ def _add_pictures(
     story: RunStory, run: Run, dataset: Dataset | None, predictors: Mapping[str, Predictor] | None
 ) -> None:
     """Images beside what each model makes of them: some that are fixed, and those that went worst."""
-    settings = run.recipe.evaluation
+    mious = _image_mious(run, story)
     try:
         dataset = dataset or load_dataset(run.recipe.data)
-        predictors = predictors or {
-            model: Predictor(
-                load_segmenter(run.model_file(model, settings.checkpoint)),
-                inference_of(run.recipe),
-                batch=settings.batch,
-            )
-            for model in run.models
-        }
-    except USRNError as error:
+        samples = getattr(dataset, run.recipe.evaluation.split)
+        worst = worst_samples(samples, mious.get(MODELS[run.models[-1]], {}))
+        shown = _compare([*fixed_samples(samples), *worst], dataset, predictors or _predictors(run), mious)
+    except USRNError as error:  # images or models that are not there cost the pictures alone
         story.missing["pictures"] = f"There are no pictures: {error.message}."
         return
-    samples = getattr(dataset, settings.split)
-    mious = _image_mious(run, story)
+    story.fixed, story.worst = shown[: len(shown) - len(worst)], shown[len(shown) - len(worst) :]
 
-    def shown(sample: Sample) -> Compared:
+
+def _predictors(run: Run) -> dict[str, Predictor]:
+    settings, options = run.recipe.evaluation, inference_of(run.recipe)
+    files = {model: run.model_file(model, settings.checkpoint) for model in run.models}
+    return {
+        model: Predictor(load_segmenter(file), options, batch=settings.batch) for model, file in files.items()
+    }
+
+
+def _compare(
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    predictors: Mapping[str, Predictor],
+    mious: Mapping[str, ImageMious],
+) -> list[Compared]:
+    rows = []
+    for sample in samples:
         image, mask = read_sample(sample, dataset)
-        return Compared(
-            sample.name,
-            image,
-            labels_of(mask, dataset),
-            {MODELS[model]: predictor.ids(image) for model, predictor in predictors.items()},
-            [mious.get(MODELS[model], {}).get(sample.name) for model in predictors],
-        )
-
-    story.fixed = [shown(sample) for sample in fixed_samples(samples)]
-    story.worst = [shown(sample) for sample in worst_samples(samples, mious.get(MODELS[run.models[-1]], {}))]
+        predictions = {MODELS[model]: predictor.ids(image) for model, predictor in predictors.items()}
+        known = [mious.get(model, {}).get(sample.name) for model in predictions]
+        rows.append(Compared(sample.name, image, labels_of(mask, dataset), predictions, known))
+    return rows
 
 
 def _image_mious(run: Run, story: RunStory) -> dict[str, ImageMious]:

@@ -8,6 +8,7 @@ from typing import Any
 from usrn_keras.data.sample import PARTS
 from usrn_keras.files import read_json
 from usrn_keras.progress import duration
+from usrn_keras.recipe.schema import Network, Training
 from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, Run
 
 STAGES = {BASELINE: "Baseline", SUBCLASSES: "subclasses", USRN: "USRN"}
@@ -29,34 +30,34 @@ def _dataset(run: Run) -> str:
 
 
 def _recipe_facts(run: Run) -> list[tuple[str, str]]:
-    network, training, views = run.recipe.network, run.recipe.training, run.recipe.views
-    steps = [f"{training.baseline_steps:,} of the Baseline"]
-    batch = f"{training.batch_labelled} labelled"
-    facts = []
-    if training.method == "supervised":
-        facts.append(("method", "supervised: the Baseline alone"))
-    else:
-        steps.append(f"{training.usrn_steps:,} of USRN")
+    training, views = run.recipe.training, run.recipe.views
+    supervised = training.method == "supervised"
+    steps, batch = f"{training.baseline_steps:,} of the Baseline", f"{training.batch_labelled} labelled"
+    rate = f"{training.learning_rate:g}"
+    if not supervised:
+        steps += f", {training.usrn_steps:,} of USRN"
         batch += f" and {training.batch_unlabelled} unlabelled"
-        terms = ", ".join(term.upper() for term in training.terms)
-        facts.append(
-            (
-                "method",
-                f"USRN: {terms}; gate {training.gate}, gamma {training.threshold:g}, from {training.start}",
-            )
-        )
+        rate += f", {training.usrn_learning_rate or training.learning_rate:g} of USRN"
     return [
-        *facts,
-        (
-            "network",
-            f"{network.backbone} (weights {network.weights}), width {network.width:g}, {network.decoder}, "
-            f"output stride {network.output_stride}, sharing {network.sharing}",
-        ),
-        ("steps", ", ".join(steps)),
+        ("method", "supervised: the Baseline alone" if supervised else _method(training)),
+        ("network", _network(run.recipe.network)),
+        ("steps", steps),
         ("batch", f"{batch} images, crops of {views.crop_size} x {views.crop_size} pixels"),
-        ("learning rate", f"{training.learning_rate:g}, backbone times {training.backbone_multiplier:g}"),
+        ("learning rate", f"{rate}; of the backbone {training.backbone_multiplier:g} times that"),
         ("seed", str(training.seed)),
     ]
+
+
+def _method(training: Training) -> str:
+    terms = ", ".join(term.upper() for term in training.terms)
+    start = "the Baseline" if training.start == "baseline" else "the weights of the backbone"
+    return f"USRN: {terms}; gate {training.gate}, gamma {training.threshold:g}; starts from {start}"
+
+
+def _network(network: Network) -> str:
+    parts = f"{network.backbone}, width {network.width:g}, {network.decoder}"
+    whole = network.architecture or f"{parts}, output stride {network.output_stride}"
+    return f"{whole}; weights {network.weights}, sharing {network.sharing}"
 
 
 def _time(run: Run) -> list[tuple[str, str]]:

@@ -108,7 +108,7 @@ class Loop:
 
     @property
     def seconds(self) -> float:
-        """What training took up to now, interrupted parts included, without what `every` took."""
+        """What training took up to now, interrupted parts included, without what the watches took."""
         return self._seconds
 
     def _restore(self) -> int:
