@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 
+import pytest
+
 from usrn_keras.tables.relay import PipedProgress, follow
 
 
@@ -49,3 +51,11 @@ def test_a_task_that_never_ends_is_closed_with_the_stream():
     pipe.seek(0)
     assert list(follow(pipe, "b", shown)) == []
     assert shown.told == [("b 1-baseline", 3, 0), ("end", "b 1-baseline")]
+
+
+def test_nothing_begins_once_it_is_to_stop():
+    pipe = io.StringIO()
+    piped = PipedProgress(pipe, stopping=lambda: True)
+    with pytest.raises(KeyboardInterrupt), piped.task("3-usrn", total=3):
+        pass
+    assert pipe.getvalue() == ""

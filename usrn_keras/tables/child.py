@@ -11,12 +11,15 @@ import signal
 import sys
 import threading
 import traceback
+from types import FrameType
 
 INTERRUPTED = 130
+_asked_to_stop = threading.Event()
 
 
 def main() -> int:
     """Do what stdin says; the exit code of what was raised, whose message is the last line of stderr."""
+    signal.signal(signal.SIGINT, _stop)  # in a shell's background it would be ignored
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     from usrn_keras.errors import USRNError
@@ -40,9 +43,14 @@ def _fit(order: dict) -> None:
     from usrn_keras.tables.relay import PipedProgress
 
     prepare_backend()
-    progress = PipedProgress()
+    progress = PipedProgress(stopping=_asked_to_stop.is_set)
     recipe = Recipe(**order["recipe"], name=order["name"])
     fit(recipe, order["folder"], reuse=order["reuse"], progress=progress, log=progress.log)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _asked_to_stop.set()  # some imports swallow what is raised here
+    raise KeyboardInterrupt
 
 
 def _stop_with_parent() -> None:

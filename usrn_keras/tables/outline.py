@@ -59,7 +59,8 @@ def outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
         DataError: A data set of the plan cannot be used.
     """
     refuse_bad_data(plan)
-    family, rows, promised = Family(Path(folder)), [], set()
+    family, rows = Family(Path(folder)), []
+    promised = {run.needs[stage] for run in plan.runs for stage in run.needs if family.has(run, stage)}
     for planned in plan.runs:
         left = []
         for stage, key in planned.needs.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any, TextIO
 
 from usrn_keras.progress import Progress, Task
@@ -16,13 +16,20 @@ class PipedProgress:
 
     Args:
         stream: Where to write; standard output by default.
+        stopping: Whether the process was asked to stop: then no task begins.
+
+    Raises:
+        KeyboardInterrupt: A task is to begin while it is stopping.
     """
 
-    def __init__(self, stream: TextIO | None = None):
+    def __init__(self, stream: TextIO | None = None, *, stopping: Callable[[], bool] = lambda: False):
         self._stream = stream or sys.stdout
+        self._stopping = stopping
 
     @contextlib.contextmanager
     def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:
+        if self._stopping():
+            raise KeyboardInterrupt
         self._say(task=description, total=total, done=done)
         yield self
         self._say(end=description)
