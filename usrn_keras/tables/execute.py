@@ -57,7 +57,8 @@ def execute(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: 
                 if ended[planned.key].failure:
                     first, *_ = ended[planned.key].failure.splitlines()
                     progress.log(f"{planned.name} failed: {first}")
-                task.advance()
+                if not ended[planned.key].interrupted:
+                    task.advance()
     if crew.asked_to_stop:
         raise KeyboardInterrupt("interrupted, checkpoints written; run the same command again to go on")
     return ended
