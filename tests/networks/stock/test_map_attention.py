@@ -9,8 +9,6 @@ import pytest
 from tests.tools import gradients
 from usrn_keras.networks.stock.map_attention import MapAttention
 
-pytestmark = pytest.mark.every_backend
-
 
 def maps_of(height: int, width: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(2, height, width, 6)).astype("float32")
@@ -29,7 +27,7 @@ def slow(queries: np.ndarray, keys: np.ndarray, values: np.ndarray, heads: int) 
     return answers
 
 
-@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("heads", [1, pytest.param(3, marks=pytest.mark.every_backend)])
 @pytest.mark.parametrize("of", [(2, 3), (1, 2)])
 def test_attention_is_its_definition(heads, of):
     given = [maps_of(2, 3, 0), maps_of(*of, 1), maps_of(*of, 2)]
@@ -37,6 +35,7 @@ def test_attention_is_its_definition(heads, of):
     np.testing.assert_allclose(found, slow(*given, heads), atol=1e-5)
 
 
+@pytest.mark.every_backend
 def test_gradients_reach_queries_keys_and_values():
     found = gradients(
         lambda *x: keras.ops.sum(keras.ops.square(MapAttention(2)(list(x)))),
