@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.report import curves
-from usrn_keras.report.curves import Line, Panel, line_chart_svg, panels_svg, smoothed
+from usrn_keras.report.curves import Line, Panel, line_chart_svg, panels_svg, recorded, smoothed
 
 STEPS = np.arange(0, 101, 10)
 NOTHING = Line("nothing", STEPS, np.full(len(STEPS), np.nan))
@@ -42,6 +42,17 @@ def test_the_same_chart_is_the_same_file_on_a_clear_ground():
     first, second = (line_chart_svg([Line("loss", STEPS, STEPS / 7)]) for _ in range(2))
     assert first == second
     assert b"fill: #ffffff" not in first
+
+
+def test_records_over_few_steps_go_into_the_next():
+    steps, losses = (1, 20, 40, 42, 60, 80, 83), (9.0, 2.0, 1.0, 5.0, 1.0, 3.0, 8.0)
+    records = [{"step": step, "loss": loss} for step, loss in zip(steps, losses, strict=True)]
+    line = recorded([*records, {"step": 90, "val_miou": 0.5}], "loss", "F")
+    assert line.steps.tolist() == [1, 20, 40, 60, 80]
+    means = [9, 2, 1, (2 * 5 + 18 * 1) / 20, (20 * 3 + 3 * 8) / 23]  # the last one has no next
+    np.testing.assert_allclose(line.values, means)
+    assert recorded(records, "loss", "F", means=False).values.tolist() == list(losses)
+    assert not recorded(records, "val_miou", "F").known()
 
 
 def test_long_lines_are_means_of_neighbours():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,36 @@ class Line:
     def known(self) -> bool:
         """Whether there is anything to draw."""
         return bool(np.isfinite(self.values).any())
+
+
+def recorded(records: Iterable[Mapping[str, float]], key: str, name: str, *, means: bool = True) -> Line:
+    """The values of a key in the records of a training stage; records without it are left out.
+
+    Args:
+        records: Each with its `step`.
+        key: What to read.
+        name: Of the line.
+        means: Each value is a mean over the steps since the record before. Where these are few, as before
+            a checkpoint, it is too noisy to stand alone, and goes into the next one.
+
+    Example:
+
+    >>> line = recorded([{"step": step, "loss": step / 8} for step in (1, 20, 40, 42, 60)], "loss", "F")
+    >>> line.steps.tolist()
+    [1.0, 20.0, 40.0, 60.0]
+    """
+    known = [(record["step"], record[key]) for record in records if key in record]
+    steps, values = np.array(known, dtype=np.float64).reshape(-1, 2).T
+    if not means or len(steps) < 3:
+        return Line(name, steps, values)
+    windows = np.diff(steps, prepend=0)
+    ends = [0]  # the first record is of the first step alone: a beginning
+    for i in range(1, len(steps)):
+        if steps[i] - steps[ends[-1]] >= np.median(windows) / 2:
+            ends.append(i)
+    parts = np.minimum(np.searchsorted(ends, np.arange(len(steps))), len(ends) - 1)
+    sums = np.bincount(parts, windows * values) / np.bincount(parts, windows)
+    return Line(name, steps[ends], sums)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from usrn_keras.report.curves import Line, Panel, line_chart_svg, panels_svg
+from usrn_keras.report.curves import Line, Panel, line_chart_svg, panels_svg, recorded
 from usrn_keras.report.page import Page
 from usrn_keras.report.rates import Rates
 from usrn_keras.report.run_story import RunStory
@@ -51,11 +51,7 @@ def _while_training(page: Page, story: RunStory) -> None:
     }  # fmt: skip
     if story.gate in WITHOUT_GATE:
         del names["gate_open"]
-    lines = []
-    for key, name in names.items():
-        records = [record for record in story.metrics.get(STAGE, []) if key in record]
-        steps, values = ([record[of] for record in records] for of in ("step", key))
-        lines.append(Line(name, np.array(steps, float), np.array(values, float)))
+    lines = [recorded(story.metrics.get(STAGE, []), key, name) for key, name in names.items()]
     lines = [line for line in lines if line.known()]
     if lines:
         page.figure(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from usrn_keras.report.curves import Line, line_chart_svg
+from usrn_keras.report.curves import Line, line_chart_svg, recorded
 from usrn_keras.report.page import Page
 from usrn_keras.report.pseudo_label_section import pseudo_label_section
 from usrn_keras.report.run_story import RunStory
@@ -112,7 +112,7 @@ def _losses(page: Page, story: RunStory) -> None:
                 + ("" if len(lines) == 1 else "Losses on unlabelled images are about its own pseudo labels; "
                    "they may rise while more pixels become confident enough to count."),
             )  # fmt: skip
-    validation = [_line(story, stage, "val_miou", name) for stage, name in STAGES.items()]
+    validation = [_line(story, stage, "val_miou", name, means=False) for stage, name in STAGES.items()]
     if any(line.known() for line in validation):
         page.figure(
             line_chart_svg([line for line in validation if line.known()], unit="mIoU on val", percent=True),
@@ -130,10 +130,8 @@ def losses_of(story: RunStory, stage: str) -> list[Line]:
     return known or [_line(story, stage, "loss", "loss")]
 
 
-def _line(story: RunStory, stage: str, key: str, name: str) -> Line:
-    records = [record for record in story.metrics.get(stage, []) if key in record]
-    steps = np.array([record["step"] for record in records], dtype=np.float64)
-    return Line(name, steps, np.array([record[key] for record in records], dtype=np.float64))
+def _line(story: RunStory, stage: str, key: str, name: str, *, means: bool = True) -> Line:
+    return recorded(story.metrics.get(stage, []), key, name, means=means)
 
 
 def _class_balance(page: Page, story: RunStory) -> None:
