@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from tests.tools import ROOT
-from usrn_keras.errors import RecipeError
+from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs import SUBCLASSES
+from usrn_keras.runs import SUBCLASSES, open_run
 from usrn_keras.stages import fit
 
 
@@ -54,6 +54,35 @@ def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
     shutil.rmtree(run_dir / "3-usrn")  # USRN is trained anew, and what was measured is that of another
     (run_dir / "evaluation.json").write_text(json.dumps(results | {"scores": "of a model that is gone"}))
     assert fit(Recipe.load(str(recipe_file)), run_dir)["scores"][0] == results["scores"][0]
+
+
+def test_a_supervised_run_ends_with_its_baseline(recipe_file, tmp_path):
+    run_dir = tmp_path / "run"
+    results = fit(Recipe.load(str(recipe_file), ["training.method=supervised"]), run_dir)
+    assert [scores["name"] for scores in results["scores"]] == ["Baseline"] and "subclasses" not in results
+    assert not (run_dir / "3-usrn").exists() and not (run_dir / "2-subclasses").exists()
+    assert open_run(run_dir).model_path == run_dir / "1-baseline/model.keras"
+    measured = evaluate_run(run_dir).scores
+    assert measured.name == "baseline" and measured.confusion.tolist() == results["scores"][0]["confusion"]
+    with pytest.raises(RunError, match="has no usrn model: its recipe says"):
+        evaluate_run(run_dir, model="usrn")
+
+
+def test_stages_of_another_run_give_the_same_result(recipe_file, tmp_path):
+    alone = fit(Recipe.load(str(recipe_file), ["training.gate=stop"]), tmp_path / "alone")
+    fit(Recipe.load(str(recipe_file), ["training.usrn_steps=1"]), tmp_path / "other")
+    lines = []
+    recipe = Recipe.load(str(recipe_file), ["training.gate=stop"])
+    shared = fit(recipe, tmp_path / "shared", reuse=[tmp_path / "other"], log=lines.append)
+    taken = [line for line in lines if "taken over" in line]
+    assert [line.split(":")[0] for line in taken] == ["1-baseline", "2-subclasses"]
+    assert shared["scores"] == alone["scores"]
+
+
+def test_nothing_is_trained_without_images_to_measure_on(recipe_file, tmp_path):
+    with pytest.raises(DataError, match=r"evaluation.split = 'test'.* has no test images"):
+        fit(Recipe.load(str(recipe_file), ["evaluation.split=test"]), tmp_path / "run")
+    assert not (tmp_path / "run/1-baseline").exists()
 
 
 def test_start_from_the_baseline(recipe_file, tmp_path):
