@@ -144,7 +144,7 @@ def panels_svg(panels: Sequence[Panel], *, percent: bool = True, top: float | No
                 continue
             _draw_panel(axes, panels[place], panels[0].line if place else None)
             _scale(axes, every, percent, top, size=SMALL)
-            axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 0.8 * axes.get_xlim()[1]])
+            axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 0.86 * axes.get_xlim()[1]])
             axes.tick_params(labelbottom=place + COLUMNS >= len(panels), labelleft=place % COLUMNS == 0)
         figure.supxlabel("step of training", fontsize=TEXT, color=INK, y=0.02 / rows)
         return figure_svg(figure)

@@ -57,7 +57,7 @@ def _method(training: Training) -> str:
 def _network(network: Network) -> str:
     parts = f"{network.backbone}, width {network.width:g}, {network.decoder}"
     whole = network.architecture or f"{parts}, output stride {network.output_stride}"
-    return f"{whole}; weights {network.weights}, sharing {network.sharing}"
+    return f"{whole}; weights {Path(network.weights).name}, sharing {network.sharing}"
 
 
 def _time(run: Run) -> list[tuple[str, str]]:
