@@ -38,8 +38,7 @@ def test_branches_share_the_backbone_and_never_the_decoder(decoder, sharing):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("output_stride", [8, 32])
-@pytest.mark.parametrize("size", [(32, 96), (64, 64)])
+@pytest.mark.parametrize(("output_stride", "size"), [(8, (32, 96)), (32, (64, 64))])
 def test_logits_have_the_size_of_the_image(decoder, output_stride, size):
     branch, _ = branches_of(decoder, output_stride=output_stride, backbone_end="")
     assert branch.feature_model()(images_of(*size)).shape == (2, size[0] // 4, size[1] // 4, 8)
