@@ -8,6 +8,7 @@ import pytest
 
 from tests.tools import fill, tiny_batch, tiny_branches
 from usrn_keras.methods import USRN, Supervised
+from usrn_keras.terms import ALL_TERMS
 from usrn_keras.training import SGD
 from usrn_keras.training.backend import CompiledStep
 from usrn_keras.views import strong_view
@@ -17,9 +18,9 @@ pytestmark = pytest.mark.every_backend
 PARENTS = [0, 1, 2, 0, 1]
 
 
-def usrn(**options) -> USRN:
+def usrn(terms=ALL_TERMS, **options) -> USRN:
     branch, sub_branch = tiny_branches(dropout=0.0, classifier_dropout=0.0, **options)
-    model = USRN(branch, sub_branch, PARENTS, threshold=0.4)
+    model = USRN(branch, sub_branch, PARENTS, threshold=0.4, terms=terms)
     fill(model.variables)
     optimizer = SGD(0.02)
     optimizer.build(model.trainable_variables)
@@ -65,6 +66,29 @@ def test_shared_parts_survive_serialization():
 
 def values_of(tensor) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def test_terms_that_are_left_out_are_not_computed():
+    """Model I reads no unlabelled image; without `sst`, F_sub does not see the strong view."""
+    labelled = {key: value for key, value in tiny_batch().items() if key != "weak"}
+    model = usrn(terms=("msl",))
+    assert set(model.loss_terms(labelled)) == {"loss", "supervised", "supervised_sub"}
+    model, batch = usrn(terms=("msl", "ost", "usr")), tiny_batch()
+    found = model.loss_terms(batch)
+    assert "self_training_sub" not in found and "gate_dropped" in found
+    whole = usrn().loss_terms(batch)
+    assert set(whole) - set(found) == {"self_training_sub", "confident_sub"}
+
+
+def test_terms_are_part_of_the_configuration():
+    model = usrn(terms=("msl", "ost"))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert tuple(again.terms) == ("msl", "ost") and again.sees_unlabelled
+
+
+def test_terms_that_make_no_objective_are_refused():
+    with pytest.raises(ValueError, match="`terms`: sst needs msl"):
+        usrn(terms=("ost", "sst"))
 
 
 def test_same_strong_view_without_parameters():

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from usrn_keras.backends import run_graph
 from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.evaluation.forward import Forward
 from usrn_keras.losses.pseudo_labels import gate_of, normalised_entropy, pseudo_labels
@@ -82,28 +81,11 @@ def at_centres(labels: np.ndarray) -> np.ndarray:
 
 def _answers(model: USRN, images: Tensor) -> Tensor:
     """`(batch, rows, columns, len(NUMBERS))` float32: one tensor leaves the device."""
-    logits, sub_logits = _logits(model, ops.cast(images, "float32"))
+    found = model.view_logits(ops.cast(images, "float32"), pooled=True, training=False)
+    logits, sub_logits = found["own"], found["sub"]
     parents = ops.convert_to_tensor(np.array(model.parents, dtype="int32"))
     found = pseudo_labels(logits, sub_logits, parents, gate=gate_of(model.terms, model.gate))
     found["sub_labels"] = ops.take(parents, found["sublabels"])
     found["entropy"] = normalised_entropy(logits)
     found["sub_entropy"] = normalised_entropy(sub_logits)
     return ops.stack([ops.cast(found[name], "float32") for name in NUMBERS], axis=-1)
-
-
-def _logits(model: USRN, images: Tensor) -> list[Tensor]:
-    """Logits of F and F_sub at stride 8 in inference mode. What they share is computed once."""
-    results: dict[tuple[int, int], Tensor] = {}
-
-    def run(part: Any, value: Tensor) -> Tensor:
-        key = id(part), id(value)
-        if key not in results:
-            results[key] = run_graph(part, value, training=False)
-        return results[key]
-
-    logits = []
-    for branch in (model.branch, model.sub_branch):
-        low = run(branch.stem, images)
-        features = model.pool(branch.features(low, run(branch.tail, low), training=False))
-        logits.append(run_graph(branch.classifier, features, training=False))
-    return logits

@@ -116,7 +116,7 @@ class USRN(TrainStep, keras.Model):
         return not {"ost", "sst"}.isdisjoint(self.terms)
 
     def _labelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
-        logits = self._logits(labelled_images(batch), sub="msl" in self.terms)
+        logits = self.view_logits(labelled_images(batch), sub="msl" in self.terms)
         return supervised_losses(
             logits["own"],
             logits.get("sub"),
@@ -133,8 +133,8 @@ class USRN(TrainStep, keras.Model):
             strong_images = strong_view(weak_images, batch["strong_parameters"])
         own, subclasses = "ost" in self.terms, "sst" in self.terms
         with no_gradient():
-            weak = self._logits(weak_images, own=own, sub=subclasses or "usr" in self.terms, pooled=True)
-        strong = self._logits(strong_images, own=own, sub=subclasses, pooled=True)
+            weak = self.view_logits(weak_images, own=own, sub=subclasses or "usr" in self.terms, pooled=True)
+        strong = self.view_logits(strong_images, own=own, sub=subclasses, pooled=True)
         return unlabelled_losses(
             {"weak": weak.get("own"), "strong": strong.get("own")},
             {"weak": weak.get("sub"), "strong": strong.get("sub")},
@@ -146,23 +146,38 @@ class USRN(TrainStep, keras.Model):
             terms=self.terms,
         )
 
-    def _logits(
-        self, images: Any, *, own: bool = True, sub: bool = True, pooled: bool = False
+    def view_logits(
+        self,
+        images: Any,
+        *,
+        own: bool = True,
+        sub: bool = True,
+        pooled: bool = False,
+        training: bool = True,
     ) -> dict[str, Any]:
-        """Logits of F, `own`, and F_sub, `sub`, in training mode, at stride 4, or 8 if `pooled`."""
+        """Logits of F, `own`, and F_sub, `sub`, for one view; what they share is computed once.
+
+        Args:
+            images: `(batch, height, width, 3)` float32, RGB in 0..255.
+            own, sub: Which of them are wanted.
+            pooled: At stride 8, from average-pooled features, instead of 4.
+            training: Whether batch normalisation takes the statistics of this view.
+
+        Returns:
+            `(batch, height / stride, width / stride, classes or subclasses)` float32, by name.
+        """
         branches = {"own": self.branch} if own else {}
         branches |= {"sub": self.sub_branch} if sub else {}
-        lows = self._applied("stem", dict.fromkeys(branches, images))
-        highs = self._applied("tail", lows)
+        lows = self._applied("stem", dict.fromkeys(branches, images), training)
+        highs = self._applied("tail", lows, training)
         logits = {}
-        for name, low in lows.items():
-            branch = branches[name]
-            features = run_graph(branch.decoder, [low, highs[name]], training=True)
+        for name, branch in branches.items():
+            features = branch.features(lows[name], highs[name], training=training)
             features = self.pool(features) if pooled else features
-            logits[name] = run_graph(branch.classifier, features, training=True)
+            logits[name] = run_graph(branch.classifier, features, training=training)
         return logits
 
-    def _applied(self, part: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _applied(self, part: str, inputs: dict[str, Any], training: bool) -> dict[str, Any]:
         """A part of each branch applied to its input, once where part and input are the same."""
         models = {"own": getattr(self.branch, part), "sub": getattr(self.sub_branch, part)}
         results: dict[str, Any] = {}
@@ -171,7 +186,7 @@ class USRN(TrainStep, keras.Model):
             if shared and inputs["own"] is value:
                 results[name] = results["own"]
             else:
-                results[name] = run_graph(models[name], value, training=True)
+                results[name] = run_graph(models[name], value, training=training)
         return results
 
     def slow_variables(self) -> list[keras.Variable]:
