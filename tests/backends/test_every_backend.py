@@ -12,23 +12,12 @@ import pytest
 
 from tests.tools import ROOT
 
-OTHERS = [name for name in ("tensorflow", "jax", "torch") if name != os.environ["KERAS_BACKEND"]]
-
 
 def run(backend: str, *command: str, **environment: str) -> subprocess.CompletedProcess:
     variables = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)} | environment
     return subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=900
     )
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("backend", OTHERS)
-def test_marked_tests_pass(backend):
-    """The tests marked `every_backend` ran on this backend already; here they run on the others."""
-    done = run(backend, "-m", "pytest", "-m", "every_backend", "-p", "no:cacheprovider")
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
 
 
 @pytest.mark.timeout(900)
