@@ -91,7 +91,7 @@ def test_weights_of_keras_cv(look, home):
     (home / "kaggle/models/keras/resnetv1/keras/resnet50_imagenet/2").mkdir(parents=True)
     assert look(*overrides).findings() == []
     (finding,) = look("network.weights=imagenet", "network.backbone=keras_cv/resnet101").findings()
-    assert finding.error is WeightsError and "keras-cv has no ImageNet weights for" in finding.message
+    assert finding.error is WeightsError and "there are no ImageNet weights for" in finding.message
 
 
 @pytest.mark.parametrize("change", ["network.backbone=keras_cv/resnet14", "views.strong=keras_cv"])

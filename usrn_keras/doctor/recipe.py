@@ -123,6 +123,7 @@ def _dataset(recipe: Recipe, source: str, found: list[Finding]) -> Dataset | Non
 def _packages(recipe: Recipe, tensorflow_error: str, found: list[Finding]) -> None:
     """keras-cv and TensorFlow, which only some recipes need."""
     asked = {
+        "network.architecture": recipe.network.architecture.startswith("keras_cv/"),
         "network.backbone": recipe.network.backbone.startswith("keras_cv/"),
         "views.strong": recipe.views.strong == "keras_cv",
     }

@@ -39,8 +39,9 @@ def source_of_weights(recipe: Recipe, found: list[Finding]) -> str:
             found.append(Finding("weights", error, advice, error=WeightsError))
             return f"{path} (MISSING)"
         return f"{path} ({in_words(path.stat().st_size)})"
-    if supplier == "keras_cv" and kind not in KERAS_CV_IMAGENET:
-        message = f"network.weights: keras-cv has no ImageNet weights for {network.backbone}"
+    if not network.backbone or (supplier == "keras_cv" and kind not in KERAS_CV_IMAGENET):
+        whole = network.backbone or network.architecture
+        message = f"network.weights: there are no ImageNet weights for {whole}"
         advice = "--set network.weights=none, or PATH.weights.h5, or network.backbone=keras_cv/resnet50"
         found.append(Finding("weights", message, advice, error=WeightsError))
         return "ImageNet's (there are NONE)"

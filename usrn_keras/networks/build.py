@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -78,24 +79,32 @@ def build_branches(
         )
         maps = Maps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
         parts = Parts(stem, tail, partial(find_decoder(decoder), maps, options))
-    return _branches(parts, classes, subclasses, sharing, classifier_dropout)
+
+    def head(outputs: int, name: str) -> keras.Model:
+        return classifier(options.decoder_channels, outputs, dropout=classifier_dropout, name=name)
+
+    return _branches(parts, head, classes, subclasses, sharing)
 
 
 def _branches(
-    parts: Parts, classes: int, subclasses: int | None, sharing: Sharing, dropout: float
+    parts: Parts,
+    head: Callable[[int, str], keras.Model],
+    classes: int,
+    subclasses: int | None,
+    sharing: Sharing,
 ) -> tuple[Branch, Branch | None]:
-    """F and F_sub of the same parts, which they share or have copies of."""
-    decoder = parts.decoder("decoder")
-    channels = decoder.output.shape[-1]
-    head = classifier(channels, classes, dropout=dropout)
-    branch = Branch(parts.stem, parts.tail, decoder, head, name="branch")
+    """F and F_sub of the same parts, which they share or have copies of.
+
+    Heads are drawn before decoders: the weights of a seed are those of earlier versions.
+    """
+    own_head = head(classes, "classifier")
+    branch = Branch(parts.stem, parts.tail, parts.decoder("decoder"), own_head, name="branch")
     if subclasses is None:
         return branch, None
     stem = _copy(parts.stem) if sharing == "none" else parts.stem
     tail = parts.tail if sharing == "low_high" else _copy(parts.tail)
-    sub_decoder = parts.decoder("sub_decoder")
-    sub_head = classifier(channels, subclasses, dropout=dropout, name="sub_classifier")
-    return branch, Branch(stem, tail, sub_decoder, sub_head, name="sub_branch")
+    sub_head = head(subclasses, "sub_classifier")
+    return branch, Branch(stem, tail, parts.decoder("sub_decoder"), sub_head, name="sub_branch")
 
 
 def _copy(model: keras.Model) -> keras.Model:
