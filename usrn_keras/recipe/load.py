@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,21 @@ def _root_beside_the_file(values: dict[str, Any], path: Path) -> None:
 
 
 def _find(source: str) -> Path:
-    shipped = shipped_recipes()
+    return find_shipped("recipe", source, shipped_recipes(), hint="`usrn recipes list` lists them.")
+
+
+def find_shipped(kind: str, source: str, shipped: Mapping[str, Path], *, hint: str) -> Path:
+    """The file that a name or a path stands for.
+
+    Args:
+        kind: What it is, for the message.
+        source: Name of a shipped file, or a path.
+        shipped: Files by name.
+        hint: What to do where no name is near.
+
+    Raises:
+        RecipeError: It is neither.
+    """
     if source in shipped:
         return shipped[source]
     path = Path(source)
@@ -81,8 +95,8 @@ def _find(source: str) -> Path:
         return path
     near = difflib.get_close_matches(source, shipped, n=1)
     raise RecipeError(
-        f"no recipe {source!r}: neither a file nor a shipped recipe ({', '.join(shipped)})",
-        hint=f"Did you mean `{near[0]}`?" if near else "`usrn recipes list` lists them.",
+        f"no {kind} {source!r}: neither a file nor a shipped {kind} ({', '.join(shipped)})",
+        hint=f"Did you mean `{near[0]}`?" if near else hint,
     )
 
 

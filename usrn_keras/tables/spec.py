@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -12,6 +11,7 @@ import pydantic
 from pydantic import Field
 
 from usrn_keras.errors import RecipeError
+from usrn_keras.recipe.load import find_shipped
 
 Figure = Literal["miou", "rare_miou", "boundary_miou", "class_balance_rate", "subclasses", "peak_memory"]
 
@@ -96,7 +96,8 @@ def load_table(source: str) -> TableSpec:
     >>> [row.name for row in load_table("main").rows]
     ['Baseline', 'USRN', 'Oracle']
     """
-    path = _find(source)
+    hint = "A table of your own is a TOML file like those."
+    path = find_shipped("table", source, shipped_tables(), hint=hint)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return TableSpec(**values, name=path.stem)
@@ -108,20 +109,6 @@ def load_table(source: str) -> TableSpec:
         faults = [_describe(detail) for detail in error.errors()]
         hint = f"Shipped tables to go by: {', '.join(map(str, shipped_tables().values()))}"
         raise RecipeError(f"{path}: {len(faults)} fault(s)", faults=faults, hint=hint) from None
-
-
-def _find(source: str) -> Path:
-    shipped = shipped_tables()
-    if source in shipped:
-        return shipped[source]
-    path = Path(source)
-    if path.is_file():
-        return path
-    near = difflib.get_close_matches(source, shipped, n=1)
-    raise RecipeError(
-        f"no table {source!r}: neither a file nor a shipped table ({', '.join(shipped)})",
-        hint=f"Did you mean `{near[0]}`?" if near else "A table of your own is a TOML file like those.",
-    )
 
 
 def _describe(detail: Any) -> str:
