@@ -67,6 +67,15 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_an_interrupt_in_the_last_step_stops_what_comes_after(tmp_path):
+    source, checkpoint = Source(interrupt_at=STEPS - 1), tmp_path / "checkpoint.npz"
+    with pytest.raises(KeyboardInterrupt, match="after step 6 of 6"):
+        Loop(model(), source, STEPS, checkpoint).run()
+    records = []
+    Loop(model(), Source(), STEPS, checkpoint, record=records.append).run()
+    assert records == []
+
+
 def test_complete_training_is_not_repeated(tmp_path):
     Loop(model(), Source(), STEPS, tmp_path / "checkpoint.npz").run()
     records = []

@@ -100,7 +100,7 @@ class Loop:
                 for watch in due:
                     watch.measure(done)
                     self._window = time.monotonic()  # what that took is no time of training
-                if interrupt.asked and not last:
+                if interrupt.asked:  # after the last step, too: what follows may take long
                     raise KeyboardInterrupt(
                         f"interrupted after step {done} of {self.steps} of {self.description}, "
                         "checkpoint written; run the same command again to go on"
