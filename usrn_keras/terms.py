@@ -24,17 +24,16 @@ def term_faults(terms: Iterable[str]) -> Iterator[str]:
     Example:
 
     >>> list(term_faults(["msl", "ost", "egm"]))
-    ['egm needs usr (unbiased subclass regularization), received msl, ost, egm']
+    ['egm needs usr (unbiased subclass regularization)']
     """
     terms = list(terms)
-    given = ", ".join(terms) or "none"
     if unknown := [term for term in terms if term not in TERMS]:
         yield f"unknown: {', '.join(unknown)}; allowed: {', '.join(TERMS)}"
     if len(set(terms)) < len(terms):
-        yield f"each term stands once, received {given}"
+        yield "each term stands once"
     if not {"msl", "ost"} & set(terms):
-        yield f"msl or ost must be among them, received {given}"
+        yield "msl or ost must be among them"
     needs = {**NEEDS, **({"usr": "msl"} if "ost" in terms else {})}  # F_sub learns from nothing else
     for term, needed in needs.items():
         if term in terms and needed not in terms:
-            yield f"{term} needs {needed} ({TERMS[needed].partition(':')[0]}), received {given}"
+            yield f"{term} needs {needed} ({TERMS[needed].partition(':')[0]})"

@@ -88,6 +88,16 @@ def test_without_test_labels_nothing_is_trained(recipe_file, table_file, tmp_pat
     assert "has no test images" in result.stderr and not (tmp_path / "family").exists()
 
 
+def test_without_masks_of_unlabelled_images_there_is_no_oracle(recipe_file, tmp_path):
+    """What most people's data are like: the main table goes without it, and says so."""
+    result = usrn_table("main", str(recipe_file), "--dry-run", "--folder", str(tmp_path / "family"))
+    assert result.exit_code == 0, result.stderr
+    assert "1 runs for 2 cells" in result.stdout
+    assert (
+        "Oracle is left out: data.labels = `all`: none of the 2 unlabelled images has a mask" in result.stdout
+    )
+
+
 def test_a_data_set_that_is_not_there(table_file, tmp_path):
     result = usrn_table(table_file, "camvid_1_8", "--set", f"data.root={tmp_path / 'nowhere'}")
     assert result.exit_code == 4 and "is no folder" in result.stderr

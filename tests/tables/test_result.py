@@ -56,7 +56,7 @@ def test_gaps_are_marked_and_left_out_of_the_pairs():
 def test_nothing_done_is_a_table_of_gaps():
     result = made_result(made_plan("A", "B"), {})
     assert "| A | - |" in result.markdown() and len(result.gaps) == 6
-    assert "<table>" in table_page(result)
+    assert "<table" in table_page(result)
 
 
 def test_the_papers_row_stands_beside():

@@ -77,7 +77,7 @@ class USRN(TrainStep, keras.Model):
         **kwargs: Any,
     ):
         if faults := list(term_faults(terms)):
-            raise ValueError(f"`terms`: {'; '.join(faults)}")
+            raise ValueError(f"`terms`: {'; '.join(faults)}, received {list(terms)}")
         super().__init__(**kwargs)
         self.branch = branch
         self.sub_branch = sub_branch

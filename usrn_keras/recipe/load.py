@@ -15,7 +15,6 @@ from usrn_keras.errors import RecipeError
 from usrn_keras.recipe.data_keys import data_contradictions
 from usrn_keras.recipe.network_keys import network_contradictions
 from usrn_keras.recipe.schema import Recipe, Section
-from usrn_keras.terms import term_faults
 
 SECTIONS: dict[str, type[Section]] = {
     name: field.annotation for name, field in Recipe.model_fields.items() if name != "name"
@@ -174,7 +173,8 @@ def _describe(detail: Any) -> str:
     if detail["type"] == "missing":
         kind = "section" if len(detail["loc"]) == 1 else "key"
         return f"{path}: missing; this {kind} is required"
-    message = detail["msg"][0].lower() + detail["msg"][1:]
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"{path}: {message}, received {detail['input']!r}"
 
 
@@ -192,7 +192,6 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             "network.sub_head: `centroids` needs training.start = 'baseline' (the centroids live in the "
             f"Baseline's features), received training.start = {training.start!r}"
         )
-    yield from (f"training.terms: {fault}" for fault in term_faults(training.terms))
     yield from network_contradictions(network)
     yield from data_contradictions(recipe.data)
     if recipe.evaluation.checkpoint == "best" and recipe.evaluation.every == 0:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
+from usrn_keras.terms import term_faults
+
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
@@ -213,6 +215,13 @@ class Training(Section):
     seed: int = Field(0, ge=0, description="of weights, order, views and dropout")
     checkpoint_seconds: Positive = Field(300, description="at most this long between checkpoints")
     log_every: Positive = Field(20, description="steps between two lines of metrics.jsonl")
+
+    @pydantic.field_validator("terms")
+    @classmethod
+    def _make_an_objective(cls, terms: list[str]) -> list[str]:
+        if faults := list(term_faults(terms)):
+            raise ValueError("; ".join(faults))
+        return terms
 
 
 class Evaluation(Section):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError, RunError
 from usrn_keras.files import atomic_path, write_json
 from usrn_keras.progress import SILENT, Progress, duration
+from usrn_keras.recipe import Recipe
 from usrn_keras.stages.measure import refuse_unmeasurable
 from usrn_keras.tables.estimate import estimate
 from usrn_keras.tables.execute import execute
@@ -16,6 +18,7 @@ from usrn_keras.tables.gather import gather
 from usrn_keras.tables.page import table_page
 from usrn_keras.tables.plan import Plan
 from usrn_keras.tables.result import TableResult
+from usrn_keras.tables.spec import Row
 
 FILES = ("table.json", "table.md", "table.csv", "index.html")
 
@@ -40,7 +43,7 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
     if jobs < 1:
         raise RunError(f"jobs must be at least 1, received {jobs}")
     family = Family(Path(folder))
-    refuse_bad_data(plan)
+    plan = with_data(plan, progress.log)
     with family.locked():
         missing = [planned for planned in plan.runs if not family.is_done(planned)]
         if missing:
@@ -74,25 +77,34 @@ def write_table(result: TableResult, family: Family) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def refuse_bad_data(plan: Plan) -> None:
-    """Raise a `DataError` before anything is trained where a data set of the plan cannot be used."""
-    faults, seen = [], set()
-    for planned in plan.runs:
-        asked = (planned.recipe.data.model_dump_json(), planned.recipe.evaluation.split)
-        if asked in seen:
-            continue
-        seen.add(asked)
+def with_data(plan: Plan, log: Callable[[str], None] = lambda line: None) -> Plan:
+    """The plan without the optional rows that the data set cannot be used for, which `log` is told.
+
+    Raises:
+        DataError: Another row cannot be trained or measured. Nothing is trained before.
+    """
+    refused, faults, known = set(), [], {}
+    for row in plan.spec.rows:
         try:
-            refuse_unmeasurable(planned.recipe, load_dataset(planned.recipe.data))
+            for data, recipe in _data_of(plan, row).items():
+                if data not in known:
+                    known[data] = load_dataset(recipe.data)
+                refuse_unmeasurable(recipe, known[data])
         except DataError as error:
-            faults.append(error)
-    if len(faults) == 1:
-        raise faults[0]
+            if row.optional:
+                log(f"{row.name} is left out: {'; '.join(error.faults) or error.message}")
+                refused.add(row.name)
+            else:
+                faults.append(error)
     if faults:
-        told = list(dict.fromkeys(fault for error in faults for fault in [error.message, *error.faults]))
-        raise DataError(
-            "nothing was trained: some of the data cannot be used", faults=told, hint=faults[0].hint
-        )
+        raise faults[0]  # the others have the same data set
+    return plan.without(refused)
+
+
+def _data_of(plan: Plan, row: Row) -> dict[str, Recipe]:
+    """A recipe for each different data set of a row."""
+    recipes = [cell.run.recipe for cell in plan.cells if cell.row == row.name]
+    return {recipe.data.model_dump_json(): recipe for recipe in recipes}
 
 
 def how_long(plan: Plan, family: Family, jobs: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from usrn_keras.tables.estimate import estimate
 from usrn_keras.tables.family import Family
-from usrn_keras.tables.make import how_long, refuse_bad_data
+from usrn_keras.tables.make import how_long, with_data
 from usrn_keras.tables.plan import Plan
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
     Raises:
         DataError: A data set of the plan cannot be used.
     """
-    refuse_bad_data(plan)
+    notes: list[str] = []
+    plan = with_data(plan, notes.append)
     family, rows = Family(Path(folder)), []
     promised = {run.needs[stage] for run in plan.runs for stage in run.needs if family.has(run, stage)}
     for planned in plan.runs:
@@ -71,4 +72,4 @@ def outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
         served = dict.fromkeys(cell.row for cell in plan.cells if cell.run.key == planned.key)
         rows.append((planned.name, ", ".join(served), ", ".join(left) or "nothing"))
     seconds = estimate(plan, family) / jobs
-    return Outline(plan, tuple(rows), seconds, how_long(plan, family, jobs))
+    return Outline(plan, tuple(rows), seconds, "\n".join([how_long(plan, family, jobs), *notes]))

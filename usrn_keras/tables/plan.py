@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tomli_w
@@ -70,6 +70,12 @@ class Plan:
     def runs(self) -> list[PlannedRun]:
         found = {cell.run.key: cell.run for cell in self.cells}
         return sorted(found.values(), key=lambda run: self.seeds.index(run.recipe.training.seed))
+
+    def without(self, names: Collection[str]) -> Plan:
+        """The plan without some of its rows."""
+        rows = [row for row in self.spec.rows if row.name not in names]
+        cells = tuple(cell for cell in self.cells if cell.row not in names)
+        return replace(self, spec=self.spec.model_copy(update={"rows": rows}), cells=cells)
 
 
 def make_plan(

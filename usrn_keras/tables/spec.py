@@ -29,6 +29,7 @@ class Row(_Part):
         model: Whose scores: `usrn`, or `baseline`, the run's first stage.
         marks: The columns of the table's `marks` that are ticked.
         once: Whether it is the same for every split, as the Oracle is: trained for the first alone.
+        optional: Whether it is left out, and that is said, where the data set cannot be used for it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Row(_Part):
     model: Literal["usrn", "baseline"] = "usrn"
     marks: list[str] = []
     once: bool = False
+    optional: bool = False
 
 
 class TableSpec(_Part):
