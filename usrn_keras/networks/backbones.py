@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
 
 from usrn_keras.errors import RecipeError
+from usrn_keras.networks.names import look_up
 from usrn_keras.optional import import_keras_cv
 
 ASKED_BY = ("a keras_cv backbone", "a keras/... backbone")
@@ -50,13 +50,7 @@ def find_backbone(name: str) -> Backbone:
     >>> find_backbone("keras/mobilenet").build(0.25).output_shape[-1]
     256
     """
-    if name not in BACKBONES:
-        near = difflib.get_close_matches(name, BACKBONES, n=1)
-        raise RecipeError(
-            f"network.backbone: unknown backbone {name!r}; allowed: {', '.join(BACKBONES)}",
-            hint=f"Did you mean `{near[0]}`?" if near else "",
-        )
-    return BACKBONES[name]
+    return look_up("backbone", name, BACKBONES)
 
 
 def _mobilenet(width: float) -> keras.Model:

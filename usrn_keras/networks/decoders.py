@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
 
-from usrn_keras.errors import RecipeError
 from usrn_keras.networks.deeplab import deeplab_v3_plus
+from usrn_keras.networks.names import look_up
 from usrn_keras.networks.parts import LOW_LEVEL_STRIDE
 from usrn_keras.networks.psanet import psanet
 from usrn_keras.networks.pspnet import pspnet
@@ -69,13 +68,7 @@ def find_decoder(name: str) -> Builder:
     >>> decoder.output_shape
     (None, None, None, 512)
     """
-    if name not in DECODERS:
-        near = difflib.get_close_matches(name, DECODERS, n=1)
-        raise RecipeError(
-            f"network.decoder: unknown decoder {name!r}; allowed: {', '.join(DECODERS)}",
-            hint=f"Did you mean `{near[0]}`?" if near else "",
-        )
-    return DECODERS[name]
+    return look_up("decoder", name, DECODERS)
 
 
 def _deeplab_v3_plus(maps: Maps, options: DecoderOptions, name: str) -> keras.Model:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from usrn_keras.errors import RecipeError
 from usrn_keras.networks.decoders import DecoderOptions
+from usrn_keras.networks.names import look_up
 from usrn_keras.networks.parts import Parts
 from usrn_keras.networks.stock.deeplab import deeplab_v3_plus
 from usrn_keras.networks.stock.segformer import SIZES, segformer
@@ -40,13 +39,7 @@ def find_architecture(name: str) -> Builder:
     Raises:
         RecipeError: No such network.
     """
-    if name not in ARCHITECTURES:
-        near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
-        raise RecipeError(
-            f"network.architecture: unknown architecture {name!r}; allowed: {', '.join(ARCHITECTURES)}",
-            hint=f"Did you mean `{near[0]}`?" if near else "",
-        )
-    return ARCHITECTURES[name]
+    return look_up("architecture", name, ARCHITECTURES)
 
 
 def _deeplab_v3_plus(options: StockOptions) -> Parts:
