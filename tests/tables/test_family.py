@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.tables.made import made_plan
 from usrn_keras.errors import RunError
 from usrn_keras.tables.family import Family
+from usrn_keras.tables.run import RunProcess
 
 
 def test_a_run_is_found_under_another_name(tmp_path):
@@ -30,3 +32,15 @@ def test_the_second_process_is_told_who_is_first(tmp_path):
         pass
     with family.locked():  # free again
         pass
+
+
+def test_each_run_has_a_log_of_its_own(tmp_path, monkeypatch):
+    """Rows of the threshold table have dots in their names."""
+
+    class Process:
+        stdin = io.StringIO()
+
+    monkeypatch.setattr("subprocess.Popen", lambda *args, **options: Process())
+    for run in made_plan("0.55", "0.65", seeds=(0,)).runs:
+        RunProcess(run, tmp_path / run.name, [], {})._errors.close()
+    assert sorted(path.name[:4] for path in tmp_path.glob("*.log")) == ["0.55", "0.65"]

@@ -51,7 +51,7 @@ class RunProcess:
         self, planned: PlannedRun, folder: Path, reuse: Sequence[Path], variables: Mapping[str, str]
     ):
         self.planned = planned
-        self._log = folder.with_suffix(".log")
+        self._log = folder.with_name(f"{folder.name}.log")  # rows such as 0.55 have dots
         with storage_errors(self._log):
             self._errors = open(self._log, "a", encoding="utf-8")  # noqa: SIM115
         # A session of its own: Ctrl-C in a terminal reaches it once, through `interrupt`.
