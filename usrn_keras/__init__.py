@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
     from usrn_keras.stages import fit
     from usrn_keras.subclasses import SubclassMap
-    from usrn_keras.training import SGD, PolySchedule
+    from usrn_keras.training import SGD, AdamW, PolySchedule
 
 _HOMES = {
     "USRN": "methods",
@@ -33,6 +33,7 @@ _HOMES = {
     "BalancedKMeans": "clustering",
     "SubclassMap": "subclasses",
     "SGD": "training",
+    "AdamW": "training",
     "PolySchedule": "training",
     "Recipe": "recipe",
     "Batches": "data",

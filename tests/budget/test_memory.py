@@ -11,7 +11,7 @@ from usrn_keras.budget.footprint import footprint
 from usrn_keras.budget.memory import Footprint, ImageMemory, Memory
 from usrn_keras.budget.room import process_memory
 from usrn_keras.methods import USRN, Supervised
-from usrn_keras.training import SGD
+from usrn_keras.training import SGD, AdamW
 
 PLAIN = Calibration(
     process=1000, start=100, call=2, state=1, gradients=1, kept=1, work=1, labelled_logits=10,
@@ -43,6 +43,23 @@ def test_gradients_that_are_taken_in_as_they_come():
     assert counted.memory(2, 4, at_once) == Memory(1100, 42, 0, 160, 32)
     # which they are not where they are summed over batches
     assert counted.memory(2, 4, at_once, accumulation=2) == Memory(1100, 62, 20, 160, 32)
+
+
+def test_adaptive_optimizers_keep_another_set_and_need_whole_gradients():
+    counted = Footprint(weights=22, trainable=20, calls=7, labelled=LABELLED, strong=STRONG)
+    at_once = dataclasses.replace(PLAIN, gradients=0)
+    assert counted.memory(2, 4, at_once, adaptive=True) == Memory(1100, 62, 20, 160, 32)
+    assert counted.memory(2, 4, at_once, adaptive=True, accumulation=2) == Memory(1100, 82, 20, 160, 32)
+
+
+def test_the_optimizer_of_a_compiled_model_counts():
+    peaks = []
+    for optimizer in (SGD(0.01), AdamW(0.001)):
+        model = Supervised(tiny_branches()[0])
+        model.compile(optimizer=optimizer)
+        estimate = Estimate(model, Device("torch", False, room=None), process=10**9)
+        peaks.append(estimate.memory(Sizes(4, 1, 64)).peak)
+    assert peaks[0] < peaks[1]
 
 
 def test_what_is_counted_of_a_network():

@@ -30,7 +30,7 @@ def test_tables_for_people_and_no_trace(recipe_file):
     assert result.exit_code == 0, result.stderr
     for text in (
         "recipe on torch, CPU", "3", "counted in the masks", "batch, height, width, subclasses",
-        "2 x 32 x 32 x 3", "weights, momentum", "32 + 32", "Verdict: fits.",
+        "2 x 32 x 32 x 3", "weights, optimizer", "32 + 32", "Verdict: fits.",
     ):  # fmt: skip
         assert text in result.stdout
     assert sorted(recipe_file.parent.rglob("*")) == before

@@ -9,6 +9,7 @@ from usrn_keras.budget.footprint import footprint, variable_bytes
 from usrn_keras.budget.memory import Footprint, Memory
 from usrn_keras.budget.room import process_memory
 from usrn_keras.methods import USRN, Supervised
+from usrn_keras.training import AdamW
 
 BATCHES_AHEAD = 6  # made ahead, and under way
 PIXEL_BYTES = 3 + 4 + 4  # of an image, its labels and its sublabels
@@ -18,7 +19,7 @@ class Estimate:
     """Predicted memory of the training steps of a model, for any sizes, on a device.
 
     Args:
-        model: The Baseline or USRN.
+        model: The Baseline or USRN; until it is compiled, it counts as trained by SGD.
         device: What it is trained on.
         process: Bytes that this process holds without the model; None: as it is now.
         images: Bytes of decoded images that are kept.
@@ -58,6 +59,7 @@ class Estimate:
             sizes.batch_unlabelled,
             self._numbers,
             accumulation=sizes.accumulation,
+            adaptive=isinstance(getattr(self.model, "optimizer", None), AdamW),
             process=self.process,
             images=0 if self.device.gpu else self._images + self._ahead(sizes),
         )

@@ -13,7 +13,7 @@ class Memory:
 
     Args:
         process: The process as it was before there was a network, and what the first step adds for good.
-        state: Weights, momentum, and gradients that are being accumulated.
+        state: Weights, what the optimizer keeps for them, and gradients that are being accumulated.
         gradients: Of the weights.
         activations: What layers leave for the way back.
         workspace: The largest layer at work, and the losses; or the compiler, if that is the worst moment.
@@ -73,6 +73,7 @@ class Footprint:
         numbers: Calibration,
         *,
         accumulation: int = 1,
+        adaptive: bool = False,
         process: float | None = None,
         images: float = 0,
     ) -> Memory:
@@ -84,14 +85,16 @@ class Footprint:
             batch_labelled, batch_unlabelled: Images in a batch.
             numbers: Those of the backend.
             accumulation: Batches per update; with more than one, the sums of gradients are kept.
+            adaptive: Whether the optimizer keeps the mean squares of whole gradients, as AdamW does.
             process: Bytes that the process held before there was a network; None for what it usually holds.
             images: Bytes of decoded images and of batches made ahead.
         """
         process = numbers.process if process is None else process
         process += numbers.start
-        sums = self.trainable if accumulation > 1 else 0
-        state = numbers.state * (self.weights + self.trainable + sums)
-        gradients = self.trainable * (numbers.gradients if accumulation == 1 else 1)
+        whole = adaptive or accumulation > 1  # else gradients go into the momentum as they come
+        kept = self.trainable * (1 + adaptive + (accumulation > 1))
+        state = numbers.state * (self.weights + kept)
+        gradients = self.trainable * (1 if whole else numbers.gradients)
         moments = [(0, 0, numbers.call * self.calls), (gradients, 0, 0)]  # compiling, and the update
         labelled = _part(self.labelled, batch_labelled, gradients, numbers, numbers.labelled_logits)
         moments.append(labelled)

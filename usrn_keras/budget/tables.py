@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MARKS = {True: "", False: " no", None: ""}
 TERMS = {
     "process": "process",
-    "state": "weights, momentum",
+    "state": "weights, optimizer",
     "gradients": "gradients",
     "activations": "activations",
     "workspace": "workspace, losses, compiler",

@@ -13,7 +13,7 @@ from usrn_keras.optional import tensorflow_left_out
 from usrn_keras.quiet import native_stderr_held
 from usrn_keras.recipe import Recipe
 from usrn_keras.subclasses import SubclassMap
-from usrn_keras.training import SGD, PolySchedule
+from usrn_keras.training import SGD, AdamW, PolySchedule
 
 
 def seed_everything(recipe: Recipe) -> None:
@@ -66,17 +66,29 @@ def _compiled(
     model: Supervised | USRN, recipe: Recipe, steps: int, learning_rate: float
 ) -> Supervised | USRN:
     training = recipe.training
-    accumulation = training.accumulation if training.accumulation > 1 else None
-    optimizer = SGD(
-        PolySchedule(learning_rate, steps, training.poly_power),
-        momentum=training.momentum,
-        coupled_weight_decay=training.weight_decay,
-        gradient_accumulation_steps=accumulation,
-    )
+    optimizer = _optimizer(recipe, PolySchedule(learning_rate, steps, training.poly_power))
     optimizer.multiply_learning_rate(model.slow_variables(), training.backbone_multiplier)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "torch")
     return model
+
+
+def _optimizer(recipe: Recipe, schedule: PolySchedule) -> SGD | AdamW:
+    training = recipe.training
+    accumulation = training.accumulation if training.accumulation > 1 else None
+    if training.optimizer == "adamw":
+        return AdamW(
+            schedule,
+            beta_1=training.momentum,
+            decoupled_weight_decay=training.weight_decay,
+            gradient_accumulation_steps=accumulation,
+        )
+    return SGD(
+        schedule,
+        momentum=training.momentum,
+        coupled_weight_decay=training.weight_decay,
+        gradient_accumulation_steps=accumulation,
+    )
 
 
 def copy_baseline(source: Supervised, model: USRN) -> None:

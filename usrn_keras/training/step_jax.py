@@ -9,8 +9,8 @@ import jax
 import keras
 
 from usrn_keras.backends.freed import give_back_freed_memory
-from usrn_keras.training.optimizer import SGD
 from usrn_keras.training.parts import Part, sum_of_parts
+from usrn_keras.training.sgd import SGD
 
 
 class TrainStep:

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from usrn_keras.backends.freed import give_back_freed_memory
-from usrn_keras.training.optimizer import SGD
 from usrn_keras.training.parts import sum_of_parts
+from usrn_keras.training.sgd import SGD
 
 Gradients = list[tf.Tensor | None]
 
@@ -71,7 +71,9 @@ def _plain_step(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
         gradients, part = _gradients(model, batch, index)
         total = gradients if total is None else [_sum(a, b) for a, b in zip(total, gradients, strict=True)]
         terms.append(part)
-    model.optimizer.apply(total, model.trainable_variables)
+    # The terms of the objective may not know a variable: F_sub without MSL and SST.
+    known = [pair for pair in zip(total, model.trainable_variables, strict=True) if pair[0] is not None]
+    model.optimizer.apply(*map(list, zip(*known, strict=True)))
     return sum_of_parts(terms)
 
 

@@ -9,8 +9,8 @@ import torch
 
 from usrn_keras.backends.freed import give_back_freed_memory
 from usrn_keras.backends.layout_torch import in_native_layout
-from usrn_keras.training.optimizer import SGD
 from usrn_keras.training.parts import sum_of_parts
+from usrn_keras.training.sgd import SGD
 
 
 class TrainStep:
@@ -60,9 +60,10 @@ def _plain_step(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
     """Any optimizer of Keras: the gradients are summed, then applied."""
     model.zero_grad()
     terms = [_with_gradient(part) for part in model.loss_parts(batch)]
-    gradients = [variable.value.grad for variable in model.trainable_variables]
+    # The terms of the objective may not know a variable: F_sub without MSL and SST.
+    known = [variable for variable in model.trainable_variables if variable.value.grad is not None]
     with torch.no_grad():
-        model.optimizer.apply(gradients, model.trainable_variables)
+        model.optimizer.apply([variable.value.grad for variable in known], known)
     return sum_of_parts(terms)
 
 

@@ -72,12 +72,6 @@ def test_gradients_of_parts_add_up():
     assert int(ours.iterations) == int(theirs.iterations) == 3
 
 
-def test_schedule_ends_at_zero_and_stays_there():
-    schedule = PolySchedule(0.01, 10)
-    assert float(schedule(0)) == pytest.approx(0.01)
-    assert float(schedule(10)) == float(schedule(11)) == 0
-
-
 def test_round_trip():
     optimizer = SGD(PolySchedule(0.02, 50, 0.5), momentum=0.8, coupled_weight_decay=0.01)
     config = keras.saving.serialize_keras_object(optimizer)

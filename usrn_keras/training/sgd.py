@@ -1,16 +1,17 @@
-"""SGD as the official code uses it: coupled weight decay, poly schedule, a slower backbone."""
+"""SGD as the official code uses it: coupled weight decay, a slower backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import keras
 from keras import ops
 
+from usrn_keras.training.slow_variables import SlowVariables
+
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
-class SGD(keras.optimizers.Optimizer):
+class SGD(SlowVariables, keras.optimizers.Optimizer):
     """Stochastic gradient descent with momentum and coupled weight decay, as `torch.optim.SGD`.
 
         g <- gradient + coupled_weight_decay * w
@@ -47,20 +48,12 @@ class SGD(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum = momentum
         self.coupled_weight_decay = coupled_weight_decay
-        self._multipliers: dict[int, float] = {}
-
-    def multiply_learning_rate(self, variables: Iterable[keras.Variable], multiplier: float) -> None:
-        """Let `variables` learn at `multiplier` times the learning rate. Call before `build`."""
-        if self.built:
-            raise ValueError("`multiply_learning_rate` must be called before the optimizer is built")
-        self._multipliers |= {id(variable): multiplier for variable in variables}
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self._buffers = self.add_optimizer_variables(variables, "momentum")
-        self._factors = [self._multipliers.get(id(variable), 1.0) for variable in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         self.add_gradient(gradient, variable, first=True)
@@ -96,10 +89,6 @@ class SGD(keras.optimizers.Optimizer):
         """The momentum buffer of a variable."""
         return self._buffers[self._get_variable_index(variable)]
 
-    def rate_factor(self, variable: keras.Variable) -> float:
-        """What the learning rate is multiplied by for a variable."""
-        return self._factors[self._get_variable_index(variable)]
-
     def _move(self, variable: keras.Variable, learning_rate: Any) -> None:
         rate = ops.cast(learning_rate, variable.dtype) * self.rate_factor(variable)
         self.assign_sub(variable, rate * self.momentum_of(variable))
@@ -107,32 +96,3 @@ class SGD(keras.optimizers.Optimizer):
     def get_config(self) -> dict[str, Any]:
         own = {"momentum": self.momentum, "coupled_weight_decay": self.coupled_weight_decay}
         return super().get_config() | own
-
-
-@keras.saving.register_keras_serializable(package="usrn_keras")
-class PolySchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """`initial * (1 - step / total_steps) ^ power`, 0 from `total_steps` on.
-
-    Args:
-        initial: Learning rate at step 0.
-        total_steps: T.
-        power: 0.9 in the paper.
-
-    Example:
-
-    >>> round(float(PolySchedule(0.01, 100, 0.9)(50)), 6)
-    0.005359
-    """
-
-    def __init__(self, initial: float, total_steps: int, power: float = 0.9):
-        super().__init__()
-        self.initial = initial
-        self.total_steps = total_steps
-        self.power = power
-
-    def __call__(self, step: Any) -> Any:
-        done = ops.minimum(ops.cast(step, "float32") / self.total_steps, 1.0)
-        return self.initial * ops.power(1.0 - done, self.power)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"initial": self.initial, "total_steps": self.total_steps, "power": self.power}
