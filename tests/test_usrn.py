@@ -86,6 +86,27 @@ def test_terms_are_part_of_the_configuration():
     assert tuple(again.terms) == ("msl", "ost") and again.sees_unlabelled
 
 
+def test_sizes_of_subclasses_move_their_loss_alone():
+    """Equal sizes change nothing, whatever they are; a rare subclass may stay rare in the labels."""
+    model, batch, losses = usrn(), tiny_batch(), {}
+    for sizes in (None, (7, 7, 7, 7, 7), (1, 1, 900, 900, 900)):
+        model.sub_sizes = sizes
+        terms = model.loss_terms(batch)
+        losses[sizes] = [
+            float(keras.ops.stop_gradient(terms[name])) for name in ("supervised_sub", "self_training_sub")
+        ]
+    as_they_come, equal, unequal = losses.values()
+    assert as_they_come == pytest.approx(equal, rel=1e-6)
+    assert abs(unequal[0] - equal[0]) > 1e-2 and unequal[1] == pytest.approx(equal[1], rel=1e-6)
+
+
+def test_how_f_sub_corrects_is_part_of_the_configuration():
+    branch, sub_branch = tiny_branches()
+    model = USRN(branch, sub_branch, PARENTS, correction="replace", sub_sizes=[1, 2, 3, 4, 5])
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert (again.correction, again.sub_sizes) == ("replace", [1, 2, 3, 4, 5])
+
+
 def test_terms_that_make_no_objective_are_refused():
     with pytest.raises(ValueError, match="`terms`: sst needs msl"):
         usrn(terms=("ost", "sst"))

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from tests.tools import gradients, shared
-from usrn_keras.losses import cross_entropy, normalised_entropy, pseudo_labels, usrn_losses
+from usrn_keras.losses import (
+    class_probabilities,
+    cross_entropy,
+    normalised_entropy,
+    pseudo_labels,
+    supervised_losses,
+    usrn_losses,
+)
 
 pytestmark = pytest.mark.every_backend
 
@@ -108,6 +115,47 @@ def test_without_threshold_the_gate_overrides_the_label():
     pseudo = pseudo_labels(logits, sub_logits, np.array([0, 1, 1], "int32"))
     assert int(pseudo["labels"][0, 0, 0]) == 1
     assert float(pseudo["confidence"][0, 0, 0]) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_replacing_teaches_the_class_that_the_subclasses_add_up_to():
+    """F_sub is surer of its class than of any subclass; F's own confidence does not count."""
+    p, q = [0.8, 0.2], [0.02, 0.5, 0.48]
+    terms = one_pixel(p, q, gate="off", correction="replace")
+    assert (terms["confident"], terms["gate_dropped"], terms["label_overridden"]) == (1, 0, 1)
+    assert terms["self_training"] == pytest.approx(-math.log(0.2), abs=1e-6)
+    logits, sub_logits = (np.log(np.array([[[x]]], "float32")) for x in (p, q))
+    pseudo = pseudo_labels(logits, sub_logits, np.array([0, 1, 1], "int32"), gate="off", correction="replace")
+    assert int(pseudo["labels"][0, 0, 0]) == 1
+    assert float(pseudo["confidence"][0, 0, 0]) == pytest.approx(0.98, abs=1e-6)
+
+
+def test_replacing_leaves_pixels_behind_a_closed_gate_as_they_are():
+    p, q = [0.99, 0.01], [0.2, 0.5, 0.3]
+    assert one_pixel(p, q, correction="replace") == one_pixel(p, q)
+
+
+def test_class_probabilities_add_up_subclasses():
+    rng = np.random.default_rng(0)
+    logits, parents = rng.normal(size=(2, 3, 5)).astype("float32"), np.array([0, 2, 2, 1, 0], "int32")
+    softmax = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = np.stack([softmax[..., parents == c].sum(-1) for c in range(4)], -1)  # the last has none
+    found = keras.ops.convert_to_numpy(class_probabilities(logits, parents, 4))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_logit_adjustment_is_the_loss_of_shifted_logits():
+    rng = np.random.default_rng(0)
+    logits, sub_logits = (rng.normal(size=(1, 2, 2, n)).astype("float32") for n in (2, 3))
+    labels = np.array([[[0, 1], [1, 255]]], "int32")
+    sublabels = np.array([[[0, 1], [2, -1]]], "int32")
+    prior = np.log(np.array([0.5, 1.0, 1.5], "float32"))
+    adjusted = supervised_losses(logits, sub_logits, labels, sublabels, sub_log_prior=prior)
+    shifted = supervised_losses(logits, sub_logits + prior, labels, sublabels)
+    plain = supervised_losses(logits, sub_logits, labels, sublabels)
+    equal = supervised_losses(logits, sub_logits, labels, sublabels, sub_log_prior=np.full(3, 0.7, "float32"))
+    assert float(adjusted["supervised_sub"]) == pytest.approx(float(shifted["supervised_sub"]), abs=1e-6)
+    assert float(equal["supervised_sub"]) == pytest.approx(float(plain["supervised_sub"]), abs=1e-6)
+    assert abs(float(adjusted["supervised_sub"]) - float(plain["supervised_sub"])) > 1e-2
 
 
 def test_pseudo_labels_equal_the_product_of_equation_4():

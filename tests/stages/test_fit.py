@@ -16,11 +16,16 @@ import numpy as np
 import pytest
 
 from tests.tools import ROOT
+from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs import SUBCLASSES, open_run
+from usrn_keras.runs import SUBCLASSES, USRN, open_run
 from usrn_keras.stages import fit
+from usrn_keras.stages.models import usrn_model
+from usrn_keras.stages.weights import checkpoint_file
+from usrn_keras.subclasses import SubclassMap
+from usrn_keras.training import load_checkpoint
 
 
 def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
@@ -98,11 +103,31 @@ def test_start_from_the_baseline(recipe_file, tmp_path):
     assert first["centroids"]["supervised"] < 0.5  # F has what the Baseline learnt
 
 
+def test_a_fixed_classifier_stays_at_the_centroids(recipe_file, tmp_path):
+    """Whatever is trained around it; F's own classifier moves."""
+    overrides = ["training.start=baseline", "network.sub_head=fixed_centroids", "training.optimizer=adamw",
+                 "training.correction=replace", "training.sub_prior=adjusted"]  # fmt: skip
+    recipe = Recipe.load(str(recipe_file), overrides)
+    heads = []
+    for steps in (1, 3):
+        fit(
+            Recipe.load(str(recipe_file), [*overrides, f"training.usrn_steps={steps}"]), tmp_path / str(steps)
+        )
+        run = open_run(tmp_path / str(steps))
+        model = usrn_model(recipe, load_dataset(recipe.data), SubclassMap.load(run.stage(SUBCLASSES)))
+        load_checkpoint(checkpoint_file(run, USRN), model)
+        heads.append([branch.classifier.get_weights()[0] for branch in (model.branch, model.sub_branch)])
+    (own, sub), (own_later, sub_later) = heads
+    np.testing.assert_array_equal(sub, sub_later)
+    assert np.abs(own - own_later).max() > 0
+
+
 @pytest.mark.parametrize(
     "override",
     ["training.accumulation=2", "training.precision=mixed_bfloat16", "network.sharing=low_high",
      "network.sharing=none", "training.gate=stop", "subclasses.assignment=free", "views.strong=none",
-     "views.labelled_jitter=true", "evaluation.every=2"],
+     "views.labelled_jitter=true", "evaluation.every=2", "training.optimizer=adamw",
+     "training.sub_prior=adjusted"],
 )  # fmt: skip
 @pytest.mark.slow
 def test_every_switch_trains(recipe_file, tmp_path, override):

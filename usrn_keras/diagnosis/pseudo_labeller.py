@@ -84,7 +84,8 @@ def _answers(model: USRN, images: Tensor) -> Tensor:
     found = model.view_logits(ops.cast(images, "float32"), pooled=True, training=False)
     logits, sub_logits = found["own"], found["sub"]
     parents = ops.convert_to_tensor(np.array(model.parents, dtype="int32"))
-    found = pseudo_labels(logits, sub_logits, parents, gate=gate_of(model.terms, model.gate))
+    gate = gate_of(model.terms, model.gate)
+    found = pseudo_labels(logits, sub_logits, parents, gate=gate, correction=model.correction)
     found["sub_labels"] = ops.take(parents, found["sublabels"])
     found["entropy"] = normalised_entropy(logits)
     found["sub_entropy"] = normalised_entropy(sub_logits)

@@ -1,11 +1,19 @@
 """The losses of USRN: plain functions of logits and labels; no layers, no recipe, no state."""
 
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
-from usrn_keras.losses.pseudo_labels import Gate, normalised_entropy, pseudo_labels
+from usrn_keras.losses.pseudo_labels import (
+    Correction,
+    Gate,
+    class_probabilities,
+    normalised_entropy,
+    pseudo_labels,
+)
 from usrn_keras.losses.usrn import supervised_losses, unlabelled_losses, usrn_losses
 
 __all__ = [
+    "Correction",
     "Gate",
+    "class_probabilities",
     "cross_entropy",
     "cross_entropy_and_accuracy",
     "normalised_entropy",

@@ -12,10 +12,16 @@ from usrn_keras.losses.cross_entropy import pick
 
 Tensor = Any
 Gate = Literal["fallback", "stop", "off", "closed"]
+Correction = Literal["mask", "replace"]
 
 
 def pseudo_labels(
-    logits: Tensor, sub_logits: Tensor | None, parents: Tensor, *, gate: Gate = "fallback"
+    logits: Tensor,
+    sub_logits: Tensor | None,
+    parents: Tensor,
+    *,
+    gate: Gate = "fallback",
+    correction: Correction = "mask",
 ) -> dict[str, Tensor]:
     """Pseudo labels of the weak view, Eqs. 4 to 6, without gradient.
 
@@ -27,10 +33,11 @@ def pseudo_labels(
         logits: `(batch, height, width, classes)` of F.
         sub_logits: `(batch, height, width, subclasses)` of F_sub; None where its gate is `closed`.
         parents: `(subclasses,)` int.
-        gate: See `usrn_losses`.
+        gate, correction: See `usrn_losses`.
 
     Returns:
-        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r), `own_labels`
+        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r; of F_sub's class
+        and its probability where that replaces F's), `own_labels`
         and `own_confidence` (those of F's softmax, before any correction), `open` (Eq. 6, bool), and,
         with `sub_logits`, `sublabels` and `sub_confidence`.
     """
@@ -59,12 +66,36 @@ def pseudo_labels(
     where_closed = own["own_confidence"]
     if gate == "stop":
         where_closed = ops.zeros_like(where_closed)
+    if correction == "replace":
+        probabilities = class_probabilities(sub_logits, parents, logits.shape[-1])
     corrected = {
         "labels": ops.where(is_open, parent, own["own_labels"]),
         "confidence": ops.where(is_open, pick(probabilities, parent), where_closed),
         "open": is_open,
     }
     return own | corrected | sub
+
+
+def class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Tensor:
+    """What F_sub says of classes: the sum of the probabilities of their subclasses.
+
+    Args:
+        sub_logits: `(..., subclasses)` of F_sub.
+        parents: `(subclasses,)` int.
+        classes: C.
+
+    Returns:
+        `(..., classes)` float32 in 0..1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> logits = np.log(np.array([[0.3, 0.3, 0.4]], "float32"))
+    >>> np.round(ops.convert_to_numpy(class_probabilities(logits, np.array([0, 0, 1]), 2)), 3).tolist()
+    [[0.6000000238418579, 0.4000000059604645]]
+    """
+    members = ops.one_hot(ops.cast(parents, "int32"), classes, dtype="float32")
+    return ops.matmul(ops.softmax(ops.cast(sub_logits, "float32"), axis=-1), members)
 
 
 def subclass_pseudo_labels(sub_logits: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import cross_entropy_and_accuracy, pixel_cross_entropy
-from usrn_keras.losses.pseudo_labels import Gate, gate_of, pseudo_labels, subclass_pseudo_labels
+from usrn_keras.losses.pseudo_labels import Correction, Gate, gate_of, pseudo_labels, subclass_pseudo_labels
 from usrn_keras.terms import ALL_TERMS
 
 Tensor = Any
@@ -25,6 +25,7 @@ def usrn_losses(
     lambda_u: float = 1.0,
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
+    correction: Correction = "mask",
     terms: Collection[str] = ALL_TERMS,
     ignore_index: int = 255,
 ) -> dict[str, Tensor]:
@@ -47,6 +48,10 @@ def usrn_losses(
             trains F on its own pseudo label (the official code), `stop` leaves the pixel out
             (the paper's text). `off` holds the gate open everywhere, `closed` nowhere: plain
             self-training.
+        correction: What F_sub does to F's pseudo label where the gate is open. `mask`: the product of Eq. 4.
+            With gamma above one half it never changes a label, it drops those that F_sub contradicts.
+            `replace`: F learns the parent of k*, as sure as F_sub is of that class, the sum of its
+            subclasses. So F_sub teaches F what F does not know; not in the paper.
         terms: Names of `TERMS` that the objective is made of, the paper's ablation (Table 3). Those
             left out are not computed.
         ignore_index: Label of pixels without a class.
@@ -85,6 +90,7 @@ def usrn_losses(
         lambda_u=lambda_u,
         lambda_sub=lambda_sub,
         gate=gate,
+        correction=correction,
         terms=terms,
     )
     return labelled | unlabelled | {"loss": labelled["loss"] + unlabelled["loss"]}
@@ -97,6 +103,7 @@ def supervised_losses(
     sublabels: Tensor,
     *,
     lambda_sub: float = 1.0,
+    sub_log_prior: Tensor | None = None,
     ignore_index: int = 255,
 ) -> dict[str, Tensor]:
     """Eq. 2, the part of the objective that sees labelled images: `L_s`.
@@ -107,6 +114,9 @@ def supervised_losses(
         labels: `(batch, height, width)` int.
         sublabels: `(batch, height, width)` int.
         lambda_sub: Weight of the subclass loss.
+        sub_log_prior: `(subclasses,)` float32, added to the subclass logits in their loss alone (logit
+            adjustment, arXiv 2007.07314): with the logarithm of the sizes, F_sub's logits do not
+            learn how frequent a subclass is. Where all sizes are equal it changes nothing.
         ignore_index: Label of pixels without a class.
 
     Returns:
@@ -117,6 +127,8 @@ def supervised_losses(
     if sub_logits is None:
         return {"loss": supervised, "supervised": supervised}
     valid_sub = ops.logical_and(valid, sublabels >= 0)
+    if sub_log_prior is not None:
+        sub_logits = ops.add(sub_logits, ops.cast(sub_log_prior, sub_logits.dtype))
     supervised_sub, _ = cross_entropy_and_accuracy(sub_logits, sublabels, valid_sub)
     return {
         "loss": supervised + lambda_sub * supervised_sub,
@@ -134,6 +146,7 @@ def unlabelled_losses(
     lambda_u: float = 1.0,
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
+    correction: Correction = "mask",
     terms: Collection[str] = ALL_TERMS,
 ) -> dict[str, Tensor]:
     """Eqs. 4 to 7, the part of the objective that sees unlabelled images.
@@ -144,7 +157,7 @@ def unlabelled_losses(
         logits: Of F, keys `weak` and `strong`, `(batch, height, width, classes)`; read with `ost`.
         sub_logits: Of F_sub, `(batch, height, width, subclasses)`: `weak` is read with `usr` or `sst`,
             `strong` with `sst`.
-        parents, threshold, lambda_u, lambda_sub, gate, terms: See `usrn_losses`.
+        parents, threshold, lambda_u, lambda_sub, gate, correction, terms: See `usrn_losses`.
 
     Returns:
         float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped`, `label_overridden` (with
@@ -155,7 +168,11 @@ def unlabelled_losses(
     if "ost" in terms:
         masked = "usr" in terms
         pseudo = pseudo_labels(
-            logits["weak"], sub_logits["weak"] if masked else None, parents, gate=gate_of(terms, gate)
+            logits["weak"],
+            sub_logits["weak"] if masked else None,
+            parents,
+            gate=gate_of(terms, gate),
+            correction=correction,
         )
         parts |= _self_training(logits["strong"], pseudo, threshold)
         total = total + parts["self_training"]

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import no_gradient, run_graph
-from usrn_keras.losses import Gate, supervised_losses, unlabelled_losses
+from usrn_keras.losses import Correction, Gate, supervised_losses, unlabelled_losses
 from usrn_keras.methods.supervised import labelled_images
 from usrn_keras.networks import Branch, upsample
 from usrn_keras.terms import ALL_TERMS, Term, term_faults
@@ -36,6 +36,9 @@ class USRN(TrainStep, keras.Model):
         lambda_u: Weight of the unlabelled losses.
         lambda_sub: Weight of the subclass losses.
         gate: `fallback`, `stop` or `off`; see `usrn_keras.losses.usrn_losses`.
+        correction: `mask` (the paper) or `replace`, what F_sub does to F's pseudo label; see there.
+        sub_sizes: `(subclasses,)` sizes of the subclasses: F_sub learns them with logit adjustment, so that
+            it does not learn to prefer large ones; None: as they come (the paper, whose sizes are equal).
         terms: What the objective is made of, names of `usrn_keras.terms.TERMS` (the paper's Table 3).
             What no term needs is not computed.
         ignore_index: Label of pixels without a class.
@@ -72,6 +75,8 @@ class USRN(TrainStep, keras.Model):
         lambda_u: float = 1.0,
         lambda_sub: float = 1.0,
         gate: Gate = "fallback",
+        correction: Correction = "mask",
+        sub_sizes: Sequence[int] | None = None,
         terms: Sequence[Term] = ALL_TERMS,
         ignore_index: int = 255,
         **kwargs: Any,
@@ -86,6 +91,8 @@ class USRN(TrainStep, keras.Model):
         self.lambda_u = lambda_u
         self.lambda_sub = lambda_sub
         self.gate = gate
+        self.correction = correction
+        self.sub_sizes = None if sub_sizes is None else [int(size) for size in sub_sizes]
         self.terms = tuple(terms)
         self.ignore_index = ignore_index
         self.upsample = upsample(4)
@@ -123,8 +130,16 @@ class USRN(TrainStep, keras.Model):
             batch["labels"],
             batch["sublabels"],
             lambda_sub=self.lambda_sub,
+            sub_log_prior=self._sub_log_prior(),
             ignore_index=self.ignore_index,
         )
+
+    def _sub_log_prior(self) -> np.ndarray | None:
+        """Log of each subclass's size over the mean size: small numbers, all 0 where sizes are equal."""
+        if self.sub_sizes is None:
+            return None
+        sizes = np.maximum(np.array(self.sub_sizes, "float32"), 1)  # a class may be too thin for any feature
+        return np.log(sizes / sizes.mean())
 
     def _unlabelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
         weak_images = ops.cast(batch["weak"], "float32")
@@ -143,6 +158,7 @@ class USRN(TrainStep, keras.Model):
             lambda_u=self.lambda_u,
             lambda_sub=self.lambda_sub,
             gate=self.gate,
+            correction=self.correction,
             terms=self.terms,
         )
 
@@ -195,7 +211,10 @@ class USRN(TrainStep, keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
-        plain = ("parents", "threshold", "lambda_u", "lambda_sub", "gate", "terms", "ignore_index")
+        plain = (
+            "parents", "threshold", "lambda_u", "lambda_sub", "gate", "correction", "sub_sizes", "terms",
+            "ignore_index",
+        )  # fmt: skip
         return super().get_config() | {
             "branch": serialize(self.branch),
             "sub_branch": serialize(self.sub_branch),

@@ -187,10 +187,10 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             yield f"views.{key}: the smallest must not exceed the largest, received [{low}, {high}]"
     if views.jitter[3] > 0.5:
         yield f"views.jitter: hue must be at most 0.5 of the colour circle, received {views.jitter[3]}"
-    if network.sub_head == "centroids" and training.start != "baseline":
+    if network.sub_head != "random" and training.start != "baseline":
         yield (
-            "network.sub_head: `centroids` needs training.start = 'baseline' (the centroids live in the "
-            f"Baseline's features), received training.start = {training.start!r}"
+            f"network.sub_head: `{network.sub_head}` needs training.start = 'baseline' (the centroids live "
+            f"in the Baseline's features), received training.start = {training.start!r}"
         )
     yield from network_contradictions(network)
     yield from data_contradictions(recipe.data)

@@ -119,8 +119,10 @@ class Network(Section):
     decoder_channels: Positive = Field(256, description="channels of the map before the classifier")
     classifier_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the classifier")
     batch_norm_momentum: float = Field(0.9, ge=0, lt=1, description="of the moving statistics")
-    sub_head: Literal["random", "centroids"] = Field(
-        "random", description="start of the subclass classifier; centroids needs training.start = baseline"
+    sub_head: Literal["random", "centroids", "fixed_centroids"] = Field(
+        "random",
+        description="subclass classifier: drawn at random (the paper); from the cluster centres, which needs "
+        "training.start = baseline; or fixed there, so that it cannot forget rare classes",
     )
 
 
@@ -211,6 +213,16 @@ class Training(Section):
         "fallback",
         description="where the entropy gate is closed, F learns its own pseudo label (fallback) or nothing "
         "(stop); off: without the gate, as without egm",
+    )
+    correction: Literal["mask", "replace"] = Field(
+        "mask",
+        description="where the gate is open: F_sub drops the pseudo labels that it contradicts (mask, the "
+        "paper), or its class takes their place (replace)",
+    )
+    sub_prior: Literal["learnt", "adjusted"] = Field(
+        "learnt",
+        description="whether F_sub learns how large subclasses are, or not, by logit adjustment: unbiased "
+        "where subclasses.size_factor leaves some smaller than others",
     )
     start: Literal["imagenet", "baseline"] = Field(
         "imagenet", description="where USRN starts: backbone weights (the paper) or the Baseline"

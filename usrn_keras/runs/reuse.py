@@ -20,7 +20,7 @@ _OF_USRN_ALONE = {
     "views.jitter_probability", "views.grayscale_probability", "views.blur_probability",
     "training.method", "training.usrn_steps", "training.usrn_learning_rate", "training.batch_unlabelled",
     "training.terms", "training.threshold", "training.lambda_u", "training.lambda_sub", "training.gate",
-    "training.start", "evaluation.diagnosis",
+    "training.correction", "training.sub_prior", "training.start", "evaluation.diagnosis",
 }  # fmt: skip
 _KEEPS_THE_BEST = {"evaluation.every"}  # of FREE_KEYS: the stage keeps its best weights by it
 

@@ -32,7 +32,10 @@ def supervised_model(recipe: Recipe, dataset: Dataset, *, pretrained: bool = Tru
 
 
 def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pretrained: bool = True) -> USRN:
-    """USRN, compiled, with the start that the paper has: a pretrained backbone, random heads."""
+    """USRN, compiled, with the start that the paper has: a pretrained backbone, random heads.
+
+    A `fixed_centroids` classifier is not trained, whatever weights it gets.
+    """
     seed_everything(recipe)
     training = recipe.training
     branch, sub_branch = build_branches(
@@ -46,9 +49,13 @@ def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pre
         lambda_u=training.lambda_u,
         lambda_sub=training.lambda_sub,
         gate=training.gate,
+        correction=training.correction,
+        sub_sizes=subclasses.sizes.tolist() if training.sub_prior == "adjusted" else None,
         terms=training.terms,
         ignore_index=dataset.ignore_index,
     )
+    if recipe.network.sub_head == "fixed_centroids":
+        sub_branch.classifier.trainable = False
     rate = training.usrn_learning_rate or training.learning_rate
     return _compiled(model, recipe, training.usrn_steps, rate)
 

@@ -51,7 +51,8 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
 def _method(training: Training) -> str:
     terms = ", ".join(term.upper() for term in training.terms)
     start = "the Baseline" if training.start == "baseline" else "the weights of the backbone"
-    return f"USRN: {terms}; gate {training.gate}, gamma {training.threshold:g}; starts from {start}"
+    gate = f"gate {training.gate}, correction {training.correction}, gamma {training.threshold:g}"
+    return f"USRN: {terms}; {gate}; prior of F_sub {training.sub_prior}; starts from {start}"
 
 
 def _network(network: Network) -> str:

@@ -41,7 +41,7 @@ def _start_from_baseline(
 ) -> None:
     baseline = trained_baseline(run, dataset)
     copy_baseline(baseline, model)
-    if run.recipe.network.sub_head == "centroids":
+    if run.recipe.network.sub_head != "random":
         features, sublabels = _some_features(run, baseline, labelled, dataset, subclasses)
         temperature = calibrated_temperature(features, sublabels, subclasses.centers)
         set_sub_classifier(model, *centroid_classifier(subclasses.centers, temperature))
