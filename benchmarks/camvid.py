@@ -3,8 +3,10 @@
     python benchmarks/camvid.py --camvid data/camvid --weights WEIGHTS.h5 --jobs 2
 
 trains what is missing of the tables `main`, `components` and `controls` with the recipe `camvid_1_16` on each
-of --splits, writes benchmarks/results/camvid_TABLE.csv and .md after each table. It can be stopped at any
-moment; the same command goes on. Nothing is chosen on the test images that it measures.
+of --splits, and writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The same command
+goes on: with the runs under way from their checkpoints, if the folder is still there; and what stands in
+the CSV file with the settings of today is not trained again, whichever machine it was measured on. Nothing is
+chosen on the test images that it measures.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
@@ -24,36 +27,90 @@ from benchmarks import machine
 from usrn_keras.backend_choice import chosen_backend
 from usrn_keras.progress import for_terminal
 from usrn_keras.tables import TableResult, load_table, make_table
-from usrn_keras.tables.plan import make_plan
+from usrn_keras.tables.family import Family
+from usrn_keras.tables.gather import gather
+from usrn_keras.tables.plan import Plan, make_plan
+from usrn_keras.tables.result import Measured
 
 RESULTS = Path(__file__).with_name("results")
 RECIPE = "camvid_1_16"
 
+Line = dict[str, str]  # of the CSV file
+CellName = tuple[str, str, int]  # row, split, seed
 
-def rows(result: TableResult, facts: dict[str, object]) -> Iterator[dict[str, object]]:
-    """A row for each figure of each seed, shares in 0..1, with where and how it was measured."""
+
+def lines(result: TableResult, facts: Mapping[str, object]) -> Iterator[Line]:
+    """A line for each figure of each seed, shares in 0..1, with where and how it was measured."""
     keys = {(cell.row, cell.split, cell.seed): cell.run.key for cell in result.plan.cells}
     for (row, split, seed), cell in result.cells.items():
-        values = {**cell.figures, **{f"iou {name}": iou for name, iou in cell.ious.items()}}
-        for figure, value in values.items():
-            yield {
+        ious = {f"iou {name}": "" if iou is None else iou for name, iou in cell.ious.items()}
+        for figure, value in {**cell.figures, **ious}.items():
+            line = {
                 "table": result.plan.spec.name, "row": row, "split": split, "seed": seed, "figure": figure,
-                "value": value, "seconds": round(cell.seconds), "run": keys[row, split, seed], **facts,
+                "value": value, "seconds": round(cell.seconds), "run": keys[row, split, seed],
+                "measured": result.provenance, **facts,
             }  # fmt: skip
+            yield {name: str(value) for name, value in line.items()}
 
 
-def write(result: TableResult, facts: dict[str, object]) -> None:
-    """Write the CSV file and the Markdown table of a result, in the place of those of an earlier one."""
-    found = list(rows(result, facts))
-    if not found:
-        return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
-    stem = RESULTS / f"camvid_{result.plan.spec.name}"
-    stem.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
-    stem.with_suffix(".md").write_text(result.markdown() + "\n", encoding="utf-8")
+def kept_lines(file: Path, plan: Plan) -> list[Line]:
+    """The lines of an earlier result that are of runs as they are planned now."""
+    if not file.exists():
+        return []
+    keys = {(cell.row, cell.split, cell.seed): cell.run.key for cell in plan.cells}
+    with file.open(encoding="utf-8", newline="") as text:
+        return [line for line in csv.DictReader(text) if keys.get(_cell_name(line)) == line["run"]]
+
+
+def _cell_name(line: Line) -> CellName:
+    return line["row"], line["split"], int(line["seed"])
+
+
+def cells_of(kept: Sequence[Line]) -> dict[CellName, Measured]:
+    """What the lines say, cell by cell."""
+    cells: dict[CellName, Measured] = {}
+    for line in kept:
+        cell = cells.setdefault(_cell_name(line), Measured({}, {}, line["run"], float(line["seconds"])))
+        value = float(line["value"]) if line["value"] else None
+        if line["figure"].startswith("iou "):
+            cell.ious[line["figure"].removeprefix("iou ")] = value
+        else:
+            cell.figures[line["figure"]] = value
+    return cells
+
+
+def without(plan: Plan, known: Mapping[CellName, Measured]) -> Plan:
+    """The plan of the cells that are not known."""
+    cells = tuple(cell for cell in plan.cells if (cell.row, cell.split, cell.seed) not in known)
+    return replace(plan, cells=cells)
+
+
+def write(plan: Plan, found: Sequence[Line]) -> TableResult:
+    """Write the CSV file and the Markdown table, in the place of earlier ones."""
+    measured = "; ".join(sorted({line["measured"] for line in found}))
+    result = TableResult(plan, cells_of(found), {}, measured)
+    if found:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
+        stem = RESULTS / f"camvid_{plan.spec.name}"
+        stem.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
+        stem.with_suffix(".md").write_text(result.markdown() + "\n", encoding="utf-8")
+    return result
+
+
+def measure(plan: Plan, folder: Path, jobs: int, facts: Mapping[str, object]) -> TableResult:
+    """Train and measure what the CSV file of a table lacks; an interruption writes what is done."""
+    kept = kept_lines(RESULTS / f"camvid_{plan.spec.name}.csv", plan)
+    missing = without(plan, cells_of(kept))
+    try:
+        if missing.cells:
+            with for_terminal() as progress:
+                make_table(missing, folder, jobs=jobs, progress=progress)
+    finally:
+        result = write(plan, [*kept, *lines(gather(missing, Family(folder), {}), facts)])
+    return result
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,21 +128,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     options = parser.parse_args(arguments)
     overrides = [f"data.root={options.camvid}", f"network.weights={options.weights}", *options.set]
-    seeds = [int(seed) for seed in options.seeds.split(",")]
+    seeds, splits = [int(seed) for seed in options.seeds.split(",")], options.splits.split(",")
     backend, _ = chosen_backend()
     for name in options.tables.split(","):
-        plan = make_plan(
-            load_table(name),
-            RECIPE,
-            overrides,
-            seeds=seeds,
-            splits=options.splits.split(","),
-            backend=backend,
-        )
-        with for_terminal() as progress:
-            result = make_table(plan, options.folder, jobs=options.jobs, progress=progress)
-        write(result, {"backend": backend, **machine.facts()})
-        print(result.markdown(), flush=True)
+        plan = make_plan(load_table(name), RECIPE, overrides, seeds=seeds, splits=splits, backend=backend)
+        facts = {"backend": backend, **machine.facts()}
+        print(measure(plan, Path(options.folder), options.jobs, facts).markdown(), flush=True)
 
 
 if __name__ == "__main__":
