@@ -118,15 +118,15 @@ def test_without_threshold_the_gate_overrides_the_label():
 
 
 def test_replacing_teaches_the_class_that_the_subclasses_add_up_to():
-    """F_sub is surer of its class than of any subclass; F's own confidence does not count."""
-    p, q = [0.8, 0.2], [0.02, 0.5, 0.48]
-    terms = one_pixel(p, q, gate="off", correction="replace")
+    """The likeliest class need not be that of the likeliest subclass; F's own confidence does not count."""
+    p, q = [0.8, 0.2], [0.4, 0.3, 0.3]
+    terms = one_pixel(p, q, gate="off", correction="replace", threshold=0.55)
     assert (terms["confident"], terms["gate_dropped"], terms["label_overridden"]) == (1, 0, 1)
     assert terms["self_training"] == pytest.approx(-math.log(0.2), abs=1e-6)
     logits, sub_logits = (np.log(np.array([[[x]]], "float32")) for x in (p, q))
     pseudo = pseudo_labels(logits, sub_logits, np.array([0, 1, 1], "int32"), gate="off", correction="replace")
     assert int(pseudo["labels"][0, 0, 0]) == 1
-    assert float(pseudo["confidence"][0, 0, 0]) == pytest.approx(0.98, abs=1e-6)
+    assert float(pseudo["confidence"][0, 0, 0]) == pytest.approx(0.6, abs=1e-6)
 
 
 def test_replacing_leaves_pixels_behind_a_closed_gate_as_they_are():

@@ -36,8 +36,8 @@ def pseudo_labels(
         gate, correction: See `usrn_losses`.
 
     Returns:
-        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r; of F_sub's class
-        and its probability where that replaces F's), `own_labels`
+        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r; what F_sub
+        says of classes where that replaces F's), `own_labels`
         and `own_confidence` (those of F's softmax, before any correction), `open` (Eq. 6, bool), and,
         with `sub_logits`, `sublabels` and `sub_confidence`.
     """
@@ -62,15 +62,18 @@ def pseudo_labels(
         is_open = ops.ones_like(own["own_labels"], dtype="bool")
     else:
         is_open = normalised_entropy(sub_logits) <= normalised_entropy(logits)
-    parent = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
+    if correction == "replace":
+        of_sub = class_probabilities(sub_logits, parents, logits.shape[-1])
+        labels, confidence = ops.cast(ops.argmax(of_sub, axis=-1), "int32"), ops.max(of_sub, axis=-1)
+    else:
+        labels = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
+        confidence = pick(probabilities, labels)
     where_closed = own["own_confidence"]
     if gate == "stop":
         where_closed = ops.zeros_like(where_closed)
-    if correction == "replace":
-        probabilities = class_probabilities(sub_logits, parents, logits.shape[-1])
     corrected = {
-        "labels": ops.where(is_open, parent, own["own_labels"]),
-        "confidence": ops.where(is_open, pick(probabilities, parent), where_closed),
+        "labels": ops.where(is_open, labels, own["own_labels"]),
+        "confidence": ops.where(is_open, confidence, where_closed),
         "open": is_open,
     }
     return own | corrected | sub
