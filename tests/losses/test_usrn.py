@@ -10,11 +10,11 @@ import pytest
 
 from tests.tools import gradients, shared
 from usrn_keras.losses import (
-    class_probabilities,
     cross_entropy,
     normalised_entropy,
     pseudo_labels,
     supervised_losses,
+    unbiased_class_probabilities,
     usrn_losses,
 )
 
@@ -117,30 +117,44 @@ def test_without_threshold_the_gate_overrides_the_label():
     assert float(pseudo["confidence"][0, 0, 0]) == pytest.approx(0.4, abs=1e-6)
 
 
-def test_replacing_teaches_the_class_that_the_subclasses_add_up_to():
-    """The likeliest class need not be that of the likeliest subclass; F's own confidence does not count."""
-    p, q = [0.8, 0.2], [0.4, 0.3, 0.3]
+def test_replacing_teaches_what_the_subclasses_say_whatever_f_says():
+    """Means of 0.4 and 0.3: more subclasses make a class no likelier."""
+    p, q = [0.2, 0.8], [0.4, 0.3, 0.3]
     terms = one_pixel(p, q, gate="off", correction="replace", threshold=0.55)
     assert (terms["confident"], terms["gate_dropped"], terms["label_overridden"]) == (1, 0, 1)
     assert terms["self_training"] == pytest.approx(-math.log(0.2), abs=1e-6)
+    assert said(p, q, "replace") == (0, pytest.approx(0.4 / 0.7, abs=1e-6))
+
+
+def test_averaging_lets_the_surer_branch_teach():
+    sub = 0.96 / (0.96 + 0.02)
+    assert said([0.3, 0.7], [0.96, 0.02, 0.02], "average") == (0, pytest.approx((0.3 + sub) / 2, abs=1e-6))
+    assert said([0.1, 0.9], [0.4, 0.3, 0.3], "average")[0] == 1
+
+
+def said(p: list[float], q: list[float], correction: str) -> tuple[int, float]:
+    """Pseudo label and confidence of one pixel whose softmaxes are `p` and `q`, without a gate."""
     logits, sub_logits = (np.log(np.array([[[x]]], "float32")) for x in (p, q))
-    pseudo = pseudo_labels(logits, sub_logits, np.array([0, 1, 1], "int32"), gate="off", correction="replace")
-    assert int(pseudo["labels"][0, 0, 0]) == 1
-    assert float(pseudo["confidence"][0, 0, 0]) == pytest.approx(0.6, abs=1e-6)
+    parents = np.array([0, 1, 1], "int32")
+    pseudo = pseudo_labels(logits, sub_logits, parents, gate="off", correction=correction)
+    return int(pseudo["labels"][0, 0, 0]), float(pseudo["confidence"][0, 0, 0])
 
 
-def test_replacing_leaves_pixels_behind_a_closed_gate_as_they_are():
+@pytest.mark.parametrize("correction", ["replace", "average"])
+def test_pixels_behind_a_closed_gate_stay_as_they_are(correction):
     p, q = [0.99, 0.01], [0.2, 0.5, 0.3]
-    assert one_pixel(p, q, correction="replace") == one_pixel(p, q)
+    assert one_pixel(p, q, correction=correction) == one_pixel(p, q)
 
 
-def test_class_probabilities_add_up_subclasses():
+def test_class_probabilities_are_means_over_subclasses():
     rng = np.random.default_rng(0)
-    logits, parents = rng.normal(size=(2, 3, 5)).astype("float32"), np.array([0, 2, 2, 1, 0], "int32")
+    logits, parents = rng.normal(size=(2, 3, 5)).astype("float32"), np.array([0, 2, 2, 2, 0], "int32")
     softmax = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    expected = np.stack([softmax[..., parents == c].sum(-1) for c in range(4)], -1)  # the last has none
-    found = keras.ops.convert_to_numpy(class_probabilities(logits, parents, 4))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    means = np.zeros((2, 3, 4))
+    for c in (0, 2):  # the others have no subclass
+        means[..., c] = softmax[..., parents == c].mean(-1)
+    found = keras.ops.convert_to_numpy(unbiased_class_probabilities(logits, parents, 4))
+    np.testing.assert_allclose(found, means / means.sum(-1, keepdims=True), atol=1e-6)
 
 
 def test_logit_adjustment_is_the_loss_of_shifted_logits():

@@ -4,22 +4,22 @@ from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_acc
 from usrn_keras.losses.pseudo_labels import (
     Correction,
     Gate,
-    class_probabilities,
     normalised_entropy,
     pseudo_labels,
+    unbiased_class_probabilities,
 )
 from usrn_keras.losses.usrn import supervised_losses, unlabelled_losses, usrn_losses
 
 __all__ = [
     "Correction",
     "Gate",
-    "class_probabilities",
     "cross_entropy",
     "cross_entropy_and_accuracy",
     "normalised_entropy",
     "pixel_cross_entropy",
     "pseudo_labels",
     "supervised_losses",
+    "unbiased_class_probabilities",
     "unlabelled_losses",
     "usrn_losses",
 ]

@@ -12,7 +12,7 @@ from usrn_keras.losses.cross_entropy import pick
 
 Tensor = Any
 Gate = Literal["fallback", "stop", "off", "closed"]
-Correction = Literal["mask", "replace"]
+Correction = Literal["mask", "replace", "average"]
 
 
 def pseudo_labels(
@@ -62,12 +62,13 @@ def pseudo_labels(
         is_open = ops.ones_like(own["own_labels"], dtype="bool")
     else:
         is_open = normalised_entropy(sub_logits) <= normalised_entropy(logits)
-    if correction == "replace":
-        of_sub = class_probabilities(sub_logits, parents, logits.shape[-1])
-        labels, confidence = ops.cast(ops.argmax(of_sub, axis=-1), "int32"), ops.max(of_sub, axis=-1)
-    else:
+    if correction == "mask":
         labels = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
         confidence = pick(probabilities, labels)
+    else:
+        taught = unbiased_class_probabilities(sub_logits, parents, logits.shape[-1])
+        taught = (probabilities + taught) / 2 if correction == "average" else taught
+        labels, confidence = ops.cast(ops.argmax(taught, axis=-1), "int32"), ops.max(taught, axis=-1)
     where_closed = own["own_confidence"]
     if gate == "stop":
         where_closed = ops.zeros_like(where_closed)
@@ -79,8 +80,11 @@ def pseudo_labels(
     return own | corrected | sub
 
 
-def class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Tensor:
-    """What F_sub says of classes: the sum of the probabilities of their subclasses.
+def unbiased_class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Tensor:
+    """What F_sub says of classes when all of them are taken to be equally frequent.
+
+    Subclasses are equal in size, so a class is as frequent as it has subclasses. The mean of their
+    probabilities, unlike the sum, leaves that out.
 
     Args:
         sub_logits: `(..., subclasses)` of F_sub.
@@ -88,17 +92,20 @@ def class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Te
         classes: C.
 
     Returns:
-        `(..., classes)` float32 in 0..1.
+        `(..., classes)` float32 in 0..1 that add up to 1; 0 for a class without subclasses.
 
     Example:
 
     >>> import numpy as np
     >>> logits = np.log(np.array([[0.3, 0.3, 0.4]], "float32"))
-    >>> np.round(ops.convert_to_numpy(class_probabilities(logits, np.array([0, 0, 1]), 2)), 3).tolist()
-    [[0.6000000238418579, 0.4000000059604645]]
+    >>> found = unbiased_class_probabilities(logits, np.array([0, 0, 1]), 2)  # 0.3 and 0.4, over 0.7
+    >>> np.round(ops.convert_to_numpy(found), 2).tolist()
+    [[0.4300000071525574, 0.5699999928474426]]
     """
     members = ops.one_hot(ops.cast(parents, "int32"), classes, dtype="float32")
-    return ops.matmul(ops.softmax(ops.cast(sub_logits, "float32"), axis=-1), members)
+    members = members / ops.maximum(ops.sum(members, axis=0), 1.0)
+    means = ops.matmul(ops.softmax(ops.cast(sub_logits, "float32"), axis=-1), members)
+    return means / ops.sum(means, axis=-1, keepdims=True)
 
 
 def subclass_pseudo_labels(sub_logits: Tensor) -> dict[str, Tensor]:

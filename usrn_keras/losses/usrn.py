@@ -50,9 +50,9 @@ def usrn_losses(
             self-training.
         correction: What F_sub does to F's pseudo label where the gate is open. `mask`: the product of Eq. 4.
             With gamma above one half it never changes a label, it drops those that F_sub contradicts.
-            `replace`: F learns the class that F_sub holds most likely, that with the largest sum of the
-            probabilities of its subclasses, and r is that sum. So F_sub teaches F what F does not know;
-            not in the paper.
+            `replace`: r is what F_sub says of classes, see `unbiased_class_probabilities`. So F_sub teaches F
+            what F does not know. `average`: r is the mean of that and F's softmax, so that either can
+            teach. Neither is in the paper.
         terms: Names of `TERMS` that the objective is made of, the paper's ablation (Table 3). Those
             left out are not computed.
         ignore_index: Label of pixels without a class.

@@ -214,10 +214,10 @@ class Training(Section):
         description="where the entropy gate is closed, F learns its own pseudo label (fallback) or nothing "
         "(stop); off: without the gate, as without egm",
     )
-    correction: Literal["mask", "replace"] = Field(
+    correction: Literal["mask", "replace", "average"] = Field(
         "mask",
         description="where the gate is open: F_sub drops the pseudo labels that it contradicts (mask, the "
-        "paper), or its class takes their place (replace)",
+        "paper), its own take their place (replace), or both branches vote (average)",
     )
     sub_prior: Literal["learnt", "adjusted"] = Field(
         "learnt",
