@@ -1,12 +1,13 @@
 """The tables of the paper on CamVid, every seed and class of them a row of a CSV file.
 
-    python benchmarks/camvid.py --camvid data/camvid --weights WEIGHTS.h5 --jobs 2
+    python benchmarks/camvid.py --camvid data/camvid --weights WEIGHTS.h5 --jobs 2 --small
 
 trains what is missing of the tables `main`, `components` and `controls` with the recipe `camvid_1_16` on each
 of --splits, and writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The same command
 goes on: with the runs under way from their checkpoints, if the folder is still there; and what stands in
 the CSV file with the settings of today is not trained again, whichever machine it was measured on. Nothing is
-chosen on the test images that it measures.
+chosen on the test images that it measures. --small takes images of half the size and fewer steps, for
+two cores; its results are camvid_small_TABLE.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
-from benchmarks import machine
+from benchmarks import machine, small_camvid
 from usrn_keras.backend_choice import chosen_backend
 from usrn_keras.progress import for_terminal
 from usrn_keras.tables import TableResult, load_table, make_table
@@ -85,7 +86,7 @@ def without(plan: Plan, known: Mapping[CellName, Measured]) -> Plan:
     return replace(plan, cells=cells)
 
 
-def write(plan: Plan, found: Sequence[Line]) -> TableResult:
+def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     """Write the CSV file and the Markdown table, in the place of earlier ones."""
     measured = "; ".join(sorted({line["measured"] for line in found}))
     result = TableResult(plan, cells_of(found), {}, measured)
@@ -94,22 +95,21 @@ def write(plan: Plan, found: Sequence[Line]) -> TableResult:
         writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
-        stem = RESULTS / f"camvid_{plan.spec.name}"
         stem.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
         stem.with_suffix(".md").write_text(result.markdown() + "\n", encoding="utf-8")
     return result
 
 
-def measure(plan: Plan, folder: Path, jobs: int, facts: Mapping[str, object]) -> TableResult:
+def measure(plan: Plan, stem: Path, folder: Path, jobs: int, facts: Mapping[str, object]) -> TableResult:
     """Train and measure what the CSV file of a table lacks; an interruption writes what is done."""
-    kept = kept_lines(RESULTS / f"camvid_{plan.spec.name}.csv", plan)
+    kept = kept_lines(stem.with_suffix(".csv"), plan)
     missing = without(plan, cells_of(kept))
     try:
         if missing.cells:
             with for_terminal() as progress:
                 make_table(missing, folder, jobs=jobs, progress=progress)
     finally:
-        result = write(plan, [*kept, *lines(gather(missing, Family(folder), {}), facts)])
+        result = write(plan, [*kept, *lines(gather(missing, Family(folder), {}), facts)], stem)
     return result
 
 
@@ -126,14 +126,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
     parser.add_argument("--folder", default="runs/tables/camvid", help="where the runs go")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--small", action="store_true", help="images of half the size, fewer steps")
     options = parser.parse_args(arguments)
-    overrides = [f"data.root={options.camvid}", f"network.weights={options.weights}", *options.set]
+    camvid, folder, name = Path(options.camvid), Path(options.folder), "camvid"
+    settings = [f"network.weights={options.weights}"]
+    if options.small:
+        camvid, name = small_camvid.halved(camvid, folder.with_name("camvid_small")), "camvid_small"
+        settings += small_camvid.SETTINGS
+    overrides = [f"data.root={camvid}", *settings, *options.set]
     seeds, splits = [int(seed) for seed in options.seeds.split(",")], options.splits.split(",")
     backend, _ = chosen_backend()
-    for name in options.tables.split(","):
-        plan = make_plan(load_table(name), RECIPE, overrides, seeds=seeds, splits=splits, backend=backend)
+    for table in options.tables.split(","):
+        plan = make_plan(load_table(table), RECIPE, overrides, seeds=seeds, splits=splits, backend=backend)
         facts = {"backend": backend, **machine.facts()}
-        print(measure(plan, Path(options.folder), options.jobs, facts).markdown(), flush=True)
+        result = measure(plan, RESULTS / f"{name}_{table}", folder, options.jobs, facts)
+        print(result.markdown(), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks import camvid
+from benchmarks import camvid, small_camvid
 from tests.tables.made import made_plan, made_result
 from usrn_keras.errors import RunError
 
@@ -18,46 +21,66 @@ def plan():
 
 
 @pytest.fixture
-def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(camvid, "RESULTS", tmp_path)
-    return tmp_path
+def stem(tmp_path):
+    return tmp_path / "camvid_made"
 
 
-def test_lines_say_all_that_the_table_says(plan, results):
+def test_lines_say_all_that_the_table_says(plan, stem):
     result = made_result(plan, MIOUS)
-    written = camvid.write(plan, list(camvid.lines(result, FACTS)))
+    written = camvid.write(plan, list(camvid.lines(result, FACTS)), stem)
     assert written.markdown().splitlines()[:4] == result.markdown().splitlines()[:4]
-    kept = camvid.kept_lines(results / f"camvid_{plan.spec.name}.csv", plan)
+    kept = camvid.kept_lines(stem.with_suffix(".csv"), plan)
     assert {line["commit"] for line in kept} == {"abc1234"}
     for name, cell in camvid.cells_of(kept).items():
         assert cell.figures == pytest.approx(result.cells[name].figures)
         assert cell.ious == pytest.approx(result.cells[name].ious)
 
 
-def test_what_is_known_is_left_out_of_the_plan(plan, results):
+def test_what_is_known_is_left_out_of_the_plan(plan, stem):
     part = {key: value for key, value in MIOUS.items() if key != ("B", 1)}
-    camvid.write(plan, list(camvid.lines(made_result(plan, part), FACTS)))
-    file = results / f"camvid_{plan.spec.name}.csv"
-    missing = camvid.without(plan, camvid.cells_of(camvid.kept_lines(file, plan)))
+    camvid.write(plan, list(camvid.lines(made_result(plan, part), FACTS)), stem)
+    missing = camvid.without(plan, camvid.cells_of(camvid.kept_lines(stem.with_suffix(".csv"), plan)))
     assert [(cell.row, cell.seed) for cell in missing.cells] == [("B", 1)]
 
 
-def test_a_run_with_other_settings_is_not_known(plan, results):
-    camvid.write(plan, list(camvid.lines(made_result(plan, MIOUS), FACTS)))
+def test_a_run_with_other_settings_is_not_known(plan, stem):
+    camvid.write(plan, list(camvid.lines(made_result(plan, MIOUS), FACTS)), stem)
     other = made_plan("A", "B", seeds=(0, 1), recipe="voc_1_16")
-    assert not camvid.kept_lines(results / f"camvid_{plan.spec.name}.csv", other)
+    assert not camvid.kept_lines(stem.with_suffix(".csv"), other)
 
 
-def test_what_is_done_is_written_when_the_rest_stops(plan, results, monkeypatch):
+def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
     def stopped(missing, folder, **options):
         assert len(missing.cells) == 3
         raise RunError("another process is at work")
 
-    camvid.write(plan, list(camvid.lines(made_result(plan, {("A", 0): 40.0}), FACTS)))
+    camvid.write(plan, list(camvid.lines(made_result(plan, {("A", 0): 40.0}), FACTS)), stem)
     monkeypatch.setattr(camvid, "make_table", stopped)
     monkeypatch.setattr(camvid, "gather", lambda missing, *_: made_result(missing, {("B", 0): 43.0}))
     with pytest.raises(RunError):
-        camvid.measure(plan, results / "runs", 1, FACTS)
-    kept = camvid.kept_lines(results / f"camvid_{plan.spec.name}.csv", plan)
+        camvid.measure(plan, stem, stem.with_name("runs"), 1, FACTS)
+    kept = camvid.kept_lines(stem.with_suffix(".csv"), plan)
     assert {camvid._cell_name(line)[::2] for line in kept} == {("A", 0), ("B", 0)}
-    assert (results / f"camvid_{plan.spec.name}.md").read_text().startswith("| Made |")
+    assert stem.with_suffix(".md").read_text().startswith("| Made |")
+
+
+def test_half_the_size(tmp_path):
+    """Means of four pixels, one of four ids with the palette, and everything else as it is."""
+    source = tmp_path / "camvid"
+    for folder in ("images/train", "labels/train"):
+        (source / folder).mkdir(parents=True)
+    (source / "classes.txt").write_text("road\npole\n")
+    cv2.imwrite(str(source / "images/train/a.jpg"), np.full((6, 8, 3), 90, np.uint8))
+    ids = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    mask = Image.fromarray(ids).convert("P")
+    mask.putdata(ids.ravel().tolist())
+    mask.save(source / "labels/train/a.png")
+    small = small_camvid.halved(source, tmp_path / "small")
+    assert cv2.imread(str(small / "images/train/a.jpg")).shape == (3, 4, 3)
+    with Image.open(small / "labels/train/a.png") as found:
+        assert found.mode == "P"
+        np.testing.assert_array_equal(np.asarray(found), ids[1::2, 1::2])
+    assert (small / "classes.txt").read_text() == "road\npole\n"
+    before = (small / "images/train/a.jpg").stat().st_mtime_ns
+    assert small_camvid.halved(source, small) == small
+    assert (small / "images/train/a.jpg").stat().st_mtime_ns == before

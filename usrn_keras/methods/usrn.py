@@ -36,7 +36,7 @@ class USRN(TrainStep, keras.Model):
         lambda_u: Weight of the unlabelled losses.
         lambda_sub: Weight of the subclass losses.
         gate: `fallback`, `stop` or `off`; see `usrn_keras.losses.usrn_losses`.
-        correction: `mask` (the paper), `replace` or `average`, what F_sub does to F's pseudo label; see there.
+        correction: `mask` (the paper), `replace` or `average`, how F_sub corrects pseudo labels; see there.
         sub_sizes: `(subclasses,)` sizes of the subclasses: F_sub learns them with logit adjustment, so that
             it does not learn to prefer large ones; None: as they come (the paper, whose sizes are equal).
         terms: What the objective is made of, names of `usrn_keras.terms.TERMS` (the paper's Table 3).

@@ -1,0 +1,42 @@
+"""CamVid at half its size: what two cores can train for many epochs of the unlabelled images."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+SETTINGS = (
+    "views.long_side=240",
+    "views.scale_labelled=[0.7, 2.0]",
+    "views.scale_unlabelled=[0.7, 2.0]",
+    "training.baseline_steps=1200",
+)
+
+
+def halved(source: Path, target: Path) -> Path:
+    """A copy of CamVid with images and masks of 240 x 180 pixels; made once, whole or not at all.
+
+    Four pixels of an image become their mean, as JPEG of quality 95; of four pixels of a mask the lower
+    right one is kept.
+    """
+    if target.exists():
+        return target
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(source, unfinished, ignore=shutil.ignore_patterns("*.jpg", "*.png"))
+    for file in sorted(source.rglob("*.jpg")):
+        image = cv2.resize(cv2.imread(str(file)), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        place = unfinished / file.relative_to(source)
+        if not cv2.imwrite(str(place), image, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+            raise OSError(f"{place} could not be written")
+    for file in sorted(source.rglob("*.png")):
+        with Image.open(file) as mask:
+            small = Image.fromarray(np.asarray(mask)[1::2, 1::2])
+            if mask.mode == "P":
+                small.putpalette(mask.getpalette())
+        small.save(unfinished / file.relative_to(source))
+    return unfinished.rename(target)
