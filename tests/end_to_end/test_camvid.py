@@ -30,7 +30,7 @@ SETTINGS = {
     "views.crop_size": 96,
     "training.baseline_steps": 60,
     "training.usrn_steps": 10,
-    "training.learning_rate": 0.1,
+    "training.learning_rate": 0.003,
     "training.batch_labelled": 2,
     "training.batch_unlabelled": 2,
     "subclasses.max_subclasses": 8,
