@@ -92,7 +92,8 @@ def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     result = TableResult(plan, cells_of(found), {}, measured)
     if found:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+        columns = dict.fromkeys(column for line in found for column in line)  # older lines may have fewer
+        writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
         stem.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
