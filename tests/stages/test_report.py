@@ -44,7 +44,9 @@ def test_a_fit_leaves_its_page(fitted):
     ]  # fmt: skip
     facts = dict(zip(*([text for _, text in read.all(tag)] for tag in ("dt", "dd")), strict=True))
     assert facts["data set"].startswith("data: 3 labelled, 2 unlabelled, 1 val, 0 test; 2 classes; lists ")
-    assert facts["method"].startswith("USRN: MSL, OST, USR, SST, EGM; gate fallback, gamma 0.75")
+    assert facts["method"].startswith(
+        "USRN: MSL, OST, USR, SST, EGM; gate fallback, gamma 0.75; correction mask, prior of F_sub learnt"
+    )
     assert facts["time"].startswith("Baseline 0:0") and "USRN 0:0" in facts["time"]
     assert "[training]" in read.all("pre")[0][1]
 

@@ -51,8 +51,9 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
 def _method(training: Training) -> str:
     terms = ", ".join(term.upper() for term in training.terms)
     start = "the Baseline" if training.start == "baseline" else "the weights of the backbone"
-    gate = f"gate {training.gate}, correction {training.correction}, gamma {training.threshold:g}"
-    return f"USRN: {terms}; {gate}; prior of F_sub {training.sub_prior}; starts from {start}"
+    gate = f"gate {training.gate}, gamma {training.threshold:g}"
+    correction = f"correction {training.correction}, prior of F_sub {training.sub_prior}"
+    return f"USRN: {terms}; {gate}; {correction}; starts from {start}"
 
 
 def _network(network: Network) -> str:
