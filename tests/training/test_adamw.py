@@ -43,10 +43,3 @@ def test_round_trip():
     again = keras.saving.deserialize_keras_object(config)
     assert isinstance(again, AdamW)
     assert again.get_config() == optimizer.get_config()
-
-
-def test_multiplier_after_build_is_refused():
-    optimizer = AdamW(0.1)
-    optimizer.build([keras.Variable([1.0])])
-    with pytest.raises(ValueError, match="before the optimizer is built"):
-        optimizer.multiply_learning_rate([], 0.1)
