@@ -36,8 +36,7 @@ def pseudo_labels(
         gate, correction: See `usrn_losses`.
 
     Returns:
-        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r; what F_sub
-        says of classes where that replaces F's), `own_labels`
+        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r), `own_labels`
         and `own_confidence` (those of F's softmax, before any correction), `open` (Eq. 6, bool), and,
         with `sub_logits`, `sublabels` and `sub_confidence`.
     """
@@ -66,9 +65,7 @@ def pseudo_labels(
         labels = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
         confidence = pick(probabilities, labels)
     else:
-        taught = unbiased_class_probabilities(sub_logits, parents, logits.shape[-1])
-        taught = (probabilities + taught) / 2 if correction == "average" else taught
-        labels, confidence = ops.cast(ops.argmax(taught, axis=-1), "int32"), ops.max(taught, axis=-1)
+        labels, confidence = _taught(probabilities, sub_logits, parents, correction)
     where_closed = own["own_confidence"]
     if gate == "stop":
         where_closed = ops.zeros_like(where_closed)
@@ -78,6 +75,16 @@ def pseudo_labels(
         "open": is_open,
     }
     return own | corrected | sub
+
+
+def _taught(
+    probabilities: Tensor, sub_logits: Tensor, parents: Tensor, correction: Correction
+) -> tuple[Tensor, Tensor]:
+    """Labels and confidence that F_sub teaches F, alone or together with F's own `probabilities`."""
+    taught = unbiased_class_probabilities(sub_logits, parents, probabilities.shape[-1])
+    if correction == "average":
+        taught = (probabilities + taught) / 2
+    return ops.cast(ops.argmax(taught, axis=-1), "int32"), ops.max(taught, axis=-1)
 
 
 def unbiased_class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Tensor:
