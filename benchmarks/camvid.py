@@ -5,9 +5,9 @@
 trains what is missing of the tables `main`, `components` and `controls` with the recipe `camvid_1_16` on each
 of --splits, and writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The same command
 goes on: with the runs under way from their checkpoints, if the folder is still there; and what stands in
-the CSV file with the settings of today is not trained again, whichever machine it was measured on. Nothing is
-chosen on the test images that it measures. --small takes images of half the size and fewer steps, for
-two cores; its results are camvid_small_TABLE.
+the CSV file with the settings of today, the path of --weights among them, is not trained again, whichever
+machine it was measured on. Nothing is chosen on the test images that it measures. --small takes images of
+half the size and fewer steps, for two cores; its results are camvid_small_TABLE.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def _network(gpu: bool, crop_size: int) -> list[str]:
         'backbone = "keras/mobilenet"',
         'backbone_end = "conv_pw_12_relu"  # leaves out the last block: less time and memory',
         weights, stride, 'sharing = "low"',
-        'sub_head = "fixed_centroids"  # random: the paper; learns its subclasses in many more steps',
+        'sub_head = "fixed_centroids"  # random: the paper; in hundreds of steps sure of no subclass',
         aspp,
         "aspp_channels = 64  # paper: 256",
         "low_level_channels = 24  # paper: 48",
@@ -181,13 +181,13 @@ _LONG = (
     "learning_rate = 0.01",
     "backbone_multiplier = 0.1  # pretrained layers move slowly",
 )
-_SHORT = (  # as in the recipes of CamVid, where they were measured
-    'optimizer = "adamw"  # sgd: the paper; needs several times the steps',
+_SHORT = (  # as in the recipes of CamVid; README.md says what they gave, and that a gain is not proven
+    'optimizer = "adamw"  # sgd: the paper; got less far in more steps',
     "learning_rate = 0.003",
     "usrn_learning_rate = 0.001  # it goes on from the Baseline",
     "backbone_multiplier = 0.25  # pretrained layers move slowly",
     "weight_decay = 0.01",
-    'start = "baseline"  # imagenet: the paper; F_sub is of use only after many more steps',
+    'start = "baseline"  # imagenet: the paper; F_sub was of no use within hundreds of steps',
     'correction = "average"  # mask: the paper; teaches no class that F does not know',
     'gate = "off"',
     'sub_prior = "adjusted"  # size_factor leaves rare classes smaller than a cluster',

@@ -122,7 +122,7 @@ class Network(Section):
     sub_head: Literal["random", "centroids", "fixed_centroids"] = Field(
         "random",
         description="subclass classifier: drawn at random (the paper); from the cluster centres, which needs "
-        "training.start = baseline; or fixed there, so that it cannot forget rare classes",
+        "training.start = baseline; or fixed there",
     )
 
 
