@@ -103,10 +103,12 @@ def test_start_from_the_baseline(recipe_file, tmp_path):
     assert first["centroids"]["supervised"] < 0.5  # F has what the Baseline learnt
 
 
-def test_a_fixed_classifier_stays_at_the_centroids(recipe_file, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_fixed_classifier_stays_at_the_centroids(recipe_file, tmp_path, optimizer):
     """Whatever is trained around it; F's own classifier moves."""
-    overrides = ["training.start=baseline", "network.sub_head=fixed_centroids", "training.optimizer=adamw",
-                 "training.correction=replace", "training.sub_prior=adjusted"]  # fmt: skip
+    overrides = ["training.start=baseline", "network.sub_head=fixed_centroids",
+                 f"training.optimizer={optimizer}", "training.correction=replace",
+                 "training.sub_prior=adjusted"]  # fmt: skip
     recipe = Recipe.load(str(recipe_file), overrides)
     heads = []
     for steps in (1, 3):

@@ -9,16 +9,20 @@ from keras import layers
 
 
 def in_native_layout(model: Any) -> None:
-    """Reorder the convolution kernels of a model, and their momentum, in memory; their shapes stay.
+    """Reorder the convolution kernels of a model, and what its optimizer keeps of them, in memory.
+
+    Their shapes stay.
 
     Keras has them as `(height, width, in, out)`. Seen as PyTorch's `(out, in, height, width)` that order
     must be copied at every use, and every gradient copied back.
     """
+    optimizer = getattr(model, "optimizer", None)
     for layer in model._flatten_layers():
         if type(layer) in (layers.Conv2D, layers.DepthwiseConv2D):
             _reorder(layer.kernel, layer)
-            if getattr(model, "optimizer", None) is not None and hasattr(model.optimizer, "momentum_of"):
-                _reorder(model.optimizer.momentum_of(layer.kernel), layer)
+            if layer.kernel.trainable and hasattr(optimizer, "buffers_of"):
+                for buffer in optimizer.buffers_of(layer.kernel):
+                    _reorder(buffer, layer)
 
 
 def _reorder(variable: Any, layer: Any) -> None:

@@ -53,9 +53,27 @@ class AdamW(SlowVariables, keras.optimizers.Adam):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         rate = ops.cast(learning_rate, variable.dtype) * self.rate_factor(variable)
-        if self.decoupled_weight_decay and len(variable.shape) > 1:
+        if self.decoupled_weight_decay and self.decays(variable):
             self.assign_sub(variable, rate * self.decoupled_weight_decay * variable)
         super().update_step(gradient, variable, rate)
+
+    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+        """Keras' hook for a step of all variables at once; it calls `update_step` for each by default."""
+        if keras.backend.backend() != "torch":
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        from usrn_keras.training.adamw_torch import move_together
+
+        move_together(self, grads, trainable_variables, learning_rate)
+
+    def decays(self, variable: keras.Variable) -> bool:
+        """Whether weight decay is for a variable: kernels alone."""
+        return len(variable.shape) > 1
+
+    def buffers_of(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
+        """The means of a variable's gradients and of their squares."""
+        index = self._get_variable_index(variable)
+        return self._momentums[index], self._velocities[index]
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"decoupled_weight_decay": self.decoupled_weight_decay}

@@ -89,6 +89,10 @@ class SGD(SlowVariables, keras.optimizers.Optimizer):
         """The momentum buffer of a variable."""
         return self._buffers[self._get_variable_index(variable)]
 
+    def buffers_of(self, variable: keras.Variable) -> tuple[keras.Variable]:
+        """All that is kept of a variable: its momentum."""
+        return (self.momentum_of(variable),)
+
     def _move(self, variable: keras.Variable, learning_rate: Any) -> None:
         rate = ops.cast(learning_rate, variable.dtype) * self.rate_factor(variable)
         self.assign_sub(variable, rate * self.momentum_of(variable))
