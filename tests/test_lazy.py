@@ -20,7 +20,9 @@ def test_an_unknown_name_is_told_the_known_ones(package):
         package.nothing  # noqa: B018
 
 
-def test_counting_classes_loads_no_keras():
-    code = "import sys; from usrn_keras.subclasses import class_balance_rate; print('keras' in sys.modules)"
+@pytest.mark.parametrize("names", ["subclasses import class_balance_rate", "tables import load_table"])
+def test_what_needs_no_keras_loads_none(names):
+    """A backend reports on its start-up, and takes seconds: a wrong name is told before."""
+    code = f"import sys; from usrn_keras.{names}; print('keras' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
