@@ -181,14 +181,14 @@ _LONG = (
     "learning_rate = 0.01",
     "backbone_multiplier = 0.1  # pretrained layers move slowly",
 )
-_SHORT = (  # as in the recipes of CamVid; README.md says what they gave, and that a gain is not proven
+_SHORT = (  # as in the recipes of CamVid; README.md says what they gave
     'optimizer = "adamw"  # sgd: the paper; got less far in more steps',
     "learning_rate = 0.003",
     "usrn_learning_rate = 0.002  # it goes on from the Baseline",
     "backbone_multiplier = 0.25  # pretrained layers move slowly",
     "weight_decay = 0.01",
     'start = "baseline"  # imagenet: the paper; F_sub was of no use within hundreds of steps',
-    'correction = "average"  # mask: the paper; teaches no class that F does not know',
+    'correction = "average"  # the heads must be sure together; mask: the paper',
     'gate = "off"',
     'sub_prior = "adjusted"  # size_factor leaves rare classes smaller than a cluster',
     "threshold = 0.75",
