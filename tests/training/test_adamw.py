@@ -12,18 +12,20 @@ from usrn_keras.training import AdamW, PolySchedule
 pytestmark = pytest.mark.every_backend
 
 
-def test_twenty_steps_of_torch():
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_twenty_steps_of_torch(amsgrad):
     """A poly schedule, a slow parameter group that decays slowly, too, and a bias that does not decay."""
     rng = np.random.default_rng(0)
     shapes = [(2, 3), (3, 1), (3,)]
     start = [rng.normal(size=shape).astype("float32") for shape in shapes]
     ours = [keras.Variable(value) for value in start]
-    optimizer = AdamW(PolySchedule(0.05, 20, 0.9), beta_1=0.8, beta_2=0.99, decoupled_weight_decay=0.3)
+    betas = {"beta_1": 0.8, "beta_2": 0.99}
+    optimizer = AdamW(PolySchedule(0.05, 20, 0.9), **betas, decoupled_weight_decay=0.3, amsgrad=amsgrad)
     optimizer.multiply_learning_rate(ours[:1], 0.1)
     theirs = [torch.tensor(value, requires_grad=True) for value in start]
     rates = [{"lr": 0.005}, {"lr": 0.05}, {"lr": 0.05, "weight_decay": 0.0}]
     groups = [{"params": [tensor], **rate} for tensor, rate in zip(theirs, rates, strict=True)]
-    reference = torch.optim.AdamW(groups, betas=(0.8, 0.99), eps=1e-7, weight_decay=0.3)
+    reference = torch.optim.AdamW(groups, betas=(0.8, 0.99), eps=1e-7, weight_decay=0.3, amsgrad=amsgrad)
     schedule = torch.optim.lr_scheduler.PolynomialLR(reference, total_iters=20, power=0.9)
     for _ in range(20):
         gradients = [rng.normal(size=shape).astype("float32") for shape in shapes]

@@ -59,7 +59,7 @@ class AdamW(SlowVariables, keras.optimizers.Adam):
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         """Keras' hook for a step of all variables at once; it calls `update_step` for each by default."""
-        if keras.backend.backend() != "torch":
+        if keras.backend.backend() != "torch" or self.amsgrad:
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
         from usrn_keras.training.adamw_torch import move_together
