@@ -2,12 +2,13 @@
 
     python benchmarks/camvid.py --camvid data/camvid --weights WEIGHTS.h5 --jobs 2 --small
 
-trains what is missing of the tables `main`, `components` and `controls` with the recipe `camvid_1_16` on each
-of --splits, and writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The same command
-goes on: with the runs under way from their checkpoints, if the folder is still there; and what stands in
-the CSV file with the settings of today, the path of --weights among them, is not trained again, whichever
-machine it was measured on. Nothing is chosen on the test images that it measures. --small takes images of
-half the size and fewer steps, for two cores; its results are camvid_small_TABLE.
+trains what is missing of the tables `main`, `components` and `controls` with the recipe `camvid_1_16`, and
+writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The same command goes on: with
+the runs under way from their checkpoints, if the folder is still there; and what stands in the CSV file with
+the settings of today, the path of --weights among them, is not trained again, whichever machine it was
+measured on. --splits and --seeds choose what is trained now; what is known of the others stays in the tables.
+Nothing is chosen on the test images that it measures. --small takes images of half the size and fewer
+steps, for two cores; its results are camvid_small_TABLE.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,10 @@ from usrn_keras.tables.result import Measured
 
 RESULTS = Path(__file__).with_name("results")
 RECIPE = "camvid_1_16"
+SPLITS = ("1_16", "1_8")
+SEEDS = (0, 1, 2)
+TABLES = ("main", "components", "controls")
+OF_TABLE = {"components": ["training.gate=stop"]}  # the recipe has no gate: there were nothing of EGM to see
 
 Line = dict[str, str]  # of the CSV file
 CellName = tuple[str, str, int]  # row, split, seed
@@ -42,25 +47,37 @@ CellName = tuple[str, str, int]  # row, split, seed
 
 def lines(result: TableResult, facts: Mapping[str, object]) -> Iterator[Line]:
     """A line for each figure of each seed, shares in 0..1, with where and how it was measured."""
-    keys = {(cell.row, cell.split, cell.seed): cell.run.key for cell in result.plan.cells}
+    planned = {(cell.row, cell.split, cell.seed): cell for cell in result.plan.cells}
     for (row, split, seed), cell in result.cells.items():
         ious = {f"iou {name}": "" if iou is None else iou for name, iou in cell.ious.items()}
         for figure, value in {**cell.figures, **ious}.items():
             line = {
                 "table": result.plan.spec.name, "row": row, "split": split, "seed": seed, "figure": figure,
-                "value": value, "seconds": round(cell.seconds), "run": keys[row, split, seed],
-                "measured": result.provenance, **facts,
+                "value": value, "seconds": round(cell.seconds), "run": planned[row, split, seed].run.key,
+                "model": planned[row, split, seed].model, "measured": result.provenance, **facts,
             }  # fmt: skip
             yield {name: str(value) for name, value in line.items()}
 
 
-def kept_lines(file: Path, plan: Plan) -> list[Line]:
-    """The lines of an earlier result that are of runs as they are planned now."""
-    if not file.exists():
-        return []
-    keys = {(cell.row, cell.split, cell.seed): cell.run.key for cell in plan.cells}
-    with file.open(encoding="utf-8", newline="") as text:
-        return [line for line in csv.DictReader(text) if keys.get(_cell_name(line)) == line["run"]]
+def result_files(stem: Path, plan: Plan) -> list[Path]:
+    """CSV files of all tables that are there, that of the plan last."""
+    start = stem.name.removesuffix(plan.spec.name)
+    names = [*(name for name in TABLES if name != plan.spec.name), plan.spec.name]
+    return [file for name in names if (file := stem.with_name(f"{start}{name}.csv")).exists()]
+
+
+def kept_lines(files: Iterable[Path], plan: Plan) -> list[Line]:
+    """What earlier results, of this and other tables, say of the runs as they are planned now."""
+    known: dict[tuple[str, str], dict[str, Line]] = {}  # run and model, figure
+    for file in files:
+        with file.open(encoding="utf-8", newline="") as text:
+            for line in csv.DictReader(text):
+                known.setdefault((line["run"], line["model"]), {})[line["figure"]] = line
+    return [
+        {**line, "table": plan.spec.name, "row": cell.row, "split": cell.split}
+        for cell in plan.cells
+        for line in known.get((cell.run.key, cell.model), {}).values()
+    ]
 
 
 def _cell_name(line: Line) -> CellName:
@@ -86,9 +103,15 @@ def without(plan: Plan, known: Mapping[CellName, Measured]) -> Plan:
     return replace(plan, cells=cells)
 
 
+def part(plan: Plan, splits: Sequence[str], seeds: Sequence[int]) -> Plan:
+    """The plan of some of its splits and seeds."""
+    cells = tuple(cell for cell in plan.cells if cell.split in splits and cell.seed in seeds)
+    return replace(plan, cells=cells)
+
+
 def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     """Write the CSV file and the Markdown table, in the place of earlier ones."""
-    measured = "; ".join(sorted({line["measured"] for line in found}))
+    measured = "; ".join(sorted({f"{line['measured']}, images of {line['images']}" for line in found}))
     result = TableResult(plan, cells_of(found), {}, measured)
     if found:
         text = io.StringIO()
@@ -101,10 +124,12 @@ def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     return result
 
 
-def measure(plan: Plan, stem: Path, folder: Path, jobs: int, facts: Mapping[str, object]) -> TableResult:
-    """Train and measure what the CSV file of a table lacks; an interruption writes what is done."""
-    kept = kept_lines(stem.with_suffix(".csv"), plan)
-    missing = without(plan, cells_of(kept))
+def measure(
+    plan: Plan, asked: Plan, stem: Path, folder: Path, jobs: int, facts: Mapping[str, object]
+) -> TableResult:
+    """Train and measure what is asked and in no table's CSV file; an interruption writes what is done."""
+    kept = kept_lines(result_files(stem, plan), plan)
+    missing = without(asked, cells_of(kept))
     try:
         if missing.cells:
             with for_terminal() as progress:
@@ -121,26 +146,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--camvid", required=True, help="folder of CamVid")
     parser.add_argument("--weights", default="imagenet", help="of the MobileNet")
-    parser.add_argument("--tables", default="main,components,controls", help="by commas")
-    parser.add_argument("--splits", default="1_16,1_8", help="by commas")
-    parser.add_argument("--seeds", default="0,1,2", help="by commas")
+    parser.add_argument("--tables", default=",".join(TABLES), help="by commas")
+    parser.add_argument("--splits", default=",".join(SPLITS), help="by commas")
+    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="by commas")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
     parser.add_argument("--folder", default="runs/tables/camvid", help="where the runs go")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--small", action="store_true", help="images of half the size, fewer steps")
     options = parser.parse_args(arguments)
-    camvid, folder, name = Path(options.camvid), Path(options.folder), "camvid"
+    camvid, folder, name, images = Path(options.camvid), Path(options.folder), "camvid", "480 x 360"
     settings = [f"network.weights={options.weights}"]
     if options.small:
-        camvid, name = small_camvid.halved(camvid, folder.with_name("camvid_small")), "camvid_small"
+        camvid, images = small_camvid.halved(camvid, folder.with_name("camvid_small")), "240 x 180"
+        name = "camvid_small"
         settings += small_camvid.SETTINGS
     overrides = [f"data.root={camvid}", *settings, *options.set]
     seeds, splits = [int(seed) for seed in options.seeds.split(",")], options.splits.split(",")
     backend, _ = chosen_backend()
+    all_seeds, all_splits = list(dict.fromkeys([*SEEDS, *seeds])), list(dict.fromkeys([*SPLITS, *splits]))
     for table in options.tables.split(","):
-        plan = make_plan(load_table(table), RECIPE, overrides, seeds=seeds, splits=splits, backend=backend)
-        facts = {"backend": backend, **machine.facts()}
-        result = measure(plan, RESULTS / f"{name}_{table}", folder, options.jobs, facts)
+        plan = make_plan(
+            load_table(table),
+            RECIPE,
+            [*overrides, *OF_TABLE.get(table, [])],
+            seeds=all_seeds,
+            splits=all_splits,
+            backend=backend,
+        )
+        asked = part(plan, splits, seeds)
+        facts = {"images": images, "backend": backend, **machine.facts()}
+        result = measure(plan, asked, RESULTS / f"{name}_{table}", folder, options.jobs, facts)
         print(result.markdown(), flush=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from tests.tables.made import made_plan, made_result
 from usrn_keras.errors import RunError
 
 MIOUS = {("A", 0): 40.0, ("A", 1): 50.0, ("B", 0): 43.0, ("B", 1): 52.0}
-FACTS = {"backend": "torch", "hardware": "2 x a core", "commit": "abc1234"}
+FACTS = {"images": "8 x 6", "backend": "torch", "hardware": "2 x a core", "commit": "abc1234"}
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def test_lines_say_all_that_the_table_says(plan, stem):
     result = made_result(plan, MIOUS)
     written = camvid.write(plan, list(camvid.lines(result, FACTS)), stem)
     assert written.markdown().splitlines()[:4] == result.markdown().splitlines()[:4]
-    kept = camvid.kept_lines(stem.with_suffix(".csv"), plan)
+    kept = camvid.kept_lines([stem.with_suffix(".csv")], plan)
     assert {line["commit"] for line in kept} == {"abc1234"}
     for name, cell in camvid.cells_of(kept).items():
         assert cell.figures == pytest.approx(result.cells[name].figures)
@@ -39,14 +41,36 @@ def test_lines_say_all_that_the_table_says(plan, stem):
 def test_what_is_known_is_left_out_of_the_plan(plan, stem):
     part = {key: value for key, value in MIOUS.items() if key != ("B", 1)}
     camvid.write(plan, list(camvid.lines(made_result(plan, part), FACTS)), stem)
-    missing = camvid.without(plan, camvid.cells_of(camvid.kept_lines(stem.with_suffix(".csv"), plan)))
+    missing = camvid.without(plan, camvid.cells_of(camvid.kept_lines([stem.with_suffix(".csv")], plan)))
     assert [(cell.row, cell.seed) for cell in missing.cells] == [("B", 1)]
+
+
+def test_a_run_of_another_table_is_known(plan, stem, monkeypatch):
+    monkeypatch.setattr(camvid, "TABLES", ("other",))
+    other = replace(plan, spec=plan.spec.model_copy(update={"name": "other"}))
+    camvid.write(other, list(camvid.lines(made_result(other, MIOUS), FACTS)), stem.with_name("camvid_other"))
+    kept = camvid.kept_lines(camvid.result_files(stem, plan), plan)
+    assert {(line["table"], line["model"]) for line in kept} == {("made", "usrn")}
+    assert not camvid.without(plan, camvid.cells_of(kept)).cells
+    as_baseline = replace(plan, cells=tuple(replace(cell, model="baseline") for cell in plan.cells))
+    assert not camvid.kept_lines(camvid.result_files(stem, plan), as_baseline)
+
+
+def test_what_is_known_of_other_seeds_stays(plan, stem, monkeypatch):
+    camvid.write(plan, list(camvid.lines(made_result(plan, {("A", 0): 40.0}), FACTS)), stem)
+    monkeypatch.setattr(camvid, "make_table", lambda missing, folder, **options: None)
+    monkeypatch.setattr(camvid, "gather", lambda missing, *_: made_result(missing, {("A", 1): 50.0}))
+    asked = camvid.part(plan, plan.splits, [1])
+    assert {cell.seed for cell in asked.cells} == {1}
+    result = camvid.measure(plan, asked, stem, stem.with_name("runs"), 1, FACTS)
+    assert {(row, seed) for row, _, seed in result.cells} == {("A", 0), ("A", 1)}
+    assert "images of 8 x 6" in stem.with_suffix(".md").read_text()
 
 
 def test_a_run_with_other_settings_is_not_known(plan, stem):
     camvid.write(plan, list(camvid.lines(made_result(plan, MIOUS), FACTS)), stem)
     other = made_plan("A", "B", seeds=(0, 1), recipe="voc_1_16")
-    assert not camvid.kept_lines(stem.with_suffix(".csv"), other)
+    assert not camvid.kept_lines([stem.with_suffix(".csv")], other)
 
 
 def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
@@ -58,8 +82,8 @@ def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
     monkeypatch.setattr(camvid, "make_table", stopped)
     monkeypatch.setattr(camvid, "gather", lambda missing, *_: made_result(missing, {("B", 0): 43.0}))
     with pytest.raises(RunError):
-        camvid.measure(plan, stem, stem.with_name("runs"), 1, FACTS)
-    kept = camvid.kept_lines(stem.with_suffix(".csv"), plan)
+        camvid.measure(plan, plan, stem, stem.with_name("runs"), 1, FACTS)
+    kept = camvid.kept_lines([stem.with_suffix(".csv")], plan)
     assert {camvid._cell_name(line)[::2] for line in kept} == {("A", 0), ("B", 0)}
     assert stem.with_suffix(".md").read_text().startswith("| Made |")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
 Term = Literal["msl", "ost", "usr", "sst", "egm"]
+Gate = Literal["fallback", "stop", "off", "closed"]
 
 TERMS: dict[Term, str] = {
     "msl": "multi-level supervised learning: F_sub learns the sublabels of the labelled images (Eq. 2)",
@@ -37,3 +38,16 @@ def term_faults(terms: Iterable[str]) -> Iterator[str]:
     for term, needed in needs.items():
         if term in terms and needed not in terms:
             yield f"{term} needs {needed} ({TERMS[needed].partition(':')[0]})"
+
+
+def gate_of(terms: Collection[str], gate: Gate) -> Gate:
+    """What the gate does with these terms: without `usr` nothing is masked, without `egm` everything is.
+
+    Example:
+
+    >>> [gate_of(terms, "stop") for terms in (["ost"], ["ost", "usr"], ["ost", "usr", "egm"])]
+    ['closed', 'off', 'stop']
+    """
+    if "usr" not in terms:
+        return "closed"
+    return gate if "egm" in terms else "off"

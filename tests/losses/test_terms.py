@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.losses import pseudo_labels, usrn_losses
-from usrn_keras.losses.pseudo_labels import gate_of
-from usrn_keras.terms import ALL_TERMS, TERMS, term_faults
+from usrn_keras.terms import ALL_TERMS, TERMS, gate_of, term_faults
 
 pytestmark = pytest.mark.every_backend
 

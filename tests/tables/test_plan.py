@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
 from usrn_keras.tables.plan import make_plan
 from usrn_keras.tables.spec import Row, TableSpec, load_table
+from usrn_keras.terms import ALL_TERMS
 
 
 def table(*rows: Row, **options) -> TableSpec:
@@ -52,6 +55,18 @@ def test_what_two_rows_share(values, shared):
     one, other = plan.runs
     assert {stage for stage in (BASELINE, SUBCLASSES) if one.needs[stage] == other.needs[stage]} == shared
     assert one.needs[USRN] != other.needs[USRN]
+
+
+def test_no_gate_is_one_run_whatever_it_is_called():
+    """Model IV and a USRN without a gate have the same objective; with a gate they have not."""
+    without_term = Row(name="Model IV", set={"training.terms": ["msl", "ost", "usr", "sst"]})
+    off = Row(name="off", set={"training.gate": "off"})
+    plan = plan_of(PLAIN, without_term, off)
+    gated, one, other = [cell.run for cell in plan.cells]
+    assert one == replace(other, name=one.name) and gated.key != one.key and len(plan.runs) == 2
+    assert one.recipe.training.gate == "off" and list(one.recipe.training.terms) == list(ALL_TERMS)
+    three = plan_of(Row(name="III", set={"training.terms": ["msl", "ost", "usr"]}), off).runs
+    assert len(three) == 2
 
 
 def test_a_supervised_row_needs_the_baseline_alone():

@@ -9,8 +9,9 @@ from keras import ops
 
 from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.evaluation.forward import Forward
-from usrn_keras.losses.pseudo_labels import gate_of, normalised_entropy, pseudo_labels
+from usrn_keras.losses.pseudo_labels import normalised_entropy, pseudo_labels
 from usrn_keras.methods import USRN
+from usrn_keras.terms import gate_of
 
 Tensor = Any
 STRIDE = 8  # of the logits that unlabelled losses see

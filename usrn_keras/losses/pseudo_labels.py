@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from typing import Any, Literal
 
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import pick
+from usrn_keras.terms import Gate
 
 Tensor = Any
-Gate = Literal["fallback", "stop", "off", "closed"]
 Correction = Literal["mask", "replace", "average"]
 
 
@@ -147,16 +146,3 @@ def normalised_entropy(logits: Tensor) -> Tensor:
     log_probabilities = ops.log_softmax(logits, axis=-1)
     entropy = -ops.sum(ops.exp(log_probabilities) * log_probabilities, axis=-1)
     return entropy / math.log(channels)
-
-
-def gate_of(terms: Collection[str], gate: Gate) -> Gate:
-    """What the gate does with these terms: without `usr` nothing is masked, without `egm` everything is.
-
-    Example:
-
-    >>> [gate_of(terms, "stop") for terms in (["ost"], ["ost", "usr"], ["ost", "usr", "egm"])]
-    ['closed', 'off', 'stop']
-    """
-    if "usr" not in terms:
-        return "closed"
-    return gate if "egm" in terms else "off"

@@ -8,8 +8,8 @@ from typing import Any
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import cross_entropy_and_accuracy, pixel_cross_entropy
-from usrn_keras.losses.pseudo_labels import Correction, Gate, gate_of, pseudo_labels, subclass_pseudo_labels
-from usrn_keras.terms import ALL_TERMS
+from usrn_keras.losses.pseudo_labels import Correction, pseudo_labels, subclass_pseudo_labels
+from usrn_keras.terms import ALL_TERMS, Gate, gate_of
 
 Tensor = Any
 

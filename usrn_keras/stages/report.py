@@ -11,7 +11,6 @@ from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.image_scores import ImageMious, read_image_scores
 from usrn_keras.files import atomic_path, read_json
-from usrn_keras.losses.pseudo_labels import gate_of
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report import Scores
@@ -22,6 +21,7 @@ from usrn_keras.runs import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run
 from usrn_keras.stages.cluster import cluster_report
 from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.run_facts import run_facts
+from usrn_keras.terms import gate_of
 
 MODELS = {"baseline": "Baseline", "usrn": "USRN"}
 FIXED = WORST = 4  # images

@@ -17,6 +17,7 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.runs.reuse import stage_key
 from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN
 from usrn_keras.tables.spec import Row, TableSpec
+from usrn_keras.terms import ALL_TERMS, gate_of
 
 SHARED_STAGES = (BASELINE, SUBCLASSES)
 
@@ -157,9 +158,22 @@ def _toml(value: Any) -> str:
 
 
 def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
+    recipe = _with_gate_by_name(recipe)
     key = _hash({**_chosen(recipe), "backend": backend})
     parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
     return PlannedRun(recipe, key, "-".join(parts), _needs(recipe, key, backend))
+
+
+def _with_gate_by_name(recipe: Recipe) -> Recipe:
+    """The same objective with `gate = "off"`, where the gate is off for lack of its term.
+
+    So Model IV is one run with a USRN whose recipe has no gate.
+    """
+    training = recipe.training
+    if gate_of(training.terms, training.gate) != "off":
+        return recipe
+    terms = [term for term in ALL_TERMS if term in {*training.terms, "egm"}]
+    return recipe.model_copy(update={"training": training.model_copy(update={"terms": terms, "gate": "off"})})
 
 
 def _chosen(recipe: Recipe) -> dict[str, Any]:

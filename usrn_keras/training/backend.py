@@ -1,4 +1,4 @@
-"""The training step of the current Keras backend: the only backend-specific code of the package."""
+"""The training step of the current Keras backend."""
 
 from __future__ import annotations
 
