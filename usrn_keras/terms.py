@@ -22,6 +22,8 @@ ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
 def term_faults(terms: Iterable[str]) -> Iterator[str]:
     """Why these terms make no objective, one line each.
 
+    `usr` without `msl` is one: F_sub stays as it starts, a teacher that does not change.
+
     Example:
 
     >>> list(term_faults(["msl", "ost", "egm"]))
@@ -34,8 +36,7 @@ def term_faults(terms: Iterable[str]) -> Iterator[str]:
         yield "each term stands once"
     if not {"msl", "ost"} & set(terms):
         yield "msl or ost must be among them"
-    needs = {**NEEDS, **({"usr": "msl"} if "ost" in terms else {})}  # F_sub learns from nothing else
-    for term, needed in needs.items():
+    for term, needed in NEEDS.items():
         if term in terms and needed not in terms:
             yield f"{term} needs {needed} ({TERMS[needed].partition(':')[0]})"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from usrn_keras.errors import RecipeError
 from usrn_keras.recipe import load_recipe, shipped_recipes
 
 
@@ -26,3 +27,12 @@ def test_a_root_with_a_dot_goes_from_the_folder_of_the_recipe(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert load_recipe("projects/mine/mine.toml").data.root == expected.format(folder=folder)
     assert load_recipe("projects/mine/mine.toml", ["data.root=./x"]).data.root == "./x"
+
+
+def test_a_head_that_is_not_trained_must_start_from_something():
+    terms = ["training.terms=['ost', 'usr']", "training.start=baseline"]
+    assert load_recipe("quickstart", [*terms, "network.sub_head=centroids"]).training.terms == ["ost", "usr"]
+    with pytest.raises(RecipeError) as error:
+        load_recipe("quickstart", [*terms, "network.sub_head=random"])
+    (fault,) = error.value.faults
+    assert "usr needs network.sub_head = 'centroids'" in fault and "received 'random'; or add msl" in fault

@@ -19,9 +19,11 @@ from tests.tools import ROOT
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.evaluation import evaluate_run
+from usrn_keras.networks import Branch
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import SUBCLASSES, USRN, open_run
 from usrn_keras.stages import fit
+from usrn_keras.stages.baseline import trained_baseline
 from usrn_keras.stages.models import usrn_model
 from usrn_keras.stages.weights import checkpoint_file
 from usrn_keras.subclasses import SubclassMap
@@ -122,6 +124,32 @@ def test_a_fixed_classifier_stays_at_the_centroids(recipe_file, tmp_path, optimi
     (own, sub), (own_later, sub_later) = heads
     np.testing.assert_array_equal(sub, sub_later)
     assert np.abs(own - own_later).max() > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_without_a_loss_f_sub_stays_as_it_starts(recipe_file, tmp_path, optimizer):
+    """Weight decay does not move it either; what it shares with F moves with F."""
+    overrides = ["training.start=baseline", "network.sub_head=centroids", "training.terms=['ost', 'usr']",
+                 "training.correction=average", f"training.optimizer={optimizer}",
+                 "training.weight_decay=0.1"]  # fmt: skip
+    recipe = Recipe.load(str(recipe_file), overrides)
+    fit(recipe, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    dataset = load_dataset(recipe.data)
+    model = usrn_model(recipe, dataset, SubclassMap.load(run.stage(SUBCLASSES)))
+    load_checkpoint(checkpoint_file(run, USRN), model)
+    start = trained_baseline(run, dataset).branch
+
+    def moved(branch: Branch, part: str) -> bool:
+        before, after = (
+            [keras.ops.convert_to_numpy(v) for v in getattr(b, part).variables if len(v.shape) > 1]
+            for b in (start, branch)
+        )
+        return not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+    parts = ("stem", "tail", "decoder")
+    assert [moved(model.sub_branch, part) for part in parts] == [True, False, False]
+    assert [moved(model.branch, part) for part in (*parts, "classifier")] == [True] * 4
 
 
 @pytest.mark.parametrize(

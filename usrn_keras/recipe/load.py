@@ -192,6 +192,11 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             f"network.sub_head: `{network.sub_head}` needs training.start = 'baseline' (the centroids live "
             f"in the Baseline's features), received training.start = {training.start!r}"
         )
+    if "usr" in training.terms and "msl" not in training.terms and network.sub_head == "random":
+        yield (
+            "training.terms: without msl F_sub stays as it starts, so usr needs network.sub_head = "
+            f"'centroids' or 'fixed_centroids', received {network.sub_head!r}; or add msl"
+        )
     yield from network_contradictions(network)
     yield from data_contradictions(recipe.data)
     if recipe.evaluation.checkpoint == "best" and recipe.evaluation.every == 0:

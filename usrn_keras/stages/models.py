@@ -34,7 +34,8 @@ def supervised_model(recipe: Recipe, dataset: Dataset, *, pretrained: bool = Tru
 def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pretrained: bool = True) -> USRN:
     """USRN, compiled, with the start that the paper has: a pretrained backbone, random heads.
 
-    A `fixed_centroids` classifier is not trained, whatever weights it gets.
+    A `fixed_centroids` classifier is not trained, whatever weights it gets; nor is F_sub where the terms
+    have neither of its losses.
     """
     seed_everything(recipe)
     training = recipe.training
@@ -56,8 +57,22 @@ def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pre
     )
     if recipe.network.sub_head == "fixed_centroids":
         sub_branch.classifier.trainable = False
+    if {"msl", "sst"}.isdisjoint(training.terms):
+        _hold_sub_branch(model)
     rate = training.usrn_learning_rate or training.learning_rate
     return _compiled(model, recipe, training.usrn_steps, rate)
+
+
+def _hold_sub_branch(model: USRN) -> None:
+    """Let F_sub's own variables stay as they start: no gradient reaches them, but weight decay would.
+
+    Variables, not layers: a batch normalisation that is not trainable would no longer take the statistics
+    of each view.
+    """
+    shared = {id(variable) for variable in model.branch.variables}
+    for variable in model.sub_branch.trainable_variables:
+        if id(variable) not in shared:
+            variable.trainable = False
 
 
 def _network(recipe: Recipe, pretrained: bool) -> dict:

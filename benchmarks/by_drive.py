@@ -1,0 +1,119 @@
+"""Scores of CamVid runs on each drive: what do they gain where masks are lacking, and where images are?
+
+    python benchmarks/by_drive.py --of unlabelled,val runs/a runs/b
+
+writes to benchmarks/results/camvid_drives.csv a row for each run, model, set of images and drive. The
+`unlabelled` images are training images; their masks are read here alone, never in training. Of 1/16 they are
+344, of three drives. The 101 images of `val` are of one of these; 171 of the 233 of `test` are of a drive
+that no training image is of. Rows of the same run, model, images and drive are replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
+from benchmarks import machine
+from usrn_keras.data import Sample, load_dataset
+from usrn_keras.evaluation import evaluate
+from usrn_keras.networks import load_segmenter
+from usrn_keras.progress import Progress, for_terminal
+from usrn_keras.recipe import Recipe
+from usrn_keras.report import Scores
+from usrn_keras.runs import open_run
+
+RESULTS = Path(__file__).with_name("results") / "camvid_drives.csv"
+KEY = ("run", "model", "images_of", "drive")
+
+Row = dict[str, str]
+
+
+def drives(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """Samples by the drive that their names start with, `0016E5_07959` for one, and `all` of them."""
+    found: dict[str, list[Sample]] = {"all": list(samples)}
+    for sample in samples:
+        found.setdefault(sample.name.rpartition("/")[2].partition("_")[0], []).append(sample)
+    return found
+
+
+def settings(recipe: Recipe) -> dict[str, object]:
+    """What tells the runs apart."""
+    training = recipe.training.model_dump(include={
+        "baseline_steps", "usrn_steps", "usrn_learning_rate", "terms", "threshold", "gate", "correction",
+        "lambda_sub",
+    })  # fmt: skip
+    training["terms"] = " ".join(training["terms"])
+    split = {"split": recipe.data.split, "seed": recipe.data.split_seed, "long_side": recipe.views.long_side}
+    return {**split, **training}
+
+
+def figures(scores: Scores) -> dict[str, object]:
+    """Shares in 0..1; an absent class is empty."""
+    ious = zip(scores.classes, scores.iou, strict=True)
+    named = {"miou": scores.miou, "rare_miou": scores.rare_miou, **{f"iou {name}": iou for name, iou in ious}}
+    return {name: round(float(value), 4) if value == value else "" for name, value in named.items()}
+
+
+def rows_of(
+    path: Path, sets: Iterable[str], facts: Mapping[str, object], progress: Progress
+) -> Iterator[Row]:
+    """A row for each model of a run, set of images and drive."""
+    run = open_run(path)
+    dataset = load_dataset(run.recipe.data)
+    for model in run.models:
+        segmenter = load_segmenter(run.model_file(model, "last"))
+        for images_of in sets:
+            for drive, samples in drives(getattr(dataset, images_of)).items():
+                scores = evaluate(
+                    segmenter, samples, dataset, name=f"{path.name} on {drive}",
+                    workers=run.recipe.data.workers, boundary=False, progress=progress,
+                ).scores  # fmt: skip
+                key = dict(zip(KEY, (path.name, model, images_of, drive), strict=True))
+                row = {**key, "images": len(samples), **figures(scores), **settings(run.recipe), **facts}
+                yield {name: str(value) for name, value in row.items()}
+
+
+def merged(known: Iterable[Row], measured: Iterable[Row]) -> list[Row]:
+    """Rows in their order, each replaced by one measured anew."""
+    rows = {tuple(row[name] for name in KEY): row for row in known}
+    return list((rows | {tuple(row[name] for name in KEY): row for row in measured}).values())
+
+
+def written(rows: Sequence[Row]) -> str:
+    """The rows as CSV."""
+    text = io.StringIO()
+    columns = dict.fromkeys(column for row in rows for column in row)
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the runs that the command line names; what is measured is written run by run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
+    parser.add_argument("--of", default="unlabelled,val", help="sets of images, by commas")
+    options = parser.parse_args(arguments)
+    facts = machine.facts()
+    for path in options.runs:
+        known = list(csv.DictReader(RESULTS.open(encoding="utf-8"))) if RESULTS.exists() else []
+        with for_terminal() as progress:
+            measured = list(rows_of(path, options.of.split(","), facts, progress))
+        RESULTS.write_text(written(merged(known, measured)), encoding="utf-8")
+        for row in measured:
+            print(*(row[name] for name in (*KEY, "images", "miou", "rare_miou")), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The benchmark of drives counts each image once in its drive, and replaces what it measures anew."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from benchmarks import by_drive
+from usrn_keras.data import Sample
+from usrn_keras.report import Scores
+
+
+def sample(name: str) -> Sample:
+    return Sample(name, Path(f"{name}.jpg"), Path(f"{name}.png"))
+
+
+def test_each_image_is_in_its_drive_and_in_all():
+    samples = [sample(name) for name in ("val/0016E5_07959", "train/0001TP_006690", "train/0016E5_00390")]
+    found = by_drive.drives(samples)
+    assert {drive: len(members) for drive, members in found.items()} == {"all": 3, "0016E5": 2, "0001TP": 1}
+    assert found["0001TP"] == [samples[1]]
+
+
+def test_an_absent_class_is_empty():
+    found = by_drive.figures(Scores("m", ["road", "pole", "sky"], [[8, 2, 0], [0, 0, 0], [0, 0, 10]]))
+    assert (found["iou road"], found["iou pole"], found["miou"]) == (0.8, "", 0.9)
+
+
+def test_a_row_is_replaced_in_its_place_and_new_columns_are_kept():
+    def row(run: str, **more: str) -> dict[str, str]:
+        return {"run": run, "model": "usrn", "images_of": "val", "drive": "all", **more}
+
+    rows = by_drive.merged([row("a", miou="0.1"), row("b", miou="0.2")], [row("a", miou="0.3", load="1")])
+    assert [(r["run"], r["miou"]) for r in rows] == [("a", "0.3"), ("b", "0.2")]
+    read = list(csv.DictReader(io.StringIO(by_drive.written(rows))))
+    assert [r["load"] for r in read] == ["1", ""]
+
+
+def test_no_run_at_all_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(by_drive, "RESULTS", tmp_path / "drives.csv")
+    with pytest.raises(Exception, match=r"no run|recipe\.toml"):
+        by_drive.main([str(tmp_path / "nothing")])
+    assert not (tmp_path / "drives.csv").exists()
