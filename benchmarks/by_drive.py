@@ -20,6 +20,8 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import machine
 from usrn_keras.data import Sample, load_dataset
@@ -28,7 +30,7 @@ from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress, for_terminal
 from usrn_keras.recipe import Recipe
 from usrn_keras.report import Scores
-from usrn_keras.runs import open_run
+from usrn_keras.runs import Run, open_run
 
 RESULTS = Path(__file__).with_name("results") / "camvid_drives.csv"
 KEY = ("run", "model", "images_of", "drive")
@@ -37,8 +39,8 @@ Row = dict[str, str]
 
 
 def drives(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Samples by the drive that their names start with, `0016E5_07959` for one, and `all` of them."""
-    found: dict[str, list[Sample]] = {"all": list(samples)}
+    """Samples by the drive that their names start with, `0016E5_07959` for one."""
+    found: dict[str, list[Sample]] = {}
     for sample in samples:
         found.setdefault(sample.name.rpartition("/")[2].partition("_")[0], []).append(sample)
     return found
@@ -62,22 +64,36 @@ def figures(scores: Scores) -> dict[str, object]:
     return {name: round(float(value), 4) if value == value else "" for name, value in named.items()}
 
 
+def scores_by_drive(run: Run, model: str, images_of: str, progress: Progress) -> dict[str, Scores]:
+    """Scores of one model on a set of images, drive by drive, and on `all` of them."""
+    dataset, segmenter = load_dataset(run.recipe.data), load_segmenter(run.model_file(model, "last"))
+    scores = {
+        drive: evaluate(
+            segmenter, samples, dataset, name=f"{run.path.name} on {drive}",
+            workers=run.recipe.data.workers, boundary=False, progress=progress,
+        ).scores
+        for drive, samples in drives(getattr(dataset, images_of)).items()
+    }  # fmt: skip
+    together = np.sum([part.confusion for part in scores.values()], axis=0)
+    return {"all": Scores(f"{run.path.name} on all", dataset.classes, together), **scores}
+
+
 def rows_of(
-    path: Path, sets: Iterable[str], facts: Mapping[str, object], progress: Progress
+    path: Path, models: Iterable[str], sets: Iterable[str], facts: Mapping[str, object], progress: Progress
 ) -> Iterator[Row]:
     """A row for each model of a run, set of images and drive."""
     run = open_run(path)
-    dataset = load_dataset(run.recipe.data)
-    for model in run.models:
-        segmenter = load_segmenter(run.model_file(model, "last"))
+    for model in models:
         for images_of in sets:
-            for drive, samples in drives(getattr(dataset, images_of)).items():
-                scores = evaluate(
-                    segmenter, samples, dataset, name=f"{path.name} on {drive}",
-                    workers=run.recipe.data.workers, boundary=False, progress=progress,
-                ).scores  # fmt: skip
+            for drive, scores in scores_by_drive(run, model, images_of, progress).items():
                 key = dict(zip(KEY, (path.name, model, images_of, drive), strict=True))
-                row = {**key, "images": len(samples), **figures(scores), **settings(run.recipe), **facts}
+                row = {
+                    **key,
+                    "pixels": scores.confusion.sum(),
+                    **figures(scores),
+                    **settings(run.recipe),
+                    **facts,
+                }
                 yield {name: str(value) for name, value in row.items()}
 
 
@@ -104,15 +120,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument("--of", default="unlabelled,val", help="sets of images, by commas")
+    parser.add_argument("--models", default="baseline,usrn", help="of each run, by commas")
     options = parser.parse_args(arguments)
-    facts = machine.facts()
+    facts, models, sets = machine.facts(), options.models.split(","), options.of.split(",")
     for path in options.runs:
         known = list(csv.DictReader(RESULTS.open(encoding="utf-8"))) if RESULTS.exists() else []
         with for_terminal() as progress:
-            measured = list(rows_of(path, options.of.split(","), facts, progress))
+            measured = list(rows_of(path, models, sets, facts, progress))
         RESULTS.write_text(written(merged(known, measured)), encoding="utf-8")
         for row in measured:
-            print(*(row[name] for name in (*KEY, "images", "miou", "rare_miou")), flush=True)
+            print(*(row[name] for name in (*KEY, "miou", "rare_miou")), flush=True)
 
 
 if __name__ == "__main__":

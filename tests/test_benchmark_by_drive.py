@@ -3,11 +3,14 @@
 import csv
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks import by_drive
 from usrn_keras.data import Sample
+from usrn_keras.progress import SILENT
 from usrn_keras.report import Scores
 
 
@@ -15,11 +18,30 @@ def sample(name: str) -> Sample:
     return Sample(name, Path(f"{name}.jpg"), Path(f"{name}.png"))
 
 
-def test_each_image_is_in_its_drive_and_in_all():
+def test_each_image_is_in_its_drive():
     samples = [sample(name) for name in ("val/0016E5_07959", "train/0001TP_006690", "train/0016E5_00390")]
     found = by_drive.drives(samples)
-    assert {drive: len(members) for drive, members in found.items()} == {"all": 3, "0016E5": 2, "0001TP": 1}
+    assert {drive: len(members) for drive, members in found.items()} == {"0016E5": 2, "0001TP": 1}
     assert found["0001TP"] == [samples[1]]
+
+
+def test_all_are_the_sum_of_the_drives(monkeypatch):
+    confusions = {"0016E5": np.array([[8, 2], [0, 0]]), "0001TP": np.array([[0, 0], [5, 5]])}
+
+    def evaluate(segmenter, samples, dataset, **options):
+        (drive,) = by_drive.drives(samples)
+        return SimpleNamespace(scores=Scores("m", dataset.classes, confusions[drive]))
+
+    samples = [sample("val/0016E5_1"), sample("val/0001TP_2"), sample("val/0016E5_3")]
+    dataset = SimpleNamespace(classes=["road", "pole"], val=samples)
+    recipe = SimpleNamespace(data=SimpleNamespace(workers=1))
+    run = SimpleNamespace(recipe=recipe, path=Path("run"), model_file=lambda model, checkpoint: model)
+    monkeypatch.setattr(by_drive, "load_dataset", lambda data: dataset)
+    monkeypatch.setattr(by_drive, "load_segmenter", lambda file: None)
+    monkeypatch.setattr(by_drive, "evaluate", evaluate)
+    found = by_drive.scores_by_drive(run, "usrn", "val", SILENT)
+    assert list(found) == ["all", "0016E5", "0001TP"]
+    np.testing.assert_array_equal(found["all"].confusion, [[8, 2], [5, 5]])
 
 
 def test_an_absent_class_is_empty():
