@@ -11,8 +11,6 @@ that no training image is of. Rows of the same run, model, images and drive are 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,17 +18,18 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
 
+import keras
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
-from benchmarks import machine
-from usrn_keras.data import Sample, load_dataset
+from benchmarks import machine, table
+from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.evaluation import evaluate
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress, for_terminal
 from usrn_keras.recipe import Recipe
 from usrn_keras.report import Scores
-from usrn_keras.runs import Run, open_run
+from usrn_keras.runs import open_run
 
 RESULTS = Path(__file__).with_name("results") / "camvid_drives.csv"
 KEY = ("run", "model", "images_of", "drive")
@@ -64,18 +63,16 @@ def figures(scores: Scores) -> dict[str, object]:
     return {name: round(float(value), 4) if value == value else "" for name, value in named.items()}
 
 
-def scores_by_drive(run: Run, model: str, images_of: str, progress: Progress) -> dict[str, Scores]:
-    """Scores of one model on a set of images, drive by drive, and on `all` of them."""
-    dataset, segmenter = load_dataset(run.recipe.data), load_segmenter(run.model_file(model, "last"))
+def scores_by_drive(
+    segmenter: keras.Model, dataset: Dataset, images_of: str, progress: Progress
+) -> dict[str, Scores]:
+    """Scores of a model on a set of images, drive by drive, and on `all` of them."""
     scores = {
-        drive: evaluate(
-            segmenter, samples, dataset, name=f"{run.path.name} on {drive}",
-            workers=run.recipe.data.workers, boundary=False, progress=progress,
-        ).scores
+        drive: evaluate(segmenter, samples, dataset, name=drive, boundary=False, progress=progress).scores
         for drive, samples in drives(getattr(dataset, images_of)).items()
-    }  # fmt: skip
+    }
     together = np.sum([part.confusion for part in scores.values()], axis=0)
-    return {"all": Scores(f"{run.path.name} on all", dataset.classes, together), **scores}
+    return {"all": Scores("all", dataset.classes, together), **scores}
 
 
 def rows_of(
@@ -83,9 +80,11 @@ def rows_of(
 ) -> Iterator[Row]:
     """A row for each model of a run, set of images and drive."""
     run = open_run(path)
+    dataset = load_dataset(run.recipe.data)
     for model in models:
+        segmenter = load_segmenter(run.model_file(model, "last"))
         for images_of in sets:
-            for drive, scores in scores_by_drive(run, model, images_of, progress).items():
+            for drive, scores in scores_by_drive(segmenter, dataset, images_of, progress).items():
                 key = dict(zip(KEY, (path.name, model, images_of, drive), strict=True))
                 row = {
                     **key,
@@ -103,16 +102,6 @@ def merged(known: Iterable[Row], measured: Iterable[Row]) -> list[Row]:
     return list((rows | {tuple(row[name] for name in KEY): row for row in measured}).values())
 
 
-def written(rows: Sequence[Row]) -> str:
-    """The rows as CSV."""
-    text = io.StringIO()
-    columns = dict.fromkeys(column for row in rows for column in row)
-    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the runs that the command line names; what is measured is written run by run."""
     parser = argparse.ArgumentParser(
@@ -124,10 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     facts, models, sets = machine.facts(), options.models.split(","), options.of.split(",")
     for path in options.runs:
-        known = list(csv.DictReader(RESULTS.open(encoding="utf-8"))) if RESULTS.exists() else []
         with for_terminal() as progress:
             measured = list(rows_of(path, models, sets, facts, progress))
-        RESULTS.write_text(written(merged(known, measured)), encoding="utf-8")
+        table.write(RESULTS, merged(table.read(RESULTS), measured))
         for row in measured:
             print(*(row[name] for name in (*KEY, "miou", "rare_miou")), flush=True)
 

@@ -14,8 +14,6 @@ steps, for two cores; its results are camvid_small_TABLE.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +23,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
-from benchmarks import machine, small_camvid
+from benchmarks import machine, small_camvid, table
 from usrn_keras.backend_choice import chosen_backend
 from usrn_keras.progress import for_terminal
 from usrn_keras.tables import TableResult, load_table, make_table
@@ -70,9 +68,8 @@ def kept_lines(files: Iterable[Path], plan: Plan) -> list[Line]:
     """What earlier results, of this and other tables, say of the runs as they are planned now."""
     known: dict[tuple[str, str], dict[str, Line]] = {}  # run and model, figure
     for file in files:
-        with file.open(encoding="utf-8", newline="") as text:
-            for line in csv.DictReader(text):
-                known.setdefault((line["run"], line["model"]), {})[line["figure"]] = line
+        for line in table.read(file):
+            known.setdefault((line["run"], line["model"]), {})[line["figure"]] = line
     return [
         {**line, "table": plan.spec.name, "row": cell.row, "split": cell.split}
         for cell in plan.cells
@@ -114,12 +111,7 @@ def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     measured = "; ".join(sorted({f"{line['measured']}, images of {line['images']}" for line in found}))
     result = TableResult(plan, cells_of(found), {}, measured)
     if found:
-        text = io.StringIO()
-        columns = dict.fromkeys(column for line in found for column in line)  # older lines may have fewer
-        writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
-        stem.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
+        table.write(stem.with_suffix(".csv"), found)  # older lines may have fewer columns
         stem.with_suffix(".md").write_text(result.markdown() + "\n", encoding="utf-8")
     return result
 
@@ -164,18 +156,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds, splits = [int(seed) for seed in options.seeds.split(",")], options.splits.split(",")
     backend, _ = chosen_backend()
     all_seeds, all_splits = list(dict.fromkeys([*SEEDS, *seeds])), list(dict.fromkeys([*SPLITS, *splits]))
-    for table in options.tables.split(","):
+    for name_of_table in options.tables.split(","):
         plan = make_plan(
-            load_table(table),
+            load_table(name_of_table),
             RECIPE,
-            [*overrides, *OF_TABLE.get(table, [])],
+            [*overrides, *OF_TABLE.get(name_of_table, [])],
             seeds=all_seeds,
             splits=all_splits,
             backend=backend,
         )
         asked = part(plan, splits, seeds)
         facts = {"images": images, "backend": backend, **machine.facts()}
-        result = measure(plan, asked, RESULTS / f"{name}_{table}", folder, options.jobs, facts)
+        result = measure(plan, asked, RESULTS / f"{name}_{name_of_table}", folder, options.jobs, facts)
         print(result.markdown(), flush=True)
 
 

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
-def append(path: Path, row: dict[str, object]) -> None:
-    """Append a row; columns that the file does not have yet are empty in the rows that it has."""
-    old, columns = [], list(row)
-    if path.exists():
-        with open(path, newline="") as file:
-            reader = csv.DictReader(file)
-            old = list(reader)
-            columns = [*reader.fieldnames, *(name for name in row if name not in reader.fieldnames)]
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a file; none where there is no file yet."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write all rows, whole or not at all; a column that a row does not have is empty there."""
+    rows = list(rows)
     new = path.with_name(path.name + ".new")
-    with open(new, "w", newline="") as file:
+    with open(new, "w", encoding="utf-8", newline="") as file:
+        columns = list(dict.fromkeys(column for row in rows for column in row))
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*old, row])
+        writer.writerows(rows)
     os.replace(new, path)
+
+
+def append(path: Path, row: Mapping[str, object]) -> None:
+    """Append a row; columns that the file does not have yet are empty in the rows that it has."""
+    write(path, [*read(path), row])
 
 
 def spread(name: str, values: list[float], digits: int = 3) -> dict[str, float]:
