@@ -6,7 +6,8 @@ trains what is missing of the tables `main`, `components` and `controls` with th
 writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The same command goes on: with
 the runs under way from their checkpoints, if the folder is still there; and what stands in the CSV file with
 the settings of today, the path of --weights among them, is not trained again, whichever machine it was
-measured on. --splits and --seeds choose what is trained now; what is known of the others stays in the tables.
+measured on. --splits, --seeds and --rows choose what is trained now; what is known of the others stays in the
+tables.
 Nothing is chosen on the test images that it measures. --small takes images of half the size and fewer
 steps, for two cores; its results are camvid_small_TABLE.
 """
@@ -100,10 +101,10 @@ def without(plan: Plan, known: Mapping[CellName, Measured]) -> Plan:
     return replace(plan, cells=cells)
 
 
-def part(plan: Plan, splits: Sequence[str], seeds: Sequence[int]) -> Plan:
-    """The plan of some of its splits and seeds."""
-    cells = tuple(cell for cell in plan.cells if cell.split in splits and cell.seed in seeds)
-    return replace(plan, cells=cells)
+def part(plan: Plan, splits: Sequence[str], seeds: Sequence[int], rows: Sequence[str] = ()) -> Plan:
+    """The plan of some of its splits, seeds and rows; of all rows without `rows`."""
+    cells = (cell for cell in plan.cells if cell.split in splits and cell.seed in seeds)
+    return replace(plan, cells=tuple(cell for cell in cells if not rows or cell.row in rows))
 
 
 def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
@@ -141,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", default=",".join(TABLES), help="by commas")
     parser.add_argument("--splits", default=",".join(SPLITS), help="by commas")
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="by commas")
+    parser.add_argument("--rows", default="", help="by semicolons; all of a table without it")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
     parser.add_argument("--folder", default="runs/tables/camvid", help="where the runs go")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
@@ -165,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             splits=all_splits,
             backend=backend,
         )
-        asked = part(plan, splits, seeds)
+        asked = part(plan, splits, seeds, [row for row in options.rows.split(";") if row])
         facts = {"images": images, "backend": backend, **machine.facts()}
         result = measure(plan, asked, RESULTS / f"{name}_{name_of_table}", folder, options.jobs, facts)
         print(result.markdown(), flush=True)
