@@ -52,6 +52,22 @@ def test_the_passes_of_usrn():
     assert work_bytes(labelled) == (32 * 32 + 33 * 33) * 16 * 4
 
 
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        (["msl"], {"labelled": "both"}),
+        (["ost"], {"labelled": "F", "weak": "F", "strong": "F"}),
+        (["ost", "usr"], {"labelled": "F", "weak": "both", "strong": "F"}),
+        (["msl", "ost", "usr"], {"labelled": "both", "weak": "both", "strong": "F"}),
+        (["msl", "ost", "usr", "sst"], {"labelled": "both", "weak": "both", "strong": "both"}),
+    ],
+)
+def test_only_the_branches_that_the_terms_need(terms, expected):
+    views = passes(USRN(*tiny_branches("none"), PARENTS, terms=terms), 64, 64)
+    seen = {view.name: {part.branch for part in view.parts} for view in views}
+    assert seen == {name: {"F", "F_sub"} if who == "both" else {who} for name, who in expected.items()}
+
+
 @pytest.mark.parametrize("sharing", ["none", "low", "low_high"])
 def test_sharing_keeps_less(sharing):
     first, _, _ = passes(USRN(*tiny_branches(sharing), PARENTS), 64, 64)

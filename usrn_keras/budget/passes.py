@@ -61,24 +61,33 @@ class Pass:
 
 
 def passes(model: Supervised | USRN, height: int, width: int) -> list[Pass]:
-    """The passes of a step: one of the Baseline, three of USRN.
+    """The passes of a step: one of the Baseline, three of USRN, each through the branches that its terms need.
 
-    The features of unlabelled images are pooled 2x2 before the classifiers.
+    The features of unlabelled images are pooled 2x2 before the classifiers. Without a term about unlabelled
+    images there is no pass of them.
 
     Args:
         model: The Baseline or USRN.
         height, width: Of a crop.
     """
-    branches = {"F": model.branch}
     if isinstance(model, Supervised):
-        return [Pass("labelled", "labelled", True, _parts(branches, height, width, pooled=False))]
-    branches["F_sub"] = model.sub_branch
-    unlabelled = _parts(branches, height, width, pooled=True)
-    return [
-        Pass("labelled", "labelled", True, _parts(branches, height, width, pooled=False)),
-        Pass("weak", "unlabelled", False, unlabelled),
-        Pass("strong", "unlabelled", True, unlabelled),
+        return [Pass("labelled", "labelled", True, _parts({"F": model.branch}, height, width, pooled=False))]
+
+    def parts(view: str, *, pooled: bool) -> tuple[Part, ...]:
+        return _parts(_branches(model, view), height, width, pooled=pooled)
+
+    found = [
+        Pass("labelled", "labelled", True, parts("labelled", pooled=False)),
+        Pass("weak", "unlabelled", False, parts("weak", pooled=True)),
+        Pass("strong", "unlabelled", True, parts("strong", pooled=True)),
     ]
+    return [view for view in found if view.parts]
+
+
+def _branches(model: USRN, view: str) -> dict[str, Branch]:
+    seen = model.branches_of_view[view]
+    branches = {"F": (seen["own"], model.branch), "F_sub": (seen["sub"], model.sub_branch)}
+    return {name: branch for name, (sees, branch) in branches.items() if sees}
 
 
 def _parts(branches: dict[str, Branch], height: int, width: int, *, pooled: bool) -> tuple[Part, ...]:

@@ -41,8 +41,8 @@ def shapes(model: Supervised | USRN, sizes: Sizes) -> list[Flow]:
     """
     views = {view.name: view for view in passes(model, sizes.crop_size, sizes.crop_size)}
     flows = _flows(views["labelled"], sizes.batch_labelled, sizes.crop_size)
-    if "strong" in views:
-        unlabelled = _flows(views["strong"], sizes.batch_unlabelled, sizes.crop_size)
+    if "weak" in views:  # of the strong view as well; F_sub may see the weak one alone
+        unlabelled = _flows(views["weak"], sizes.batch_unlabelled, sizes.crop_size)
         flows += [flow for flow in unlabelled if "images" in flow.name or "logits" in flow.name]
     return flows
 

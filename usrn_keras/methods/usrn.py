@@ -122,8 +122,18 @@ class USRN(TrainStep, keras.Model):
         """Whether any term is about unlabelled images."""
         return not {"ost", "sst"}.isdisjoint(self.terms)
 
+    @property
+    def branches_of_view(self) -> dict[str, dict[str, bool]]:
+        """Whether `own`, F, and `sub`, F_sub, see a view, `labelled`, `weak` or `strong`: as the terms need."""
+        own, subclasses = "ost" in self.terms, "sst" in self.terms
+        return {
+            "labelled": {"own": True, "sub": "msl" in self.terms},
+            "weak": {"own": own, "sub": subclasses or "usr" in self.terms},
+            "strong": {"own": own, "sub": subclasses},
+        }
+
     def _labelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
-        logits = self.view_logits(labelled_images(batch), sub="msl" in self.terms)
+        logits = self.view_logits(labelled_images(batch), **self.branches_of_view["labelled"])
         return supervised_losses(
             logits["own"],
             logits.get("sub"),
@@ -146,10 +156,10 @@ class USRN(TrainStep, keras.Model):
         strong_images = ops.cast(batch.get("strong", batch["weak"]), "float32")
         if "strong_parameters" in batch:
             strong_images = strong_view(weak_images, batch["strong_parameters"])
-        own, subclasses = "ost" in self.terms, "sst" in self.terms
+        branches = self.branches_of_view
         with no_gradient():
-            weak = self.view_logits(weak_images, own=own, sub=subclasses or "usr" in self.terms, pooled=True)
-        strong = self.view_logits(strong_images, own=own, sub=subclasses, pooled=True)
+            weak = self.view_logits(weak_images, **branches["weak"], pooled=True)
+        strong = self.view_logits(strong_images, **branches["strong"], pooled=True)
         return unlabelled_losses(
             {"weak": weak.get("own"), "strong": strong.get("own")},
             {"weak": weak.get("sub"), "strong": strong.get("sub")},
