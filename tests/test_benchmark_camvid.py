@@ -62,7 +62,7 @@ def test_what_is_known_of_other_seeds_stays(plan, stem, monkeypatch):
     monkeypatch.setattr(camvid, "gather", lambda missing, *_: made_result(missing, {("A", 1): 50.0}))
     asked = camvid.part(plan, plan.splits, [1])
     assert {cell.seed for cell in asked.cells} == {1}
-    assert [(c.row, c.seed) for c in camvid.part(plan, plan.splits, [0, 1], ["B"]).cells] == [("B", 0), ("B", 1)]
+    assert {cell.row for cell in camvid.part(plan, plan.splits, [0, 1], ["B"]).cells} == {"B"}
     result = camvid.measure(plan, asked, stem, stem.with_name("runs"), 1, FACTS)
     assert {(row, seed) for row, _, seed in result.cells} == {("A", 0), ("A", 1)}
     assert "images of 8 x 6" in stem.with_suffix(".md").read_text()

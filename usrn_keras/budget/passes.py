@@ -61,7 +61,7 @@ class Pass:
 
 
 def passes(model: Supervised | USRN, height: int, width: int) -> list[Pass]:
-    """The passes of a step: one of the Baseline, three of USRN, each through the branches that its terms need.
+    """The passes of a step: one of the Baseline, three of USRN, each through the branches its terms need.
 
     The features of unlabelled images are pooled 2x2 before the classifiers. Without a term about unlabelled
     images there is no pass of them.

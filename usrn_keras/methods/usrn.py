@@ -124,7 +124,7 @@ class USRN(TrainStep, keras.Model):
 
     @property
     def branches_of_view(self) -> dict[str, dict[str, bool]]:
-        """Whether `own`, F, and `sub`, F_sub, see a view, `labelled`, `weak` or `strong`: as the terms need."""
+        """Whether F, `own`, and F_sub, `sub`, see a view, `labelled`, `weak` or `strong`."""
         own, subclasses = "ost" in self.terms, "sst" in self.terms
         return {
             "labelled": {"own": True, "sub": "msl" in self.terms},
