@@ -53,7 +53,7 @@ def lines(result: TableResult, facts: Mapping[str, object]) -> Iterator[Line]:
             line = {
                 "table": result.plan.spec.name, "row": row, "split": split, "seed": seed, "figure": figure,
                 "value": value, "seconds": round(cell.seconds), "run": planned[row, split, seed].run.key,
-                "model": planned[row, split, seed].model, "measured": result.provenance, **facts,
+                "model": planned[row, split, seed].run.model, "measured": result.provenance, **facts,
             }  # fmt: skip
             yield {name: str(value) for name, value in line.items()}
 
@@ -74,7 +74,7 @@ def kept_lines(files: Iterable[Path], plan: Plan) -> list[Line]:
     return [
         {**line, "table": plan.spec.name, "row": cell.row, "split": cell.split}
         for cell in plan.cells
-        for line in known.get((cell.run.key, cell.model), {}).values()
+        for line in known.get((cell.run.key, cell.run.model), {}).values()
     ]
 
 
@@ -148,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--small", action="store_true", help="images of half the size, fewer steps")
     options = parser.parse_args(arguments)
+    if other := [setting for setting in options.set if setting.startswith("evaluation.")]:
+        parser.error(f"--set {other[0]}: the CSV files hold test figures as the recipe measures them")
     camvid, folder, name, images = Path(options.camvid), Path(options.folder), "camvid", "480 x 360"
     settings = [f"network.weights={options.weights}"]
     if options.small:

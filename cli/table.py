@@ -118,7 +118,7 @@ def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     _show(result, options)
     if result.gaps:
         raise IncompleteTableError(
-            f"{len(result.gaps)} of {len(plan.cells)} cells have no figure",
+            f"{len(result.gaps)} of {len(result.plan.cells)} cells have no figure",
             faults=[f"{name}: {why}" for name, why in result.failures.items()],
             hint="Run the same command again once the cause is mended: what is done stays.",
         )

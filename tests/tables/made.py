@@ -7,11 +7,11 @@ from usrn_keras.tables.result import Measured, TableResult
 from usrn_keras.tables.spec import Row, TableSpec
 
 
-def made_plan(*names: str, seeds=(0, 1, 2), recipe="voc_1_32", **options) -> Plan:
-    """A table whose rows differ by their learning rate alone."""
+def made_plan(*names: str, seeds=(0, 1, 2), recipe="voc_1_32", overrides=(), **options) -> Plan:
+    """A table whose rows differ by gamma alone."""
     rows = [Row(name=name, set={"training.threshold": 0.5 + i / 50}) for i, name in enumerate(names)]
     spec = TableSpec(name="made", title="Made", about="Asked.", reference=names[0], rows=rows, **options)
-    return make_plan(spec, recipe, [], seeds=seeds, backend="torch")
+    return make_plan(spec, recipe, overrides, seeds=seeds, backend="torch")
 
 
 def made_result(plan: Plan, mious: dict[tuple[str, int], float], failures=None) -> TableResult:

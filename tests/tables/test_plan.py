@@ -25,15 +25,27 @@ def plan_of(*rows: Row, recipe: str = "quickstart", seeds=(0,), backend: str = "
     return make_plan(table(*rows, **options), recipe, overrides, seeds=seeds, splits=splits, backend=backend)
 
 
-BASE = Row(name="Baseline", model="baseline")
+BASE = Row(name="Baseline", set={"training.method": "supervised"})
 PLAIN = Row(name="USRN")
 
 
-def test_a_baseline_costs_no_run_of_its_own():
+def test_a_baseline_is_trained_once():
     plan = plan_of(BASE, PLAIN, seeds=(0, 1))
-    assert len(plan.cells) == 4 and len(plan.runs) == 2
-    training = plan.runs[0].recipe.training
-    assert plan.runs[0].steps == {BASELINE: training.baseline_steps, USRN: training.usrn_steps}
+    assert [cell.run.model for cell in plan.cells] == ["baseline", "baseline", "usrn", "usrn"]
+    baseline, usrn = plan.runs[:2]
+    training = usrn.recipe.training
+    assert baseline.steps == {BASELINE: training.baseline_steps}
+    assert usrn.steps == {BASELINE: training.baseline_steps, USRN: training.usrn_steps}
+    assert baseline.needs[BASELINE] == usrn.needs[BASELINE]
+
+
+def test_a_baseline_is_the_same_whatever_usrn_is():
+    one, other = (
+        plan_of(BASE, overrides=overrides).runs[0]
+        for overrides in ([], ["training.threshold=0.9", "subclasses.size_factor=3.0"])
+    )
+    (longer,) = plan_of(BASE, overrides=["training.baseline_steps=7"]).runs
+    assert one.key == other.key != longer.key
 
 
 @pytest.mark.parametrize(
@@ -70,8 +82,7 @@ def test_no_gate_is_one_run_whatever_it_is_called():
 
 
 def test_a_supervised_row_needs_the_baseline_alone():
-    supervised = Row(name="short", model="baseline", set={"training.method": "supervised"})
-    plan = plan_of(PLAIN, supervised)
+    plan = plan_of(PLAIN, BASE)
     assert set(plan.runs[1].needs) == {BASELINE} and list(plan.runs[1].steps) == [BASELINE]
     assert plan.runs[0].needs[BASELINE] == plan.runs[1].needs[BASELINE]
 
@@ -86,14 +97,32 @@ def test_a_seed_is_all_that_is_drawn():
 
 
 def test_splits_from_few_labels_to_many_and_the_oracle_once():
-    oracle = Row(name="Oracle", once=True, model="baseline",
-                 set={"data.labels": "all", "training.method": "supervised"})  # fmt: skip
+    oracle = Row(name="Oracle", once=True, set={"data.labels": "all", "training.method": "supervised"})
     plan = plan_of(BASE, oracle, recipe="camvid_1_8", splits="shipped")
     assert plan.splits == ("1_16", "1_8", "1_4")
     assert len({cell.run.key for cell in plan.cells if cell.row == "Oracle"}) == 1
     assert len({cell.run.key for cell in plan.cells if cell.row == "Baseline"}) == 3
+    own = plan_of(BASE, recipe="camvid_1_8", splits="shipped", overrides=["data.split=splits/mine"])
+    assert own.splits == ("splits/mine",)
     asked = plan_of(BASE, recipe="camvid_1_8", splits="shipped", splits_asked=("1_4",))
     assert asked.splits == ("1_4",) and asked.runs[0].recipe.data.split == "1_4"
+
+
+def test_the_oracle_takes_all_steps():
+    oracle = Row(name="Oracle", all_steps=True, set={"training.method": "supervised", "data.labels": "all"})
+    baseline, usrn, all_masks = plan_of(BASE, PLAIN, oracle).runs
+    assert all_masks.steps[BASELINE] == sum(usrn.steps.values()) > baseline.steps[BASELINE]
+
+
+def test_the_gate_table_has_gates_where_the_recipe_has_none():
+    """The recipes of CamVid say gate = "off"; their terms have egm for the rows that set another."""
+    plan = make_plan(load_table("gate"), "camvid_1_8", [], seeds=(0,), backend="torch")
+    assert len(plan.runs) == len(plan.spec.rows)
+    assert {run.recipe.training.gate for run in plan.runs if run.model == "usrn"} == {
+        "off",
+        "stop",
+        "fallback",
+    }
 
 
 def test_the_key_is_what_the_result_depends_on():

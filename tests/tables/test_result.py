@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,10 +48,28 @@ def test_gaps_are_marked_and_left_out_of_the_pairs():
     assert result.gaps == ["A 1_32 seed 2", "B 1_32 seed 1"]
     assert result.difference(("B", "1_32"), "miou").seeds == 1  # seed 0 alone has both
     text = result.markdown()
-    assert "| B | 52.0 ± 12.7 (+3.0) [2 of 3 seeds] |" in text
+    assert "| B | 52.0 ± 12.7 (+3.0, 1 of 2 seeds) [2 of 3 seeds] |" in text
     assert (
         "Not there: A 1_32 seed 2, B 1_32 seed 1." in text and "seed1-12345678 failed: error of its" in text
     )
+
+
+def test_a_difference_says_of_how_many_seeds_it_is():
+    result = made_result(
+        made_plan("A", "B"), {("A", 0): 60, ("A", 1): 62, **{("B", i): x for i, x in enumerate((50, 52, 80))}}
+    )
+    assert "| B | 60.7 ± 16.8 (-10.0 ± 0.0, 2 of 3 seeds) |" in result.markdown().replace(
+        " | 30.3 ± 8.4 (-5.0 ± 0.0, 2 of 3 seeds)", ""
+    )
+    assert '<th scope="row">road</th><td>61.0</td><td>60.7 (-10.0)</td>' in table_page(result)
+
+
+def test_rows_that_ask_for_the_same_are_named():
+    plan = made_plan("A", "B", seeds=(0,))
+    same = [replace(cell, run=plan.cells[0].run) for cell in plan.cells]
+    result = made_result(replace(plan, cells=tuple(same)), {("A", 0): 40.0, ("B", 0): 40.0})
+    assert "One run, with this recipe: A, B." in result.reading
+    assert not any("One run" in line for line in made_result(plan, MIOUS).reading)
 
 
 def test_nothing_done_is_a_table_of_gaps():

@@ -15,7 +15,7 @@ marks = ["A"]
 reference = "Baseline"
 [[rows]]
 name = "Baseline"
-model = "baseline"
+set = { "training.method" = "supervised" }
 [[rows]]
 name = "USRN"
 marks = ["A"]
@@ -53,7 +53,7 @@ def test_models_of_the_components_differ_by_one_term_each():
         ('name = "USRN"', 'name = "Baseline"', "a name of its own"),
         ('marks = ["A"]\nset', 'marks = ["B"]\nset', "are not among"),
         ('title = "Mine"', 'title = "Mine"\nheading = "x"', "heading"),
-        ('model = "baseline"', 'model = "teacher"', "rows.0.model"),
+        ('marks = ["A"]\nset', 'model = "teacher"\nset', "rows.1.model"),
         ('about = "What is asked."', "", "about"),
     ],
 )

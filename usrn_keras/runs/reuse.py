@@ -25,6 +25,11 @@ _OF_USRN_ALONE = {
 _KEEPS_THE_BEST = {"evaluation.every"}  # of FREE_KEYS: the stage keeps its best weights by it
 
 
+def of_usrn_alone(key: str) -> bool:
+    """Whether the Baseline does not depend on a key, `section.key`."""
+    return key in _OF_USRN_ALONE or key.startswith("subclasses.")
+
+
 def stage_key(recipe: Recipe, stage: str, *, fingerprint: str, backend: str) -> dict[str, Any]:
     """All that the result of a stage depends on; two stages with equal keys are the same stage.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from usrn_keras.budget import Budget
@@ -22,13 +22,15 @@ USRN_PER_BASELINE = 4.6
 EFFICIENCY = 0.4
 
 
-def estimate(plan: Plan, family: Family) -> float:
-    """Seconds that the missing runs take one after the other; 0 on a GPU before any step is done.
+def estimate(plan: Plan, family: Family, jobs: int) -> float:
+    """Seconds that the missing runs take, `jobs` at a time; 0 on a GPU before any step is done.
 
-    A stage that several runs share is counted once. Clustering and evaluation are not counted.
+    A stage that several runs share is counted once. Clustering and evaluation are not counted. Steps that
+    are done are taken to have shared the machine with as many runs; counted operations keep all of it busy.
     """
-    per_step = _seconds_per_step(plan.runs, family) or _guess(plan.runs[0], family)
-    if not per_step:
+    if known := _seconds_per_step(plan.runs, family):
+        per_step = {stage: seconds / jobs for stage, seconds in known.items()}
+    elif not (per_step := _guess(plan.runs, family)):
         return 0.0
     missing: dict[str, float] = {}
     for planned in plan.runs:
@@ -63,8 +65,9 @@ def _median_step(runs: Iterable[Run], stage: str) -> float:
     return median(found) if found else 0.0
 
 
-def _guess(planned: PlannedRun, family: Family) -> dict[str, float]:
+def _guess(runs: Sequence[PlannedRun], family: Family) -> dict[str, float]:
     """From the operations of a step, on a CPU that is found to be as fast as it is."""
+    planned = next((run for run in runs if USRN in run.needs), runs[0])
     budget: Budget = dry_run(planned.recipe, family.folder(planned))
     if budget.device.gpu:
         return {}

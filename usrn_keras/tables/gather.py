@@ -30,7 +30,7 @@ def gather(plan: Plan, family: Family, failures: Mapping[str, str]) -> TableResu
 
 
 def _measured(cell: Cell, run: Run, results: Mapping[str, Any]) -> Measured:
-    model = cell.model if cell.model in run.models else run.models[-1]
+    model = cell.run.model
     scores = next(Scores.from_json(one) for one in results["scores"] if one["name"] == MODELS[model])
     means = {"miou": scores.miou, "rare_miou": scores.rare_miou, "boundary_miou": scores.boundary_miou}
     figures = {name: value for name, value in means.items() if none_for_nan(value) is not None}

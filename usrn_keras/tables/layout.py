@@ -55,10 +55,20 @@ def reading(result: TableResult) -> list[str]:
     ]
     if any(_has_paper(result, split) for split in result.plan.splits):
         lines.append("paper: as published, with its backbone, crops and number of steps.")
+    lines += [f"One run, with this recipe: {', '.join(rows)}." for rows in _equal_rows(result)]
     if gaps := result.gaps:
         lines.append(f"Not there: {', '.join(gaps)}.")
     lines += [f"{name} failed: {why.splitlines()[0]}" for name, why in result.failures.items()]
     return [spec.about, *lines, *([result.provenance] if result.provenance else [])]
+
+
+def _equal_rows(result: TableResult) -> list[list[str]]:
+    """Rows that differ in nothing, such as gates of a recipe whose terms have none."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in result.plan.spec.rows:
+        keys = tuple(cell.run.key for cell in result.plan.cells if cell.row == row.name)
+        found.setdefault(keys, []).append(row.name)
+    return [rows for keys, rows in found.items() if keys and len(rows) > 1]
 
 
 def markdown(result: TableResult) -> str:
@@ -105,7 +115,8 @@ def _cell(result: TableResult, place: Place, figure: str) -> str:
     if summary.deviation is not None:
         text += f" ± {scale * summary.deviation:.{digits}f}"
     if figure in COMPARED and (difference := result.difference(place, figure)) is not None:
-        text += f" ({_signed(difference, scale)})"
+        fewer = "" if difference.seeds == summary.seeds else f", {difference.seeds} of {summary.seeds} seeds"
+        text += f" ({_signed(difference, scale)}{fewer})"
     if summary.seeds < len(result.plan.seeds):
         text += f" [{summary.seeds} of {len(result.plan.seeds)} seeds]"
     return text

@@ -47,9 +47,8 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
     with family.locked():
         missing = [planned for planned in plan.runs if not family.is_done(planned)]
         if missing:
-            progress.log(
-                f"{len(plan.runs)} runs, {len(missing)} of them to do; {how_long(plan, family, jobs)}"
-            )
+            seconds = estimate(plan, family, jobs)
+            progress.log(f"{len(plan.runs)} runs, {len(missing)} of them to do; {in_words(seconds)}")
         ended = execute(missing, family, jobs=jobs, progress=progress) if missing else {}
         names = {planned.key: planned.name for planned in plan.runs}
         failures = {names[key]: how.failure for key, how in ended.items() if how.failure}
@@ -107,7 +106,6 @@ def _data_of(plan: Plan, row: Row) -> dict[str, Recipe]:
     return {recipe.data.model_dump_json(): recipe for recipe in recipes}
 
 
-def how_long(plan: Plan, family: Family, jobs: int) -> str:
-    """What the missing runs of a plan take, in words."""
-    seconds = estimate(plan, family) / jobs
+def in_words(seconds: float) -> str:
+    """How long the missing runs of a plan take, of what `estimate` gave."""
     return f"about {duration(seconds)}" if seconds else "how long is not known before the first steps"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from usrn_keras.tables.estimate import estimate
 from usrn_keras.tables.family import Family
-from usrn_keras.tables.make import how_long, with_data
+from usrn_keras.tables.make import in_words, with_data
 from usrn_keras.tables.plan import Plan
 
 if TYPE_CHECKING:
@@ -71,5 +71,5 @@ def outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
             promised.add(key)
         served = dict.fromkeys(cell.row for cell in plan.cells if cell.run.key == planned.key)
         rows.append((planned.name, ", ".join(served), ", ".join(left) or "nothing"))
-    seconds = estimate(plan, family) / jobs
-    return Outline(plan, tuple(rows), seconds, "\n".join([how_long(plan, family, jobs), *notes]))
+    seconds = estimate(plan, family, jobs)
+    return Outline(plan, tuple(rows), seconds, "\n".join([in_words(seconds), *notes]))

@@ -40,12 +40,12 @@ def table_page(result: TableResult) -> str:
     page.section(
         "Classes",
         f"IoU of each class in percent, mean over seeds; in parentheses the difference to "
-        f"{result.plan.spec.reference}. The rarest class stands last.",
+        f"{result.plan.spec.reference}, seed by seed. The rarest class stands last.",
     )
     for split in result.plan.splits:
         if places := [place for place in _known(result) if place[1] == split]:
             page.table(["class", *(row for row, _ in places)], _class_rows(result, places), _named(split))
-    page.section("Runs", "Where each run lies, and how long it trained.")
+    page.section("Runs", "Where each run lies, and how long its last stage trained.")
     page.table(["run", "seed", "minutes"], _runs(result))
     return page.html()
 
@@ -90,20 +90,16 @@ def _alt(result: TableResult, split: str) -> str:
 
 
 def _class_rows(result: TableResult, places: Sequence[Place]) -> list[list[str]]:
-    reference = (result.plan.spec.reference, places[0][1])
-    names = result.classes
-    means = {place: result.class_means(place) for place in [*places, reference]}
-    rows = []
-    for name in names:
-        cells = [name]
-        for place in places:
-            mean, other = means[place].get(name), means[reference].get(name)
-            text = "-" if mean is None else f"{100 * mean:.1f}"
-            if mean is not None and other is not None and place != reference:
-                text += f" ({100 * (mean - other):+.1f})"
-            cells.append(text)
-        rows.append(cells)
-    return rows
+    columns = [(result.class_means(place), result.class_differences(place)) for place in places]
+    return [
+        [name, *(_class_cell(means.get(name), differences.get(name)) for means, differences in columns)]
+        for name in result.classes
+    ]
+
+
+def _class_cell(mean: float | None, difference: float | None) -> str:
+    text = "-" if mean is None else f"{100 * mean:.1f}"
+    return text if difference is None else f"{text} ({100 * difference:+.1f})"
 
 
 def _runs(result: TableResult) -> list[list[str]]:

@@ -14,7 +14,7 @@ import tomli_w
 from usrn_keras.data.layouts.splits import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs.reuse import stage_key
+from usrn_keras.runs.reuse import of_usrn_alone, stage_key
 from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN
 from usrn_keras.tables.spec import Row, TableSpec
 from usrn_keras.terms import ALL_TERMS, gate_of
@@ -39,6 +39,11 @@ class PlannedRun:
     needs: Mapping[str, str]
 
     @property
+    def model(self) -> str:
+        """Whose scores it has: `usrn`, or `baseline` of a supervised run."""
+        return "baseline" if self.recipe.training.method == "supervised" else "usrn"
+
+    @property
     def steps(self) -> dict[str, int]:
         """Steps of its training stages."""
         training = self.recipe.training
@@ -54,7 +59,6 @@ class Cell:
     split: str
     seed: int
     run: PlannedRun
-    model: str
 
 
 @dataclass(frozen=True)
@@ -122,19 +126,18 @@ def make_plan(
                     faults[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
                 else:
                     run = _planned(recipe, row, split, seed, backend)
-                    cells.append(Cell(row.name, split, seed, run, row.model))
+                    cells.append(Cell(row.name, split, seed, run))
     if faults:
         raise RecipeError(f"{len(faults)} row(s) of {spec.name} are no recipes", faults=[*faults.values()])
     return Plan(spec, base.name, splits, tuple(seeds), tuple(cells))
 
 
 def _splits(spec: TableSpec, base: Recipe) -> tuple[str, ...]:
-    own = (base.data.split,)
-    if spec.splits == "recipe" or not base.data.split:
-        return own
     shipped = [name.removeprefix("labelled_") for name in shipped_splits(base.data.dataset)]
     names = dict.fromkeys(re.sub(r"_seed\d+$", "", name) for name in shipped)
-    return tuple(sorted(names, key=_labelled_share)) or own
+    if spec.splits == "recipe" or base.data.split not in names:  # a list of one's own stands alone
+        return (base.data.split,)
+    return tuple(sorted(names, key=_labelled_share))
 
 
 def _labelled_share(split: str) -> float:
@@ -149,6 +152,8 @@ def _settings(base: Recipe, row: Row, split: str, seed: int) -> list[str]:
         values["data.split"] = split
     if f"labelled_{split}_seed{seed}" in shipped_splits(base.data.dataset):
         values["data.split_seed"] = seed
+    if row.all_steps:
+        values["training.baseline_steps"] = base.training.baseline_steps + base.training.usrn_steps
     values |= row.set
     return [f"{key}={_toml(value)}" for key, value in values.items()]
 
@@ -159,7 +164,10 @@ def _toml(value: Any) -> str:
 
 def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
     recipe = _with_gate_by_name(recipe)
-    key = _hash({**_chosen(recipe), "backend": backend})
+    chosen = _chosen(recipe)
+    if recipe.training.method == "supervised":
+        chosen = {key: value for key, value in chosen.items() if not of_usrn_alone(key)}
+    key = _hash({**chosen, "backend": backend})
     parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
     return PlannedRun(recipe, key, "-".join(parts), _needs(recipe, key, backend))
 

@@ -113,12 +113,20 @@ class TableResult:
 
     def class_means(self, place: Place) -> dict[str, float]:
         """Mean IoU in 0..1 of each class over the seeds where it is not absent."""
-        found: dict[str, list[float]] = {}
+        return _means([self._ious(place, seed) for seed in self.plan.seeds])
+
+    def class_differences(self, place: Place) -> dict[str, float]:
+        """Mean difference of each class's IoU to the reference row, over the seeds where both have it."""
+        reference = (self.plan.spec.reference, place[1])
+        found = []
         for seed in self.plan.seeds:
-            if cell := self.cells.get((*place, seed)):
-                for name, iou in cell.ious.items():
-                    found.setdefault(name, []).extend([] if iou is None else [iou])
-        return {name: float(np.mean(ious)) for name, ious in found.items() if ious}
+            own, other = self._ious(place, seed), self._ious(reference, seed)
+            found.append({name: own[name] - other[name] for name in own if name in other})
+        return {} if place == reference else _means(found)
+
+    def _ious(self, place: Place, seed: int) -> dict[str, float]:
+        cell = self.cells.get((*place, seed))
+        return {name: iou for name, iou in cell.ious.items() if iou is not None} if cell else {}
 
     def paper(self, place: Place) -> float | None:
         """mIoU in 0..1 that the paper has in this cell."""
@@ -189,6 +197,15 @@ class TableResult:
                 for seed, cell in seeds.items()
             },
         }
+
+
+def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each name over the mappings that have it."""
+    values: dict[str, list[float]] = {}
+    for one in found:
+        for name, value in one.items():
+            values.setdefault(name, []).append(value)
+    return {name: float(np.mean(all_values)) for name, all_values in values.items()}
 
 
 def _summary(values: Sequence[float]) -> Summary | None:

@@ -25,18 +25,19 @@ class Row(_Part):
 
     Attributes:
         name: Its heading.
-        set: Keys of the recipe, `"section.key" = value`; what the user sets comes before.
-        model: Whose scores: `usrn`, or `baseline`, the run's first stage.
+        set: Keys of the recipe, `"section.key" = value`; they win over what the user sets for all rows. The
+            scores are those of USRN, or of the Baseline where `"training.method" = "supervised"`.
         marks: The columns of the table's `marks` that are ticked.
         once: Whether it is the same for every split, as the Oracle is: trained for the first alone.
+        all_steps: Whether its Baseline trains as many steps as the recipe's Baseline and USRN together.
         optional: Whether it is left out, and that is said, where the data set cannot be used for it.
     """
 
     name: str
     set: dict[str, Any] = {}
-    model: Literal["usrn", "baseline"] = "usrn"
     marks: list[str] = []
     once: bool = False
+    all_steps: bool = False
     optional: bool = False
 
 
