@@ -188,9 +188,9 @@ _SHORT = (  # as in the recipes of CamVid; README.md says what they gave
     "backbone_multiplier = 0.25  # pretrained layers move slowly",
     "weight_decay = 0.01",
     'start = "baseline"  # imagenet: the paper; F_sub was of no use within hundreds of steps',
-    'terms = ["ost", "usr"]  # F_sub stays as it starts; with msl and sst, the paper, it drifts',
+    'terms = ["ost", "usr", "egm"]  # F_sub does not learn; with msl and sst, the paper, it drifts',
     'correction = "average"  # the heads must be sure together; mask: the paper',
-    'gate = "off"',
+    'gate = "off"  # of egm: both heads vote at every pixel',
     'sub_prior = "adjusted"  # with msl: size_factor leaves rare classes smaller than a cluster',
     "threshold = 0.75",
 )
