@@ -51,7 +51,7 @@ def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pre
         lambda_sub=training.lambda_sub,
         gate=training.gate,
         correction=training.correction,
-        sub_sizes=subclasses.sizes.tolist() if training.sub_prior == "adjusted" else None,
+        sub_sizes=_sub_sizes(subclasses) if training.sub_prior == "adjusted" else None,
         terms=training.terms,
         ignore_index=dataset.ignore_index,
     )
@@ -61,6 +61,11 @@ def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pre
         _hold_sub_branch(model)
     rate = training.usrn_learning_rate or training.learning_rate
     return _compiled(model, recipe, training.usrn_steps, rate)
+
+
+def _sub_sizes(subclasses: SubclassMap) -> list[int]:
+    """In label pixels, as F_sub meets them: `subclasses.rows_per_image` clusters a part of large classes."""
+    return subclasses.in_label_pixels(subclasses.sizes).tolist()
 
 
 def _hold_sub_branch(model: USRN) -> None:
