@@ -28,7 +28,7 @@ class Counts:
         by_true_class: The same by true class, over pixels whose class is known.
         quality: For the pseudo labels of each of `SOURCES` that are above gamma, where the true class is
             known: `chosen` `(C,)` by pseudo label, and `right`, those of them that are true. For those that
-            the gate dropped, by F's own label: `dropped` and `dropped_right`.
+            the correction dropped, by F's own label: `dropped` and `dropped_right`.
         images: Images counted; `masks`: those whose true classes are known.
 
     Example:

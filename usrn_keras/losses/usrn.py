@@ -62,7 +62,7 @@ def usrn_losses(
         `self_training_sub` (L_sub, Eq. 5), `loss`; and, as shares of the unlabelled pixels,
         `confident` (F is trained there), `confident_sub` (F_sub is), `gate_open`, `gate_dropped`
         (confident without F_sub's mask, not with it) and `label_overridden` (confident, with another
-        label than F's own: never where gamma is above one half).
+        label than F's own: with `mask` never where gamma is above one half).
 
     Example:
 

@@ -12,6 +12,7 @@ from usrn_keras.report.run_story import RunStory
 WITHOUT_GATE = {
     "off": " The gate is off in this run: F_sub corrects every label.",
     "closed": " The gate is closed in this run: F learns its own labels, and F_sub corrects none.",
+    "unused": " F learns no pseudo labels in this run; this is what they would be.",
 }
 MOST_PANELS = 48  # classes with a chart of their own; the table has them all
 STAGE = "3-usrn"
@@ -36,9 +37,9 @@ def pseudo_label_section(page: Page, story: RunStory) -> None:
         + WITHOUT_GATE.get(story.gate, "")
     )
     _while_training(page, story)
-    _confidence(page, rates)
+    _confidence(page, story, rates)
     _quality(page, rates)
-    _entropy(page, rates)
+    _entropy(page, story, rates)
     _per_class(page, story, rates)
     _last_step(page, story, rates)
 
@@ -47,31 +48,37 @@ def _while_training(page: Page, story: RunStory) -> None:
     """What the training loop recorded of its own batches."""
     names = {
         "confident": "F above gamma", "confident_sub": "F_sub above gamma", "gate_open": "gate open",
-        "gate_dropped": "dropped by the gate",
+        "gate_dropped": "dropped by the correction",
     }  # fmt: skip
-    if story.gate in WITHOUT_GATE:
+    if not _has_gate(story):
         del names["gate_open"]
     lines = [recorded(story.metrics.get(STAGE, []), key, name) for key, name in names.items()]
     lines = [line for line in lines if line.known()]
     if lines:
         page.figure(
             line_chart_svg(lines, unit="share of the pixels in a batch", percent=True),
-            "Share of confident pixels and of the open gate over the steps, as training saw them",
+            "Shares of the pixels over the steps, as training saw them",
             "What training saw in its own batches. Above gamma: pixels whose pseudo label is sure enough to "
-            "be learnt. Gate open: F_sub is surer than F, so its class corrects F's label. Dropped: sure "
-            "before the correction, not after it.",
+            "be learnt. "
+            + ("Gate open: F_sub is surer than F, so it corrects F's label. " if _has_gate(story) else "")
+            + "Dropped: sure before the correction, not after it.",
         )
 
 
-def _confidence(page: Page, rates: Rates) -> None:
+def _has_gate(story: RunStory) -> bool:
+    return story.gate not in WITHOUT_GATE
+
+
+def _confidence(page: Page, story: RunStory, rates: Rates) -> None:
     lines = [
         Line("F above gamma", rates.steps, rates.overall("confident")),
         Line("F_sub above gamma", rates.steps, rates.overall("confident_sub")),
-        Line("gate open", rates.steps, rates.overall("open")),
     ]
+    if _has_gate(story):
+        lines.append(Line("gate open", rates.steps, rates.overall("open")))
     page.figure(
         line_chart_svg(lines, unit="share of all pixels", percent=True),
-        "Share of pixels above gamma and of the open gate on the fixed images",
+        "Shares of the pixels of the fixed images over the steps",
         f"The same shares on the fixed images (gamma = {rates.threshold:g}), comparable from step to step.",
     )
 
@@ -93,15 +100,15 @@ def _quality(page: Page, rates: Rates) -> None:
         "Precision: of the pseudo labels above gamma, how many are right. Coverage: of all pixels, how many "
         "have a right one. F alone: before F_sub's correction; where F_sub helps, precision lies above that. "
         + (
-            f"At the last step the gate dropped {dropped:,.0f} labels"
+            f"At the last step the correction dropped {dropped:,.0f} labels"
             + (f", {100 * wrong:.0f} % of them wrong." if np.isfinite(wrong) else ".")
             if dropped
-            else "At the last step the gate dropped no label."
+            else "At the last step the correction dropped no label."
         ),
     )
 
 
-def _entropy(page: Page, rates: Rates) -> None:
+def _entropy(page: Page, story: RunStory, rates: Rates) -> None:
     lines = [
         Line("F", rates.steps, rates.overall("entropy")),
         Line("F_sub", rates.steps, rates.overall("entropy_sub")),
@@ -109,8 +116,13 @@ def _entropy(page: Page, rates: Rates) -> None:
     page.figure(
         line_chart_svg(lines, unit="mean normalised entropy"),
         "Mean normalised entropy of F and of F_sub over the steps",
-        "How unsure each branch is: 0 is certain, 1 knows nothing. The gate opens at the pixels where F_sub "
-        "is at most as unsure as F, so it stays shut while the line of F_sub lies far above.",
+        "How unsure each branch is: 0 is certain, 1 knows nothing."
+        + (
+            " The gate opens at the pixels where F_sub is at most as unsure as F, so it stays shut while the "
+            "line of F_sub lies far above."
+            if _has_gate(story)
+            else ""
+        ),
     )
 
 
@@ -132,7 +144,7 @@ def _per_class(page: Page, story: RunStory, rates: Rates) -> None:
         "Share of pixels above gamma", rates.share("confident"), rates.overall("confident"),
         "Above gamma: of the pixels with this pseudo label, how many are sure enough to be learnt.",
     )  # fmt: skip
-    if story.gate not in WITHOUT_GATE:
+    if _has_gate(story):
         chart(
             "Share of pixels where the gate is open", rates.share("open"), rates.overall("open"),
             "Gate open: of the pixels with this pseudo label, how many F_sub decides.",
@@ -155,7 +167,7 @@ def _last_step(page: Page, story: RunStory, rates: Rates) -> None:
         "pseudo %": (_of_all(rates.pixels()), np.ones(1)),
         "F above gamma": (rates.share("confident"), rates.overall("confident")),
         "F_sub above gamma": (rates.share("confident_sub"), rates.overall("confident_sub")),
-        "gate open": (rates.share("open"), rates.overall("open")),
+        **({"gate open": (rates.share("open"), rates.overall("open"))} if _has_gate(story) else {}),
         "entropy F": (rates.share("entropy"), rates.overall("entropy")),
         "entropy F_sub": (rates.share("entropy_sub"), rates.overall("entropy_sub")),
     }

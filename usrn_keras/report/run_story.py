@@ -26,7 +26,7 @@ class RunStory:
         scores: Of its models, what the others are held against first.
         metrics: Records of each training stage, by its name.
         diagnosis: Records of the diagnosis of pseudo labels.
-        gate: What the gate does: `fallback`, `stop`, `off` or `closed`.
+        gate: What the gate does: `fallback`, `stop`, `off` or `closed`; `unused` without pseudo labels of F.
         clusters: Its subclasses.
         fixed: Images spread over the list.
         worst: Images that went worst.

@@ -104,7 +104,7 @@ def tell(
         recipe=(run.path / "recipe.toml").read_text(encoding="utf-8"),
         metrics={stage: list(run.log(stage).records()) for stage in (BASELINE, USRN)},
         diagnosis=diagnosis_log(run).records(),
-        gate=gate_of(training.terms, training.gate),
+        gate=gate_of(training.terms, training.gate) if "ost" in training.terms else "unused",
     )
     if run.evaluation_file.exists():
         story.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
