@@ -133,12 +133,23 @@ def test_without_masks_nobody_knows_what_is_right():
 
 
 @pytest.mark.parametrize(
-    ("gate", "said"), [("off", "F_sub corrects every label"), ("closed", "F_sub corrects none")]
+    ("gate", "said"),
+    [
+        ("off", "F_sub corrects every label"),
+        ("closed", "F_sub corrects none"),
+        ("unused", "F learns no pseudo labels"),
+    ],
 )
-def test_without_a_gate_it_has_no_chart(gate, said):
-    read = Reader(run_page(small_story(gate=gate)).html())
-    assert any(said in text for _, text in read.all("p"))
-    assert not any("gate is open over" in attributes["alt"] for attributes, _ in read.all("img"))
+def test_without_a_gate_none_is_spoken_of(gate, said):
+    html = run_page(small_story(gate=gate)).html()
+    assert any(said in text for _, text in Reader(html).all("p"))
+    for words in ("gate is open", "gate open", "Gate open", "gate opens", "gate dropped"):
+        assert words not in html
+
+
+def test_with_a_gate_it_is():
+    html = run_page(small_story(gate="fallback")).html()
+    assert all(words in html for words in ("gate is open", "gate open", "Gate open", "gate opens"))
 
 
 def test_a_supervised_run_has_one_score_and_one_prediction():
