@@ -38,7 +38,7 @@ RECIPE = "camvid_1_16"
 SPLITS = ("1_16", "1_8")
 SEEDS = (0, 1, 2)
 TABLES = ("main", "components", "controls")
-OF_TABLE = {"components": ["training.gate=stop"]}  # the recipe has no gate: there were nothing of EGM to see
+OF_TABLE = {"components": ("training.gate=stop",)}  # the recipe has no gate: there were nothing of EGM to see
 
 Line = dict[str, str]  # of the CSV file
 CellName = tuple[str, str, int]  # row, split, seed
@@ -156,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         camvid, images = small_camvid.halved(camvid, folder.with_name("camvid_small")), "240 x 180"
         name = "camvid_small"
         settings += small_camvid.SETTINGS
+    of_small = small_camvid.OF_TABLE if options.small else {}
     overrides = [f"data.root={camvid}", *settings, *options.set]
     seeds, splits = [int(seed) for seed in options.seeds.split(",")], options.splits.split(",")
     backend, _ = chosen_backend()
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plan = make_plan(
             load_table(name_of_table),
             RECIPE,
-            [*overrides, *OF_TABLE.get(name_of_table, [])],
+            [*overrides, *OF_TABLE.get(name_of_table, ()), *of_small.get(name_of_table, ())],
             seeds=all_seeds,
             splits=all_splits,
             backend=backend,
