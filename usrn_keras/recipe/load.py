@@ -194,7 +194,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         )
     if "usr" in training.terms and "msl" not in training.terms and network.sub_head == "random":
         yield (
-            "training.terms: without msl F_sub stays as it starts, so usr needs network.sub_head = "
+            "training.terms: without msl F_sub's classifier is not trained, so usr needs network.sub_head = "
             f"'centroids' or 'fixed_centroids', received {network.sub_head!r}; or add msl"
         )
     yield from network_contradictions(network)

@@ -205,7 +205,7 @@ class Training(Section):
         ["msl", "ost", "usr", "sst", "egm"],
         description="what the objective is made of: sublabels (msl), self-training of F (ost), masked by "
         "F_sub (usr), self-training of F_sub (sst), the entropy gate (egm); usr without msl: F_sub is not "
-        "trained, it stays as it starts",
+        "trained, but for the layers that it shares with F",
     )
     threshold: Fraction = Field(0.75, description="gamma: least confidence of a pseudo label")
     lambda_u: float = Field(1.0, ge=0, description="weight of the losses on unlabelled images")
