@@ -22,7 +22,7 @@ ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
 def term_faults(terms: Iterable[str]) -> Iterator[str]:
     """Why these terms make no objective, one line each.
 
-    `usr` without `msl` is none: F_sub's own layers stay as they start, a teacher that learns nothing itself.
+    `usr` without `msl` is no fault: F_sub's own layers stay as they start.
 
     Example:
 
