@@ -57,6 +57,7 @@ def test_one_broken_run_leaves_a_gap_and_the_rest_is_done(recipe_file, table_fil
         for line in again.stdout.splitlines()
         if "seed0" in line
     }
+    assert "about" in again.stdout
     assert "nothing" in to_do["baseline"] and "1-baseline" in to_do["broken"]
 
 

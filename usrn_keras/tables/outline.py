@@ -71,5 +71,7 @@ def outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
             promised.add(key)
         served = dict.fromkeys(cell.row for cell in plan.cells if cell.run.key == planned.key)
         rows.append((planned.name, ", ".join(served), ", ".join(left) or "nothing"))
-    seconds = estimate(plan, family, jobs)
-    return Outline(plan, tuple(rows), seconds, "\n".join([in_words(seconds), *notes]))
+    to_do = any(left != "nothing" for _, _, left in rows)
+    seconds = estimate(plan, family, jobs) if to_do else 0.0
+    told = in_words(seconds) if to_do else "nothing is left to do"
+    return Outline(plan, tuple(rows), seconds, "\n".join([told, *notes]))
