@@ -35,7 +35,8 @@ def test_the_figures_are_those_of_the_network(network, subclasses, options):
 
     baseline = step_flops(Supervised(branches[0]), 1, 0, size, size)
     assert sum(baseline.values()) / size**2 == pytest.approx(BASELINE_PASSES * network.flops, rel=0.02)
-    usrn = step_flops(model, 1, 1, size, size)
+    untrained = USRN(*branches, [0] * subclasses, terms=["ost", "usr"])
+    usrn = step_flops(untrained, 1, 1, size, size)
     assert sum(usrn.values()) / size**2 == pytest.approx(USRN_PASSES * network.flops, rel=0.1)
 
     predicted = max(counted.memory(4, 4, numbers).peak for numbers in CPU.values())

@@ -28,7 +28,7 @@ def test_small_photographs_on_a_cpu():
         192,
         1,
     )
-    assert (found.batch, found.baseline_steps, found.usrn_steps) == (4, 600, 800)
+    assert (found.batch, found.baseline_steps, found.usrn_steps) == (4, 400, 800)
     assert 600 < found.seconds < 20_000
 
 
@@ -69,8 +69,8 @@ def test_one_image_where_nothing_fits():
 
 
 def test_steps_grow_with_the_images_within_bounds():
-    assert proposal_of(unlabelled=500).usrn_steps == 2550
-    assert proposal_of(unlabelled=10**6).usrn_steps == 6000
+    assert proposal_of(unlabelled=90).usrn_steps == 2000
+    assert proposal_of(unlabelled=10**6).usrn_steps == 5000
 
 
 def test_subclasses_stay_few_for_few_masks():
