@@ -57,8 +57,8 @@ class Seeds(click.ParamType):
 def command(name: str, recipe: str, **options: Any) -> None:
     """Fill the table NAME with runs of RECIPE: train what is missing, and print it.
 
-    NAME is main, components, clustering, sharing, threshold, architectures, gate, correction, start,
-    rounds or controls, or a table file of your own; RECIPE is a TOML file, or the name of a shipped recipe.
+    NAME is main, components, clustering, sharing, threshold, architectures, gate, correction, start or
+    controls, or a table file of your own; RECIPE is a TOML file, or the name of a shipped recipe.
 
     \b
     Examples:

@@ -36,12 +36,3 @@ def test_a_head_that_is_not_trained_must_start_from_something():
         load_recipe("quickstart", [*terms, "network.sub_head=random"])
     (fault,) = error.value.faults
     assert "usr needs network.sub_head = 'centroids'" in fault and "received 'random'; or add msl" in fault
-
-
-def test_a_second_round_starts_from_the_first():
-    with pytest.raises(RecipeError, match=r"training.rounds: .* needs training.start = 'baseline', received"):
-        load_recipe("quickstart", ["training.rounds=2", "training.start=imagenet"])
-    recipe = load_recipe("camvid_1_8", ["training.rounds=3"])
-    assert recipe.round_before.training.rounds == 2
-    assert recipe.round_before.round_before.round_before is None
-    assert load_recipe("camvid_1_8", ["training.rounds=2", "training.method=supervised"]).round_before is None

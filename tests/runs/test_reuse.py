@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.runs.test_run import dataset, recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, reuse_stages, start_run
+from usrn_keras.runs import BASELINE, SUBCLASSES, reuse_stages, start_run
 
 
 @pytest.fixture
@@ -77,21 +77,3 @@ def test_another_backend_is_another_stage(tmp_path, donor):
     sessions = json.loads(file.read_text())
     file.write_text(json.dumps([{**sessions[0], "backend": "another"}]))
     assert reused(tmp_path, donor) == []
-
-
-def test_a_later_round_clusters_the_features_of_another_f(tmp_path, donor):
-    assert reused(tmp_path, donor, "training.start=baseline", "training.rounds=2") == [BASELINE]
-
-
-def test_an_equal_run_is_taken_over_whole(tmp_path, donor):
-    with start_run(donor.path, donor.recipe, dataset()):
-        donor.stage(USRN).mkdir()
-        donor.complete(USRN, steps=20)
-        for name in ("model.keras", "best.keras", "best.json"):
-            (donor.path / name).write_text(name)
-    assert reused(tmp_path, donor) == [BASELINE, SUBCLASSES, USRN]
-    assert [(tmp_path / "run" / name).read_text() for name in ("model.keras", "best.json")] == [
-        "model.keras", "best.json",
-    ]  # fmt: skip
-    assert reused(tmp_path / "other", donor, "training.gate=stop") == [BASELINE, SUBCLASSES]
-    assert not (tmp_path / "other/run/model.keras").exists()

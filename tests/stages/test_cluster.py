@@ -125,10 +125,3 @@ def test_a_class_that_no_labelled_image_has_cannot_be_shown(recipe_file, recipe,
 def test_a_class_name_becomes_a_file_name():
     assert subclasses._file_name("train/tram") == "train_tram"
     assert subclasses._file_name("sign symbol-2.b") == "sign_symbol-2.b"
-
-
-def test_the_subclasses_of_a_later_round_wait_for_the_round_before(recipe_file, tmp_path):
-    recipe = Recipe.load(str(recipe_file), ["training.start=baseline", "training.rounds=2"])
-    with pytest.raises(RunError, match=r"training.rounds = 2: .* the round before"):
-        cluster_run(recipe, tmp_path / "run")
-    assert not (tmp_path / "run").exists()

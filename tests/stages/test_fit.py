@@ -23,11 +23,11 @@ from usrn_keras.networks import Branch
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import SUBCLASSES, USRN, open_run
 from usrn_keras.stages import fit
-from usrn_keras.stages.baseline import teacher
+from usrn_keras.stages.baseline import trained_baseline
 from usrn_keras.stages.models import usrn_model
 from usrn_keras.stages.weights import checkpoint_file
 from usrn_keras.subclasses import SubclassMap
-from usrn_keras.training import Loop, load_checkpoint
+from usrn_keras.training import load_checkpoint
 
 
 def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
@@ -86,53 +86,6 @@ def test_stages_of_another_run_give_the_same_result(recipe_file, tmp_path):
     assert shared["scores"] == alone["scores"]
 
 
-def test_a_second_round_starts_from_the_first(recipe_file, tmp_path):
-    one = Recipe.load(str(recipe_file), ["training.start=baseline"])
-    two = Recipe.load(str(recipe_file), ["training.start=baseline", "training.rounds=2"])
-    alone, lines = fit(one, tmp_path / "one"), []
-    results = fit(two, tmp_path / "two", reuse=[tmp_path / "one"], log=lines.append)
-    first = tmp_path / "two/round-1"
-    assert [line.split(":")[0] for line in lines if "taken over" in line] == [
-        "1-baseline", "1-baseline", "2-subclasses", "3-usrn",
-    ]  # fmt: skip
-    assert json.loads((first / "evaluation.json").read_text())["scores"] == alone["scores"]
-    assert results["scores"][0] == alone["scores"][0] and results["scores"][1] != alone["scores"][1]
-
-    run, dataset = open_run(tmp_path / "two"), load_dataset(two.data)
-    taught = teacher(run, dataset).branch.segmenter().get_weights()
-    model = keras.models.load_model(first / "model.keras")
-    for weight, expected in zip(taught, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, expected)
-    centers = [SubclassMap.load(folder / SUBCLASSES).centers for folder in (first, run.path)]
-    assert centers[0].shape != centers[1].shape or np.abs(centers[0] - centers[1]).max() > 0
-
-    shutil.rmtree(first)  # it is not needed again
-    lines.clear()
-    assert fit(two, run.path, log=lines.append) == results
-    assert lines[2:] == [f"{stage}: complete already" for stage in run.stages]
-
-
-def test_rounds_end_where_they_end_without_a_stop(recipe_file, tmp_path, monkeypatch):
-    recipe = Recipe.load(str(recipe_file), ["training.start=baseline", "training.rounds=2"])
-    expected = fit(recipe, tmp_path / "whole")["scores"]
-    stops = iter([True, False, True, False, False])  # within the first round, and within the second
-    run_loop = Loop.run
-
-    def stopped(loop: Loop) -> None:
-        if loop.description == "3-usrn" and next(stops):
-            loop.steps, steps = 2, loop.steps
-            run_loop(loop)
-            loop.steps = steps
-            raise KeyboardInterrupt
-        run_loop(loop)
-
-    monkeypatch.setattr(Loop, "run", stopped)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            fit(recipe, tmp_path / "parts")
-    assert fit(recipe, tmp_path / "parts")["scores"] == expected
-
-
 def test_nothing_is_trained_without_images_to_measure_on(recipe_file, tmp_path):
     with pytest.raises(DataError, match=r"evaluation.split = 'test'.* has no test images"):
         fit(Recipe.load(str(recipe_file), ["evaluation.split=test"]), tmp_path / "run")
@@ -185,7 +138,7 @@ def test_without_a_loss_f_sub_stays_as_it_starts(recipe_file, tmp_path, optimize
     dataset = load_dataset(recipe.data)
     model = usrn_model(recipe, dataset, SubclassMap.load(run.stage(SUBCLASSES)))
     load_checkpoint(checkpoint_file(run, USRN), model)
-    start = teacher(run, dataset).branch
+    start = trained_baseline(run, dataset).branch
 
     def moved(branch: Branch, part: str) -> bool:
         before, after = (

@@ -114,29 +114,6 @@ def test_the_oracle_takes_all_steps():
     assert all_masks.steps[BASELINE] == sum(usrn.steps.values()) > baseline.steps[BASELINE]
 
 
-def test_a_round_is_trained_once_for_all_rows():
-    overrides = ["training.start=baseline"]
-    two = Row(name="two rounds", set={"training.rounds": 2})
-    one, later = plan_of(PLAIN, two, overrides=overrides).runs
-    assert [later.needs[f"round-1/{stage}"] for stage in (SUBCLASSES, USRN)] == [
-        one.needs[SUBCLASSES], one.needs[USRN],
-    ]  # fmt: skip
-    assert later.needs[BASELINE] == one.needs[BASELINE]
-    assert later.needs[SUBCLASSES] != one.needs[SUBCLASSES] and later.needs[USRN] != one.needs[USRN]
-    usrn_steps = one.steps[USRN]
-    assert (later.steps[USRN], later.steps["round-1/3-usrn"]) == (usrn_steps, usrn_steps)
-    third = Row(name="three", set={"training.rounds": 3})
-    assert "round-2/round-1/3-usrn" in plan_of(third, overrides=overrides).runs[0].needs
-
-
-def test_numbers_may_be_multiplied():
-    twice = Row(name="twice", times={"training.usrn_steps": 2})
-    one, other = plan_of(PLAIN, twice).runs
-    assert other.steps[USRN] == 2 * one.steps[USRN]
-    with pytest.raises(RecipeError, match=r"row 'wrong': training.step: unknown key"):
-        plan_of(Row(name="wrong", times={"training.step": 2}))
-
-
 def test_the_gate_table_has_gates_where_the_recipe_has_none():
     """The recipes of CamVid say gate = "off"; their terms have egm for the rows that set another."""
     plan = make_plan(load_table("gate"), "camvid_1_8", [], seeds=(0,), backend="torch")

@@ -192,11 +192,6 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
             f"network.sub_head: `{network.sub_head}` needs training.start = 'baseline' (the centroids live "
             f"in the Baseline's features), received training.start = {training.start!r}"
         )
-    if training.rounds > 1 and training.start != "baseline":
-        yield (
-            "training.rounds: a second round starts from the F of the first, so it needs training.start = "
-            f"'baseline', received rounds = {training.rounds} and start = {training.start!r}"
-        )
     if "usr" in training.terms and "msl" not in training.terms and network.sub_head == "random":
         yield (
             "training.terms: without msl F_sub's classifier is not trained, so usr needs network.sub_head = "

@@ -180,10 +180,7 @@ class Training(Section):
         "usrn", description="supervised: nothing comes after the Baseline"
     )
     baseline_steps: Positive = Field(description="steps of the Baseline")
-    usrn_steps: Positive = Field(description="steps of USRN, of each round")
-    rounds: Positive = Field(
-        1, description="of subclasses and USRN; in a second one the F of the first takes the Baseline's place"
-    )
+    usrn_steps: Positive = Field(description="steps of USRN")
     batch_labelled: Positive = Field(8, description="labelled images in a batch")
     batch_unlabelled: Positive = Field(8, description="unlabelled images in a batch")
     optimizer: Literal["sgd", "adamw"] = Field(
@@ -287,11 +284,3 @@ class Recipe(Section):
         from usrn_keras.recipe.load import load_recipe
 
         return load_recipe(source, overrides)
-
-    @property
-    def round_before(self) -> Recipe | None:
-        """The recipe of the round before the last; None where there is one round alone."""
-        rounds = self.training.rounds - 1
-        if not rounds or self.training.method == "supervised":
-            return None
-        return self.model_copy(update={"training": self.training.model_copy(update={"rounds": rounds})})

@@ -12,16 +12,15 @@ import keras
 
 from usrn_keras.files import files_of, read_json, staged_path
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN, Run, flat_recipe
+from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, Run, flat_recipe
 
 # What the Baseline does not depend on, beside FREE_KEYS. A new key counts until it is named here.
 _OF_USRN_ALONE = {
     "network.sharing", "network.sub_head", "views.scale_unlabelled", "views.strong",
     "views.jitter_probability", "views.grayscale_probability", "views.blur_probability",
-    "training.method", "training.rounds", "training.usrn_steps", "training.usrn_learning_rate",
-    "training.batch_unlabelled", "training.terms", "training.threshold", "training.lambda_u",
-    "training.lambda_sub", "training.gate", "training.correction", "training.sub_prior", "training.start",
-    "evaluation.diagnosis",
+    "training.method", "training.usrn_steps", "training.usrn_learning_rate", "training.batch_unlabelled",
+    "training.terms", "training.threshold", "training.lambda_u", "training.lambda_sub", "training.gate",
+    "training.correction", "training.sub_prior", "training.start", "evaluation.diagnosis",
 }  # fmt: skip
 _KEEPS_THE_BEST = {"evaluation.every"}  # of FREE_KEYS: the stage keeps its best weights by it
 
@@ -36,17 +35,18 @@ def stage_key(recipe: Recipe, stage: str, *, fingerprint: str, backend: str) -> 
 
     Args:
         recipe: Of the run.
-        stage: `BASELINE` or `SUBCLASSES`; the last stage depends on the whole recipe, and in a later round,
-            whose Baseline is the F of the round before, so do the subclasses.
+        stage: `BASELINE` or `SUBCLASSES`; the last stage depends on the whole recipe.
         fingerprint: Of the data set's lists.
         backend: Of Keras: backends round differently.
     """
     free = FREE_KEYS - _KEEPS_THE_BEST
-    values = {key: value for key, value in flat_recipe(recipe).items() if key not in free}
-    if stage == BASELINE:
-        values = {key: value for key, value in values.items() if not of_usrn_alone(key)}
-    elif stage == SUBCLASSES and recipe.training.rounds == 1:
-        values = {key: value for key, value in values.items() if key not in _OF_USRN_ALONE}
+    if stage in (BASELINE, SUBCLASSES):
+        free = free | _OF_USRN_ALONE
+    values = {
+        key: value
+        for key, value in flat_recipe(recipe).items()
+        if key not in free and not (stage == BASELINE and key.startswith("subclasses."))
+    }
     return {**values, "fingerprint": fingerprint, "backend": backend}
 
 
@@ -62,7 +62,7 @@ def reuse_stages(run: Run, donor: Run) -> Iterator[str]:
     Yields:
         The name of each stage that was taken over.
     """
-    for stage in run.stages:
+    for stage in run.stages[:2]:  # the last one depends on the whole recipe
         if run.is_complete(stage):
             continue
         if run.stage(stage).exists():  # begun: its subclasses are those of its own Baseline
@@ -70,8 +70,6 @@ def reuse_stages(run: Run, donor: Run) -> Iterator[str]:
         if not donor.is_complete(stage) or _key(donor, stage) != _key(run, stage):
             return
         run.log(stage).take_over(donor.log(stage))
-        if stage == USRN:  # before the stage, which counts as complete
-            _link_weights(donor.path, run.path)
         with staged_path(run.stage(stage)) as folder:
             _link(donor.stage(stage), folder)
         yield stage
@@ -87,19 +85,7 @@ def _link(source: Path, target: Path) -> None:
     for file in files_of(source):
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
-        _link_file(file, place)
-
-
-def _link_weights(source: Path, target: Path) -> None:
-    """Those of USRN, which lie in the run folder itself."""
-    for name in ("best.json", "best.keras", "model.keras"):
-        if (source / name).exists():
-            (target / name).unlink(missing_ok=True)
-            _link_file(source / name, target / name)
-
-
-def _link_file(file: Path, place: Path) -> None:
-    try:
-        os.link(file, place)
-    except OSError:  # another disk, or a system without links
-        shutil.copy2(file, place)
+        try:
+            os.link(file, place)
+        except OSError:  # another disk, or a system without links
+            shutil.copy2(file, place)

@@ -60,12 +60,6 @@ class Run:
         return STAGES[:1] if self.recipe.training.method == "supervised" else STAGES
 
     @property
-    def round_before(self) -> Path | None:
-        """Folder of the run whose F this one starts from; None of a single round."""
-        before = self.recipe.round_before
-        return self.path / round_folder(before) if before else None
-
-    @property
     def models(self) -> tuple[str, ...]:
         """The models that it has once it is complete: `baseline` and, unless it is supervised, `usrn`."""
         return ("baseline",) if self.recipe.training.method == "supervised" else ("baseline", "usrn")
@@ -238,11 +232,6 @@ def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
             faults=faults,
             hint="Choose another folder: --run FOLDER",
         )
-
-
-def round_folder(recipe: Recipe) -> str:
-    """Where the run of an earlier round lies, within that of the round after it."""
-    return f"round-{recipe.training.rounds}"
 
 
 def flat_recipe(recipe: Recipe) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from usrn_keras.data import Dataset
 from usrn_keras.data.batches.build import build_batches
 from usrn_keras.methods import Supervised
-from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
-from usrn_keras.runs import BASELINE, Run, open_run
+from usrn_keras.runs import BASELINE, Run
 from usrn_keras.stages.models import supervised_model
 from usrn_keras.stages.train import train
 from usrn_keras.stages.weights import checkpoint_file
@@ -22,12 +21,8 @@ def train_baseline(run: Run, dataset: Dataset, progress: Progress) -> None:
     train(run, BASELINE, model, source, recipe.training.baseline_steps, dataset, progress)
 
 
-def teacher(run: Run, dataset: Dataset) -> Supervised:
-    """What a round starts from and whose features it clusters: the Baseline, or F of the round before."""
+def trained_baseline(run: Run, dataset: Dataset) -> Supervised:
+    """The Baseline of a run, restored from its checkpoint."""
     model = supervised_model(run.recipe, dataset, pretrained=False)
-    if run.round_before:
-        segmenter = load_segmenter(open_run(run.round_before).model_file("usrn"))
-        model.branch.segmenter().set_weights(segmenter.get_weights())
-    else:
-        load_checkpoint(checkpoint_file(run, BASELINE), model)
+    load_checkpoint(checkpoint_file(run, BASELINE), model)
     return model

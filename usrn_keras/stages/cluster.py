@@ -16,7 +16,7 @@ from usrn_keras.progress import Progress
 from usrn_keras.recipe.schema import Subclasses
 from usrn_keras.report.clusters import ClusterReport
 from usrn_keras.runs import SUBCLASSES, Run
-from usrn_keras.stages.baseline import teacher
+from usrn_keras.stages.baseline import trained_baseline
 from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes
 from usrn_keras.subclasses.extract import FEATURES
 
@@ -100,4 +100,4 @@ def _clustering(run: Run) -> Clustering:
 
 
 def _feature_model(run: Run, dataset: Dataset) -> keras.Model:
-    return teacher(run, dataset).branch.feature_model()
+    return trained_baseline(run, dataset).branch.feature_model()

@@ -8,7 +8,7 @@ from typing import Any
 
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, Run, open_run, reuse_stages
+from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, open_run, reuse_stages
 from usrn_keras.stages.baseline import train_baseline
 from usrn_keras.stages.cluster import cluster
 from usrn_keras.stages.measure import measure, refuse_unmeasurable
@@ -25,8 +25,6 @@ def fit(
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Run the stages of a recipe that are not complete in `run_dir`.
-
-    The rounds before the last (`training.rounds`) are runs of their own within it, such as `round-1`.
 
     Interrupted at any moment and called again, it goes on from the last checkpoint and
     reaches the result it would have reached.
@@ -53,13 +51,9 @@ def fit(
     """
     with session(recipe, run_dir, log) as (run, dataset):
         refuse_unmeasurable(recipe, dataset)
-        _take_over(run, reuse, log)
-        before = recipe.round_before
-        if before and not all(map(run.is_complete, run.stages)):
-            log(f"round {before.training.rounds} of {recipe.training.rounds}: {run.round_before}")
-            fit(before, run.round_before, reuse=reuse, progress=progress, log=log)
-            _take_over(run, [run.round_before], log)
-            log(f"round {recipe.training.rounds} of {recipe.training.rounds}: {run.path}")
+        for donor in map(open_run, reuse):
+            for stage in reuse_stages(run, donor):
+                log(f"{stage}: taken over from {donor.path}")
         work = {
             BASELINE: lambda: train_baseline(run, dataset, progress),
             SUBCLASSES: lambda: cluster(run, dataset, progress, log),
@@ -67,9 +61,3 @@ def fit(
         }
         complete_stages(run, {stage: work[stage] for stage in run.stages}, log)
         return measure(run, dataset, progress)
-
-
-def _take_over(run: Run, donors: Sequence[Path | str], log: Callable[[str], None]) -> None:
-    for donor in map(open_run, donors):
-        for stage in reuse_stages(run, donor):
-            log(f"{stage}: taken over from {donor.path}")

@@ -36,8 +36,6 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
     rate = f"{training.learning_rate:g}"
     if not supervised:
         steps += f", {training.usrn_steps:,} of USRN"
-        if run.round_before:
-            steps += f" in each of {training.rounds} rounds; the round before is {run.round_before.name}"
         batch += f" and {training.batch_unlabelled} unlabelled"
         rate += f", {training.usrn_learning_rate or training.learning_rate:g} of USRN"
     return [

@@ -68,7 +68,6 @@ def cluster_run(
     Raises:
         USRNError: See `usrn_keras.errors`.
     """
-    _refuse_later_round(recipe, Path(run_dir))
     with session(recipe, run_dir, log) as (run, dataset):
         stages = {
             BASELINE: lambda: train_baseline(run, dataset, progress),
@@ -84,15 +83,6 @@ def cluster_run(
             "montage": _montage(run, dataset, report.subclasses, montage, progress),
         }
         return Clustered(Path(run_dir), report, pictures)
-
-
-def _refuse_later_round(recipe: Recipe, run_dir: Path) -> None:
-    if recipe.round_before and not (run_dir / SUBCLASSES / "complete.json").exists():
-        raise RunError(
-            f"training.rounds = {recipe.training.rounds}: the subclasses of the last round come of the round "
-            "before, which is not trained",
-            hint="Look at those of the first round: --set training.rounds=1",
-        )
 
 
 def _chart(run: Run, report: ClusterReport) -> Path:

@@ -12,7 +12,7 @@ from usrn_keras.methods import USRN, Supervised
 from usrn_keras.progress import Progress
 from usrn_keras.runs import SUBCLASSES, Run
 from usrn_keras.runs import USRN as USRN_STAGE
-from usrn_keras.stages.baseline import teacher
+from usrn_keras.stages.baseline import trained_baseline
 from usrn_keras.stages.models import copy_baseline, set_sub_classifier, usrn_model
 from usrn_keras.stages.train import train
 from usrn_keras.stages.weights import checkpoint_file
@@ -39,7 +39,7 @@ def train_usrn(run: Run, dataset: Dataset, progress: Progress) -> None:
 def _start_from_baseline(
     run: Run, model: USRN, labelled: tuple[Sample, ...], dataset: Dataset, subclasses: SubclassMap
 ) -> None:
-    baseline = teacher(run, dataset)
+    baseline = trained_baseline(run, dataset)
     copy_baseline(baseline, model)
     if run.recipe.network.sub_head != "random":
         features, sublabels = _some_features(run, baseline, labelled, dataset, subclasses)

@@ -32,10 +32,16 @@ def estimate(plan: Plan, family: Family, jobs: int) -> float:
         per_step = {stage: seconds / jobs for stage, seconds in known.items()}
     elif not (per_step := _guess(plan.runs, family)):
         return 0.0
-    steps = {run.needs[stage]: (stage, steps) for run in plan.runs for stage, steps in run.steps.items()}
-    done = {key for run in plan.runs for stage, key in run.needs.items() if family.has(run, stage)}
-    missing = [of_stage for key, of_stage in steps.items() if key not in done]
-    return sum(count * per_step[stage.rpartition("/")[2]] for stage, count in missing)
+    missing: dict[str, float] = {}
+    for planned in plan.runs:
+        for stage, steps in planned.steps.items():
+            if not any(family.has(other, stage) for other in plan.runs if _shares(planned, other, stage)):
+                missing[planned.needs[stage]] = steps * per_step[stage]
+    return sum(missing.values())
+
+
+def _shares(planned: PlannedRun, other: PlannedRun, stage: str) -> bool:
+    return planned.needs[stage] == other.needs.get(stage)
 
 
 def _seconds_per_step(planned: Iterable[PlannedRun], family: Family) -> dict[str, float]:

@@ -14,7 +14,7 @@ from types import FrameType
 from usrn_keras.machine.cores import look_at_cores
 from usrn_keras.progress import Progress
 from usrn_keras.tables.family import Family
-from usrn_keras.tables.plan import PlannedRun
+from usrn_keras.tables.plan import SHARED_STAGES, PlannedRun
 from usrn_keras.tables.run import Ended, RunProcess
 
 
@@ -75,8 +75,8 @@ def _next(
 
 
 def _in_the_way(planned: PlannedRun, other: PlannedRun, family: Family) -> bool:
-    under_way = {key for stage, key in other.needs.items() if not family.has(other, stage)}
-    return any(key in under_way and not family.has(planned, stage) for stage, key in planned.needs.items())
+    shared = [s for s in SHARED_STAGES if s in planned.needs and planned.needs.get(s) == other.needs.get(s)]
+    return any(not family.has(other, stage) and not family.has(planned, stage) for stage in shared)
 
 
 @dataclass

@@ -15,9 +15,9 @@ import filelock
 
 from usrn_keras.errors import RunError
 from usrn_keras.files import read_json, storage_errors, write_json
-from usrn_keras.runs import STAGES, Run, open_run
+from usrn_keras.runs import Run, open_run
 from usrn_keras.stages.measure import known_results
-from usrn_keras.tables.plan import PlannedRun
+from usrn_keras.tables.plan import SHARED_STAGES, PlannedRun
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,11 @@ class Family:
         return known_results(run, planned.recipe) is not None
 
     def donors(self) -> list[Path]:
-        """Folders of the runs, and of earlier rounds in them, that have a stage which others may share."""
-        patterns = [f"{run}/{stage}/complete.json" for run in ("*", "*/round-*") for stage in STAGES]
-        return sorted({file.parents[1] for pattern in patterns for file in self.path.glob(pattern)})
+        """Folders of the runs that have a stage which others may share."""
+        complete = {
+            file.parents[1] for stage in SHARED_STAGES for file in self.path.glob(f"*/{stage}/complete.json")
+        }
+        return sorted(complete)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -15,11 +15,11 @@ from usrn_keras.data.layouts.splits import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs.reuse import of_usrn_alone, stage_key
-from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN, flat_recipe, round_folder
+from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN
 from usrn_keras.tables.spec import Row, TableSpec
 from usrn_keras.terms import ALL_TERMS, gate_of
 
-STAGES_OF_KEY = (BASELINE, SUBCLASSES)  # those that less than the whole recipe decides
+SHARED_STAGES = (BASELINE, SUBCLASSES)
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class PlannedRun:
         recipe: What is done.
         key: Hash of all that its result depends on, 8 hexadecimal digits.
         name: Of its folder.
-        needs: Keys of its stages, by stage; those of an earlier round such as `round-1/3-usrn`. Runs with an
-            equal key share the stage.
+        needs: Keys of its stages, by stage; runs with an equal one share it.
     """
 
     recipe: Recipe
@@ -49,8 +48,7 @@ class PlannedRun:
         """Steps of its training stages."""
         training = self.recipe.training
         steps = {BASELINE: training.baseline_steps, USRN: training.usrn_steps}
-        kinds = {stage: stage.rpartition("/")[2] for stage in self.needs}
-        return {stage: steps[kind] for stage, kind in kinds.items() if kind in steps}
+        return {stage: steps[stage] for stage in steps if stage in self.needs}
 
 
 @dataclass(frozen=True)
@@ -154,8 +152,6 @@ def _settings(base: Recipe, row: Row, split: str, seed: int) -> list[str]:
         values["data.split"] = split
     if f"labelled_{split}_seed{seed}" in shipped_splits(base.data.dataset):
         values["data.split_seed"] = seed
-    known = flat_recipe(base)
-    values |= {key: factor * known.get(key, 1) for key, factor in row.times.items()}  # unknown: refused later
     if row.all_steps:
         values["training.baseline_steps"] = base.training.baseline_steps + base.training.usrn_steps
     values |= row.set
@@ -168,16 +164,12 @@ def _toml(value: Any) -> str:
 
 def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
     recipe = _with_gate_by_name(recipe)
-    key = _run_key(recipe, backend)
-    parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
-    return PlannedRun(recipe, key, "-".join(parts), _needs(recipe, backend))
-
-
-def _run_key(recipe: Recipe, backend: str) -> str:
     chosen = _chosen(recipe)
     if recipe.training.method == "supervised":
         chosen = {key: value for key, value in chosen.items() if not of_usrn_alone(key)}
-    return _hash({**chosen, "backend": backend})
+    key = _hash({**chosen, "backend": backend})
+    parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
+    return PlannedRun(recipe, key, "-".join(parts), _needs(recipe, key, backend))
 
 
 def _with_gate_by_name(recipe: Recipe) -> Recipe:
@@ -202,22 +194,14 @@ def _chosen(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _needs(recipe: Recipe, backend: str) -> dict[str, str]:
+def _needs(recipe: Recipe, key: str, backend: str) -> dict[str, str]:
     # Lists follow from the keys of [data] within a family, so that their hash is not asked for.
-    needs = {
-        stage: _hash(stage_key(recipe, stage, fingerprint="", backend=backend)) for stage in STAGES_OF_KEY
+    shared = {
+        stage: _hash(stage_key(recipe, stage, fingerprint="", backend=backend)) for stage in SHARED_STAGES
     }
     if recipe.training.method == "supervised":
-        return {BASELINE: needs[BASELINE]}
-    needs[USRN] = _run_key(recipe, backend)
-    if before := recipe.round_before:
-        earlier = {
-            f"{round_folder(before)}/{stage}": key
-            for stage, key in _needs(before, backend).items()
-            if key != needs[BASELINE]  # one Baseline for all rounds
-        }
-        return {**earlier, **needs}
-    return needs
+        return {BASELINE: shared[BASELINE]}
+    return {**shared, USRN: key}
 
 
 def _slug(text: str) -> str:

@@ -29,7 +29,6 @@ class Row(_Part):
             scores are those of USRN, or of the Baseline where `"training.method" = "supervised"`.
         marks: The columns of the table's `marks` that are ticked.
         once: Whether it is the same for every split, as the Oracle is: trained for the first alone.
-        times: Keys of the recipe whose number is multiplied, such as steps.
         all_steps: Whether its Baseline trains as many steps as the recipe's Baseline and USRN together.
         optional: Whether it is left out, and that is said, where the data set cannot be used for it.
     """
@@ -38,7 +37,6 @@ class Row(_Part):
     set: dict[str, Any] = {}
     marks: list[str] = []
     once: bool = False
-    times: dict[str, int] = {}
     all_steps: bool = False
     optional: bool = False
 
