@@ -40,13 +40,11 @@ def stage_key(recipe: Recipe, stage: str, *, fingerprint: str, backend: str) -> 
         backend: Of Keras: backends round differently.
     """
     free = FREE_KEYS - _KEEPS_THE_BEST
-    if stage in (BASELINE, SUBCLASSES):
-        free = free | _OF_USRN_ALONE
-    values = {
-        key: value
-        for key, value in flat_recipe(recipe).items()
-        if key not in free and not (stage == BASELINE and key.startswith("subclasses."))
-    }
+    values = {key: value for key, value in flat_recipe(recipe).items() if key not in free}
+    if stage == BASELINE:
+        values = {key: value for key, value in values.items() if not of_usrn_alone(key)}
+    elif stage == SUBCLASSES:
+        values = {key: value for key, value in values.items() if key not in _OF_USRN_ALONE}
     return {**values, "fingerprint": fingerprint, "backend": backend}
 
 
