@@ -26,6 +26,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import machine, small_camvid, table
 from usrn_keras.backend_choice import chosen_backend
+from usrn_keras.files import atomic_path
 from usrn_keras.progress import for_terminal
 from usrn_keras.tables import TableResult, load_table, make_table
 from usrn_keras.tables.family import Family
@@ -113,7 +114,8 @@ def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     result = TableResult(plan, cells_of(found), {}, measured)
     if found:
         table.write(stem.with_suffix(".csv"), found)  # older lines may have fewer columns
-        stem.with_suffix(".md").write_text(result.markdown() + "\n", encoding="utf-8")
+        with atomic_path(stem.with_suffix(".md")) as new:
+            new.write_text(result.markdown() + "\n", encoding="utf-8")
     return result
 
 
@@ -121,14 +123,15 @@ def measure(
     plan: Plan, asked: Plan, stem: Path, folder: Path, jobs: int, facts: Mapping[str, object]
 ) -> TableResult:
     """Train and measure what is asked and in no table's CSV file; an interruption writes what is done."""
-    kept = kept_lines(result_files(stem, plan), plan)
-    missing = without(asked, cells_of(kept))
+    missing = without(asked, cells_of(kept_lines(result_files(stem, plan), plan)))
     try:
         if missing.cells:
             with for_terminal() as progress:
                 make_table(missing, folder, jobs=jobs, progress=progress)
     finally:
-        result = write(plan, [*kept, *lines(gather(missing, Family(folder), {}), facts)], stem)
+        kept = kept_lines(result_files(stem, plan), plan)  # again: another process may have written meanwhile
+        new = without(missing, cells_of(kept))
+        result = write(plan, [*kept, *lines(gather(new, Family(folder), {}), facts)], stem)
     return result
 
 
