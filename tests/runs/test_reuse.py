@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.runs.test_run import dataset, recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, reuse_stages, start_run
+from usrn_keras.runs import BASELINE, SUBCLASSES, reuse_stages, start_run, why_not_reused
 
 
 @pytest.fixture
@@ -77,3 +77,18 @@ def test_another_backend_is_another_stage(tmp_path, donor):
     sessions = json.loads(file.read_text())
     file.write_text(json.dumps([{**sessions[0], "backend": "another"}]))
     assert reused(tmp_path, donor) == []
+
+
+def test_what_is_not_taken_over_says_why(tmp_path, donor):
+    with start_run(tmp_path / "run", recipe("training.seed=5", "network.dropout=0.2"), dataset()) as run:
+        assert list(reuse_stages(run, donor)) == []
+        assert why_not_reused(run, [donor]) == (
+            f"{BASELINE}: not taken over from {donor.path}, which has "
+            "network.dropout = 0.0 in the place of 0.2, training.seed = 0 in the place of 5"
+        )
+        assert why_not_reused(run, []) == ""
+        assert why_not_reused(run, [run]) == f"{BASELINE}: complete in none of the runs to take it from"
+        run.stage(BASELINE).mkdir()
+        assert why_not_reused(run, [donor]) == f"{BASELINE}: was begun here, so that it is not taken over"
+    with start_run(tmp_path / "equal", recipe(), dataset()) as run:
+        assert list(reuse_stages(run, donor)) == [BASELINE, SUBCLASSES] and why_not_reused(run, [donor]) == ""

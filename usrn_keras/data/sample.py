@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,4 +71,28 @@ class Dataset:
         Two figures are comparable only where this is the same: it names the split.
         """
         names = {part: [sample.name for sample in getattr(self, part)] for part in PARTS}
-        return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:16]
+        return _hash(names)
+
+    def contents(self) -> str:
+        """Hash of what the masks mean and of the size in bytes of each file, 16 hexadecimal digits.
+
+        The same names with other images or corrected masks give another one; a copy of the files elsewhere
+        gives the same. Masks of unlabelled images, which nothing learns from, do not count.
+        """
+        maps = [None if found is None else found.tolist() for found in (self.id_map, self.colour_map)]
+        files = {
+            part: [
+                [_bytes(sample.image), 0 if part == "unlabelled" else _bytes(sample.mask)]
+                for sample in getattr(self, part)
+            ]
+            for part in PARTS
+        }
+        return _hash([self.ignore_index, maps, files])
+
+
+def _bytes(file: Path | None) -> int | None:
+    return file.stat().st_size if file and file.exists() else None
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

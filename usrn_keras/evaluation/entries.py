@@ -17,7 +17,8 @@ from usrn_keras.evaluation.predictions import PredictedMasks
 from usrn_keras.evaluation.predictor import Predictor
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
-from usrn_keras.runs import open_run
+from usrn_keras.runs import Run, open_run
+from usrn_keras.runs.identity import changes, refuse_other_data
 
 
 class Entry(Protocol):
@@ -54,9 +55,10 @@ class RunEntry:
         checkpoint: `last` or `best`; None: as the run's recipe says. So are the others.
         split: `val` or `test`.
         inference: Fields of `Inference`.
+        log: Told that its images or masks are not those of the training any more.
 
     Raises:
-        RunError: The folder is no run, or has no such model.
+        RunError: The folder is no run, has no such model, or its data set has other classes now.
         RecipeError: The images cannot be predicted in this way.
         DataError: The data set cannot be used, or the split has no images.
     """
@@ -70,6 +72,7 @@ class RunEntry:
         checkpoint: str | None = None,
         split: str | None = None,
         inference: Mapping[str, Any] | None = None,
+        log: Callable[[str], None] = lambda line: None,
     ):
         run = open_run(path)
         self._recipe = run.recipe
@@ -80,6 +83,7 @@ class RunEntry:
         self._file = run.model_file(model, checkpoint)
         self._inference = inference_of(run.recipe, inference)
         self.dataset = load_dataset(run.recipe.data)
+        _compare_data(run, self.dataset, log)
         self._samples = samples_of(self.dataset, self.split, path)
         self._checkpoint = run.checkpoint_name(model, checkpoint)
         self.stem = "_".join([model, self.split, *["best"] * (checkpoint == "best")])
@@ -105,6 +109,17 @@ class RunEntry:
         """One for the scores and for the pictures, so that the network is loaded and compiled once."""
         batch = self._recipe.evaluation.batch
         return Predictor(load_segmenter(self._file), self._inference, batch=batch)
+
+
+def _compare_data(run: Run, dataset: Dataset, log: Callable[[str], None]) -> None:
+    """Other classes cannot be measured; other images can, if one knows."""
+    if run.classes != tuple(dataset.classes):
+        refuse_other_data(run.path, run.data, dataset)
+    for change in changes(run.data, dataset):
+        log(
+            f"{run.path}: the data set has changed since the training, {change}; "
+            "images that it learnt from may be among those that are measured"
+        )
 
 
 class MasksEntry:

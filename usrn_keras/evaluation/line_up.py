@@ -51,9 +51,10 @@ def line_up(
     """
     refused: list[USRNError] = []
     entries: list[Entry] = []
+    log = _once(progress.log)  # two models of a run say the same
     for path, model, checkpoint in product(runs, models, checkpoints):
         parts = [str(path), *[model] * (model is not None), *[checkpoint] * (len(checkpoints) > 1)]
-        options = {"checkpoint": checkpoint, "split": split, "inference": inference}
+        options = {"checkpoint": checkpoint, "split": split, "inference": inference, "log": log}
         entries += _attempt(refused, RunEntry, path, model, " ".join(parts), **options)
     labels = _labels_of(entries, recipe, split)
     for folder in predictions if labels else ():
@@ -76,6 +77,18 @@ def _checked_masks(folder: Path, dataset: Dataset, split: str, progress: Progres
     entry = MasksEntry(folder, dataset, split, progress.log)
     entry.measure(progress)  # takes seconds, and only reading every mask shows its faults
     return entry
+
+
+def _once(log: Callable[[str], None]) -> Callable[[str], None]:
+    """`log`, which is told each line once."""
+    told: set[str] = set()
+
+    def tell(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            log(line)
+
+    return tell
 
 
 def _attempt(refused: list[USRNError], make: Callable[..., Made], *args: Any, **options: Any) -> list[Made]:

@@ -44,5 +44,8 @@ def evaluate_run(
     >>> measured.scores.miou, min(measured.images, key=lambda image: image.miou).sample.name  # doctest: +SKIP
     (0.61, 'test/0001TP_008850')
     """
-    entry = RunEntry(Path(run_dir), model, None, checkpoint=checkpoint, split=split, inference=inference)
+    entry = RunEntry(
+        Path(run_dir), model, None,
+        checkpoint=checkpoint, split=split, inference=inference, log=progress.log,
+    )  # fmt: skip
     return entry.measure(progress, boundary=boundary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,13 @@ def of_usrn_alone(key: str) -> bool:
     return key in _OF_USRN_ALONE or key.startswith("subclasses.")
 
 
-def stage_key(recipe: Recipe, stage: str, *, fingerprint: str, backend: str) -> dict[str, Any]:
+def stage_key(recipe: Recipe, stage: str, *, data: str, backend: str) -> dict[str, Any]:
     """All that the result of a stage depends on; two stages with equal keys are the same stage.
 
     Args:
         recipe: Of the run.
         stage: `BASELINE` or `SUBCLASSES`; the last stage depends on the whole recipe.
-        fingerprint: Of the data set's lists.
+        data: Which images and masks there are.
         backend: Of Keras: backends round differently.
     """
     free = FREE_KEYS - _KEEPS_THE_BEST
@@ -45,7 +45,7 @@ def stage_key(recipe: Recipe, stage: str, *, fingerprint: str, backend: str) -> 
         values = {key: value for key, value in values.items() if not of_usrn_alone(key)}
     elif stage == SUBCLASSES:
         values = {key: value for key, value in values.items() if key not in _OF_USRN_ALONE}
-    return {**values, "fingerprint": fingerprint, "backend": backend}
+    return {**values, "data": data, "backend": backend}
 
 
 def reuse_stages(run: Run, donor: Run) -> Iterator[str]:
@@ -73,10 +73,37 @@ def reuse_stages(run: Run, donor: Run) -> Iterator[str]:
         yield stage
 
 
+def why_not_reused(run: Run, donors: Sequence[Run]) -> str:
+    """Why the first stage that a run lacks was taken over from none of its donors; empty: it lacks none."""
+    stage = next((stage for stage in run.stages[:2] if not run.is_complete(stage)), None)
+    if stage is None or not donors:
+        return ""
+    if run.stage(stage).exists():
+        return f"{stage}: was begun here, so that it is not taken over"
+    offering = [donor for donor in donors if donor.is_complete(stage)]
+    if not offering:
+        return f"{stage}: complete in none of the runs to take it from"
+    needed = _key(run, stage)
+    nearest = min(offering, key=lambda donor: len(_differences(needed, _key(donor, stage))))
+    differences = ", ".join(_differences(needed, _key(nearest, stage)))
+    return f"{stage}: not taken over from {nearest.path}, which has {differences}"
+
+
+def _differences(needed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
+    return [
+        f"{key} = {offered.get(key)!r} in the place of {value!r}"
+        for key, value in needed.items()
+        if offered.get(key) != value
+    ]
+
+
 def _key(run: Run, stage: str) -> dict[str, Any]:
     backends = {session["backend"] for session in read_json(run.path / "environment.json")}
     backend = ", ".join(sorted(backends)) or keras.backend.backend()
-    return stage_key(run.recipe, stage, fingerprint=run.fingerprint, backend=backend)
+    known = run.data
+    files = known.get("contents", "not known")
+    data = f"lists {known['fingerprint']}, files {files}, classes {', '.join(known['classes'])}"
+    return stage_key(run.recipe, stage, data=data, backend=backend)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 import tomli_w
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.sample import PARTS
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path, read_json, remove_leftovers, storage_errors, write_json
 from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.runs.environment import describe_environment
+from usrn_keras.runs.identity import describe, refuse_other_data
 from usrn_keras.runs.log import MetricsLog
 
 BASELINE, SUBCLASSES, USRN = STAGES = ("1-baseline", "2-subclasses", "3-usrn")
@@ -47,12 +47,12 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names by id."""
-        return tuple(self._dataset["classes"])
+        return tuple(self.data["classes"])
 
     @property
     def palette(self) -> np.ndarray:
         """`(classes, 3)` uint8."""
-        return np.array(self._dataset["palette"], dtype=np.uint8)
+        return np.array(self.data["palette"], dtype=np.uint8)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -65,9 +65,9 @@ class Run:
         return ("baseline",) if self.recipe.training.method == "supervised" else ("baseline", "usrn")
 
     @property
-    def fingerprint(self) -> str:
-        """Of the lists of its data set."""
-        return self._dataset["fingerprint"]
+    def data(self) -> dict[str, Any]:
+        """What its data set was when it began; see `identity.describe`."""
+        return read_json(self.path / "dataset.json")
 
     @property
     def model_path(self) -> Path:
@@ -134,10 +134,6 @@ class Run:
         """What `complete` was told."""
         return read_json(self.stage(stage) / "complete.json")
 
-    @property
-    def _dataset(self) -> dict[str, Any]:
-        return read_json(self.path / "dataset.json")
-
     def _progress(self) -> str:
         return ", ".join(stage for stage in STAGES if self.is_complete(stage))
 
@@ -173,7 +169,8 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Ru
         path.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path / ".lock", timeout=0)
     try:
-        lock.acquire()
+        with storage_errors(path):
+            lock.acquire()
     except filelock.Timeout:
         raise RunError(
             f"another process is at work in {path}",
@@ -189,31 +186,24 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Ru
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "recipe.toml").exists() or (path / ".lock").exists()
+    """Also one that was killed before it said what it is about; a folder with a recipe in it is none."""
+    if (path / "dataset.json").exists():
+        return True
+    names = {file.name for file in path.iterdir()}
+    return ".lock" in names and all(name == "recipe.toml" or name.startswith(".") for name in names)
 
 
 def _claim(run: Run, dataset: Dataset) -> None:
-    """Write what the folder is about, or check that it is about the same."""
+    """Check that the folder is about the same, and write what it is about; refused, it stays as it was."""
     recipe_file, dataset_file = run.path / "recipe.toml", run.path / "dataset.json"
     begun = any(run.stage(stage).exists() for stage in STAGES)
     if begun and recipe_file.exists():  # a recipe that never got to work may be mended
         _refuse_other_recipe(run, load_recipe(str(recipe_file)))
+    if begun and dataset_file.exists():
+        refuse_other_data(run.path, read_json(dataset_file), dataset)
     with atomic_path(recipe_file) as temporary:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
-    facts = {
-        "name": dataset.name,
-        "fingerprint": dataset.fingerprint(),
-        "images": {part: len(getattr(dataset, part)) for part in PARTS},
-        "classes": list(dataset.classes),
-        "palette": np.asarray(dataset.palette).tolist(),
-    }
-    if begun and dataset_file.exists() and read_json(dataset_file)["fingerprint"] != facts["fingerprint"]:
-        raise RunError(
-            f"{run.path}: the data set has changed since the run began "
-            f"(lists {read_json(dataset_file)['fingerprint']}, now {facts['fingerprint']})",
-            hint="Restore its lists, or start a new run: --run FOLDER",
-        )
-    write_json(dataset_file, facts)
+    write_json(dataset_file, describe(dataset))
     environment_file = run.path / "environment.json"
     sessions = read_json(environment_file) if environment_file.exists() else []
     write_json(environment_file, [*sessions, describe_environment()])

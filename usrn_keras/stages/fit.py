@@ -8,7 +8,7 @@ from typing import Any
 
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, open_run, reuse_stages
+from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, Run, open_run, reuse_stages, why_not_reused
 from usrn_keras.stages.baseline import train_baseline
 from usrn_keras.stages.cluster import cluster
 from usrn_keras.stages.measure import measure, refuse_unmeasurable
@@ -51,9 +51,7 @@ def fit(
     """
     with session(recipe, run_dir, log) as (run, dataset):
         refuse_unmeasurable(recipe, dataset)
-        for donor in map(open_run, reuse):
-            for stage in reuse_stages(run, donor):
-                log(f"{stage}: taken over from {donor.path}")
+        _take_over(run, [open_run(path) for path in reuse], log)
         work = {
             BASELINE: lambda: train_baseline(run, dataset, progress),
             SUBCLASSES: lambda: cluster(run, dataset, progress, log),
@@ -61,3 +59,11 @@ def fit(
         }
         complete_stages(run, {stage: work[stage] for stage in run.stages}, log)
         return measure(run, dataset, progress)
+
+
+def _take_over(run: Run, donors: Sequence[Run], log: Callable[[str], None]) -> None:
+    for donor in donors:
+        for stage in reuse_stages(run, donor):
+            log(f"{stage}: taken over from {donor.path}")
+    if why := why_not_reused(run, donors):
+        log(why)

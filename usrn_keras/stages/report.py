@@ -18,6 +18,7 @@ from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_story import RunStory
 from usrn_keras.report.side_by_side import Compared
 from usrn_keras.runs import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run
+from usrn_keras.runs.identity import refuse_other_data
 from usrn_keras.stages.cluster import cluster_report
 from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.run_facts import run_facts
@@ -142,7 +143,9 @@ def _add_pictures(
     """Images beside what each model makes of them: some that are fixed, and those that went worst."""
     mious = _image_mious(run, story)
     try:
-        dataset = dataset or load_dataset(run.recipe.data)
+        if dataset is None:
+            dataset = load_dataset(run.recipe.data)
+            refuse_other_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
         worst = worst_samples(samples, mious.get(MODELS[run.models[-1]], {}))
         shown = _compare([*fixed_samples(samples), *worst], dataset, predictors or _predictors(run), mious)

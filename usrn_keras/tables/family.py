@@ -70,7 +70,8 @@ class Family:
             self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".lock", timeout=0)
         try:
-            lock.acquire()
+            with storage_errors(self.path):
+                lock.acquire()
         except filelock.Timeout:
             raise RunError(
                 f"another process is at work in {self.path}: {self._holder()}",

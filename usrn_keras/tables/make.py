@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from usrn_keras.data import load_dataset
+from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import DataError, RunError
 from usrn_keras.files import atomic_path, write_json
 from usrn_keras.progress import SILENT, Progress, duration
 from usrn_keras.recipe import Recipe
+from usrn_keras.runs.identity import changes
 from usrn_keras.stages.measure import refuse_unmeasurable
 from usrn_keras.tables.estimate import estimate
 from usrn_keras.tables.execute import execute
@@ -36,14 +37,15 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
         progress: Shows how far each run and the whole is.
 
     Raises:
-        RunError: Another process is at work in the folder, or `jobs` is not positive.
+        RunError: Another process is at work in the folder, its runs are of another data set, or `jobs` is
+            not positive.
         DataError: A data set cannot be used, or has no images of the split that is measured.
         KeyboardInterrupt: It was interrupted; the runs under way wrote their checkpoints.
     """
     if jobs < 1:
         raise RunError(f"jobs must be at least 1, received {jobs}")
     family = Family(Path(folder))
-    plan = with_data(plan, progress.log)
+    plan = with_data(plan, family, progress.log)
     with family.locked():
         missing = [planned for planned in plan.runs if not family.is_done(planned)]
         if missing:
@@ -76,13 +78,15 @@ def write_table(result: TableResult, family: Family) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def with_data(plan: Plan, log: Callable[[str], None] = lambda line: None) -> Plan:
+def with_data(plan: Plan, family: Family, log: Callable[[str], None] = lambda line: None) -> Plan:
     """The plan without the optional rows that the data set cannot be used for, which `log` is told.
 
     Raises:
         DataError: Another row cannot be trained or measured. Nothing is trained before.
+        RunError: Runs of the family are of other images, masks or classes.
     """
-    refused, faults, known = set(), [], {}
+    refused, faults = set(), []
+    known: dict[str, Dataset] = {}
     for row in plan.spec.rows:
         try:
             for data, recipe in _data_of(plan, row).items():
@@ -97,7 +101,24 @@ def with_data(plan: Plan, log: Callable[[str], None] = lambda line: None) -> Pla
                 faults.append(error)
     if faults:
         raise faults[0]  # the others have the same data set
-    return plan.without(refused)
+    plan = plan.without(refused)
+    _refuse_other_data(plan, family, known)
+    return plan
+
+
+def _refuse_other_data(plan: Plan, family: Family, datasets: Mapping[str, Dataset]) -> None:
+    """What a run computes is planned by the recipe alone: this holds its data set against that of today."""
+    faults = []
+    for planned in plan.runs:
+        if run := family.run(planned):
+            found = changes(run.data, datasets[planned.recipe.data.model_dump_json()])
+            faults += [f"{run.path.name}: {'; '.join(found)}"] * bool(found)
+    if faults:
+        raise RunError(
+            f"{family.path} has runs of another data set",
+            faults=faults,
+            hint="Choose another folder: --folder FOLDER. Or restore the data set, or remove these runs.",
+        )
 
 
 def _data_of(plan: Plan, row: Row) -> dict[str, Recipe]:

@@ -57,10 +57,11 @@ def outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
 
     Raises:
         DataError: A data set of the plan cannot be used.
+        RunError: Runs in the folder are of another data set.
     """
     notes: list[str] = []
-    plan = with_data(plan, notes.append)
     family, rows = Family(Path(folder)), []
+    plan = with_data(plan, family, notes.append)
     promised = {run.needs[stage] for run in plan.runs for stage in run.needs if family.has(run, stage)}
     for planned in plan.runs:
         left = []

@@ -195,10 +195,8 @@ def _chosen(recipe: Recipe) -> dict[str, Any]:
 
 
 def _needs(recipe: Recipe, key: str, backend: str) -> dict[str, str]:
-    # Lists follow from the keys of [data] within a family, so that their hash is not asked for.
-    shared = {
-        stage: _hash(stage_key(recipe, stage, fingerprint="", backend=backend)) for stage in SHARED_STAGES
-    }
+    # Lists follow from the keys of [data] within a family, and `make_table` checks it.
+    shared = {stage: _hash(stage_key(recipe, stage, data="", backend=backend)) for stage in SHARED_STAGES}
     if recipe.training.method == "supervised":
         return {BASELINE: shared[BASELINE]}
     return {**shared, USRN: key}

@@ -1,0 +1,122 @@
+"""The data set of a run: what makes it another one, and who refuses that."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.evaluation.made_run import make_data, make_run, write
+from usrn_keras.data import load_dataset
+from usrn_keras.errors import RunError
+from usrn_keras.evaluation import evaluate_run
+from usrn_keras.progress import SILENT
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import BASELINE, start_run
+from usrn_keras.runs.identity import changes, describe
+from usrn_keras.tables.make import make_table
+from usrn_keras.tables.outline import outline
+from usrn_keras.tables.plan import make_plan
+from usrn_keras.tables.spec import Row, TableSpec
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_run(tmp_path)
+    return tmp_path
+
+
+def loaded(folder, *overrides):
+    return load_dataset(Recipe.load(str(folder / "recipe.toml"), overrides).data)
+
+
+def correct_a_mask(folder):
+    mask = cv2.imread(str(folder / "data/masks/a.png"), cv2.IMREAD_UNCHANGED)
+    mask[::2, ::3] = 1
+    write(folder / "data/masks/a.png", mask)
+
+
+def test_a_copy_elsewhere_is_the_same_data_set(folder):
+    known = describe(loaded(folder))
+    make_data(folder / "copy")
+    assert changes(known, loaded(folder, f"data.root={folder / 'copy'}")) == []
+
+
+def test_what_makes_it_another_one(folder):
+    known = describe(loaded(folder))
+    correct_a_mask(folder)
+    (change,) = changes(known, loaded(folder))
+    assert change.startswith("files: ")
+    assert changes({key: known[key] for key in known if key != "contents"}, loaded(folder)) == []
+
+    make_data(folder / "data", "pole\nroad\nsky\n")
+    assert changes(known, loaded(folder)) == ["classes: road, pole, sky; now pole, road, sky"]
+    (folder / "data/val.txt").write_text("town/0\n")
+    assert changes(known, loaded(folder))[1].startswith("lists of images: ")
+
+
+def test_masks_of_unlabelled_images_do_not_count(folder):
+    (folder / "data/labelled.txt").write_text("a\n")
+    keys = ("data.labelled=labelled.txt", "data.unlabelled=unlabelled.txt")
+    (folder / "data/unlabelled.txt").write_text("b\nc\n")
+    known = describe(loaded(folder, *keys))
+    write(folder / "data/masks/b.png", np.eye(20, 24))
+    assert changes(known, loaded(folder, *keys)) == []
+
+
+def test_a_refused_run_stays_as_it_was(folder):
+    before = (folder / "run/recipe.toml").read_bytes()
+    make_data(folder / "copy", "pole\nroad\nsky\n")
+    other = Recipe.load(str(folder / "recipe.toml"), [f"data.root={folder / 'copy'}"])
+    with (
+        pytest.raises(RunError, match="data set has changed") as error,
+        start_run(folder / "run", other, load_dataset(other.data)),
+    ):
+        pass
+    assert error.value.faults[0] == "classes: road, pole, sky; now pole, road, sky"
+    assert (folder / "run/recipe.toml").read_bytes() == before
+
+
+def test_a_folder_with_a_recipe_in_it_is_no_run(folder):
+    recipe = Recipe.load(str(folder / "recipe.toml"))
+    before = (folder / "recipe.toml").read_text()
+    with (
+        pytest.raises(RunError, match="no run folder"),
+        start_run(folder, recipe, load_dataset(recipe.data)),
+    ):
+        pass
+    assert (folder / "recipe.toml").read_text() == before
+
+
+def test_other_classes_cannot_be_measured_and_other_images_are_told(folder):
+    told = []
+
+    class Told(type(SILENT)):
+        def log(self, line):
+            told.append(line)
+
+    evaluate_run(folder / "run", progress=Told())
+    assert told == []
+    correct_a_mask(folder)
+    evaluate_run(folder / "run", progress=Told())
+    assert len(told) == 1 and "the data set has changed since the training, files: " in told[0]
+    (folder / "data/classes.txt").write_text("pole\nroad\nsky\n")
+    with pytest.raises(RunError, match="data set has changed"):
+        evaluate_run(folder / "run")
+
+
+def test_a_table_refuses_runs_of_another_data_set(folder):
+    spec = TableSpec(
+        name="made", title="Made", about="Asked.", reference="Baseline",
+        rows=[Row(name="Baseline", set={"training.method": "supervised"})],
+    )  # fmt: skip
+    plan = make_plan(spec, str(folder / "recipe.toml"), [], seeds=[0], backend="torch")
+    (planned,) = plan.runs
+    with start_run(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
+        run.complete(BASELINE)
+    outline(plan, folder / "family")
+    correct_a_mask(folder)
+    for refused in (outline, make_table):
+        with pytest.raises(RunError, match="has runs of another data set") as error:
+            refused(plan, folder / "family")
+        assert error.value.faults[0].startswith(f"{planned.name}: files: ")

@@ -1,0 +1,47 @@
+"""Which data set a run is of, and whether another one is still the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usrn_keras.data import Dataset
+from usrn_keras.data.sample import PARTS
+from usrn_keras.errors import RunError
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What a run keeps of its data set in `dataset.json`."""
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint(),
+        "contents": dataset.contents(),
+        "images": {part: len(getattr(dataset, part)) for part in PARTS},
+        "classes": list(dataset.classes),
+        "palette": np.asarray(dataset.palette).tolist(),
+    }
+
+
+def changes(known: Mapping[str, Any], dataset: Dataset) -> list[str]:
+    """How a data set differs from what `describe` said of it earlier, in words; empty: it does not."""
+    found = []
+    if known["classes"] != list(dataset.classes):
+        found.append(f"classes: {', '.join(known['classes'])}; now {', '.join(dataset.classes)}")
+    if known["fingerprint"] != dataset.fingerprint():
+        found.append(f"lists of images: {known['fingerprint']}; now {dataset.fingerprint()}")
+    elif known.get("contents", dataset.contents()) != dataset.contents():  # the first runs did not keep it
+        found.append("files: the same names, but other images or masks, or other ids or colours in them")
+    return found
+
+
+def refuse_other_data(path: Path, known: Mapping[str, Any], dataset: Dataset) -> None:
+    """Raise a `RunError` where a data set is not the one that the run of a folder began with."""
+    if found := changes(known, dataset):
+        raise RunError(
+            f"{path}: the data set has changed since the run began",
+            faults=found,
+            hint="Restore it, or start a new run in another folder.",
+        )
