@@ -39,6 +39,19 @@ def test_twenty_steps_of_torch(amsgrad):
         np.testing.assert_allclose(found, tensor.detach(), rtol=2e-4, atol=2e-6)
 
 
+def test_accumulated_gradients_are_averaged():
+    """Two steps of accumulated gradients, and two steps of their means."""
+    ours, theirs = (keras.Variable([[1.0, -2.0]]) for _ in range(2))
+    accumulating, plain = AdamW(0.1, gradient_accumulation_steps=2), AdamW(0.1)
+    rng = np.random.default_rng(0)
+    for gradients in rng.normal(size=(2, 2, 1, 2)).astype("float32"):
+        for gradient in gradients:
+            accumulating.apply([keras.ops.convert_to_tensor(gradient)], [ours])
+        plain.apply([keras.ops.convert_to_tensor(gradients.mean(0))], [theirs])
+    found, expected = (keras.ops.convert_to_numpy(variable.value) for variable in (ours, theirs))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_round_trip():
     optimizer = AdamW(PolySchedule(0.02, 50, 0.5), beta_1=0.8, decoupled_weight_decay=0.01)
     config = keras.saving.serialize_keras_object(optimizer)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.tools import fill, tiny_batch, tiny_branches
 from usrn_keras.methods import USRN
-from usrn_keras.training import SGD
+from usrn_keras.training import SGD, AdamW
 from usrn_keras.training.backend import CompiledStep
-from usrn_keras.training.parts import sum_of_parts
+from usrn_keras.training.parts import sum_of_parts, takes_parts
 
 pytestmark = pytest.mark.every_backend
 
@@ -52,8 +52,9 @@ def test_adam_trains():
     assert int(keras.ops.convert_to_numpy(model.optimizer._iterations)) == 10
 
 
-def test_gathered_steps_move_every_second_time():
-    model, batch = usrn(SGD(0.02, gradient_accumulation_steps=2)), tiny_batch()
+@pytest.mark.parametrize("optimizer_class", [SGD, AdamW])
+def test_gathered_steps_move_every_second_time(optimizer_class):
+    model, batch = usrn(optimizer_class(0.02, gradient_accumulation_steps=2)), tiny_batch()
     step, seen = CompiledStep(model), [values(model.trainable_variables)]
     for _ in range(2):
         step(batch)
@@ -78,3 +79,20 @@ def test_gradients_part_by_part_are_those_of_the_sum():
     for start, ours, theirs in zip(before, *moved, strict=True):
         largest = max(np.abs(theirs - start).max(), 1e-5)
         np.testing.assert_allclose((ours - start) / largest, (theirs - start) / largest, atol=5e-3)
+
+
+def test_options_of_keras_count():
+    """Gradients that are cut to nothing move nothing."""
+    model, batch = usrn(SGD(0.02, coupled_weight_decay=0.0, global_clipnorm=1e-9)), tiny_batch()
+    before, step = values(model.trainable_variables), CompiledStep(model)
+    step(batch)
+    step.sync()
+    for start, now in zip(before, values(model.trainable_variables), strict=True):
+        np.testing.assert_allclose(start, now, atol=1e-9)
+    assert takes_parts(SGD(0.1)) and not takes_parts(SGD(0.1, use_ema=True))
+
+
+def test_scaled_losses_are_refused():
+    for optimizer in (SGD(0.1, loss_scale_factor=8.0), keras.optimizers.LossScaleOptimizer(SGD(0.1))):
+        with pytest.raises(ValueError, match="cannot be scaled"):
+            takes_parts(optimizer)

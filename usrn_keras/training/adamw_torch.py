@@ -21,7 +21,7 @@ def move_together(
     Keras does so for its own Adam, but not for classes derived from it. Its dozen calls for each variable
     were a seventh of a training step on a CPU.
     """
-    beta_1, beta_2, taken = optimizer.beta_1, optimizer.beta_2, int(optimizer.iterations.value) + 1
+    beta_1, beta_2, taken = optimizer.beta_1, optimizer.beta_2, int(optimizer.iterations) + 1
     rates = [float(learning_rate) * optimizer.rate_factor(variable) for variable in variables]
     buffers = [optimizer.buffers_of(variable) for variable in variables]
     means, squares = [mean.value for mean, _ in buffers], [square.value for _, square in buffers]

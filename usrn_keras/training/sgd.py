@@ -78,6 +78,15 @@ class SGD(SlowVariables, keras.optimizers.Optimizer):
             gradient = buffer + gradient
         self.assign(buffer, gradient)
 
+    @property
+    def takes_parts(self) -> bool:
+        """Whether `add_gradient` and `take_step` do what `apply` does: no option of Keras' own is set."""
+        options = (
+            self.gradient_accumulation_steps, self.clipnorm, self.global_clipnorm, self.clipvalue,
+            self.weight_decay, self.use_ema,
+        )  # fmt: skip
+        return not any(options)
+
     def take_step(self) -> None:
         """Move all variables, after `add_gradient` for each part."""
         rate = self._get_current_learning_rate()

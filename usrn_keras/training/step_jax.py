@@ -9,8 +9,7 @@ import jax
 import keras
 
 from usrn_keras.backends.freed import give_back_freed_memory
-from usrn_keras.training.parts import Part, sum_of_parts
-from usrn_keras.training.sgd import SGD
+from usrn_keras.training.parts import Part, sum_of_parts, takes_parts
 
 
 class TrainStep:
@@ -19,8 +18,7 @@ class TrainStep:
     def train_step(self, state: tuple, data: Any) -> tuple[dict[str, Any], tuple]:
         batch = data[0] if isinstance(data, (tuple, list)) else data
         trainable, non_trainable, optimizer, metrics = state
-        lean = isinstance(self.optimizer, SGD) and not self.optimizer.gradient_accumulation_steps
-        update = _lean_update if lean else _plain_update
+        update = _lean_update if takes_parts(self.optimizer) else _plain_update
         terms, trainable, non_trainable, optimizer = update(self, batch, trainable, non_trainable, optimizer)
         return terms, (trainable, non_trainable, optimizer, metrics)
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from usrn_keras.backends.freed import give_back_freed_memory
-from usrn_keras.training.parts import sum_of_parts
+from usrn_keras.training.parts import sum_of_parts, takes_parts
 from usrn_keras.training.sgd import SGD
 
 Gradients = list[tf.Tensor | None]
@@ -19,8 +19,10 @@ class TrainStep:
 
     def train_step(self, data: Any) -> dict[str, Any]:
         batch = data[0] if isinstance(data, (tuple, list)) else data
-        lean = isinstance(self.optimizer, SGD) and not self.optimizer.gradient_accumulation_steps
-        return (_lean_step if lean else _plain_step)(self, batch)
+        if not self.optimizer.built:  # Keras' trainer builds it in the first step, inside the graph
+            with tf.init_scope():
+                self.optimizer.build(self.trainable_variables)
+        return (_lean_step if takes_parts(self.optimizer) else _plain_step)(self, batch)
 
 
 def _lean_step(model: Any, batch: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ import torch
 
 from usrn_keras.backends.freed import give_back_freed_memory
 from usrn_keras.backends.layout_torch import in_native_layout
-from usrn_keras.training.parts import sum_of_parts
-from usrn_keras.training.sgd import SGD
+from usrn_keras.training.parts import sum_of_parts, takes_parts
 
 
 class TrainStep:
@@ -18,9 +17,7 @@ class TrainStep:
 
     def train_step(self, data: Any) -> dict[str, Any]:
         batch = data[0] if isinstance(data, (tuple, list)) else data
-        if isinstance(self.optimizer, SGD) and not self.optimizer.gradient_accumulation_steps:
-            return _lean_step(self, batch)
-        return _plain_step(self, batch)
+        return (_lean_step if takes_parts(self.optimizer) else _plain_step)(self, batch)
 
 
 def _lean_step(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
