@@ -14,11 +14,12 @@ def pixels(sizes: Sizes) -> int:
     [
         (Sizes(8, 8, 64), 4 * 64**2, Sizes(4, 4, 64, 2)),
         (Sizes(8, 8, 64), 3 * 64**2, Sizes(2, 2, 64, 4)),
-        (Sizes(8, 2, 64), 2 * 64**2, Sizes(2, 1, 64, 4)),  # at least one image of each
-        (Sizes(6, 6, 64), 2 * 64**2, Sizes(1, 1, 64, 6)),
+        (Sizes(8, 2, 64), 2 * 64**2, Sizes(2, 2, 64, 4)),  # at least two images of each
+        (Sizes(8, 0, 64), 2 * 64**2, Sizes(2, 0, 64, 4)),  # the Baseline has none without labels
+        (Sizes(6, 6, 64), 2 * 64**2, Sizes(2, 2, 64, 3)),
         (Sizes(8, 8, 64, 2), 4 * 64**2, Sizes(4, 4, 64, 4)),
-        (Sizes(2, 2, 96), 64**2, Sizes(1, 1, 64, 2)),  # then smaller crops
-        (Sizes(1, 1, 96), 64**2, Sizes(1, 1, 64, 1)),
+        (Sizes(4, 4, 96), 2 * 64**2, Sizes(2, 2, 64, 2)),  # then smaller crops
+        (Sizes(2, 2, 96), 2 * 64**2, Sizes(2, 2, 64, 1)),
         (Sizes(2, 2, 96), 10, None),
     ],
 )

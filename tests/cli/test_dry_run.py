@@ -47,7 +47,7 @@ def test_json_for_machines(recipe_file):
     assert budget["flops"]["USRN"]["labelled"] > budget["flops"]["Baseline"]["labelled"]
     for memory in budget["memory"].values():
         assert memory["peak"] == sum(value for name, value in memory.items() if name != "peak")
-    assert [row["sizes"]["batch_labelled"] for row in budget["table"]] == 2 * [1, 2, 4, 8, 16, 32]
+    assert [row["sizes"]["batch_labelled"] for row in budget["table"]] == 2 * [2, 4, 8, 16, 32]
     assert budget["fits"] is True and budget["advice"] == []
 
 
@@ -107,7 +107,7 @@ def test_masks_that_cannot_be_read_are_a_note(recipe_file):
 
 
 def test_what_does_not_fit_and_what_would(recipe_file, monkeypatch):
-    one = told(recipe_file, "--set", "training.batch_labelled=1", "--set", "training.batch_unlabelled=1")
+    one = told(recipe_file, "--set", "training.batch_labelled=2", "--set", "training.batch_unlabelled=2")
     large = ["--set", "training.batch_labelled=4096", "--set", "training.batch_unlabelled=4096"]
     room = one["memory"]["USRN"]["peak"] + 300_000_000
     monkeypatch.setattr(device, "free_memory", lambda: room)

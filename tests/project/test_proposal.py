@@ -57,15 +57,14 @@ def test_a_gpu():
     assert proposal_of(sizes=[(1024, 2048)], machine=small, labelled=100, unlabelled=1000).batch == 4
 
 
-@pytest.mark.parametrize("batch", [4, 2])
-def test_the_largest_batch_whose_step_takes_half_of_the_memory(batch):
-    enough = int(2 * step_bytes(MOBILENET, batch, 192)) + 1
-    assert proposal_of(machine=cpu_with(enough)).batch == batch
-    assert proposal_of(machine=cpu_with(enough - 2)).batch < batch
+def test_the_largest_batch_whose_step_takes_half_of_the_memory():
+    enough = int(2 * step_bytes(MOBILENET, 4, 192)) + 1
+    assert proposal_of(machine=cpu_with(enough)).batch == 4
+    assert proposal_of(machine=cpu_with(enough - 2)).batch == 2
 
 
-def test_one_image_where_nothing_fits():
-    assert proposal_of(machine=cpu_with(GIB // 4)).batch == 1
+def test_two_images_where_nothing_fits():
+    assert proposal_of(machine=cpu_with(GIB // 4)).batch == 2
 
 
 def test_steps_grow_with_the_images_within_bounds():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-BATCHES = (1, 2, 4, 8, 16, 32)
+BATCHES = (2, 4, 8, 16, 32)
+FEWEST = BATCHES[0]  # as a recipe allows
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def smaller(sizes: Sizes, peak: Callable[[Sizes], float], room: float) -> Sizes 
     """The largest sizes below `sizes` whose step fits into `room` bytes, or None.
 
     First smaller batches, more of them per update, so that an update still sees as many images;
-    where one image is too much, smaller crops.
+    where two images are too much, smaller crops.
 
     Args:
         sizes: What does not fit.
@@ -86,6 +87,8 @@ def _largest(sizes: Sizes) -> int:
 
 def _divided(sizes: Sizes, parts: int) -> Sizes:
     """A part of the batches; of as many of them is an update made as it takes to see all images."""
-    batches = [max(1, batch // parts) for batch in (sizes.batch_labelled, sizes.batch_unlabelled)]
+    batches = [
+        max(min(batch, FEWEST), batch // parts) for batch in (sizes.batch_labelled, sizes.batch_unlabelled)
+    ]
     times = -(-_largest(sizes) // max(batches))
     return Sizes(*batches, sizes.crop_size, sizes.accumulation * times)

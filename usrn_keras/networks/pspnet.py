@@ -42,7 +42,8 @@ def pspnet(
         bins: Regions on each side of the map.
         decoder_channels: Channels of the result (512 in the authors' code).
         batch_norm_momentum: Of the moving statistics. The 1 x 1 region is one number per image and channel:
-            a batch of one image has no variance there, and its branch tells nothing in training.
+            a batch of one image has no variance there, so that nothing is learnt that holds at inference;
+            recipes refuse it.
         name: Name of the model.
 
     Returns:

@@ -92,14 +92,14 @@ def _view(sizes: Sequence[tuple[int, int]], gpu: bool) -> tuple[int, int, float]
 
 def _batch(network: Network, crop_size: int, machine: Machine) -> int:
     """The largest usual batch whose step takes at most half of the memory."""
-    choices = (8, 4, 2, 1) if machine.gpu else (4, 2, 1)
+    choices = (8, 4, 2) if machine.gpu else (4, 2)
     share = 0.8 if machine.gpu else 0.5
     fitting = [
         batch
         for batch in choices
         if step_bytes(network, batch, crop_size, gpu=machine.gpu) <= share * machine.memory
     ]
-    return fitting[0] if fitting else 1
+    return fitting[0] if fitting else choices[-1]
 
 
 def _steps(labelled: int, unlabelled: int, batch: int, gpu: bool) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from usrn_keras.terms import term_faults
 
 Positive = Annotated[int, Field(gt=0)]
+Batch = Annotated[int, Field(ge=2)]  # one image has no variance that its pooled features could be scaled by
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
 
@@ -181,8 +182,8 @@ class Training(Section):
     )
     baseline_steps: Positive = Field(description="steps of the Baseline")
     usrn_steps: Positive = Field(description="steps of USRN")
-    batch_labelled: Positive = Field(8, description="labelled images in a batch")
-    batch_unlabelled: Positive = Field(8, description="unlabelled images in a batch")
+    batch_labelled: Batch = Field(8, description="labelled images in a batch")
+    batch_unlabelled: Batch = Field(8, description="unlabelled images in a batch")
     optimizer: Literal["sgd", "adamw"] = Field(
         "sgd",
         description="sgd: the paper's; adamw: gets farther in few steps (with a learning_rate of 0.001 "

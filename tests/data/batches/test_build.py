@@ -41,7 +41,7 @@ def test_keys_of_the_recipe_arrive(batches):
         "views.grayscale_probability=0.1",
         "views.blur_probability=0.9",
         "views.labelled_jitter=true",
-        "training.batch_labelled=1",
+        "training.batch_labelled=2",
         "training.batch_unlabelled=3",
         "training.seed=5",
     )
@@ -49,7 +49,7 @@ def test_keys_of_the_recipe_arrive(batches):
     assert built.weak_labelled.flip == 0.25
     assert built.strong == StrongView((0.1, 0.2, 0.3, 0.05), 0.6, 0.1, 0.9)
     assert built.labelled_view == StrongView((0.1, 0.2, 0.3, 0.05), 1.0, 0.0, 0.0)
-    assert (built.batch_labelled, built.batch_unlabelled, built.seed) == (1, 3, 5)
+    assert (built.batch_labelled, built.batch_unlabelled, built.seed) == (2, 3, 5)
 
 
 def test_no_unlabelled_images_for_the_baseline(batches):
