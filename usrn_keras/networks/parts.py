@@ -50,7 +50,7 @@ def backbone_parts(
         WeightsError: The weights do not fit.
     """
     spec = find_backbone(name)
-    model = _until(spec.build(width), end)
+    model = _until(spec.build(width), end, output_stride)
     load_backbone_weights(model, spec, name, weights)
     model = with_output_stride(model, output_stride, batch_norm_momentum=batch_norm_momentum)
     stem, tail = split(model, _low_level_layer(model))
@@ -58,20 +58,26 @@ def backbone_parts(
     return keras.Model(images, stem(spec.preprocess()(images)), name="stem"), tail
 
 
-def _until(model: keras.Model, end: str) -> keras.Model:
+def _until(model: keras.Model, end: str, output_stride: int) -> keras.Model:
+    """The model up to a layer, which must be as coarse as `output_stride` before strides become dilation."""
     if not end:
         return model
-    names = [layer.name for layer in cut_layers(model)]
+    strides = output_strides(model)
+    names = [layer.name for layer in _cuts(model) if strides[layer.name] >= output_stride]
     if end not in names:
-        raise RecipeError(f"network.backbone_end: no place to end at {end!r}; allowed: {', '.join(names)}")
+        raise RecipeError(
+            f"network.backbone_end: no place to end at {end!r} with output stride {output_stride}; "
+            f"allowed: {', '.join(names)}"
+        )
     return keras.Model(model.input, model.get_layer(end).output, name=model.name)
 
 
 def _low_level_layer(model: keras.Model) -> keras.Layer:
     """The last place at stride 4 where the graph can be cut: the end of the first stage."""
     strides = output_strides(model)
-    return [
-        layer
-        for layer in cut_layers(model)
-        if strides[layer.name] == LOW_LEVEL_STRIDE and not isinstance(layer, keras.layers.ZeroPadding2D)
-    ][-1]
+    return [layer for layer in _cuts(model) if strides[layer.name] == LOW_LEVEL_STRIDE][-1]
+
+
+def _cuts(model: keras.Model) -> list[keras.Layer]:
+    """Layers that the graph can be cut behind; a padded map is larger than its stride says."""
+    return [layer for layer in cut_layers(model) if not isinstance(layer, keras.layers.ZeroPadding2D)]

@@ -90,14 +90,18 @@ class Run:
             return path
         if checkpoint == "best" and self.model_folder(model).joinpath("model.keras").exists():
             raise RunError(
-                f"{self.path} kept no best weights of its {model} model: it was trained with "
-                f"evaluation.every = {self.recipe.evaluation.every}",
+                f"{self.path} kept no best weights of its {model} model: when it was "
+                "trained, evaluation.every was 0 or more than its steps",
                 hint="Take the last ones: --checkpoint last. evaluation.every above 0 keeps the best, too.",
             )
         raise RunError(
             f"{self.path} has no {model} model yet; complete: {self._progress() or 'no stage'}",
             hint=f"usrn fit goes on with the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
         )
+
+    def has_best(self, model: str) -> bool:
+        """Whether the best weights of `usrn` or `baseline` were kept."""
+        return (self.model_folder(model) / "best.keras").exists()
 
     def model_folder(self, model: str) -> Path:
         """Where the weights of `usrn` or `baseline` lie."""

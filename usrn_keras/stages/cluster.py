@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.errors import RecipeError
 from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import Progress
-from usrn_keras.recipe.schema import Subclasses
 from usrn_keras.report.clusters import ClusterReport
 from usrn_keras.runs import SUBCLASSES, Run
 from usrn_keras.stages.baseline import trained_baseline
@@ -28,7 +26,6 @@ def cluster(
     run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None], *, keep_features: bool = False
 ) -> None:
     """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps."""
-    _check_counts(run.recipe.subclasses, dataset)
     folder, started = run.stage(SUBCLASSES), time.monotonic()
     resumed = (folder / FEATURES).exists()
     plain_file(run).unlink(missing_ok=True)  # of subclasses that are being made anew
@@ -85,14 +82,6 @@ def cluster_report(run: Run) -> ClusterReport:
 def plain_file(run: Run) -> Path:
     """Where the sizes of plain k-means are kept."""
     return run.stage(SUBCLASSES) / "plain.json"
-
-
-def _check_counts(settings: Subclasses, dataset: Dataset) -> None:
-    if settings.counts and len(settings.counts) != len(dataset.classes):
-        raise RecipeError(
-            f"subclasses.counts: must have one count for each of the {len(dataset.classes)} classes of "
-            f"{dataset.name}, received {len(settings.counts)}"
-        )
 
 
 def _clustering(run: Run) -> Clustering:

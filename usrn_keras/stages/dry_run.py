@@ -16,6 +16,7 @@ from usrn_keras.errors import DataError
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import Data
 from usrn_keras.runs import SUBCLASSES, open_run
+from usrn_keras.stages.beforehand import refuse_other_counts
 from usrn_keras.stages.memory import step_counts, step_sizes
 from usrn_keras.stages.models import usrn_model
 from usrn_keras.subclasses import SubclassMap, subclass_counts
@@ -102,6 +103,8 @@ def _classes_of(recipe: Recipe) -> tuple[int, str]:
 def _count_subclasses(found: _Found, recipe: Recipe, run_dir: Path) -> None:
     """K from the run folder, the recipe, the masks, or assumed, whichever is known first."""
     settings, classes = recipe.subclasses, len(found.dataset.classes)
+    if found.images:  # or the number of classes is a guess
+        refuse_other_counts(settings, found.dataset)
     if (run_dir / "dataset.json").exists() and (run := open_run(run_dir)).is_complete(SUBCLASSES):
         subclasses = SubclassMap.load(run.stage(SUBCLASSES))
         if len(subclasses.classes) == classes:

@@ -10,8 +10,9 @@ from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, Run, open_run, reuse_stages, why_not_reused
 from usrn_keras.stages.baseline import train_baseline
+from usrn_keras.stages.beforehand import refuse_what_would_stop
 from usrn_keras.stages.cluster import cluster
-from usrn_keras.stages.measure import measure, refuse_unmeasurable
+from usrn_keras.stages.measure import measure
 from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.stages.usrn import train_usrn
 
@@ -50,8 +51,8 @@ def fit(
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
     with session(recipe, run_dir, log) as (run, dataset):
-        refuse_unmeasurable(recipe, dataset)
         _take_over(run, [open_run(path) for path in reuse], log)
+        refuse_what_would_stop(run, dataset)
         work = {
             BASELINE: lambda: train_baseline(run, dataset, progress),
             SUBCLASSES: lambda: cluster(run, dataset, progress, log),

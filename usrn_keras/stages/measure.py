@@ -9,7 +9,6 @@ from typing import Any
 import keras
 
 from usrn_keras.data import Dataset, Sample, read_sample
-from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, evaluate_with, inference_of
 from usrn_keras.evaluation.image_scores import image_mious, write_image_scores
 from usrn_keras.files import atomic_path, read_json, write_json
@@ -18,6 +17,7 @@ from usrn_keras.progress import Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.report.pictures import comparison_png
 from usrn_keras.runs import BASELINE, SUBCLASSES, Run
+from usrn_keras.stages.beforehand import refuse_unmeasurable
 from usrn_keras.stages.report import MODELS, fixed_samples, leave_report
 
 
@@ -91,17 +91,6 @@ def _subclasses(run: Run) -> dict[str, Any]:
         return {}
     facts = run.facts(SUBCLASSES)
     return {key: facts[key] for key in ("class_balance_rate", "subclasses")}
-
-
-def refuse_unmeasurable(recipe: Recipe, dataset: Dataset) -> None:
-    """Raise a `DataError` where `evaluation.split` has no images."""
-    split = recipe.evaluation.split
-    if not getattr(dataset, split):
-        other = "val" if split == "test" else "test"
-        raise DataError(
-            f"evaluation.split = {split!r}: the data set {dataset.name} has no {split} images",
-            hint=f"Set evaluation.split = {other!r}, or name them with data.{split}.",
-        )
 
 
 def known_results(run: Run, recipe: Recipe) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from usrn_keras.report.montage import montage_png
 from usrn_keras.report.size_chart import size_chart_png
 from usrn_keras.runs import BASELINE, SUBCLASSES, Run
 from usrn_keras.stages.baseline import train_baseline
+from usrn_keras.stages.beforehand import refuse_unclusterable
 from usrn_keras.stages.cluster import cluster, cluster_report, measure_plain
 from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.subclasses import SubclassMap, remove_features, sublabel_file
@@ -69,6 +70,7 @@ def cluster_run(
         USRNError: See `usrn_keras.errors`.
     """
     with session(recipe, run_dir, log) as (run, dataset):
+        refuse_unclusterable(run, dataset)
         stages = {
             BASELINE: lambda: train_baseline(run, dataset, progress),
             SUBCLASSES: lambda: cluster(run, dataset, progress, log, keep_features=plain),

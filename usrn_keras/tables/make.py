@@ -11,7 +11,7 @@ from usrn_keras.files import atomic_path, write_json
 from usrn_keras.progress import SILENT, Progress, duration
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs.identity import changes
-from usrn_keras.stages.measure import refuse_unmeasurable
+from usrn_keras.stages.beforehand import refuse_unmeasurable
 from usrn_keras.tables.estimate import estimate
 from usrn_keras.tables.execute import execute
 from usrn_keras.tables.family import Family
