@@ -161,3 +161,18 @@ def test_slow_variables_are_those_of_the_backbone():
             for v in [*b.decoder.trainable_variables, *b.classifier.trainable_variables]
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gate": "stopp"}, "`gate` must be one of fallback, stop, off, closed, received 'stopp'"),
+        ({"correction": "Mask"}, "`correction` must be one of mask, replace, average, received 'Mask'"),
+        ({"terms": ["MSL", "OST"]}, "unknown: MSL, OST"),
+        ({"parents": [0, 1, 2]}, "`parents` must name a class for each of 5 subclasses, received 3"),
+        ({"parents": [0, 1, 2, 3, -1]}, r"`parents` must be classes in 0\.\.2, received \[3, -1\]"),
+    ],
+)
+def test_what_there_is_not(options, message):
+    with pytest.raises(ValueError, match=message):
+        USRN(*tiny_branches(), **{"parents": PARENTS, **options})

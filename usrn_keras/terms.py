@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal, get_args
 
 Term = Literal["msl", "ost", "usr", "sst", "egm"]
 Gate = Literal["fallback", "stop", "off", "closed"]
+Correction = Literal["mask", "replace", "average"]
 
 TERMS: dict[Term, str] = {
     "msl": "multi-level supervised learning: F_sub learns the sublabels of the labelled images (Eq. 2)",
@@ -39,6 +40,24 @@ def term_faults(terms: Iterable[str]) -> Iterator[str]:
     for term, needed in NEEDS.items():
         if term in terms and needed not in terms:
             yield f"{term} needs {needed} ({TERMS[needed].partition(':')[0]})"
+
+
+def refuse_unknown(**options: Any) -> None:
+    """Raise a `ValueError` for a `gate`, a `correction` or one of the `terms` that there is not.
+
+    Example:
+
+    >>> refuse_unknown(gate="stop", correction="mask", terms=["ost"])
+    >>> refuse_unknown(gate="stopp")
+    Traceback (most recent call last):
+        ...
+    ValueError: `gate` must be one of fallback, stop, off, closed, received 'stopp'
+    """
+    allowed = {"gate": get_args(Gate), "correction": get_args(Correction), "terms": ALL_TERMS}
+    for name, value in options.items():
+        for one in value if name == "terms" else [value]:
+            if one not in allowed[name]:
+                raise ValueError(f"`{name}` must be one of {', '.join(allowed[name])}, received {one!r}")
 
 
 def gate_of(terms: Collection[str], gate: Gate) -> Gate:

@@ -69,7 +69,7 @@ def test_weights_that_do_not_fit(recipe_file, tmp_path):
 
 
 def test_unknown_backbone(recipe_file):
-    refused(fit(recipe_file, "network.backbone=keras/mobilnet"), 3, "Did you mean `keras/mobilenet`?")
+    refused(fit(recipe_file, "network.backbone=keras/mobilnet"), 3, "did you mean `keras/mobilenet`?")
     assert fit(recipe_file).exit_code == 0  # the folder is still free for the mended recipe
 
 

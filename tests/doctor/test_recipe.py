@@ -76,21 +76,26 @@ def test_weights_that_are_missing(look, tmp_path):
 
 
 def test_weights_that_will_be_downloaded(look, home):
-    (finding,) = look("network.weights=imagenet").findings()
+    (finding,) = look("network.weights=imagenet", "network.width=1").findings()
     assert finding.level == "note" and not finding.breaks
     for name in KERAS_FILES.values():
         (home / "keras/models").mkdir(parents=True, exist_ok=True)
         (home / "keras/models" / name).touch()
     for kind in KERAS_FILES:
-        assert look("network.weights=imagenet", f"network.backbone=keras/{kind}").findings() == []
+        assert (
+            look("network.weights=imagenet", "network.width=1", f"network.backbone=keras/{kind}").findings()
+            == []
+        )
 
 
 def test_weights_of_keras_cv(look, home):
-    overrides = ("network.weights=imagenet", "network.backbone=keras_cv/resnet50")
+    overrides = ("network.weights=imagenet", "network.width=1", "network.backbone=keras_cv/resnet50")
     assert [finding.name for finding in look(*overrides).findings()] == ["weights_download"]
     (home / "kaggle/models/keras/resnetv1/keras/resnet50_imagenet/2").mkdir(parents=True)
     assert look(*overrides).findings() == []
-    (finding,) = look("network.weights=imagenet", "network.backbone=keras_cv/resnet101").findings()
+    (finding,) = look(
+        "network.weights=imagenet", "network.width=1", "network.backbone=keras_cv/resnet101"
+    ).findings()
     assert finding.error is WeightsError and "there are no ImageNet weights for" in finding.message
 
 

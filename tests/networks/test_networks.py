@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src.legacy.saving import legacy_h5_format
 
 from tests.tools import fill, shared, tiny_branches
 from usrn_keras.errors import RecipeError, WeightsError
 from usrn_keras.networks import build_branches
-from usrn_keras.networks.backbones import find_backbone
+from usrn_keras.networks.backbones import BACKBONES, find_backbone
 from usrn_keras.networks.graph import cut_layers, output_strides, split
 from usrn_keras.networks.output_stride import with_output_stride
+from usrn_keras.recipe.schema import Network
 
 WEIGHTS = "weights/mobilenet_v1_1.0_224_to_conv_pw_12.weights.h5"
 
@@ -143,12 +148,54 @@ def test_weights_that_are_no_file(tmp_path):
         tiny_branches(weights=str(tmp_path / "text.weights.h5"))
 
 
+def legacy_file(path, model) -> str:
+    """Weights as Keras 2 wrote them, and keras.applications has them on its servers."""
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    return str(path)
+
+
+def test_weights_of_keras_2_fill_a_part_of_their_network(tmp_path):
+    whole = keras.applications.MobileNet((None, None, 3), alpha=0.25, include_top=False, weights=None)
+    fill(whole.variables)
+    file = legacy_file(tmp_path / "mobilenet_2_5_tf_no_top.h5", whole)
+    branch, _ = tiny_branches(weights=file)
+    for ours, theirs in zip(branch.stem.get_weights(), whole.get_weights(), strict=False):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(WeightsError, match="does not fit") as error:
+        tiny_branches(weights=file, width=0.5)
+    assert error.value.faults[0] == "conv1: the network needs (3, 3, 3, 16), the file has (3, 3, 3, 8)"
+    renamed = (tmp_path / "mobilenet_2_5_tf_no_top.h5").rename(tmp_path / "mobilenet.weights.h5")
+    with pytest.raises(WeightsError, match=r"fits, but Keras reads it only if its name ends in \.h5"):
+        tiny_branches(weights=str(renamed))
+
+
+def test_imagenet_weights_are_of_one_width(monkeypatch, capsys):
+    whole = keras.applications.MobileNet((None, None, 3), include_top=False, weights=None)
+
+    def download(**options):
+        if options["weights"] == "imagenet":
+            print("Downloading data from somewhere")
+        return whole
+
+    monkeypatch.setattr(keras.applications, "MobileNet", download)
+    branch = build_branches("keras/mobilenet", classes=2, weights="imagenet", width=1.0)[0]
+    np.testing.assert_array_equal(branch.stem.get_weights()[0], whole.get_weights()[0])
+    told = capsys.readouterr()
+    assert told.out == "" and "Downloading" in told.err  # results alone belong on stdout
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"backbone": "keras/mobilnet"}, "unknown backbone 'keras/mobilnet'"),
         ({"backbone": "keras/resnet50", "width": 0.5}, "no other width than 1"),
         ({"backbone": "keras/mobilenet", "backbone_end": "conv_99"}, "no place to end at 'conv_99'"),
+        ({"backbone": "keras/mobilenet", "backbone_end": "conv1_relu"}, "no place to end at 'conv1_relu'"),
+        (
+            {"backbone": "keras/mobilenet", "backbone_end": "conv_pw_5_relu"},
+            "'conv_pw_5_relu' with output stride 16; allowed: conv_dw_6",
+        ),
         ({"backbone": "keras/mobilenet", "decoder": "pspnets"}, "unknown decoder 'pspnets'"),
     ],
 )
@@ -167,3 +214,8 @@ def test_keras_cv_backbone(output_stride):
     assert low.shape[1:3] == (16, 16)
     assert branch.tail(low).shape[1:3] == (64 // output_stride, 64 // output_stride)
     assert branch.segmenter()(image()).shape == (1, 64, 64, 3)
+
+
+def test_recipes_allow_the_backbones_that_there_are():
+    allowed = get_args(Network.model_fields["backbone"].annotation)
+    assert set(allowed) - {""} == set(BACKBONES)

@@ -27,6 +27,7 @@ SEGFORMER = "keras_cv/segformer_b0"
             "network.backbone: keras_cv/segformer_b0 has its own.*received 'keras/mobilenet'",
         ),
         ({"architecture": SEGFORMER, "weights": "none", "output_stride": 8}, "output_stride: .*received 8"),
+        ({"backbone": "keras/mobilenet", "width": 0.5}, "network.width: must be 1 with .*received 0.5"),
         ({"architecture": SEGFORMER}, "network.weights: .* has no ImageNet weights here"),
     ],
 )
@@ -40,7 +41,12 @@ def test_contradictions(keys, message):
     [
         {"backbone": "keras/mobilenet", "decoder": "pspnet", "aspp_channels": 8},
         {"backbone": "keras/mobilenet", "decoder": "psanet", "psa_mask": 59},
-        {"architecture": "keras_cv/deeplab_v3_plus", "backbone": "keras/mobilenet", "width": 0.5},
+        {
+            "architecture": "keras_cv/deeplab_v3_plus",
+            "backbone": "keras/mobilenet",
+            "weights": "none",
+            "width": 0.5,
+        },
         {"architecture": SEGFORMER, "weights": "none", "decoder_channels": 64},
     ],
 )

@@ -21,7 +21,7 @@ def begun(folder) -> bool:
 @pytest.mark.parametrize("command", [fit, cluster_run])
 def test_counts_of_other_classes(recipe_file, tmp_path, command):
     recipe = Recipe.load(str(recipe_file), ["subclasses.counts=[1, 2, 3]"])
-    with pytest.raises(RecipeError, match="one count for each of the 2 classes of .*, received 3"):
+    with pytest.raises(RecipeError, match=r"one count for each of the 2 classes of .*, received 3"):
         command(recipe, tmp_path / "run")
     assert not begun(tmp_path / "run")
 

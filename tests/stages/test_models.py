@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from usrn_keras.data import load_dataset
+from usrn_keras.errors import DataError
 from usrn_keras.recipe import Recipe
 from usrn_keras.stages.models import usrn_model
+from usrn_keras.stages.usrn import some_features
 from usrn_keras.subclasses import SubclassMap
 
 
@@ -24,3 +27,31 @@ def test_the_adjusted_prior_is_that_of_the_pixels_f_sub_learns_from(recipe_file)
     )  # fmt: skip
     model = usrn_model(recipe, dataset, subclasses, pretrained=False)
     assert model.sub_sizes == [2400, 800] + [160] * (classes - 1)
+
+
+class Sparse:
+    """Batches of which a single one shows a labelled pixel where features are."""
+
+    def __init__(self, shown: int):
+        self.shown, self.read = shown, []
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        self.read.append(step)
+        sublabels = np.full((2, 8, 8), -1)
+        sublabels[0, 2, 2] = 1 if step == self.shown else -1
+        return {"labelled": np.zeros((2, 8, 8, 3), "uint8"), "sublabels": sublabels}
+
+
+def extract(images: np.ndarray) -> np.ndarray:
+    return np.ones((*np.array(images.shape[:3]) // (1, 4, 4), 5))
+
+
+def test_batches_of_points_and_strokes_are_read_until_they_show_some():
+    batches = Sparse(9)
+    features, sublabels = some_features(batches, extract)
+    assert features.shape == (1, 5) and sublabels.tolist() == [1] and batches.read == list(range(10))
+    batches = Sparse(0)
+    some_features(batches, extract)
+    assert batches.read == [0, 1, 2, 3]
+    with pytest.raises(DataError, match="20 batches of labelled images show no pixel with a class"):
+        some_features(Sparse(30), extract, most_read=20)

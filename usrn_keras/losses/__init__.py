@@ -2,13 +2,12 @@
 
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import (
-    Correction,
     normalised_entropy,
     pseudo_labels,
     unbiased_class_probabilities,
 )
 from usrn_keras.losses.usrn import supervised_losses, unlabelled_losses, usrn_losses
-from usrn_keras.terms import Gate
+from usrn_keras.terms import Correction, Gate
 
 __all__ = [
     "Correction",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import pick
-from usrn_keras.terms import Gate
+from usrn_keras.terms import Correction, Gate, refuse_unknown
 
 Tensor = Any
-Correction = Literal["mask", "replace", "average"]
 
 
 def pseudo_labels(
@@ -38,7 +37,11 @@ def pseudo_labels(
         Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r), `own_labels`
         and `own_confidence` (those of F's softmax, before any correction), `open` (Eq. 6, bool), and,
         with `sub_logits`, `sublabels` and `sub_confidence`.
+
+    Raises:
+        ValueError: There is no such `gate` or `correction`.
     """
+    refuse_unknown(gate=gate, correction=correction)
     logits = ops.stop_gradient(ops.cast(logits, "float32"))
     probabilities = ops.softmax(logits, axis=-1)
     own = {

@@ -8,8 +8,8 @@ from typing import Any
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import cross_entropy_and_accuracy, pixel_cross_entropy
-from usrn_keras.losses.pseudo_labels import Correction, pseudo_labels, subclass_pseudo_labels
-from usrn_keras.terms import ALL_TERMS, Gate, gate_of
+from usrn_keras.losses.pseudo_labels import pseudo_labels, subclass_pseudo_labels
+from usrn_keras.terms import ALL_TERMS, Correction, Gate, gate_of, refuse_unknown
 
 Tensor = Any
 
@@ -63,6 +63,9 @@ def usrn_losses(
         `confident` (F is trained there), `confident_sub` (F_sub is), `gate_open`, `gate_dropped`
         (confident without F_sub's mask, not with it) and `label_overridden` (confident, with another
         label than F's own: with `mask` never where gamma is above one half).
+
+    Raises:
+        ValueError: There is no such gate, correction or term.
 
     Example:
 
@@ -164,7 +167,11 @@ def unlabelled_losses(
         float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped`, `label_overridden` (with
         `ost`), `self_training_sub`, `confident_sub` (with `sst`; all as in `usrn_losses`) and `loss`, the
         weighted sum.
+
+    Raises:
+        ValueError: There is no such gate, correction or term.
     """
+    refuse_unknown(gate=gate, correction=correction, terms=terms)
     parts, total, pseudo = {}, 0.0, {}
     if "ost" in terms:
         masked = "usr" in terms

@@ -10,10 +10,10 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import no_gradient, run_graph
-from usrn_keras.losses import Correction, Gate, supervised_losses, unlabelled_losses
+from usrn_keras.losses import supervised_losses, unlabelled_losses
 from usrn_keras.methods.supervised import labelled_images
 from usrn_keras.networks import Branch, upsample
-from usrn_keras.terms import ALL_TERMS, Term, term_faults
+from usrn_keras.terms import ALL_TERMS, Correction, Gate, Term, refuse_unknown, term_faults
 from usrn_keras.training.backend import TrainStep
 from usrn_keras.training.parts import Part, sum_of_parts
 from usrn_keras.views import strong_view
@@ -50,7 +50,8 @@ class USRN(TrainStep, keras.Model):
     device; without both the strong view is the weak one. With `msl` alone only the labelled are read.
 
     Raises:
-        ValueError: The terms make no objective.
+        ValueError: The terms make no objective, there is no such gate or correction, or `parents` are not
+            those of the branches.
 
     Example:
 
@@ -83,6 +84,8 @@ class USRN(TrainStep, keras.Model):
     ):
         if faults := list(term_faults(terms)):
             raise ValueError(f"`terms`: {'; '.join(faults)}, received {list(terms)}")
+        refuse_unknown(gate=gate, correction=correction)
+        _refuse_other_parents(parents, branch, sub_branch)
         super().__init__(**kwargs)
         self.branch = branch
         self.sub_branch = sub_branch
@@ -240,3 +243,13 @@ class USRN(TrainStep, keras.Model):
         own = {part: getattr(branch, part) for part in config.pop("shared")}
         parts = {part: getattr(sub_branch, part) for part in ("stem", "tail", "decoder", "classifier")}
         return cls(branch, Branch(**(parts | own), name=sub_branch.name), **config)
+
+
+def _refuse_other_parents(parents: Sequence[int], branch: Branch, sub_branch: Branch) -> None:
+    classes, subclasses = (one.classifier.output_shape[-1] for one in (branch, sub_branch))
+    if len(parents) != subclasses:
+        raise ValueError(
+            f"`parents` must name a class for each of {subclasses} subclasses, received {len(parents)}"
+        )
+    if outside := [int(parent) for parent in parents if not 0 <= parent < classes]:
+        raise ValueError(f"`parents` must be classes in 0..{classes - 1}, received {outside[:5]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -101,7 +102,7 @@ def find_shipped(kind: str, source: str, shipped: Mapping[str, Path], *, hint: s
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(
             f"{path} is not TOML: {error}", hint="`usrn recipes show quickstart` shows one."
@@ -175,7 +176,16 @@ def _describe(detail: Any) -> str:
         return f"{path}: missing; this {kind} is required"
     message = detail["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return f"{path}: {message}, received {detail['input']!r}"
+    return f"{path}: {message}, received {detail['input']!r}{_nearest(detail)}"
+
+
+def _nearest(detail: Any) -> str:
+    """The allowed word that was probably meant."""
+    if detail["type"] != "literal_error":
+        return ""
+    allowed = filter(None, re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
+    near = difflib.get_close_matches(str(detail["input"]), [*allowed], n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _contradictions(recipe: Recipe) -> Iterator[str]:

@@ -30,6 +30,11 @@ def network_contradictions(network: Network) -> Iterator[str]:
         yield "network.backbone: missing; this key is required, such as keras/mobilenet"
     if network.architecture:
         yield from _keys_of_our_own(network, (*BUILT_HERE, *(OF_A_BACKBONE if segformer else ())))
+    if not segformer and network.weights == "imagenet" and network.width != 1:
+        yield (
+            "network.width: must be 1 with network.weights = 'imagenet', which no other width has; or give "
+            f"'none' or the path of a weights file there, received {network.width}"
+        )
     if segformer and network.weights == "imagenet":
         yield (
             f"network.weights: {network.architecture} has no ImageNet weights here; give 'none' or the path "

@@ -89,9 +89,20 @@ class Network(Section):
         "keras_cv/segformer_b4",
         "keras_cv/segformer_b5",
     ] = Field("", description="a whole network as its supplier has it; empty: backbone and decoder below")
-    backbone: str = Field(
-        "", description="SUPPLIER/NAME, such as keras_cv/resnet50 or keras/mobilenet; a segformer has its own"
-    )
+    backbone: Literal[
+        "",
+        "keras/mobilenet",
+        "keras/resnet50",
+        "keras/resnet101",
+        "keras/resnet152",
+        "keras_cv/resnet14",
+        "keras_cv/resnet18",
+        "keras_cv/resnet26",
+        "keras_cv/resnet34",
+        "keras_cv/resnet50",
+        "keras_cv/resnet101",
+        "keras_cv/resnet152",
+    ] = Field("", description="SUPPLIER/NAME, such as keras_cv/resnet50; a segformer has its own")
     weights: str = Field("imagenet", description="imagenet, none, or the path of a weights file")
     width: float = Field(1.0, gt=0, le=4, description="multiplies the channels of the backbone")
     backbone_end: str = Field("", description="last layer of the backbone to use; empty: all of it")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.build import build_batches
-from usrn_keras.methods import USRN, Supervised
+from usrn_keras.errors import DataError
+from usrn_keras.methods import USRN
 from usrn_keras.progress import Progress
 from usrn_keras.runs import SUBCLASSES, Run
 from usrn_keras.runs import USRN as USRN_STAGE
@@ -18,6 +20,7 @@ from usrn_keras.stages.train import train
 from usrn_keras.stages.weights import checkpoint_file
 from usrn_keras.subclasses import SubclassMap, sublabel_file
 from usrn_keras.subclasses.head import calibrated_temperature, centroid_classifier
+from usrn_keras.training.loop import BatchSource
 
 
 def train_usrn(run: Run, dataset: Dataset, progress: Progress) -> None:
@@ -42,27 +45,44 @@ def _start_from_baseline(
     baseline = trained_baseline(run, dataset)
     copy_baseline(baseline, model)
     if run.recipe.network.sub_head != "random":
-        features, sublabels = _some_features(run, baseline, labelled, dataset, subclasses)
+        source = build_batches(run.recipe, dataset, labelled, unlabelled=False, parents=subclasses.parents)
+        features, sublabels = some_features(source, baseline.branch.feature_model().predict_on_batch)
         temperature = calibrated_temperature(features, sublabels, subclasses.centers)
         set_sub_classifier(model, *centroid_classifier(subclasses.centers, temperature))
 
 
-def _some_features(
-    run: Run,
-    baseline: Supervised,
-    labelled: tuple[Sample, ...],
-    dataset: Dataset,
-    subclasses: SubclassMap,
+def some_features(
+    batches: BatchSource,
+    extract: Callable[[np.ndarray], np.ndarray],
+    *,
     batches_read: int = 4,
+    most_read: int = 256,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features and sublabels of the pixels of a few training batches, as the branch will see them."""
-    source = build_batches(run.recipe, dataset, labelled, unlabelled=False, parents=subclasses.parents)
-    model = baseline.branch.feature_model()
+    """Features and sublabels of the labelled pixels of a few training batches, as the branch will see them.
+
+    Of masks that are points or strokes a few batches may show none: then more are read.
+
+    Args:
+        batches: With `labelled` images and `sublabels`.
+        extract: Gives the features `(batch, height / 4, width / 4, channels)` of images.
+        batches_read: As many as are enough, if they show any.
+        most_read: As many as are read before there is an error.
+
+    Raises:
+        DataError: No batch shows a labelled pixel.
+    """
     features, sublabels = [], []
-    for step in range(batches_read):
-        batch = source.batch(step)
+    for step in range(most_read):
+        if step >= batches_read and any(map(len, sublabels)):
+            break
+        batch = batches.batch(step)
         at_centres = batch["sublabels"][:, 2::4, 2::4]
         labelled_pixels = at_centres >= 0
-        features.append(np.asarray(model.predict_on_batch(batch["labelled"]))[labelled_pixels])
+        features.append(np.asarray(extract(batch["labelled"]))[labelled_pixels])
         sublabels.append(at_centres[labelled_pixels])
+    if not any(map(len, sublabels)):
+        raise DataError(
+            f"{most_read} batches of labelled images show no pixel with a class to measure features at",
+            hint="Label more pixels, raise views.crop_size, or set network.sub_head = 'random' (with msl).",
+        )
     return np.concatenate(features).astype(np.float32), np.concatenate(sublabels)

@@ -91,4 +91,4 @@ def _keyed(model: keras.Model) -> list[tuple[str, keras.Variable]]:
 
 def _diverged_hint(path: Path) -> str:
     kept = f"The last good checkpoint stays: {path}. " if path.exists() else ""
-    return f"{kept}Lower training.learning_rate in a new run, or check the images with the names above."
+    return f"{kept}Lower training.learning_rate in a new run."

@@ -14,7 +14,7 @@ from usrn_keras.networks.parts import Parts
 from usrn_keras.networks.resampling import ResizeLike
 from usrn_keras.networks.stock.map_attention import MapAttention
 from usrn_keras.networks.stock.relaid import chain, relaid
-from usrn_keras.networks.weights import load_weights_file
+from usrn_keras.networks.weights_file import load_weights_file
 from usrn_keras.optional import import_keras_cv
 
 ASKED_BY = ("a keras_cv/segformer", "network.architecture = ''")

@@ -1,0 +1,146 @@
+"""Filling a network with a file of weights that fits, or saying what does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import keras
+
+from usrn_keras.errors import WeightsError
+
+Shapes = dict[str, tuple[int, ...]]
+SUFFIXES = (".weights.h5", ".h5", ".hdf5")
+
+
+def load_weights_file(model: keras.Model, file: str) -> None:
+    """Fill a flat functional model with the weights of one with the same layers.
+
+    Args:
+        model: Takes the weights.
+        file: `.weights.h5` of Keras 3, whose layers are told by class and number; or `.h5` of Keras 2, as
+            keras.applications has them on its servers, whose layers are told by name and may be more.
+
+    Raises:
+        WeightsError: The file is missing or does not fit; every tensor that differs is listed.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise WeightsError(
+            f"network.weights: no such file: {path}",
+            hint="Give the path of a .weights.h5 file, 'imagenet', or 'none'.",
+        )
+    try:
+        with h5py.File(path) as content:
+            legacy = _legacy_layers(content)
+            faults = _legacy_misfits(model, legacy) if legacy is not None else _misfits(model, content)
+    except OSError as error:
+        raise WeightsError(f"network.weights: {path} is no HDF5 file: {error}") from None
+    if faults:
+        raise WeightsError(
+            f"network.weights: {path} does not fit {model.name} ({len(faults)} tensors differ)",
+            faults=faults[:40],
+            hint="Choose the backbone, width and backbone_end that the file was saved with.",
+        )
+    _refuse_other_suffix(path, legacy=legacy is not None)
+    model.load_weights(path, **({} if legacy is None else {"by_name": True}))
+
+
+def _refuse_other_suffix(path: Path, *, legacy: bool) -> None:
+    """Keras chooses the format by the suffix."""
+    new = path.name.endswith(".weights.h5")
+    if legacy == new or not path.name.endswith(SUFFIXES):
+        wanted = ".h5, but not in .weights.h5 (it was written by Keras 2)" if legacy else ".weights.h5"
+        raise WeightsError(
+            f"network.weights: {path} fits, but Keras reads it only if its name ends in {wanted}",
+            hint="Rename it.",
+        )
+
+
+def _legacy_layers(file: h5py.File) -> dict[str, list[tuple[int, ...]]] | None:
+    """Shapes of the weights of each layer of a file by Keras 2; None where Keras 3 wrote it."""
+    group = file.get("model_weights", file)
+    if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+        return None
+    return {
+        name: [tuple(layer[_text(weight)].shape) for weight in layer.attrs.get("weight_names", ())]
+        for name, layer in group.items()
+        if isinstance(layer, h5py.Group)
+    }
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _legacy_misfits(model: keras.Model, found: Mapping[str, list[tuple[int, ...]]]) -> list[str]:
+    """Layers whose weights differ between file and model; the file may have more of them."""
+    expected = {
+        layer.name: [tuple(variable.shape) for variable in _in_legacy_order(layer)]
+        for layer in model.layers
+        if layer.weights
+    }
+    return [
+        f"{name}: the network needs {_listed(shapes)}, the file has {_listed(found.get(name, []))}"
+        for name, shapes in expected.items()
+        if found.get(name) != shapes
+    ]
+
+
+def _in_legacy_order(layer: keras.Layer) -> list[keras.Variable]:
+    return [*layer.trainable_weights, *layer.non_trainable_weights]
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    return " ".join(map(str, shapes)) or "none"
+
+
+def _misfits(model: keras.Model, file: h5py.File) -> list[str]:
+    """Tensors whose shapes differ between file and model, in the order of the layers."""
+    expected, found = _shapes_of(model), Shapes()
+    file.visititems(
+        lambda key, item: (
+            found.update({key: item.shape})
+            if isinstance(item, h5py.Dataset) and "seed_generator" not in key
+            else None
+        )
+    )
+    faults = [
+        f"{key}: the network needs {shape}, the file has none"
+        for key, shape in expected.items()
+        if key not in found
+    ]
+    faults += [
+        f"{key}: the file has {shape}, the network has none"
+        for key, shape in found.items()
+        if key not in expected
+    ]
+    faults += [
+        f"{key}: the network needs {expected[key]}, the file has {found[key]}"
+        for key in expected
+        if key in found and expected[key] != found[key]
+    ]
+    return faults
+
+
+def _shapes_of(model: keras.Model) -> Shapes:
+    """Shapes under the keys of Keras' `.weights.h5` layout: layers numbered by class."""
+    counts: dict[str, int] = {}
+    shapes = {}
+    for layer in model.layers:
+        base = _snake_case(layer.__class__.__name__)
+        number = counts.get(base, 0)
+        counts[base] = number + 1
+        group = base if number == 0 else f"{base}_{number}"
+        for index, variable in enumerate(layer.weights):
+            shapes[f"layers/{group}/vars/{index}"] = tuple(variable.shape)
+    return shapes
+
+
+def _snake_case(name: str) -> str:
+    # keras.src.utils.naming.to_snake_case is not public.
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
