@@ -39,10 +39,12 @@ def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_
     from usrn_keras.prediction import predict_files
     from usrn_keras.progress import for_terminal
 
-    with for_terminal(quiet=quiet) as progress:
-        written = predict_files(run, inputs, out_dir, progress=progress)
-    if as_json:
-        print_json({"written": [str(path) for path in written]})
-    else:
-        for path in written:
-            click.echo(path)
+    written: list[Path] = []
+    try:
+        with for_terminal(quiet=quiet) as progress:
+            predict_files(run, inputs, out_dir, progress=progress, wrote=written.append)
+    finally:  # some images may be bad, or Ctrl-C may come: what is written is told
+        if as_json and written:
+            print_json({"written": [str(path) for path in written]})
+        elif written:
+            click.echo("\n".join(map(str, written)))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.errors import StorageError
-from usrn_keras.files import staged_path
+from usrn_keras.files import atomic_path, staged_path
 
 
 def test_a_file_replaces_a_file(tmp_path):
@@ -46,3 +46,13 @@ def test_a_full_disk_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="No space"), staged_path(tmp_path / "model.onnx", "draft"):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_cannot_be_is_a_storage_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with (
+        pytest.raises(StorageError, match=r"cannot be written: .*exists\nChoose another place"),
+        atomic_path(tmp_path / "notes.txt" / "photo.png"),
+    ):
+        pass
+    assert (tmp_path / "notes.txt").read_text() == "mine"

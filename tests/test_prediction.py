@@ -102,6 +102,7 @@ def test_unreadable_inputs_are_all_named_and_the_others_written(run, tmp_path):
     (tmp_path / "in/broken.jpg").write_bytes(b"no image")
     (tmp_path / "in/empty.png").touch()
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "in/._good.png").write_bytes(b"what macOS writes beside it")
     inputs = [tmp_path / "missing.jpg", tmp_path / "nothing", tmp_path / "in"]
     with pytest.raises(DataError, match="could not be segmented") as raised:
         predict_files(run.path, inputs, tmp_path / "out")

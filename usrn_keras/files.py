@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
@@ -14,7 +15,15 @@ from typing import Any
 
 from usrn_keras.errors import StorageError
 
-REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG, errno.EPERM)
+_SPACE = "Free or grant the space and run the same command again: it goes on where it was."
+_RIGHT = "Get the right to write there, or choose another place; the same command goes on where it was."
+_PLACE = "Choose another place: a part of this path is a file, or a folder, or its name is too long."
+REFUSALS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _RIGHT),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), _PLACE),
+}
+"""What to do where the operating system refuses to write, by its error."""
 
 
 @contextlib.contextmanager
@@ -129,8 +138,7 @@ def storage_errors(path: Path | str) -> Iterator[None]:
         if error.errno not in REFUSALS:
             raise
         raise StorageError(
-            f"{path} cannot be written: {error.strerror}",
-            hint="Free or grant the space and run the same command again: it goes on where it was.",
+            f"{path} cannot be written: {error.strerror}", hint=REFUSALS[error.errno]
         ) from error
 
 
@@ -145,7 +153,12 @@ def read_json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+@functools.cache
 def _umask() -> int:
+    """Asked once: to ask is to change it, for a moment and for all threads."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_umask()  # before there are threads

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.files.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.files.walk import walk
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
@@ -37,6 +37,7 @@ def predict_files(
     out_dir: Path | str,
     *,
     progress: Progress = SILENT,
+    wrote: Callable[[Path], None] = lambda path: None,
 ) -> list[Path]:
     """Segment images with the model of a run, in the way that `[evaluation]` of its recipe measures it.
 
@@ -47,6 +48,7 @@ def predict_files(
             classes as grey values of 16 bits) and `STEM_overlay.png` (those colours over the image)
             go. Images of a folder keep the sub-folder that they lie in.
         progress: Counts images.
+        wrote: Told of each file, also of those that are written before something goes wrong.
 
     Returns:
         The written files, two for each image, in the order of `inputs`.
@@ -74,7 +76,9 @@ def predict_files(
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
             try:
-                written += _predict_file(predictor, job, run.palette)
+                for path in _predict_file(predictor, job, run.palette):
+                    written.append(path)
+                    wrote(path)
             except DataError as error:
                 faults.add(error.message)
             task.advance()
@@ -88,7 +92,7 @@ def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator
     """One job for each image among `inputs`; what is missing or empty is added to `faults`."""
     for path in inputs:
         if path.is_dir():
-            images = _images_below(path, out_dir)
+            images = _images_below(path, out_dir, faults)
             if not images:
                 faults.add(f"{path} holds no images")
             for image in images:
@@ -99,14 +103,14 @@ def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator
             faults.add(f"{path} does not exist")
 
 
-def _images_below(folder: Path, out_dir: Path) -> list[Path]:
+def _images_below(folder: Path, out_dir: Path, faults: Faults) -> list[Path]:
     """Images in `folder` and its sub-folders, but not the predictions of an earlier call."""
     out_dir = out_dir.resolve()
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in walk(folder, faults.add):
         here = Path(parent)
-        folders[:] = sorted(name for name in folders if (here / name).resolve() != out_dir)
-        found += [here / name for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        folders[:] = [name for name in folders if (here / name).resolve() != out_dir]
+        found += [here / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     return found
 
 

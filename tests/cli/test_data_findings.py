@@ -190,7 +190,7 @@ def test_copies_across_splits_even_when_saved_anew(recipe_file, root):
 
 def test_copies_within_a_split_are_a_note(recipe_file, root):
     Image.open(root / "images/3.png").save(root / "images/4.png")
-    found(check(recipe_file), "several times in one split: 1", "3.png = unlabelled:", fault=False)
+    found(check(recipe_file), "training or in one split: 1", "3.png = unlabelled:", fault=False)
 
 
 def test_names_that_differ_in_case(recipe_file, root):

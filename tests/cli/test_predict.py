@@ -21,11 +21,13 @@ def calls(monkeypatch):
     """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
     calls = []
 
-    def predict_files(run_dir, inputs, out_dir, *, progress):
+    def predict_files(run_dir, inputs, out_dir, *, progress, wrote):
         calls.append((run_dir, list(inputs), out_dir))
+        for path in inputs:
+            for end in ("", "_overlay") if path.stem != "broken" else ():
+                wrote(out_dir / f"{path.stem}{end}.png")
         if Path("broken.jpg") in inputs:
             raise DataError("some inputs could not be segmented", faults=["broken.jpg cannot be read"])
-        return [out_dir / f"{path.stem}{end}.png" for path in inputs for end in ("", "_overlay")]
 
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setitem(sys.modules, "usrn_keras.prediction", SimpleNamespace(predict_files=predict_files))
@@ -47,6 +49,10 @@ def test_broken_images_are_exit_code_4(calls):
     result = usrn_predict("runs/A", "photo.jpg", "broken.jpg", "--out", "out")
     assert result.exit_code == 4
     assert "  - broken.jpg cannot be read" in result.stderr
+    assert result.stdout.split() == ["out/photo.png", "out/photo_overlay.png"]  # what is written is told
+    result = usrn_predict("runs/A", "photo.jpg", "broken.jpg", "--out", "out", "--json")
+    assert len(json.loads(result.stdout)["written"]) == 2
+    assert usrn_predict("runs/A", "broken.jpg", "--out", "out", "--json").stdout == ""
 
 
 @pytest.mark.parametrize("arguments", [("runs/A", "--out", "out"), ("runs/A", "photo.jpg")])

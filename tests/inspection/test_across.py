@@ -38,6 +38,10 @@ def test_copies_across_splits_are_a_fault_within_one_a_note():
             reading("val", "d", b"2"),
             reading("val", "e", b"3"),
             reading("val", "f", b"3"),
+            reading("labelled", "g", b"4"),
+            reading("unlabelled", "h", b"4"),
+            reading("labelled", "i", b"5"),
+            reading("unlabelled", "i", b"5"),  # the same file, as the Oracle has it
             reading("test", "unreadable"),
             reading("test", "unreadable too"),
         ]
@@ -45,6 +49,7 @@ def test_copies_across_splits_are_a_fault_within_one_a_note():
     assert [(finding.message, finding.is_fault) for finding in found] == [
         ("labelled: b.png = unlabelled: c.png = val: d.png", True),
         ("val: e.png = val: f.png", False),
+        ("labelled: g.png = unlabelled: h.png", False),
     ]
 
 

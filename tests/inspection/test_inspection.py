@@ -38,6 +38,15 @@ def test_pixels_and_images_of_each_class(recipe_file):
     assert labelled.share.sum() == pytest.approx(1)
 
 
+def test_masks_that_no_image_goes_with(recipe_file):
+    masks = recipe_file.parent / "data/masks"
+    assert inspect_data(Recipe.load(str(recipe_file))).notes == ()
+    (masks / "1.png").rename(masks / "one.png")
+    inspection = inspect_data(Recipe.load(str(recipe_file)))
+    (note,) = inspection.notes
+    assert note.message == f"{masks / 'one.png'}: no image is called one" and inspection.faults == ()
+
+
 def test_sizes_by_area():
     assert census((3, 4), (1, 100), (2, 2)).size_range() == ((2, 2), (3, 4), (1, 100))
     assert census((5, 6)).size_range() == ((5, 6),) * 3

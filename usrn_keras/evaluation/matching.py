@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from usrn_keras.data import Sample
 from usrn_keras.data.faults import Faults
+from usrn_keras.data.files.walk import walk
 from usrn_keras.errors import DataError
 
 SHOWN = 3  # examples in a message
@@ -64,12 +64,14 @@ def _png_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         problem = "is no folder" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}", hint="Name the folder of the masks: --predictions FOLDER")
+    faults = Faults()
     found = [
         Path(parent) / name
-        for parent, _, names in os.walk(folder)
-        for name in sorted(names)
-        if name.lower().endswith(".png") and not name.startswith(".")
+        for parent, _, names in walk(folder, faults.add)
+        for name in names
+        if name.lower().endswith(".png")
     ]
+    faults.raise_if_any(f"{folder} cannot be read as a whole")
     if not found:
         raise DataError(f"{folder} holds no PNG files", hint="Write the masks as PNG, one for each image.")
     return sorted(found)

@@ -39,16 +39,20 @@ def find_across(readings: Sequence[Reading], dataset: Dataset, views: Views) -> 
 
 
 def duplicates(readings: Iterable[Reading]) -> list[Finding]:
-    """Images of equal pixels: a fault across splits, a note within one."""
+    """Images of equal pixels: a fault where one is measured on and the other trained on, else a note.
+
+    A file that stands in two lists, as the Oracle's do, is no copy.
+    """
     by_digest: dict[bytes, list[Reading]] = defaultdict(list)
     for reading in readings:
         if reading.digest is not None:
             by_digest[reading.digest].append(reading)
-    return [_duplicate(same) for same in by_digest.values() if len(same) > 1]
+    return [_duplicate(same) for same in by_digest.values() if len({one.sample.image for one in same}) > 1]
 
 
 def _duplicate(same: list[Reading]) -> Finding:
-    across = len({reading.split for reading in same}) > 1
+    splits = {reading.split for reading in same}
+    across = len(splits) > 1 and not splits <= set(TRAINING)
     named = [f"{reading.split}: {reading.sample.image}" for reading in same]
     return Finding(
         DUPLICATE_ACROSS if across else DUPLICATE_WITHIN,

@@ -30,8 +30,11 @@ DUPLICATE_ACROSS = Kind("duplicate_across_splits", "the same picture in several 
 CASE_COLLISION = Kind("case_collision", "names that differ only in upper and lower case")
 
 CLASS_NOT_MEASURED = Kind("class_not_measured", "classes that no mask to measure on shows")
-DUPLICATE_WITHIN = Kind("duplicate_within_split", "the same picture several times in one split")
+DUPLICATE_WITHIN = Kind(
+    "duplicate_within_split", "the same picture several times in training or in one split"
+)
 ORIENTATION = Kind("orientation", "images turned by EXIF whose masks are not")
+MASK_WITHOUT_IMAGE = Kind("mask_without_image", "masks that no image goes with")
 SMALL_IMAGE = Kind("small_image", "images much smaller than the crop")
 MIXED_SIZES = Kind("mixed_sizes", "images of several sizes")
 
@@ -39,7 +42,7 @@ FAULTS = (
     *(LAYOUT, UNREADABLE_IMAGE, UNREADABLE_MASK, SIZE_MISMATCH, MASK_VALUES, SUSPICIOUS_MASK),
     *(ALL_IGNORED, CLASS_NOT_LABELLED, DUPLICATE_ACROSS, CASE_COLLISION),
 )
-NOTES = (CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, SMALL_IMAGE, MIXED_SIZES)
+NOTES = (*(CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, MASK_WITHOUT_IMAGE, SMALL_IMAGE, MIXED_SIZES),)
 
 
 @dataclass(frozen=True)

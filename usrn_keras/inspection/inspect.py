@@ -13,6 +13,7 @@ from usrn_keras.data.sample import PARTS
 from usrn_keras.inspection.across import find_across
 from usrn_keras.inspection.findings import FAULTS, LAYOUT, NOTES, Finding
 from usrn_keras.inspection.inspection import Inspection
+from usrn_keras.inspection.orphans import masks_without_image
 from usrn_keras.inspection.reading import Reading, read_entry
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
@@ -43,6 +44,7 @@ def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
         *(Finding(LAYOUT, line, layout_help(recipe.data)) for line in layout.lines),
         *(finding for reading in readings for finding in reading.findings),
         *find_across(readings, dataset, recipe.views),
+        *masks_without_image(recipe.data),
     ]
     findings.sort(key=lambda finding: (*FAULTS, *NOTES).index(finding.kind))
     seconds = time.monotonic() - started

@@ -6,7 +6,7 @@ import numpy as np
 
 from usrn_keras.project.classes import Scheme
 from usrn_keras.project.machine import GIB, Machine
-from usrn_keras.project.proposal import FEATURES_PER_SUBCLASS, Proposal
+from usrn_keras.project.proposal import FEATURES_PER_SUBCLASS, PASSES, Proposal
 from usrn_keras.project.request import Plan
 from usrn_keras.project.sources import Sources
 
@@ -67,5 +67,6 @@ def _training(proposal: Proposal, machine: Machine) -> list[str]:
     return [
         f"memory: {machine.memory / GIB:.1f} GiB {where}{known}; a step of {proposal.batch} + "
         f"{proposal.batch} images takes about {proposal.memory / GIB:.1f} GiB",
-        f"steps: {'80' if machine.gpu else '20'} passes over the training images, within bounds",
+        f"steps: {PASSES} passes over the training images for USRN, "
+        f"{PASSES if machine.gpu else PASSES // 2} for the Baseline, within bounds",
     ]

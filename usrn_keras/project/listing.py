@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from usrn_keras.data.faults import Faults
+from usrn_keras.data.files.walk import walk
+
 
 @dataclass(frozen=True, order=True)
 class File:
@@ -36,6 +39,9 @@ class File:
 def list_files(folder: Path, suffixes: Iterable[str], *, without: Sequence[Path] = ()) -> list[File]:
     """Files below `folder` with one of the suffixes, sorted; hidden ones and the folders `without` left out.
 
+    Raises:
+        DataError: A sub-folder cannot be read.
+
     Example:
 
     >>> list_files(Path("photos"), [".jpg", ".png"])   # doctest: +SKIP
@@ -43,16 +49,16 @@ def list_files(folder: Path, suffixes: Iterable[str], *, without: Sequence[Path]
     """
     allowed, left_out = set(suffixes), {path.resolve() for path in without}
     found = []
-    for parent, subfolders, names in os.walk(folder):
+    faults = Faults()
+    for parent, subfolders, names in walk(folder, faults.add):
         here = Path(parent)
-        subfolders[:] = [
-            name for name in subfolders if name[0] != "." and (here / name).resolve() not in left_out
-        ]
+        subfolders[:] = [name for name in subfolders if (here / name).resolve() not in left_out]
         relative = here.relative_to(folder).as_posix()
         for name in names:
             stem, suffix = os.path.splitext(name)
-            if suffix.lower() in allowed and name[0] != ".":
+            if suffix.lower() in allowed:
                 found.append(File("" if relative == "." else relative, stem, here / name))
+    faults.raise_if_any(f"{folder} cannot be read as a whole", hint="Give the right to read it.")
     return sorted(found)
 
 

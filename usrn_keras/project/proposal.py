@@ -12,6 +12,7 @@ from usrn_keras.project.machine import Machine
 from usrn_keras.subclasses import class_balance_rate, subclass_counts
 
 MAX_PER_CLASS = 32
+PASSES = 80  # over the training images, as the official code
 FEATURES_PER_SUBCLASS = 500  # fewer feature pixels make no stable subclass
 SIZE_FACTORS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000, 3000, 10_000, 100_000, 10**6)
 LARGE = 1.5  # times the long side of training: such images are brought down when they are measured
@@ -103,12 +104,12 @@ def _batch(network: Network, crop_size: int, machine: Machine) -> int:
 
 
 def _steps(labelled: int, unlabelled: int, batch: int, gpu: bool) -> tuple[int, int]:
-    """80 passes over all training images, as the official code, within bounds: an hour or two of a CPU.
+    """`PASSES` over all training images, within bounds: an hour or two of a CPU.
 
     On a CPU USRN goes on from the Baseline, which has learnt what few labels tell in fewer steps.
     """
     least, most = (2000, 100_000) if gpu else (800, 5000)
-    usrn = int(np.clip(80 * (labelled + unlabelled) / batch, least, most))
+    usrn = int(np.clip(PASSES * (labelled + unlabelled) / batch, least, most))
     usrn = round(usrn / 50) * 50
     return (usrn if gpu else usrn // 2), usrn
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from usrn_keras.data.faults import Faults
+from usrn_keras.data.files.walk import walk
 from usrn_keras.data.layouts.text import is_utf8, shown_path
 
 
@@ -36,15 +37,13 @@ def index_files(
     found: dict[str, Path] = {}
     before, after = pattern.split("{name}")
     skipped = set(map(str, skip))
-    for parent, subfolders, files in os.walk(folder):
-        subfolders[:] = sorted(
-            name for name in subfolders if recursive and name[0] != "." and _join(parent, name) not in skipped
-        )
+    for parent, subfolders, files in walk(folder, faults.add, recursive=recursive):
+        subfolders[:] = [name for name in subfolders if _join(parent, name) not in skipped]
         relative = Path(parent).relative_to(folder).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
-        for file in sorted(files):
+        for file in files:
             stem, suffix = os.path.splitext(file)
-            if suffix.lower() not in suffixes or file.startswith(".") or not _matches(stem, before, after):
+            if suffix.lower() not in suffixes or not _matches(stem, before, after):
                 continue
             path = _join(parent, file)
             if path in skipped:
