@@ -51,6 +51,25 @@ def test_json_for_machines(recipe_file):
     assert budget["fits"] is True and budget["advice"] == []
 
 
+def test_a_baseline_that_nothing_comes_after(recipe_file):
+    supervised = ("--set", "training.method=supervised")
+    budget = told(recipe_file, *supervised)
+    both = told(recipe_file)
+    for key in ("flops", "memory"):
+        assert list(budget[key]) == ["Baseline"] and list(both[key]) == ["Baseline", "USRN"]
+    assert {row["branch"] for row in budget["parts"]} == {"F"}
+    assert not any("unlabelled" in flow["name"] for flow in budget["flows"])
+    assert {row["sizes"]["batch_unlabelled"] for row in budget["table"]} == {0}
+    text = dry_run(recipe_file, *supervised).stdout
+    assert "A step of 2 labelled images of 32 x 32 needs" in " ".join(text.split()) and "USRN" not in text
+
+
+def test_adamw_keeps_more_than_sgd_of_either_method(recipe_file):
+    sgd, adamw = (told(recipe_file, "--set", f"training.optimizer={name}") for name in ("sgd", "adamw"))
+    for method in ("Baseline", "USRN"):
+        assert adamw["memory"][method]["state"] > sgd["memory"][method]["state"]
+
+
 def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file, monkeypatch):
     facts = told(recipe_file, "--set", "subclasses.counts=[2, 3]")["facts"]
     assert (facts["subclasses"], facts["subclasses_from"]) == (5, "subclasses.counts of the recipe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from usrn_keras.methods import USRN, Supervised
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-METHODS = ("Baseline", "USRN")
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,13 @@ class Budget:
         facts: What is known of the data.
         device: What it is trained on.
         sizes: Of a step, by the recipe.
-        flows: Shapes in a step of USRN.
+        flows: Shapes in a step of USRN, or of the Baseline where nothing comes after it.
         parts: Parameters.
         flops: Operations of a step of each method, by the pass of images.
         memory: The worst moment of a step of each method.
         measured: Whether the prediction of memory rests on measurements on such a device.
         table: Memory of other batches and crops.
-        fits: Whether both methods fit; None where it is not known what there is.
+        fits: Whether every method fits; None where it is not known what there is.
         advice: What `--set` takes to make it fit; empty where it fits or nothing would.
     """
 
@@ -106,7 +105,7 @@ class Budget:
 
 
 def make_budget(
-    model: USRN,
+    models: Mapping[str, Supervised | USRN],
     facts: Facts,
     device: Device,
     sizes: Sizes,
@@ -118,14 +117,14 @@ def make_budget(
     """What training takes.
 
     Args:
-        model: USRN; the Baseline is its branch F.
+        models: What is trained one after the other, by its name; compiled.
         facts: What is known of the data.
         device: What it is trained on.
         sizes: Of a step.
         steps: The keys of the recipe that count steps, and their values.
         process, images: See `Estimate`.
     """
-    models = dict(zip(METHODS, (Supervised(model.branch), model), strict=True))
+    *_, largest = models.values()
     estimates = {
         name: Estimate(method, device, process=process, images=images) for name, method in models.items()
     }
@@ -142,8 +141,8 @@ def make_budget(
         facts,
         device,
         sizes,
-        flows=tuple(shapes(model, sizes)),
-        parts=tuple(parameters(model)),
+        flows=tuple(shapes(largest, sizes)),
+        parts=tuple(parameters(largest)),
         flops={name: _flops(method, sizes) for name, method in models.items()},
         memory={name: estimate.memory(sizes) for name, estimate in estimates.items()},
         measured=larger.measured,
@@ -159,10 +158,11 @@ def _flops(model: Supervised | USRN, sizes: Sizes) -> dict[str, int]:
 
 
 def _others(sizes: Sizes) -> list[Sizes]:
-    """Equal batches of both kinds, at the recipe's crop, and at half and twice that."""
+    """Equal batches of the kinds that there are, at the recipe's crop, and at half and twice that."""
+    both = sizes.batch_unlabelled > 0
     crops = sorted({max(32, sizes.crop_size // 64 * 32), sizes.crop_size, 2 * sizes.crop_size})
     return [
-        replace(sizes, batch_labelled=batch, batch_unlabelled=batch, crop_size=crop)
+        replace(sizes, batch_labelled=batch, batch_unlabelled=batch * both, crop_size=crop)
         for crop in crops
         for batch in BATCHES
     ]

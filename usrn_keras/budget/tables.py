@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from usrn_keras.budget.budget import METHODS, Budget
+from usrn_keras.budget.budget import Budget
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -101,24 +101,25 @@ def _flops(budget: Budget) -> Table:
 
 
 def _memory(budget: Budget) -> Table:
-    table = _table("Memory of a step at its worst moment", "", *METHODS)
+    table = _table("Memory of a step at its worst moment", "", *budget.memory)
     told = {method: asdict(memory) for method, memory in budget.memory.items()}
     for term, name in TERMS.items():
-        table.add_row(name, *(gigabytes(told[method][term]) for method in METHODS))
-    table.add_row("all", *(gigabytes(budget.memory[method].peak) for method in METHODS))
+        table.add_row(name, *(gigabytes(told[method][term]) for method in budget.memory))
+    table.add_row("all", *(gigabytes(memory.peak) for memory in budget.memory.values()))
     return table
 
 
 def _sizes(budget: Budget) -> Table:
     """Rows are batches, columns are crops."""
+    both = budget.sizes.batch_unlabelled > 0
     crops = list(dict.fromkeys(row.sizes.crop_size for row in budget.table))
     table = _table(
         "Memory by batch and crop, of the larger method; no: does not fit",
-        "labelled + unlabelled", *(f"{crop} x {crop}" for crop in crops),
+        "labelled" + " + unlabelled" * both, *(f"{crop} x {crop}" for crop in crops),
     )  # fmt: skip
     by_size = {(row.sizes.batch_labelled, row.sizes.crop_size): row for row in budget.table}
     for batch in dict.fromkeys(row.sizes.batch_labelled for row in budget.table):
         rows = [by_size[batch, crop] for crop in crops]
         cells = [gigabytes(max(row.peaks.values())) + MARKS[row.fits] for row in rows]
-        table.add_row(f"{batch} + {batch}", *cells)
+        table.add_row(f"{batch}" + f" + {batch}" * both, *cells)
     return table

@@ -13,12 +13,13 @@ from usrn_keras.data import Dataset, Sample, image_size, load_dataset, read_mask
 from usrn_keras.data.layouts import camvid, cityscapes, voc
 from usrn_keras.data.sample import PARTS
 from usrn_keras.errors import DataError
+from usrn_keras.methods import USRN, Supervised
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import Data
 from usrn_keras.runs import SUBCLASSES, open_run
 from usrn_keras.stages.beforehand import refuse_other_counts
 from usrn_keras.stages.memory import step_counts, step_sizes
-from usrn_keras.stages.models import usrn_model
+from usrn_keras.stages.models import baseline_of, supervised_model, usrn_model
 from usrn_keras.subclasses import SubclassMap, subclass_counts
 from usrn_keras.subclasses.survey import class_pixels
 
@@ -48,16 +49,25 @@ def dry_run(recipe: Recipe, run_dir: Path | str) -> Budget:
     True
     """
     found = _look_at_data(recipe, Path(run_dir))
-    model = usrn_model(recipe, found.dataset, _made_up(found), pretrained=False)
-    sizes = step_sizes(recipe)
+    models, process = _models(recipe, found)
     facts = Facts(
         recipe.name, found.images, len(found.dataset.classes), found.classes_from, int(found.counts.sum()),
         found.counts_from, tuple(found.notes),
     )  # fmt: skip
     return make_budget(
-        model, facts, this_device(), sizes, steps=step_counts(recipe),
-        process=process_without(model), images=_image_bytes(found.dataset),
+        models, facts, this_device(), step_sizes(recipe), steps=step_counts(recipe),
+        process=process, images=_image_bytes(found.dataset),
     )  # fmt: skip
+
+
+def _models(recipe: Recipe, found: _Found) -> tuple[dict[str, Supervised | USRN], int | None]:
+    """What the recipe trains, and the memory of this process without it."""
+    if recipe.training.method == "supervised":
+        model = supervised_model(recipe, found.dataset, pretrained=False)
+        return {"Baseline": model}, process_without(model)
+    model = usrn_model(recipe, found.dataset, _made_up(found), pretrained=False)
+    process = process_without(model)
+    return {"Baseline": baseline_of(model, recipe), "USRN": model}, process
 
 
 @dataclass

@@ -14,10 +14,10 @@ from usrn_keras.recipe import Recipe
 
 
 def step_sizes(recipe: Recipe) -> Sizes:
-    """What a step of a recipe takes in."""
+    """What a step of a recipe takes in; a Baseline that nothing comes after takes no unlabelled images."""
     training = recipe.training
-    batches = training.batch_labelled, training.batch_unlabelled
-    return Sizes(*batches, recipe.views.crop_size, training.accumulation)
+    unlabelled = 0 if training.method == "supervised" else training.batch_unlabelled
+    return Sizes(training.batch_labelled, unlabelled, recipe.views.crop_size, training.accumulation)
 
 
 def step_counts(recipe: Recipe) -> dict[str, int]:

@@ -31,6 +31,12 @@ def supervised_model(recipe: Recipe, dataset: Dataset, *, pretrained: bool = Tru
     return _compiled(model, recipe, recipe.training.baseline_steps, recipe.training.learning_rate)
 
 
+def baseline_of(model: USRN, recipe: Recipe) -> Supervised:
+    """The branch F of USRN as a Baseline, compiled: what that stage takes, without another network."""
+    baseline = Supervised(model.branch, ignore_index=model.ignore_index)
+    return _compiled(baseline, recipe, recipe.training.baseline_steps, recipe.training.learning_rate)
+
+
 def usrn_model(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, *, pretrained: bool = True) -> USRN:
     """USRN, compiled, with the start that the paper has: a pretrained backbone, random heads.
 
