@@ -35,6 +35,8 @@ class Size(click.ParamType):
 def command(run: Path, format_: str, out: Path | None, size: tuple[int, int] | None, as_json: bool) -> None:
     """Write the model of the run in the folder RUN, then run what was written and compare.
 
+    Beside it, MODEL.labels.json says the classes, their colours, and how to pad an image.
+
     \b
     Examples:
       usrn export runs/quickstart --format onnx

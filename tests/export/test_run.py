@@ -9,7 +9,9 @@ import pytest
 
 from usrn_keras.errors import ExportError, RunError
 from usrn_keras.export import run as module
+from usrn_keras.export.report import ExportReport
 from usrn_keras.export.run import export_run
+from usrn_keras.recipe import Recipe
 
 
 @pytest.fixture
@@ -18,6 +20,7 @@ def run_dir(tmp_path, network, monkeypatch):
     network.save(tmp_path / "model.keras")
     run = SimpleNamespace(
         model_path=tmp_path / "model.keras",
+        recipe=Recipe.load("quickstart", ["evaluation.flip=true"]),
         classes=("road", "sky"),
         palette=np.array([[128, 64, 128], [70, 130, 180]], "uint8"),
     )
@@ -26,7 +29,7 @@ def run_dir(tmp_path, network, monkeypatch):
         assert isinstance(model, keras.Model)
         path.parent.mkdir(exist_ok=True)
         path.write_text(format)
-        return SimpleNamespace(path=str(path))
+        return ExportReport(format, str(path), 1, "", 0.0, 0.0, 1.0, 0.0, "torch")
 
     monkeypatch.setattr(module, "open_run", lambda path: run)
     monkeypatch.setattr(module, "export_model", export_model)
@@ -36,17 +39,24 @@ def run_dir(tmp_path, network, monkeypatch):
 def test_default_place_and_labels(run_dir):
     report = export_run(run_dir, "onnx")
     assert report.path == str(run_dir / "export" / "model.onnx")
-    labels = json.loads((run_dir / "export" / "labels.json").read_text())
+    assert report.labels == str(run_dir / "export" / "model.onnx.labels.json")
+    assert f"classes, colours, padding: {report.labels}" in str(report)
+    labels = json.loads((run_dir / "export" / "model.onnx.labels.json").read_text())
     assert labels["classes"] == ["road", "sky"]
     assert labels["palette"] == [[128, 64, 128], [70, 130, 180]]
     assert labels["input"]["size_multiple"] == 32
     assert labels["input"]["signature"] == "float32 (batch, 32*height, 32*width, 3)"
     assert "RGB, 0..255" in labels["input"]["preprocessing"]
+    assert labels["output"]["name"] == "logits" and labels["measured"]["mode"] == "whole + flip"
+    assert labels["input"]["sides"][:2] == [32, 64]
 
 
 def test_chosen_place_and_size(run_dir):
+    (run_dir / "phone").mkdir()
+    (run_dir / "phone/labels.json").write_text("mine")
     export_run(str(run_dir), "litert", run_dir / "phone" / "a.tflite", input_size=(64, 96))
-    labels = json.loads((run_dir / "phone" / "labels.json").read_text())
+    assert (run_dir / "phone/labels.json").read_text() == "mine"
+    labels = json.loads((run_dir / "phone" / "a.tflite.labels.json").read_text())
     assert labels["input"]["signature"] == "float32 (batch, 64, 96, 3)"
 
 

@@ -89,3 +89,24 @@ def test_a_zip_that_lacks_a_part(saved, tmp_path, missing):
             new.writestr(name, old.read(name))
     with pytest.raises(WeightsError, match=r"part\.keras cannot be loaded"):
         load_segmenter(path)
+
+
+def test_what_was_trained_in_bfloat16_computes_in_float32(tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tiny_branches()[0].segmenter()
+        fill(model.variables)
+        model.save(tmp_path / "mixed.keras")
+    finally:
+        keras.config.set_dtype_policy(before)
+    mixed, plain = (load_segmenter(tmp_path / "mixed.keras", float32=exact) for exact in (False, True))
+    policies = [{layer.dtype_policy.name for layer in one._flatten_layers()} for one in (mixed, plain)]
+    assert "mixed_bfloat16" in policies[0] and policies[1] == {"float32"}
+    images = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")
+    found, rough = (
+        keras.ops.convert_to_numpy(keras.ops.stop_gradient(one(images, training=False)))
+        for one in (plain, mixed)
+    )
+    np.testing.assert_allclose(found, rough, rtol=0.1, atol=0.1 * np.abs(found).max())
+    assert (found != rough).any()

@@ -26,6 +26,7 @@ class Format:
         packages: For each Keras backend that writes the format, best first, what it imports.
         write: `write(model, path, input_size)`.
         run: `run(path)` -> function from images to logits, numpy arrays.
+        output: Where a program finds the logits.
         folder: Written as a folder.
     """
 
@@ -33,6 +34,7 @@ class Format:
     packages: Mapping[str, tuple[str, ...]]
     write: Callable[[keras.Model, Path, tuple[int, int] | None], None]
     run: Callable[[Path], Callable[[np.ndarray], np.ndarray]]
+    output: str
     folder: bool = False
 
 
@@ -46,18 +48,26 @@ FORMATS: dict[str, Format] = {
         },
         write_onnx,
         run_onnx,
+        output="logits",
     ),
     "tf_saved_model": Format(
         "saved_model",
         {"tensorflow": ("tensorflow",), "jax": ("jax", "tensorflow")},
         write_saved_model,
         run_saved_model,
+        output="what the endpoint `serve` returns; output_0 in the signature `serving_default`",
         folder=True,
     ),
     "litert": Format(
-        "model.tflite", {"tensorflow": ("tensorflow", "ai_edge_litert")}, write_litert, run_litert
+        "model.tflite",
+        {"tensorflow": ("tensorflow", "ai_edge_litert")},
+        write_litert,
+        run_litert,
+        output="the only output",
     ),
-    "torch": Format("model.pt2", {"torch": ("torch",)}, write_torch, run_torch),
+    "torch": Format(
+        "model.pt2", {"torch": ("torch",)}, write_torch, run_torch, output="what the program returns"
+    ),
 }
 
 

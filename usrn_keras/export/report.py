@@ -21,6 +21,7 @@ class ExportReport:
         seconds: Conversion and parity check together.
         backend: The Keras backend that did the conversion.
         note: Where and why, if the conversion did not run in the calling process.
+        labels: The file of the classes and of what a program around the model must know; "" without one.
     """
 
     format: str
@@ -33,6 +34,7 @@ class ExportReport:
     seconds: float
     backend: str
     note: str = ""
+    labels: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values for `json.dump`."""
@@ -46,4 +48,5 @@ class ExportReport:
             f"parity: same class on {self.argmax_agreement:.3%} of the pixels, "
             f"logits within {self.max_abs_difference:.2g} ({self.relative_difference:.1g} relative)",
         ]
+        lines += [f"classes, colours, padding: {self.labels}"] if self.labels else []
         return "\n".join([*lines, self.note] if self.note else lines)

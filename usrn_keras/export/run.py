@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from usrn_keras.data.batches.padding import LARGE_STEP, SIDES
+from usrn_keras.evaluation.inference import inference_of
 from usrn_keras.export.formats import find_format
 from usrn_keras.export.model import export_model
 from usrn_keras.export.report import ExportReport
 from usrn_keras.export.signature import SIZE_MULTIPLE, describe
 from usrn_keras.files import write_json
 from usrn_keras.networks import load_segmenter
-from usrn_keras.runs import open_run
+from usrn_keras.runs import Run, open_run
 
 
 def export_run(
@@ -23,7 +26,7 @@ def export_run(
     *,
     input_size: tuple[int, int] | None = None,
 ) -> ExportReport:
-    """Export F of a complete run, and write `labels.json` beside it.
+    """Export F of a complete run, in float32, and write what it must be told in `PATH.labels.json`.
 
     Args:
         run_dir: Run folder.
@@ -42,34 +45,41 @@ def export_run(
     """
     path = Path(out) if out is not None else Path(run_dir) / "export" / find_format(format).file_name
     run = open_run(run_dir)
-    model = load_segmenter(run.model_path)
+    # bfloat16 is for training on a GPU: formats and runtimes know no convolution of it.
+    model = load_segmenter(run.model_path, float32=True)
     report = export_model(model, path, format=format, input_size=input_size)
-    write_json(path.parent / "labels.json", labels(run.classes, run.palette, input_size))
-    return report
+    labels_path = path.with_name(f"{path.name}.labels.json")
+    write_json(labels_path, labels(run, format, input_size))
+    return replace(report, labels=str(labels_path))
 
 
-def labels(
-    classes: tuple[str, ...], palette: np.ndarray, input_size: tuple[int, int] | None
-) -> dict[str, Any]:
+def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[str, Any]:
     """What a program around the exported model must know.
 
-    Example:
-
-    >>> labels(("road", "sky"), np.zeros((2, 3), "uint8"), None)["classes"]
-    ['road', 'sky']
+    Args:
+        run: That the model is of.
+        format, input_size: Of the export.
     """
     return {
-        "classes": list(classes),
-        "palette": np.asarray(palette).tolist(),
+        "classes": list(run.classes),
+        "palette": np.asarray(run.palette).tolist(),
+        "measured": {
+            "mode": inference_of(run.recipe).line(),
+            "meaning": "how `usrn evaluate` calls the network: whole: once with each image. Windows (slide), "
+            "mirrored images (flip) and scales are not in the model.",
+        },
         "input": {
             "name": "images",
             "signature": describe(input_size),
             "preprocessing": "none: RGB, 0..255; scaling is inside the model",
             "size_multiple": SIZE_MULTIPLE,
-            "padding": "Pad the image at the bottom and right to such a size and crop the result.",
+            "padding": "Pad the image at the bottom and right with its own mean colour, and crop the result.",
+            "sides": list(SIDES),
+            "sides_meaning": "what `usrn` pads height and width to, each to the next of these, and above them "
+            f"to a multiple of {LARGE_STEP}; other multiples change some predictions",
         },
         "output": {
-            "name": "logits",
+            "name": find_format(format).output,
             "signature": "float32 (batch, height, width, classes)",
             "class": "argmax over the last axis",
         },

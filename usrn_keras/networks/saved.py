@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "
 
 
 @tensorflow_left_out()
-def load_segmenter(path: Path | str) -> keras.Model:
+def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
     """F alone: images `(batch, height, width, 3)`, RGB in 0..255, to logits.
 
     The file is read in Keras' safe mode: no code in it is run. The layers of the model name `Zeros` as
     their initializers, whatever they were trained from.
+
+    Args:
+        path: The file.
+        float32: Compute in float32 also what was trained in `mixed_bfloat16`, whose weights are float32.
 
     Raises:
         WeightsError: The file is missing or damaged.
@@ -33,7 +38,7 @@ def load_segmenter(path: Path | str) -> keras.Model:
         # program for each shape, more than ten seconds of work for numbers that are overwritten.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "segmenter.keras"
-            _copy_without_initializers(path, copy)
+            _copy_changed(path, copy, _in_float32 if float32 else lambda config: config)
             model = keras.models.load_model(copy, compile=False)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(
@@ -45,10 +50,10 @@ def load_segmenter(path: Path | str) -> keras.Model:
     return model
 
 
-def _copy_without_initializers(source: Path | str, target: Path) -> None:
-    """A copy of a `.keras` file whose weights start at zero instead of being drawn."""
+def _copy_changed(source: Path | str, target: Path, change: Callable[[Any], Any]) -> None:
+    """A copy of a `.keras` file with a changed config, whose weights start at zero instead of being drawn."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        new.writestr(_CONFIG, json.dumps(_with_zeros(json.loads(old.read(_CONFIG)))))
+        new.writestr(_CONFIG, json.dumps(change(_with_zeros(json.loads(old.read(_CONFIG))))))
         for name in set(old.namelist()) - {_CONFIG}:
             with old.open(name) as read, new.open(name, "w", force_zip64=True) as write:
                 shutil.copyfileobj(read, write, 2**20)
@@ -64,6 +69,17 @@ def _with_zeros(config: Any) -> Any:
         key: _ZEROS if key.endswith("_initializer") and _is_of_keras(value) else _with_zeros(value)
         for key, value in config.items()
     }
+
+
+def _in_float32(config: Any) -> Any:
+    """A config whose layers all compute in float32."""
+    if isinstance(config, list):
+        return [_in_float32(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return config | {"config": config["config"] | {"name": "float32"}}
+    return {key: _in_float32(value) for key, value in config.items()}
 
 
 def _is_of_keras(initializer: Any) -> bool:
