@@ -75,8 +75,8 @@ def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[st
             "size_multiple": SIZE_MULTIPLE,
             "padding": "Pad the image at the bottom and right with its own mean colour, and crop the result.",
             "sides": list(SIDES),
-            "sides_meaning": "what `usrn` pads height and width to, each to the next of these, and above them "
-            f"to a multiple of {LARGE_STEP}; other multiples change some predictions",
+            "sides_meaning": "what `usrn` pads height and width to: the next of these, above them the next "
+            f"multiple of {LARGE_STEP}; other multiples change some predictions",
         },
         "output": {
             "name": find_format(format).output,
