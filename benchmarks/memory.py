@@ -4,7 +4,7 @@
     python benchmarks/memory.py --fit          # the numbers of usrn_keras/budget/calibration.py
 
 Each row is a process of its own that trains a few real steps on noise; measured is the most memory that it
-ever held (`ru_maxrss`), predicted is what `usrn fit --dry-run` says of it.
+ever held (`VmHWM`), predicted is what `usrn fit --dry-run` says of it.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ def require_backend() -> str:
     os.environ["KERAS_BACKEND"] = name
     # Some backbones load TensorFlow on every backend; its start-up notes are not our output.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow would take all of a GPU's memory, also where it trains nothing or several runs share it.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     return name
 
 

@@ -1,8 +1,10 @@
 """What each backend makes of the bytes that are counted: the numbers that were measured.
 
+    python benchmarks/memory.py --backends torch jax tensorflow
     python benchmarks/memory.py --fit
 
-trains real steps in processes of their own, writes benchmarks/results/memory.csv and prints this table.
+The first trains real steps in processes of their own and adds to benchmarks/results/memory.csv, the second
+prints this table from it.
 """
 
 from __future__ import annotations

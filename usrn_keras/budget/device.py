@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 
 import keras
@@ -56,5 +57,10 @@ def _gpu_of_jax(jax) -> tuple[bool, int | None]:
 
 
 def _gpu_of_tensorflow(tf) -> tuple[bool, int | None]:
-    gpus = look_for_nvidia().gpus
-    return bool(tf.config.list_physical_devices("GPU")), gpus[0].free if gpus else None
+    if not tf.config.list_physical_devices("GPU"):
+        return False, None
+    visible, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    gpus = look_for_nvidia(device=visible).gpus
+    if not gpus or gpus[0].free is None:
+        return True, None
+    return True, gpus[0].free + tf.config.experimental.get_memory_info("GPU:0")["current"]

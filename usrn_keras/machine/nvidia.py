@@ -59,17 +59,19 @@ def gpu_memory() -> int | None:
     return gpus[0].total if gpus else None
 
 
-def look_for_nvidia(pci: Path = PCI_DEVICES) -> Nvidia:
+def look_for_nvidia(pci: Path = PCI_DEVICES, *, device: str = "") -> Nvidia:
     """GPUs of the driver, or the reason why it shows none.
 
     Args:
         pci: Where the system lists the devices of the machine.
+        device: Number or UUID of the GPU to ask for; empty: all.
     """
     hardware = has_nvidia_gpu() or _on_the_bus(pci)
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return Nvidia((), hardware, "there is no nvidia-smi: the driver is not installed" * hardware)
     query = [tool, f"--query-gpu={','.join(FACTS)}", "--format=csv,noheader,nounits"]
+    query += [f"--id={device}"] * bool(device)
     try:
         told = subprocess.run(query, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.SubprocessError) as error:

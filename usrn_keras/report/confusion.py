@@ -57,7 +57,8 @@ def confusion_csv(scores: Scores) -> str:
 
 
 def _name(scores: Scores, class_id: int) -> str:
-    name = textwrap.shorten(scores.classes[class_id], LONGEST_NAME, placeholder="…")
+    name = scores.classes[class_id]
+    name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
     return f"{name} {RARE}" if scores.rare[class_id] else name
 
 

@@ -88,7 +88,7 @@ def _environment(sessions: list[dict[str, Any]]) -> list[tuple[str, str]]:
     packages = [f"{name} {last['packages'][name]}" for name in BACKEND_PACKAGES if name in last["packages"]]
     facts = [
         ("backend", f"{last['backend']} ({', '.join(packages)})"),
-        ("usrn-keras", last["usrn_keras"] + (f", commit {last['commit']}" if last.get("commit") else "")),
+        ("usrn-keras", last["usrn_keras"]),
         ("hardware", ", ".join([last["platform"], f"{last['cpus']} CPU cores", *last["devices"]])),
         ("started", sessions[0]["started"] + (f", in {len(sessions)} parts" if len(sessions) > 1 else "")),
     ]

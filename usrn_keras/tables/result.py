@@ -34,10 +34,6 @@ class Measured:
     folder: str
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it, figures by their names."""
-        return {**self.figures, "iou": dict(self.ious), "run": self.folder, "seconds": self.seconds}
-
 
 @dataclass(frozen=True)
 class Summary:
