@@ -91,9 +91,5 @@ def test_the_last_of_256_classes():
     """Predicted ids are uint8, whose 255 has no room for one more."""
     labels = np.zeros((8, 8), np.uint8)
     labels[2:6, 2:6] = 255
-    assert (
-        boundary_counts(labels, labels, 256)[255].tolist()
-        == boundary_counts(labels.astype(int), labels, 256)[255].tolist()
-    )
     intersection, union = boundary_counts(labels, labels, 256)[255]
     assert intersection == union > 0

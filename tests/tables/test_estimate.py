@@ -17,7 +17,7 @@ STEPS = ("training.baseline_steps=10", "training.usrn_steps=20")
 
 @pytest.fixture
 def seconds(tmp_path, monkeypatch):
-    """`seconds(measured, gpu, jobs)` of two rows of one seed; a step of USRN has three times the operations."""
+    """Of two rows of one seed; a step of USRN has three times the operations."""
     plan = made_plan("A", "B", seeds=(0,), overrides=STEPS)
 
     def told(measured, *, gpu=False, jobs=1) -> float:
