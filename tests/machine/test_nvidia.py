@@ -34,9 +34,7 @@ def test_what_the_driver_tells(tool, tmp_path):
 
 
 def test_one_gpu_is_asked_for(tool, tmp_path):
-    tool(
-        """case "$*" in *--id=GPU-7*) echo 'seventh, 2, 1, 9.0, 580';; *) echo 'other, 2, 1, 9.0, 580';; esac"""
-    )
+    tool("""case "$*" in *GPU-7*) echo 'seventh, 2, 1, 9.0, 580';; *) echo 'other, 2, 1, 9.0, 580';; esac""")
     assert look_for_nvidia(tmp_path, device="GPU-7").gpus[0].name == "seventh"
     assert look_for_nvidia(tmp_path).gpus[0].name == "other"
 

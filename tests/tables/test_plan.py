@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from usrn_keras.errors import RecipeError, RunError
+from usrn_keras.recipe.load import load_recipe, shipped_recipes
 from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
 from usrn_keras.tables.plan import make_plan
 from usrn_keras.tables.spec import Row, TableSpec, load_table
@@ -152,3 +153,25 @@ def test_every_wrong_row_is_named():
 def test_a_seed_twice_is_refused():
     with pytest.raises(RunError, match="a seed stands twice: 1, 1"):
         make_plan(load_table("main"), "quickstart", [], seeds=(1, 1), backend="torch")
+
+
+def test_each_split_has_the_subclasses_and_steps_of_its_own_recipe():
+    plan = make_plan(load_table("main"), "voc_1_32", [], seeds=(0,), backend="torch")
+    runs = {cell.split: cell.run.recipe for cell in plan.cells if cell.row == "USRN"}
+    for split, recipe in runs.items():
+        shipped = load_recipe(f"voc_{split}")
+        assert recipe.subclasses.counts == shipped.subclasses.counts
+        assert recipe.training.usrn_steps == shipped.training.usrn_steps
+    assert len({tuple(recipe.subclasses.counts) for recipe in runs.values()}) == 3
+
+
+def test_counts_of_another_split_are_refused(tmp_path):
+    (tmp_path / "mine.toml").write_text(shipped_recipes()["voc_1_32"].read_text())
+    with pytest.raises(RunError, match="counts of mine are those of its split 1_32, not of 1_64"):
+        plan_of(PLAIN, recipe=str(tmp_path / "mine.toml"), splits="shipped")
+    assert plan_of(PLAIN, recipe=str(tmp_path / "mine.toml"), splits_asked=("1_32",)).runs
+
+
+def test_a_seed_without_a_list_of_its_own_is_refused():
+    with pytest.raises(RunError, match="split 1_8 of camvid has no list .* for seed 3, 5, but for 0, 1, 2"):
+        plan_of(PLAIN, recipe="camvid_1_8", seeds=(0, 3, 5))

@@ -14,6 +14,7 @@ import tomli_w
 from usrn_keras.data.layouts.splits import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.load import shipped_recipes
 from usrn_keras.runs.reuse import of_usrn_alone, stage_key
 from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN
 from usrn_keras.tables.spec import Row, TableSpec
@@ -107,7 +108,8 @@ def make_plan(
 
     Raises:
         RecipeError: The recipe or a row is wrong; all that are wrong are named.
-        RunError: A seed stands twice.
+        RunError: A seed stands twice or has no list of labelled images, or `subclasses.counts` are of
+            another split.
     """
     if len(set(seeds)) < len(seeds):
         raise RunError(
@@ -115,13 +117,19 @@ def make_plan(
         )
     base = Recipe.load(source, overrides)
     splits = tuple(splits) or _splits(spec, base)
+    sources = {split: _source_of(source, base.data.split, split) for split in splits}
+    bases = {split: Recipe.load(sources[split], overrides) for split in splits}
+    for split in splits:
+        _refuse_other_counts(bases[split], split)
+        _refuse_seeds_without_list(base, split, seeds)
     cells, faults = [], {}
     for split in splits:
         for row in spec.rows:
+            lists = splits[0] if row.once else split
             for seed in seeds:
                 try:
-                    own = _settings(base, row, splits[0] if row.once else split, seed)
-                    recipe = Recipe.load(source, [*overrides, *own])
+                    own = _settings(bases[lists], row, lists, seed)
+                    recipe = Recipe.load(sources[lists], [*overrides, *own])
                 except RecipeError as error:
                     faults[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
                 else:
@@ -130,6 +138,34 @@ def make_plan(
     if faults:
         raise RecipeError(f"{len(faults)} row(s) of {spec.name} are no recipes", faults=[*faults.values()])
     return Plan(spec, base.name, splits, tuple(seeds), tuple(cells))
+
+
+def _source_of(source: str, own_split: str, split: str) -> str:
+    """Of a shipped recipe, that of another split: subclasses and steps are its own."""
+    shipped = shipped_recipes()
+    other = f"{source.removesuffix(f'_{own_split}')}_{split}"
+    return other if source in shipped and other in shipped else source
+
+
+def _refuse_other_counts(base: Recipe, split: str) -> None:
+    if base.subclasses.counts and base.data.split != split:
+        raise RunError(
+            f"subclasses.counts of {base.name} are those of its split {base.data.split}, not of {split}",
+            hint="Leave the key out, so that they follow from the sizes of the classes, or make a table of "
+            f"each split: --splits {base.data.split}",
+        )
+
+
+def _refuse_seeds_without_list(base: Recipe, split: str, seeds: Sequence[int]) -> None:
+    """Of a split that has a list for each seed, a seed without one would label the images of another."""
+    start = f"labelled_{split}_seed"
+    known = [name.removeprefix(start) for name in shipped_splits(base.data.dataset) if name.startswith(start)]
+    if known and (missing := [str(seed) for seed in seeds if str(seed) not in known]):
+        raise RunError(
+            f"split {split} of {base.data.dataset} has no list of labelled images for seed "
+            f"{', '.join(missing)}, but for {', '.join(sorted(known, key=int))}",
+            hint="Name these seeds, or draw lists of your own: usrn split --help",
+        )
 
 
 def _splits(spec: TableSpec, base: Recipe) -> tuple[str, ...]:
