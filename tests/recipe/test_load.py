@@ -36,3 +36,24 @@ def test_a_head_that_is_not_trained_must_start_from_something():
         load_recipe("quickstart", [*terms, "network.sub_head=random"])
     (fault,) = error.value.faults
     assert "usr needs network.sub_head = 'centroids'" in fault and "received 'random'; or add msl" in fault
+
+
+def test_contradictions_are_told_beside_wrong_values():
+    overrides = ["network.sub_head=centroids", "views.crop_size=100", "evaluation.checkpoint=best"]
+    with pytest.raises(RecipeError) as error:
+        load_recipe("quickstart", overrides)
+    assert [fault.split(":")[0] for fault in error.value.faults] == [
+        "views.crop_size", "network.sub_head", "evaluation.checkpoint",
+    ]  # fmt: skip
+
+
+def test_a_file_of_notepad_is_read(tmp_path):
+    text = shipped_recipes()["quickstart"].read_text()
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8-sig")
+    assert load_recipe(str(tmp_path / "mine.toml")).training == load_recipe("quickstart").training
+
+
+def test_a_word_that_is_nearly_right():
+    with pytest.raises(RecipeError) as error:
+        load_recipe("quickstart", ["training.gate=fall_back"])
+    assert error.value.faults[0].endswith("received 'fall_back'; did you mean `fallback`?")

@@ -173,5 +173,5 @@ def test_counts_of_another_split_are_refused(tmp_path):
 
 
 def test_a_seed_without_a_list_of_its_own_is_refused():
-    with pytest.raises(RunError, match="split 1_8 of camvid has no list .* for seed 3, 5, but for 0, 1, 2"):
+    with pytest.raises(RunError, match=r"split 1_8 of camvid has no list .* for seed 3, 5, but for 0, 1, 2"):
         plan_of(PLAIN, recipe="camvid_1_8", seeds=(0, 3, 5))

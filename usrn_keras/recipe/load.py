@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ from typing import Any
 import pydantic
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.recipe.data_keys import data_contradictions
-from usrn_keras.recipe.network_keys import network_contradictions
+from usrn_keras.recipe.contradictions import contradictions
 from usrn_keras.recipe.schema import Recipe, Section
 
 SECTIONS: dict[str, type[Section]] = {
@@ -49,12 +49,12 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     _root_beside_the_file(values, path)
     faults = [fault for text in overrides if (fault := _override(values, text))]
     faults += _unknown_keys(values)
+    known = _known(values)
     try:
-        recipe = Recipe(**_known(values), name=path.stem)
+        recipe = Recipe(**known, name=path.stem)
     except pydantic.ValidationError as error:
         faults += [_describe(detail) for detail in error.errors()]
-    else:
-        faults += _contradictions(recipe)
+    faults += contradictions(_sections(known))
     if faults:
         hint = "Mend these in the file, or with --set. All keys: usrn recipes show quickstart"
         raise RecipeError(f"{path}: {len(faults)} fault(s)", faults=faults, hint=hint)
@@ -188,29 +188,10 @@ def _nearest(detail: Any) -> str:
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
-def _contradictions(recipe: Recipe) -> Iterator[str]:
-    """Faults that no single key shows."""
-    network, views, training = recipe.network, recipe.views, recipe.training
-    for key in ("scale_labelled", "scale_unlabelled"):
-        low, high = getattr(views, key)
-        if low > high:
-            yield f"views.{key}: the smallest must not exceed the largest, received [{low}, {high}]"
-    if views.jitter[3] > 0.5:
-        yield f"views.jitter: hue must be at most 0.5 of the colour circle, received {views.jitter[3]}"
-    if network.sub_head != "random" and training.start != "baseline":
-        yield (
-            f"network.sub_head: `{network.sub_head}` needs training.start = 'baseline' (the centroids live "
-            f"in the Baseline's features), received training.start = {training.start!r}"
-        )
-    if "usr" in training.terms and "msl" not in training.terms and network.sub_head == "random":
-        yield (
-            "training.terms: without msl F_sub's classifier is not trained, so usr needs network.sub_head = "
-            f"'centroids' or 'fixed_centroids', received {network.sub_head!r}; or add msl"
-        )
-    yield from network_contradictions(network)
-    yield from data_contradictions(recipe.data)
-    if recipe.evaluation.checkpoint == "best" and recipe.evaluation.every == 0:
-        yield (
-            "evaluation.checkpoint: `best` needs evaluation.every above 0, the steps after which weights are "
-            "compared on val, received evaluation.every = 0"
-        )
+def _sections(values: dict[str, Any]) -> dict[str, Section]:
+    """The sections whose own keys are right, so that what contradicts in them is told at once."""
+    sections = {}
+    for name, section in SECTIONS.items():
+        with contextlib.suppress(pydantic.ValidationError, TypeError):
+            sections[name] = section(**values.get(name, {}))
+    return sections
