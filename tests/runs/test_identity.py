@@ -8,13 +8,17 @@ import pytest
 
 from tests.evaluation.made_run import make_data, make_run, write
 from usrn_keras.data import load_dataset
+from usrn_keras.data.sample import PARTS
 from usrn_keras.errors import RunError
 from usrn_keras.evaluation import evaluate_run
+from usrn_keras.files import write_json
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import BASELINE, start_run
 from usrn_keras.runs.identity import changes, describe
-from usrn_keras.tables.make import make_table
+from usrn_keras.stages.measure import _asked, known_results
+from usrn_keras.tables.family import Family
+from usrn_keras.tables.make import make_table, with_data
 from usrn_keras.tables.outline import outline
 from usrn_keras.tables.plan import make_plan
 from usrn_keras.tables.spec import Row, TableSpec
@@ -46,7 +50,7 @@ def test_what_makes_it_another_one(folder):
     known = describe(loaded(folder))
     correct_a_mask(folder)
     (change,) = changes(known, loaded(folder))
-    assert change.startswith("files: ")
+    assert change.startswith("files of labelled: the same names, but other images or masks")
     assert changes({key: known[key] for key in known if key != "contents"}, loaded(folder)) == []
 
     make_data(folder / "data", "pole\nroad\nsky\n")
@@ -62,6 +66,48 @@ def test_masks_of_unlabelled_images_do_not_count(folder):
     known = describe(loaded(folder, *keys))
     write(folder / "data/masks/b.png", np.eye(20, 24))
     assert changes(known, loaded(folder, *keys)) == []
+
+
+def mend_a_val_mask(folder):
+    mask = cv2.imread(str(folder / "data/masks/town/0.png"), cv2.IMREAD_UNCHANGED)
+    mask[::2, ::3] = 1
+    write(folder / "data/masks/town/0.png", mask)
+
+
+def test_a_mended_mask_to_measure_on_is_measured_anew(folder):
+    recipe, before = Recipe.load(str(folder / "recipe.toml")), loaded(folder)
+    known = describe(before)
+    with start_run(folder / "run", recipe, before) as run:
+        write_json(run.evaluation_file, {**_asked(recipe), "contents": before.contents("val")})
+    mend_a_val_mask(folder)
+    after = loaded(folder)
+    assert changes(known, after) == [] and len(changes(known, after, PARTS)) == 1
+    with start_run(folder / "run", recipe, after) as run:  # what was learnt stays right
+        assert known_results(run, recipe, before.contents("val")) is not None
+        assert known_results(run, recipe, after.contents("val")) is None
+
+
+def test_a_table_measures_a_mended_mask_anew(folder):
+    plan, (planned,) = table_of_one(folder)
+    with start_run(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
+        run.complete(BASELINE)
+        write_json(
+            run.evaluation_file, {**_asked(planned.recipe), "contents": loaded(folder).contents("val")}
+        )
+    family = Family(folder / "family")
+    assert all(map(family.is_done, with_data(plan, family).runs))
+    mend_a_val_mask(folder)
+    assert not any(map(family.is_done, with_data(plan, family).runs))
+
+
+def table_of_one(folder):
+    """A table with a single run, and its runs."""
+    spec = TableSpec(
+        name="made", title="Made", about="Asked.", reference="Baseline",
+        rows=[Row(name="Baseline", set={"training.method": "supervised"})],
+    )  # fmt: skip
+    plan = make_plan(spec, str(folder / "recipe.toml"), [], seeds=[0], backend="torch")
+    return plan, plan.runs
 
 
 def test_a_refused_run_stays_as_it_was(folder):
@@ -99,19 +145,14 @@ def test_other_classes_cannot_be_measured_and_other_images_are_told(folder):
     assert told == []
     correct_a_mask(folder)
     evaluate_run(folder / "run", progress=Told())
-    assert len(told) == 1 and "the data set has changed since the training, files: " in told[0]
+    assert len(told) == 1 and "the data set has changed since the training, files of labelled: " in told[0]
     (folder / "data/classes.txt").write_text("pole\nroad\nsky\n")
     with pytest.raises(RunError, match="data set has changed"):
         evaluate_run(folder / "run")
 
 
 def test_a_table_refuses_runs_of_another_data_set(folder):
-    spec = TableSpec(
-        name="made", title="Made", about="Asked.", reference="Baseline",
-        rows=[Row(name="Baseline", set={"training.method": "supervised"})],
-    )  # fmt: skip
-    plan = make_plan(spec, str(folder / "recipe.toml"), [], seeds=[0], backend="torch")
-    (planned,) = plan.runs
+    plan, (planned,) = table_of_one(folder)
     with start_run(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
         run.complete(BASELINE)
     outline(plan, folder / "family")
@@ -119,4 +160,4 @@ def test_a_table_refuses_runs_of_another_data_set(folder):
     for refused in (outline, make_table):
         with pytest.raises(RunError, match="has runs of another data set") as error:
             refused(plan, folder / "family")
-        assert error.value.faults[0].startswith(f"{planned.name}: files: ")
+        assert error.value.faults[0].startswith(f"{planned.name}: files of labelled: ")

@@ -73,20 +73,15 @@ class Dataset:
         names = {part: [sample.name for sample in getattr(self, part)] for part in PARTS}
         return _hash(names)
 
-    def contents(self) -> str:
-        """Hash of what the masks mean and of the size in bytes of each file, 16 hexadecimal digits.
+    def contents(self, part: str) -> str:
+        """Hash of what the masks of a list mean and of the size in bytes of each file, 16 hexadecimal digits.
 
         The same names with other images or corrected masks give another one; a copy of the files elsewhere
         gives the same. Masks of unlabelled images, which nothing learns from, do not count.
         """
         maps = [None if found is None else found.tolist() for found in (self.id_map, self.colour_map)]
-        files = {
-            part: [
-                [_bytes(sample.image), 0 if part == "unlabelled" else _bytes(sample.mask)]
-                for sample in getattr(self, part)
-            ]
-            for part in PARTS
-        }
+        masked = part != "unlabelled"
+        files = [(_bytes(one.image), _bytes(one.mask) if masked else 0) for one in getattr(self, part)]
         return _hash([self.ignore_index, maps, files])
 
 

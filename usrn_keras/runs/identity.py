@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,34 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint(),
-        "contents": dataset.contents(),
+        "contents": {part: dataset.contents(part) for part in PARTS},
         "images": {part: len(getattr(dataset, part)) for part in PARTS},
         "classes": list(dataset.classes),
         "palette": np.asarray(dataset.palette).tolist(),
     }
 
 
-def changes(known: Mapping[str, Any], dataset: Dataset) -> list[str]:
-    """How a data set differs from what `describe` said of it earlier, in words; empty: it does not."""
+def changes(
+    known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = ("labelled", "unlabelled")
+) -> list[str]:
+    """How a data set differs from what `describe` said of it earlier, in words; empty: it does not.
+
+    Args:
+        known: What `describe` said.
+        dataset: As it is now.
+        parts: Lists whose files count. Of those that are measured on, an image or mask may be mended: what
+            was learnt stays right.
+    """
     found = []
     if known["classes"] != list(dataset.classes):
         found.append(f"classes: {', '.join(known['classes'])}; now {', '.join(dataset.classes)}")
     if known["fingerprint"] != dataset.fingerprint():
         found.append(f"lists of images: {known['fingerprint']}; now {dataset.fingerprint()}")
-    elif known.get("contents", dataset.contents()) != dataset.contents():  # the first runs did not keep it
-        found.append("files: the same names, but other images or masks, or other ids or colours in them")
+        return found
+    contents = known.get("contents", {})  # the first runs did not keep them
+    if other := [part for part in parts if contents.get(part, "") not in ("", dataset.contents(part))]:
+        what = "the same names, but other images or masks, or other ids or colours in them"
+        found.append(f"files of {', '.join(other)}: {what}")
     return found
 
 
@@ -43,5 +55,6 @@ def refuse_other_data(path: Path, known: Mapping[str, Any], dataset: Dataset) ->
         raise RunError(
             f"{path}: the data set has changed since the run began",
             faults=found,
-            hint="Restore it, or start a new run in another folder.",
+            hint="Restore it, or start a new run in another folder. What is trained can be measured on other "
+            "images: usrn evaluate",
         )

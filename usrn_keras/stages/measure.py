@@ -22,14 +22,15 @@ from usrn_keras.stages.report import MODELS, fixed_samples, leave_report
 
 
 def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
-    """Write and return `evaluation.json`; measured so already, it is read.
+    """Write and return `evaluation.json`; measured so already, on the same images and masks, it is read.
 
     With it go the files of `report/`: `index.html`, `comparison.png` and `image_scores.csv`, the mIoU of
     each image.
     """
-    if (known := known_results(run, run.recipe)) is not None:
-        return known
     file, settings = run.evaluation_file, run.recipe.evaluation
+    contents = dataset.contents(settings.split)
+    if (known := known_results(run, run.recipe, contents)) is not None:
+        return known
     options = inference_of(run.recipe)
     refuse_unmeasurable(run.recipe, dataset)
     samples = getattr(dataset, settings.split)
@@ -51,6 +52,7 @@ def measure(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
         **_asked(run.recipe),
         "images": len(samples),
         "fingerprint": dataset.fingerprint(),
+        "contents": contents,
         "backend": keras.backend.backend(),
         **_subclasses(run),
         "scores": [kept["scores"] for kept in measured.values()],
@@ -68,12 +70,16 @@ def _measure(
     Those of the Baseline are kept with its stage, which other runs may take over.
     """
     file = run.stage(BASELINE) / "scores.json"
-    asked = {**_asked(run.recipe), "fingerprint": dataset.fingerprint()}
+    settings = run.recipe.evaluation
+    asked = {
+        **_asked(run.recipe),
+        "fingerprint": dataset.fingerprint(),
+        "contents": dataset.contents(settings.split),
+    }
     if model == "baseline" and file.exists():
         known = read_json(file)
         if known["asked"] == asked and "images" in known:  # the first files had no scores of images
             return known
-    settings = run.recipe.evaluation
     measured = evaluate_with(
         predictor, getattr(dataset, settings.split), dataset, name=MODELS[model],
         workers=run.recipe.data.workers, checkpoint=run.checkpoint_name(model, settings.checkpoint),
@@ -93,12 +99,19 @@ def _subclasses(run: Run) -> dict[str, Any]:
     return {key: facts[key] for key in ("class_balance_rate", "subclasses")}
 
 
-def known_results(run: Run, recipe: Recipe) -> dict[str, Any] | None:
-    """What is in `evaluation.json`, if the run was measured as `[evaluation]` of a recipe says."""
+def known_results(run: Run, recipe: Recipe, contents: str = "") -> dict[str, Any] | None:
+    """What is in `evaluation.json`, if the run was measured as `[evaluation]` of a recipe says.
+
+    Args:
+        run: The run.
+        recipe: Says how.
+        contents: `Dataset.contents` of the images that are to be measured on; empty: whatever they were.
+    """
     if not run.evaluation_file.exists():
         return None
     known = read_json(run.evaluation_file)
-    return known if _asked(recipe).items() <= known.items() else None
+    other = contents and known.get("contents", contents) != contents  # the first files had none
+    return known if not other and _asked(recipe).items() <= known.items() else None
 
 
 def _asked(recipe: Recipe) -> dict[str, Any]:

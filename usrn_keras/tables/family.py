@@ -50,7 +50,7 @@ class Family:
         run = self.run(planned)
         if run is None or not all(map(run.is_complete, planned.needs)):
             return False
-        return known_results(run, planned.recipe) is not None
+        return known_results(run, planned.recipe, planned.contents) is not None
 
     def donors(self) -> list[Path]:
         """Folders of the runs that have a stage which others may share."""

@@ -23,7 +23,7 @@ def gather(plan: Plan, family: Family, failures: Mapping[str, str]) -> TableResu
         run = family.run(cell.run)
         if run is None or not family.is_done(cell.run):
             continue
-        results = known_results(run, cell.run.recipe)
+        results = known_results(run, cell.run.recipe, cell.run.contents)
         cells[cell.row, cell.split, cell.seed] = _measured(cell, run, results)
         origins.add(_origin(results))
     return TableResult(plan, cells, failures, "; ".join(sorted(origins)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from usrn_keras.data import Dataset, load_dataset
@@ -17,7 +19,7 @@ from usrn_keras.tables.execute import execute
 from usrn_keras.tables.family import Family
 from usrn_keras.tables.gather import gather
 from usrn_keras.tables.page import table_page
-from usrn_keras.tables.plan import Plan
+from usrn_keras.tables.plan import Plan, PlannedRun
 from usrn_keras.tables.result import TableResult
 from usrn_keras.tables.spec import Row
 
@@ -103,7 +105,20 @@ def with_data(plan: Plan, family: Family, log: Callable[[str], None] = lambda li
         raise faults[0]  # the others have the same data set
     plan = plan.without(refused)
     _refuse_other_data(plan, family, known)
-    return plan
+    return _with_contents(plan, known)
+
+
+def _with_contents(plan: Plan, datasets: Mapping[str, Dataset]) -> Plan:
+    """The plan with what each run is measured on, so that a mended mask is measured anew."""
+
+    @cache
+    def contents(data: str, split: str) -> str:
+        return datasets[data].contents(split)
+
+    def known(run: PlannedRun) -> PlannedRun:
+        return replace(run, contents=contents(run.recipe.data.model_dump_json(), run.recipe.evaluation.split))
+
+    return replace(plan, cells=tuple(replace(cell, run=known(cell.run)) for cell in plan.cells))
 
 
 def _refuse_other_data(plan: Plan, family: Family, datasets: Mapping[str, Dataset]) -> None:

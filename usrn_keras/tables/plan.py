@@ -32,12 +32,14 @@ class PlannedRun:
         key: Hash of all that its result depends on, 8 hexadecimal digits.
         name: Of its folder.
         needs: Keys of its stages, by stage; runs with an equal one share it.
+        contents: `Dataset.contents` of what is measured on; empty before the data set is read.
     """
 
     recipe: Recipe
     key: str
     name: str
     needs: Mapping[str, str]
+    contents: str = ""
 
     @property
     def model(self) -> str:
