@@ -76,24 +76,23 @@ def mend_a_val_mask(folder):
 
 def test_a_mended_mask_to_measure_on_is_measured_anew(folder):
     recipe, before = Recipe.load(str(folder / "recipe.toml")), loaded(folder)
-    known = describe(before)
+    known, measured_on = describe(before), before.contents("val")
     with start_run(folder / "run", recipe, before) as run:
-        write_json(run.evaluation_file, {**_asked(recipe), "contents": before.contents("val")})
+        write_json(run.evaluation_file, {**_asked(recipe), "contents": measured_on})
     mend_a_val_mask(folder)
     after = loaded(folder)
     assert changes(known, after) == [] and len(changes(known, after, PARTS)) == 1
     with start_run(folder / "run", recipe, after) as run:  # what was learnt stays right
-        assert known_results(run, recipe, before.contents("val")) is not None
+        assert known_results(run, recipe, measured_on) is not None
         assert known_results(run, recipe, after.contents("val")) is None
 
 
 def test_a_table_measures_a_mended_mask_anew(folder):
     plan, (planned,) = table_of_one(folder)
+    measured_on = loaded(folder).contents("val")
     with start_run(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
         run.complete(BASELINE)
-        write_json(
-            run.evaluation_file, {**_asked(planned.recipe), "contents": loaded(folder).contents("val")}
-        )
+        write_json(run.evaluation_file, {**_asked(planned.recipe), "contents": measured_on})
     family = Family(folder / "family")
     assert all(map(family.is_done, with_data(plan, family).runs))
     mend_a_val_mask(folder)

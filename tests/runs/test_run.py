@@ -134,9 +134,7 @@ def test_best_weights(tmp_path):
         run.stage(BASELINE).mkdir()
         (run.stage(BASELINE) / "model.keras").touch()
         assert run.model_file("baseline").name == "model.keras"
-        with pytest.raises(
-            RunError, match=r"kept no best weights of its baseline model: when it was trained"
-        ) as error:
+        with pytest.raises(RunError, match="kept no best weights of its baseline model") as error:
             run.model_file("baseline", "best")
         assert "--checkpoint last" in error.value.hint
         (run.stage(BASELINE) / "best.keras").touch()
