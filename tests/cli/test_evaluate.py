@@ -162,7 +162,7 @@ def test_runs_of_other_classes(folder, tmp_path):
     [
         (("run", "--split", "test"), 4, "error: run: the data set"),
         (("run", "--checkpoint", "best"), 6,
-         "error: run kept no best weights of its usrn model: it was trained with evaluation.every = 0"),
+         "error: run kept no best weights of its usrn model: when it was trained, evaluation.every was 0"),
         (("data",), 6, "error: data is no run folder"),
         (("run", "--predictions", "nowhere"), 4, "error: nowhere does not exist"),
         (("run", "--predictions", "run/1-baseline"), 4, "error: run/1-baseline holds no PNG files"),
