@@ -46,6 +46,14 @@ def test_a_link_back_is_not_followed(folder):
     assert found(folder) == (["a.png", "b/2.png"], [])
 
 
+def test_two_links_in_a_circle_are_followed_once(folder):
+    (folder / "c").mkdir()
+    (folder / "c/3.png").touch()
+    (folder / "b/to_c").symlink_to(folder / "c")
+    (folder / "c/to_b").symlink_to(folder / "b")
+    assert found(folder)[0] == ["a.png", "b/2.png", "b/to_c/3.png", "c/3.png", "c/to_b/2.png"]
+
+
 def test_the_caller_leaves_out_folders(folder):
     seen = []
     for parent, subfolders, _ in walk(folder, seen.append):

@@ -28,17 +28,20 @@ def walk(
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
             tell(f"the folder {error.filename} cannot be read: {error.strerror}")
 
+    # The real paths of a folder and of those that it was reached by.
+    chains = {str(folder): (os.path.realpath(folder),)}
     for parent, subfolders, files in os.walk(folder, followlinks=True, onerror=refused):
-        subfolders[:] = sorted(
-            name for name in subfolders if recursive and name[0] != "." and not _leads_back(parent, name)
-        )
+        chain, kept = chains.pop(parent), []
+        for name in sorted(subfolders) if recursive else ():
+            path = os.path.join(parent, name)
+            real = os.path.realpath(path) if os.path.islink(path) else os.path.join(chain[-1], name)
+            if name[0] != "." and not _leads_back(real, chain):
+                kept.append(name)
+                chains[path] = (*chain, real)
+        subfolders[:] = kept
         yield parent, subfolders, sorted(name for name in files if name[0] != ".")
 
 
-def _leads_back(parent: str, name: str) -> bool:
-    """Whether a link goes to a folder that it is in."""
-    path = os.path.join(parent, name)
-    if not os.path.islink(path):
-        return False
-    here, there = os.path.realpath(parent), os.path.realpath(path)
-    return here == there or here.startswith(there.rstrip(os.sep) + os.sep)
+def _leads_back(real: str, chain: tuple[str, ...]) -> bool:
+    """Whether a folder is one that it was reached by, or holds it."""
+    return any(one == real or one.startswith(real.rstrip(os.sep) + os.sep) for one in chain)
