@@ -7,7 +7,7 @@ writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The
 the runs under way from their checkpoints, if the folder is still there; and what stands in the CSV file with
 the settings of today, the path of --weights among them, is not trained again, whichever machine it was
 measured on. --splits, --seeds and --rows choose what is trained now; what is known of the others stays in the
-tables.
+tables. Results of other settings are not overwritten: --suffix _OTHER gives them files of their own.
 Nothing is chosen on the test images that it measures. --small takes images of half the size and fewer
 steps, for two cores; its results are camvid_small_TABLE.
 """
@@ -61,9 +61,23 @@ def lines(result: TableResult, facts: Mapping[str, object]) -> Iterator[Line]:
 
 def result_files(stem: Path, plan: Plan) -> list[Path]:
     """CSV files of all tables that are there, that of the plan last."""
-    start = stem.name.removesuffix(plan.spec.name)
-    names = [*(name for name in TABLES if name != plan.spec.name), plan.spec.name]
-    return [file for name in names if (file := stem.with_name(f"{start}{name}.csv")).exists()]
+    start, _, _ = stem.name.rpartition(plan.spec.name)
+    others = [stem.with_name(f"{start}{name}.csv") for name in TABLES]
+    own = stem.with_name(f"{stem.name}.csv")
+    return [file for file in [*(file for file in others if file != own), own] if file.exists()]
+
+
+def refuse_to_lose(plan: Plan, stem: Path) -> None:
+    """Stop where the CSV file of a table has results that the plan has not: they were overwritten."""
+    file = stem.with_name(f"{stem.name}.csv")
+    planned = {(cell.run.key, cell.run.model) for cell in plan.cells}
+    lost = {_cell_name(line) for line in table.read(file) if (line["run"], line["model"]) not in planned}
+    if lost:
+        named = ", ".join(f"{row} {split} seed {seed}" for row, split, seed in sorted(lost))
+        sys.exit(
+            f"{file} has results of other settings, which would be lost: {named}. Write elsewhere with "
+            "--suffix _OTHER, or move the file away."
+        )
 
 
 def kept_lines(files: Iterable[Path], plan: Plan) -> list[Line]:
@@ -113,8 +127,8 @@ def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     measured = "; ".join(sorted({f"{line['measured']}, images of {line['images']}" for line in found}))
     result = TableResult(plan, cells_of(found), {}, measured)
     if found:
-        table.write(stem.with_suffix(".csv"), found)  # older lines may have fewer columns
-        with atomic_path(stem.with_suffix(".md")) as new:
+        table.write(stem.with_name(f"{stem.name}.csv"), found)  # older lines may have fewer columns
+        with atomic_path(stem.with_name(f"{stem.name}.md")) as new:
             new.write_text(result.markdown() + "\n", encoding="utf-8")
     return result
 
@@ -147,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="by commas")
     parser.add_argument("--rows", default="", help="by semicolons; all of a table without it")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
+    parser.add_argument("--suffix", default="", help="of the files of results")
     parser.add_argument("--folder", default="runs/tables/camvid", help="where the runs go")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--small", action="store_true", help="images of half the size, fewer steps")
@@ -175,7 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         asked = part(plan, splits, seeds, [row for row in options.rows.split(";") if row])
         facts = {"images": images, "backend": backend, **machine.facts()}
-        result = measure(plan, asked, RESULTS / f"{name}_{name_of_table}", folder, options.jobs, facts)
+        stem = RESULTS / f"{name}_{name_of_table}{options.suffix}"
+        refuse_to_lose(plan, stem)
+        result = measure(plan, asked, stem, folder, options.jobs, facts)
         print(result.markdown(), flush=True)
 
 

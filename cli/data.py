@@ -33,9 +33,10 @@ def command() -> None:
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, with every finding.")
 def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Read all images and masks of RECIPE, and report every fault at once, the classes and the splits.
+    """Read the images and masks of RECIPE, and report every fault at once, the classes and the splits.
 
-    RECIPE is a TOML file, or the name of a shipped recipe. Nothing is written.
+    RECIPE is a TOML file, or the name of a shipped recipe. Masks of unlabelled images are not read. Nothing
+    is written but the scenes of `quickstart`.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ def command(
     """Look at backends, GPUs, precision, cores, memory, disk and input pipeline, and say what to change.
 
     With RECIPE, a TOML file or the name of a shipped recipe, its images, views, weights and space, too.
-    Nothing is trained, and nothing stays on the disk.
+    Nothing is trained, and nothing stays on the disk but the scenes of `quickstart`.
 
     \b
     Examples:

@@ -119,5 +119,5 @@ def main(debug: bool) -> None:
       usrn export runs/quickstart --format onnx
       usrn recipes list
 
-    KERAS_BACKEND chooses the backend: jax (the default), tensorflow or torch.
+    KERAS_BACKEND chooses the backend: jax (the default, unless keras.json names torch), tensorflow or torch.
     """

@@ -74,6 +74,18 @@ def test_a_run_with_other_settings_is_not_known(plan, stem):
     assert not camvid.kept_lines([stem.with_suffix(".csv")], other)
 
 
+def test_results_of_other_settings_are_not_overwritten(plan, stem):
+    camvid.write(plan, list(camvid.lines(made_result(plan, MIOUS), FACTS)), stem)
+    camvid.refuse_to_lose(plan, stem)
+    other = made_plan("A", "B", seeds=(0, 1), overrides=["training.usrn_steps=7"])
+    with pytest.raises(SystemExit, match="A 1_32 seed 0, A 1_32 seed 1, B 1_32 seed 0, B 1_32 seed 1"):
+        camvid.refuse_to_lose(other, stem)
+    suffixed = stem.with_name(f"{stem.name}_other")
+    camvid.refuse_to_lose(other, suffixed)
+    camvid.write(other, list(camvid.lines(made_result(other, MIOUS), FACTS)), suffixed)
+    assert camvid.result_files(suffixed, other) == [suffixed.with_name("camvid_made_other.csv")]
+
+
 def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
     def stopped(missing, folder, **options):
         assert len(missing.cells) == 3

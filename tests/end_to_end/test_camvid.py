@@ -20,7 +20,8 @@ pytestmark = [
     pytest.mark.camvid,
     pytest.mark.timeout(1500),
     pytest.mark.skipif(
-        not CAMVID.is_dir(), reason=f"no CamVid at {CAMVID}; USRN_SHARED names another folder"
+        not (CAMVID.is_dir() and WEIGHTS.is_file()),
+        reason=f"no CamVid at {CAMVID}, or no {WEIGHTS}; USRN_SHARED names another folder",
     ),
 ]
 

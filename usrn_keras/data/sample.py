@@ -76,8 +76,9 @@ class Dataset:
     def contents(self, part: str) -> str:
         """Hash of what the masks of a list mean and of the size in bytes of each file, 16 hexadecimal digits.
 
-        The same names with other images or corrected masks give another one; a copy of the files elsewhere
-        gives the same. Masks of unlabelled images, which nothing learns from, do not count.
+        The same names with other images or corrected masks give another one, as a rule: what is compressed
+        hardly keeps its size. A copy of the files elsewhere gives the same. Masks of unlabelled images, which
+        nothing learns from, do not count.
         """
         maps = [None if found is None else found.tolist() for found in (self.id_map, self.colour_map)]
         masked = part != "unlabelled"

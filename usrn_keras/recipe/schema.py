@@ -260,7 +260,9 @@ class Evaluation(Section):
     """How a trained model is measured."""
 
     split: Literal["val", "test"] = Field("val", description="images that evaluation.json is about")
-    every: int = Field(0, ge=0, description="evaluate on val each so many steps; 0: at the end alone")
+    every: int = Field(
+        0, ge=0, description="evaluate on val each so many steps and at the last; 0: not while it trains"
+    )
     batch: Positive = Field(1, description="images of equal size, or windows, predicted at once")
     mode: Literal["whole", "slide"] = Field(
         "whole", description="whole images at once, or windows of views.crop_size that slide over them"

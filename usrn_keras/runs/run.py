@@ -91,7 +91,7 @@ class Run:
         if checkpoint == "best" and self.model_folder(model).joinpath("model.keras").exists():
             raise RunError(
                 f"{self.path} kept no best weights of its {model} model: when it was "
-                "trained, evaluation.every was 0 or more than its steps",
+                "trained, evaluation.every was 0",
                 hint="Take the last ones: --checkpoint last. evaluation.every above 0 keeps the best, too.",
             )
         raise RunError(

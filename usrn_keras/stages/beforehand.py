@@ -73,6 +73,6 @@ def _refuse_missing_best(run: Run) -> None:
         if stage in run.stages and run.is_complete(stage) and not run.has_best(model):
             raise RunError(
                 f"{run.path} kept no best weights of its {model} model, which is complete: when it was "
-                "trained, evaluation.every was 0 or more than its steps",
+                "trained, evaluation.every was 0",
                 hint="Take the last ones, evaluation.checkpoint = 'last', or start a new run: --run FOLDER",
             )
