@@ -59,6 +59,26 @@ def test_what_makes_it_another_one(folder):
     assert changes(known, loaded(folder))[1].startswith("lists of images: ")
 
 
+def test_what_stopped_a_run_may_be_mended(folder):
+    """A broken labelled image shows while the Baseline trains, an unlabelled one after it."""
+    recipe, image = Recipe.load(str(folder / "recipe.toml")), folder / "data/images/c.png"
+    with start_run(folder / "run", recipe, loaded(folder)) as run:
+        pass
+    correct_a_mask(folder)
+    with start_run(folder / "run", recipe, loaded(folder)):
+        pass
+    run.complete(BASELINE)
+    write(image, np.zeros((30, 30, 3)))
+    with start_run(folder / "run", recipe, loaded(folder)):
+        pass
+    make_data(folder / "data")  # the mask as it was
+    with (
+        pytest.raises(RunError, match="data set has changed"),
+        start_run(folder / "run", recipe, loaded(folder)),
+    ):
+        pass
+
+
 def test_masks_of_unlabelled_images_do_not_count(folder):
     (folder / "data/labelled.txt").write_text("a\n")
     keys = ("data.labelled=labelled.txt", "data.unlabelled=unlabelled.txt")

@@ -25,16 +25,14 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def changes(
-    known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = ("labelled", "unlabelled")
-) -> list[str]:
+def changes(known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = ("labelled",)) -> list[str]:
     """How a data set differs from what `describe` said of it earlier, in words; empty: it does not.
 
     Args:
         known: What `describe` said.
         dataset: As it is now.
-        parts: Lists whose files count. Of those that are measured on, an image or mask may be mended: what
-            was learnt stays right.
+        parts: Lists whose files count. An unlabelled image, or one to measure on, may be mended: it may be
+            what stopped the run, and what was learnt stays right.
     """
     found = []
     if known["classes"] != list(dataset.classes):
@@ -49,9 +47,11 @@ def changes(
     return found
 
 
-def refuse_other_data(path: Path, known: Mapping[str, Any], dataset: Dataset) -> None:
+def refuse_other_data(
+    path: Path, known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = ("labelled",)
+) -> None:
     """Raise a `RunError` where a data set is not the one that the run of a folder began with."""
-    if found := changes(known, dataset):
+    if found := changes(known, dataset, parts):
         raise RunError(
             f"{path}: the data set has changed since the run began",
             faults=found,

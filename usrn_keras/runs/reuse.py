@@ -101,8 +101,7 @@ def _key(run: Run, stage: str) -> dict[str, Any]:
     backends = {session["backend"] for session in read_json(run.path / "environment.json")}
     backend = ", ".join(sorted(backends)) or keras.backend.backend()
     known = run.data
-    contents = known.get("contents", {})
-    files = ", ".join(contents.get(part, "not known") for part in ("labelled", "unlabelled"))
+    files = known.get("contents", {}).get("labelled", "not known")
     data = f"lists {known['fingerprint']}, files {files}, classes {', '.join(known['classes'])}"
     return stage_key(run.recipe, stage, data=data, backend=backend)
 

@@ -138,6 +138,11 @@ class Run:
         """What `complete` was told."""
         return read_json(self.stage(stage) / "complete.json")
 
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """Lists whose files may not change: until the Baseline is complete, one may have been unreadable."""
+        return ("labelled",) if self.is_complete(BASELINE) else ()
+
     def _progress(self) -> str:
         return ", ".join(stage for stage in STAGES if self.is_complete(stage))
 
@@ -204,7 +209,7 @@ def _claim(run: Run, dataset: Dataset) -> None:
     if begun and recipe_file.exists():  # a recipe that never got to work may be mended
         _refuse_other_recipe(run, load_recipe(str(recipe_file)))
     if begun and dataset_file.exists():
-        refuse_other_data(run.path, read_json(dataset_file), dataset)
+        refuse_other_data(run.path, run.data, dataset, run.learnt_from)
     with atomic_path(recipe_file) as temporary:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
     write_json(dataset_file, describe(dataset))

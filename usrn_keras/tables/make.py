@@ -126,7 +126,7 @@ def _refuse_other_data(plan: Plan, family: Family, datasets: Mapping[str, Datase
     faults = []
     for planned in plan.runs:
         if run := family.run(planned):
-            found = changes(run.data, datasets[planned.recipe.data.model_dump_json()])
+            found = changes(run.data, datasets[planned.recipe.data.model_dump_json()], run.learnt_from)
             faults += [f"{run.path.name}: {'; '.join(found)}"] * bool(found)
     if faults:
         raise RunError(
