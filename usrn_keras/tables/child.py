@@ -39,13 +39,21 @@ def main() -> int:
 def _fit(order: dict) -> None:
     from usrn_keras.backends.settings import prepare_backend
     from usrn_keras.recipe import Recipe
+    from usrn_keras.runs import BASELINE, open_run
+    from usrn_keras.runs.reuse import stage_key
     from usrn_keras.stages import fit
     from usrn_keras.tables.relay import PipedProgress
 
     prepare_backend()
     progress = PipedProgress(stopping=_asked_to_stop.is_set)
     recipe = Recipe(**order["recipe"], name=order["name"])
-    fit(recipe, order["folder"], reuse=order["reuse"], progress=progress, log=progress.log)
+
+    def baseline(recipe: Recipe) -> dict:
+        return stage_key(recipe, BASELINE, data="", backend="")
+
+    # The family has other seeds and splits, too; nobody need be told that their Baseline is another.
+    donors = [path for path in order["reuse"] if baseline(open_run(path).recipe) == baseline(recipe)]
+    fit(recipe, order["folder"], reuse=donors, progress=progress, log=progress.log)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
