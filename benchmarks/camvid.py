@@ -149,17 +149,31 @@ def measure(
     return result
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the tables that the command line asks for."""
+def plan_of(name: str, overrides: Sequence[str], options: argparse.Namespace, backend: str) -> Plan:
+    """All cells of a table, those that are not asked for now among them."""
+    seeds = dict.fromkeys([*SEEDS, *options.seeds])
+    splits = dict.fromkeys([*usual_splits(name, options.small), *options.splits])
+    own = (*OF_TABLE.get(name, ()), *(small_camvid.OF_TABLE.get(name, ()) if options.small else ()))
+    settings = [*overrides, *own]
+    return make_plan(load_table(name), RECIPE, settings, seeds=[*seeds], splits=[*splits], backend=backend)
+
+
+def usual_splits(name: str, small: bool) -> tuple[str, ...]:
+    """The splits of a table."""
+    return small_camvid.SPLITS.get(name, SPLITS) if small else SPLITS
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--camvid", required=True, help="folder of CamVid")
     parser.add_argument("--weights", default="imagenet", help="of the MobileNet")
-    parser.add_argument("--tables", default=",".join(TABLES), help="by commas")
-    parser.add_argument("--splits", default=",".join(SPLITS), help="by commas")
-    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="by commas")
-    parser.add_argument("--rows", default="", help="by semicolons; all of a table without it")
+    parser.add_argument("--tables", type=names, default=TABLES, help="by commas")
+    parser.add_argument("--splits", type=names, default=(), help="by commas; those of a table without it")
+    parser.add_argument("--seeds", type=numbers, default=SEEDS, help="by commas")
+    parser.add_argument("--rows", type=rows, default=(), help="by semicolons; all of a table without it")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
     parser.add_argument("--suffix", default="", help="of the files of results")
     parser.add_argument("--folder", default="runs/tables/camvid", help="where the runs go")
@@ -168,29 +182,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if other := [setting for setting in options.set if setting.startswith("evaluation.")]:
         parser.error(f"--set {other[0]}: the CSV files hold test figures as the recipe measures them")
+    return options
+
+
+def names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def rows(text: str) -> list[str]:
+    return [row for row in text.split(";") if row]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the tables that the command line asks for."""
+    options = parsed(arguments)
     camvid, folder, name, images = Path(options.camvid), Path(options.folder), "camvid", "480 x 360"
     settings = [f"network.weights={options.weights}"]
     if options.small:
         camvid, images = small_camvid.halved(camvid, folder.with_name("camvid_small")), "240 x 180"
         name = "camvid_small"
         settings += small_camvid.SETTINGS
-    of_small = small_camvid.OF_TABLE if options.small else {}
     overrides = [f"data.root={camvid}", *settings, *options.set]
-    seeds, splits = [int(seed) for seed in options.seeds.split(",")], options.splits.split(",")
     backend, _ = chosen_backend()
-    all_seeds, all_splits = list(dict.fromkeys([*SEEDS, *seeds])), list(dict.fromkeys([*SPLITS, *splits]))
-    for name_of_table in options.tables.split(","):
-        plan = make_plan(
-            load_table(name_of_table),
-            RECIPE,
-            [*overrides, *OF_TABLE.get(name_of_table, ()), *of_small.get(name_of_table, ())],
-            seeds=all_seeds,
-            splits=all_splits,
-            backend=backend,
-        )
-        asked = part(plan, splits, seeds, [row for row in options.rows.split(";") if row])
+    for table_name in options.tables:
+        plan = plan_of(table_name, overrides, options, backend)
+        splits = options.splits or usual_splits(table_name, options.small)
+        asked = part(plan, splits, options.seeds, options.rows)
         facts = {"images": images, "backend": backend, **machine.facts()}
-        stem = RESULTS / f"{name}_{name_of_table}{options.suffix}"
+        stem = RESULTS / f"{name}_{table_name}{options.suffix}"
         refuse_to_lose(plan, stem)
         result = measure(plan, asked, stem, folder, options.jobs, facts)
         print(result.markdown(), flush=True)

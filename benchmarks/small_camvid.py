@@ -19,6 +19,7 @@ OF_TABLE = {  # fewer steps, so that two cores come to an end; a trained F_sub t
     "controls": ("training.usrn_steps=2400",),
     "components": ("training.usrn_steps=1200",),
 }
+SPLITS = {"controls": ("1_16",), "components": ("1_16",)}  # with fewest masks USRN has most to give
 
 
 def halved(source: Path, target: Path) -> Path:

@@ -86,6 +86,18 @@ def test_results_of_other_settings_are_not_overwritten(plan, stem):
     assert camvid.result_files(suffixed, other) == [suffixed.with_name("camvid_made_other.csv")]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "splits"),
+    [(["--small"], {"1_16"}), ([], {"1_16", "1_8"}), (["--small", "--splits", "1_8"], {"1_16", "1_8"})],
+)
+def test_two_cores_leave_out_a_split_that_is_not_asked_for(arguments, splits):
+    options = camvid.parsed(["--camvid", "somewhere", "--seeds", "0,1", *arguments])
+    planned = camvid.plan_of("controls", ["data.root=somewhere"], options, "torch")
+    assert {cell.split for cell in planned.cells} == splits
+    assert {cell.seed for cell in planned.cells} == {0, 1, 2}
+    assert {run.recipe.training.usrn_steps for run in planned.runs} == {2400 if options.small else 4800}
+
+
 def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
     def stopped(missing, folder, **options):
         assert len(missing.cells) == 3
