@@ -149,10 +149,18 @@ def measure(
     return result
 
 
-def plan_of(name: str, overrides: Sequence[str], options: argparse.Namespace, backend: str) -> Plan:
-    """All cells of a table, those that are not asked for now among them."""
-    seeds = dict.fromkeys([*SEEDS, *options.seeds])
-    splits = dict.fromkeys([*usual_splits(name, options.small), *options.splits])
+def plan_of(
+    name: str,
+    overrides: Sequence[str],
+    options: argparse.Namespace,
+    backend: str,
+    measured: Sequence[Line] = (),
+) -> Plan:
+    """All cells of a table, those among them that were `measured` earlier and are not asked for now."""
+    seeds = dict.fromkeys([*SEEDS, *options.seeds, *(int(line["seed"]) for line in measured)])
+    splits = dict.fromkeys(
+        [*usual_splits(name, options.small), *options.splits, *(line["split"] for line in measured)]
+    )
     own = (*OF_TABLE.get(name, ()), *(small_camvid.OF_TABLE.get(name, ()) if options.small else ()))
     settings = [*overrides, *own]
     return make_plan(load_table(name), RECIPE, settings, seeds=[*seeds], splits=[*splits], backend=backend)
@@ -209,11 +217,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     overrides = [f"data.root={camvid}", *settings, *options.set]
     backend, _ = chosen_backend()
     for table_name in options.tables:
-        plan = plan_of(table_name, overrides, options, backend)
+        stem = RESULTS / f"{name}_{table_name}{options.suffix}"
+        measured = table.read(stem.with_name(f"{stem.name}.csv"))
+        plan = plan_of(table_name, overrides, options, backend, measured)
         splits = options.splits or usual_splits(table_name, options.small)
         asked = part(plan, splits, options.seeds, options.rows)
         facts = {"images": images, "backend": backend, **machine.facts()}
-        stem = RESULTS / f"{name}_{table_name}{options.suffix}"
         refuse_to_lose(plan, stem)
         result = measure(plan, asked, stem, folder, options.jobs, facts)
         print(result.markdown(), flush=True)

@@ -98,6 +98,13 @@ def test_two_cores_leave_out_a_split_that_is_not_asked_for(arguments, splits):
     assert {run.recipe.training.usrn_steps for run in planned.runs} == {2400 if options.small else 4800}
 
 
+def test_splits_and_seeds_that_were_measured_stay_in_the_table():
+    options = camvid.parsed(["--camvid", "somewhere", "--small"])
+    measured = [{"split": "1_8", "seed": "0"}, {"split": "1_16", "seed": "2"}]
+    planned = camvid.plan_of("controls", ["data.root=somewhere"], options, "torch", measured)
+    assert planned.splits == ("1_16", "1_8") and planned.seeds == (0, 1, 2)
+
+
 def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
     def stopped(missing, folder, **options):
         assert len(missing.cells) == 3
