@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 from keras import ops
 
-from usrn_keras.training.slow_variables import SlowVariables
+from usrn_keras.optimizers.learning_rates import SlowVariables
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
@@ -87,10 +88,14 @@ class SGD(SlowVariables, keras.optimizers.Optimizer):
         )  # fmt: skip
         return not any(options)
 
-    def take_step(self) -> None:
-        """Move all variables, after `add_gradient` for each part."""
+    def take_step(self, variables: Iterable[keras.Variable] | None = None) -> None:
+        """Move variables, all by default, after `add_gradient` for each part.
+
+        Args:
+            variables: Those that a part has trained.
+        """
         rate = self._get_current_learning_rate()
-        for variable in self._trainable_variables:
+        for variable in self._trainable_variables if variables is None else variables:
             self._move(variable, rate)
         self._iterations.assign_add(1)
 

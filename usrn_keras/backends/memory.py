@@ -1,4 +1,4 @@
-"""Giving memory back to the system that building and compiling a network have left behind."""
+"""Memory of a process that trains: giving back what is free, and the peak."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import ctypes
 import gc
 
 
-def give_back_freed_memory() -> None:
+def release_memory() -> None:
     """Collect garbage and return free memory to the system, where glibc is what holds it.
 
     Weights are drawn, cloned and copied while a network is built, and a compiler needs several times the
-    memory of what it compiles. glibc keeps what is freed, and nobody else in the process needs so much.
+    memory of what it compiles. glibc keeps what is freed, and nothing else in the process needs so much.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from usrn_keras.training.slow_variables import SlowVariables
+from usrn_keras.optimizers.learning_rates import SlowVariables
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
@@ -39,6 +40,8 @@ class AdamW(SlowVariables, keras.optimizers.Adam):
     0.85
     """
 
+    update_together: ClassVar[Callable | None] = None  # set by a backend that moves all variables at once
+
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -59,12 +62,10 @@ class AdamW(SlowVariables, keras.optimizers.Adam):
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         """Keras' hook for a step of all variables at once; it calls `update_step` for each by default."""
-        if keras.backend.backend() != "torch" or self.amsgrad:
+        if self.update_together is None or self.amsgrad:
             super()._backend_update_step(grads, trainable_variables, learning_rate)
-            return
-        from usrn_keras.training.adamw_torch import move_together
-
-        move_together(self, grads, trainable_variables, learning_rate)
+        else:
+            self.update_together(self, grads, trainable_variables, learning_rate)
 
     def decays(self, variable: keras.Variable) -> bool:
         """Whether weight decay is for a variable: kernels alone."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM between two steps, never within one."""
+"""What happens between two steps: callbacks, and Ctrl-C handling."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Protocol
+
+
+class Callback(Protocol):
+    """Called after selected steps, such as a measurement on validation images."""
+
+    def resume(self, step: int) -> None:
+        """Bring the records to the step that training resumes from, its weights in place."""
+
+    def due(self, step: int) -> bool:
+        """Whether to call `after_step` after this step."""
+
+    def after_step(self, step: int) -> None:
+        """Read the weights of a step, which are in place, as the checkpoint is."""
 
 
 class InterruptRequest:
