@@ -306,9 +306,13 @@ class Method(keras.Model):
         branches = [branch for network in self.networks for branch in network.branches.values()]
         return [variable for branch in branches for variable in branch.backbone_variables()]
 
-    def optimizer_groups(self) -> dict[str, list[keras.Variable]]:
-        """Groups of variables with optimizers of their own, see `GroupedOptimizer`; empty: one optimizer."""
-        return {}
+    def wrap_optimizer(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+        """The optimizer of the method; one with several optimizers returns a `GroupedOptimizer`.
+
+        Args:
+            optimizer: The optimizer that the recipe names, not built yet.
+        """
+        return optimizer
 
     def export(self, filepath: Any, format: str | None = None, **kwargs: Any) -> None:
         """Write the inference network for deployment: images to logits at full size.
