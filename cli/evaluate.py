@@ -109,7 +109,7 @@ def command(ctx: click.Context, **options: Any) -> None:
     recipe = _recipe(options)
     load_backend()
     from usrn_keras.evaluation.line_up import line_up
-    from usrn_keras.evaluation.reports import write_reports
+    from usrn_keras.evaluation.report_files import write_reports
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison
 

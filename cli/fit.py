@@ -70,8 +70,9 @@ def command(
 
 
 def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
+    from usrn_keras.metrics import Scores
     from usrn_keras.progress import for_terminal
-    from usrn_keras.report import Comparison, Scores
+    from usrn_keras.report import Comparison
     from usrn_keras.stages import fit
 
     with for_terminal(quiet=quiet) as progress:

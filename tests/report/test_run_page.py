@@ -8,10 +8,10 @@ import pytest
 from tests.report.test_page import Reader
 from tests.report.test_rates import record
 from tests.report.test_side_by_side import compared
-from usrn_keras.report import Provenance, Scores
-from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.metrics import Provenance, Scores
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.run_page import losses_of, run_page
-from usrn_keras.report.run_story import RunStory
+from usrn_keras.report.run_summary import RunStory
 from usrn_keras.subclasses import SubclassMap
 
 CLASSES = ("road", "<pole>")

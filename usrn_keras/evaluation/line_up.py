@@ -12,7 +12,7 @@ from usrn_keras.errors import USRNError
 from usrn_keras.evaluation.entries import Entry, MasksEntry, RunEntry
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.report.tables import refuse_other_classes
+from usrn_keras.report.comparison import refuse_other_classes
 
 Made = TypeVar("Made")
 

@@ -13,7 +13,7 @@ from usrn_keras.data.batches.padding import fill_batch, pad_image
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
 from usrn_keras.evaluation.inference import WHOLE, Inference
 from usrn_keras.evaluation.resize import resized, scaled
-from usrn_keras.evaluation.slide import slide
+from usrn_keras.evaluation.sliding_windows import slide
 
 
 class Predictor:

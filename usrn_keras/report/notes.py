@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from usrn_keras.report.scores import Scores
+from usrn_keras.metrics.scores import Scores
 
 RARE = "*"  # an asterisk survives every terminal, font and Markdown reader
 

@@ -12,7 +12,7 @@ class Rates:
     """Shares of the pseudo labels of a run, step by step. A share of nothing is NaN.
 
     Args:
-        records: Lines of `diagnosis.jsonl`; at least one. See `usrn_keras.diagnosis.counts.Counts`.
+        records: Lines of `diagnosis.jsonl`; at least one.
 
     Attributes:
         steps: `(T,)` the steps that were looked at.

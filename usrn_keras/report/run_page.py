@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from usrn_keras.report.comparison import Comparison
 from usrn_keras.report.curves import Line, line_chart_svg, recorded
 from usrn_keras.report.page import Page
-from usrn_keras.report.pseudo_label_section import pseudo_label_section
-from usrn_keras.report.run_story import RunStory
+from usrn_keras.report.pseudo_label_charts import pseudo_label_section
+from usrn_keras.report.run_summary import RunStory
 from usrn_keras.report.side_by_side import Compared, difference_legend, pictures_of
 from usrn_keras.report.size_chart import size_charts_svg
-from usrn_keras.report.tables import Comparison
 
 LOSSES = {
     "supervised": "F, labelled",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.figure import figure_png, figure_svg, new_figure
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from functools import cached_property
 
 from usrn_keras.data import Dataset, Sample, image_size
 from usrn_keras.data.batches.padding import padded_size
-from usrn_keras.diagnosis import Diagnosis, DiagnosisLog
-from usrn_keras.diagnosis.diagnose import evenly
+from usrn_keras.evaluation.diagnose import Diagnosis, evenly
+from usrn_keras.evaluation.log import DiagnosisLog
 from usrn_keras.methods import USRN
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import USRN as USRN_STAGE

@@ -11,11 +11,11 @@ from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.image_scores import ImageMious, read_image_scores
 from usrn_keras.files import atomic_path, read_json
+from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report import Scores
 from usrn_keras.report.run_page import run_page
-from usrn_keras.report.run_story import RunStory
+from usrn_keras.report.run_summary import RunStory
 from usrn_keras.report.side_by_side import Compared
 from usrn_keras.runs import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run
 from usrn_keras.runs.identity import refuse_other_data

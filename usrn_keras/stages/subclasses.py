@@ -14,7 +14,7 @@ from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.montage import montage_png
 from usrn_keras.report.size_chart import size_chart_png
 from usrn_keras.runs import BASELINE, SUBCLASSES, Run

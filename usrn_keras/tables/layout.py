@@ -86,7 +86,7 @@ def rich(result: TableResult) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from usrn_keras.report.columns import Columns
+    from usrn_keras.report.text_tables import Columns
 
     header, rows = grid(result)
     table = Columns(header, [rows[:-1], rows[-1:]] if len(rows) > 1 else [rows], fixed=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tools import fill, tiny_branches
-from usrn_keras.diagnosis.pseudo_labeller import PseudoLabeller, at_centres
+from usrn_keras.evaluation.pseudo_labeller import PseudoLabeller, at_centres
 from usrn_keras.losses.pseudo_labels import normalised_entropy, pseudo_labels
 from usrn_keras.methods import USRN
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from usrn_keras.diagnosis.counts import Counts
+from usrn_keras.evaluation.pseudo_label_quality import Counts
 
 CLASSES, GAMMA = 4, 0.7
 

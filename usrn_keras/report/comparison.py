@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from usrn_keras.errors import RunError
+from usrn_keras.metrics.scores import Scores, none_for_nan
 from usrn_keras.report import notes
 from usrn_keras.report.csv_text import csv_text
 from usrn_keras.report.notes import RARE
-from usrn_keras.report.scores import Scores, none_for_nan
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -100,7 +100,7 @@ class Comparison:
         from rich.console import Group
         from rich.text import Text
 
-        from usrn_keras.report.columns import Columns
+        from usrn_keras.report.text_tables import Columns
 
         table = Columns(self.header, [self.class_rows(), self.mean_rows()], fixed=2)
         return Group(table, *(Text(note) for note in self.notes()))

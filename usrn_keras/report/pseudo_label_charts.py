@@ -7,7 +7,7 @@ import numpy as np
 from usrn_keras.report.curves import Line, Panel, line_chart_svg, panels_svg, recorded
 from usrn_keras.report.page import Page
 from usrn_keras.report.rates import Rates
-from usrn_keras.report.run_story import RunStory
+from usrn_keras.report.run_summary import RunStory
 
 WITHOUT_GATE = {
     "off": " The gate is off in this run: F_sub corrects every label.",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usrn_keras.report import worst
-from usrn_keras.report.worst import CELL_HEIGHT, NO_CLASS, WRONG, WorstImage, cells_of, worst_png
+from usrn_keras.report import picture_sheets
+from usrn_keras.report.picture_sheets import CELL_HEIGHT, NO_CLASS, WRONG, WorstImage, cells_of, worst_png
 
 PALETTE = np.array([[10, 20, 30], [200, 0, 100], [0, 0, 250]], np.uint8)
 CLASSES = ("road", "pole", "sky")
@@ -55,15 +55,15 @@ def test_colours_are_never_mixed():
 
 def test_a_band_for_each_image_and_a_legend_of_what_occurs(monkeypatch):
     names = []
-    draw = worst.ImageDraw.ImageDraw.text
+    draw = picture_sheets.ImageDraw.ImageDraw.text
     monkeypatch.setattr(
-        worst.ImageDraw.ImageDraw,
+        picture_sheets.ImageDraw.ImageDraw,
         "text",
         lambda pen, at, text, **options: names.append(text) or draw(pen, at, text, **options),
     )
     rows = [row(), row(80, 60)]
     picture = Image.open(io.BytesIO(worst_png(rows, CLASSES, PALETTE, title="The worst\nof 9")))
-    assert picture.width == worst._width()
+    assert picture.width == picture_sheets._width()
     assert picture.height > 240 + CELL_HEIGHT
     assert names[:2] == ["The worst", "of 9"]
     assert names.count("val/a    mIoU 25.0 %    wrong 33.3 %") == 2
@@ -74,8 +74,8 @@ def test_a_long_legend_takes_several_lines():
     labels = np.arange(60, dtype=np.int32).reshape(6, 10)
     one = WorstImage("a", 0.0, np.zeros((6, 10, 3), np.uint8), labels, labels)
     classes = [f"a long class name {i}" for i in range(60)]
-    band = worst._legend([one], classes, np.zeros((60, 3), np.uint8))
-    assert band.height > 5 * worst.LINE
+    band = picture_sheets._legend([one], classes, np.zeros((60, 3), np.uint8))
+    assert band.height > 5 * picture_sheets.LINE
 
 
 def test_the_same_pixels_give_the_same_file():

@@ -9,10 +9,11 @@ import pytest
 
 from tests.evaluation.made_run import make_data
 from usrn_keras.data import Sample, load_dataset
-from usrn_keras.evaluation import ImageScore, Measured, reports
-from usrn_keras.evaluation.reports import worst_images, write_reports
+from usrn_keras.evaluation import ImageScore, Measured, report_files
+from usrn_keras.evaluation.report_files import worst_images, write_reports
+from usrn_keras.metrics import Provenance, Scores
 from usrn_keras.recipe.schema import Data
-from usrn_keras.report import Comparison, Provenance, Scores
+from usrn_keras.report import Comparison
 
 PROVENANCE = Provenance("scenes", "val", 3, "4d51ba8f", "whole", "last")
 
@@ -68,7 +69,7 @@ def test_one_folder_for_all_of_them(scene, tmp_path):
 def test_the_gallery_shows_images_labels_and_predictions(scene, tmp_path, monkeypatch):
     shown = {}
     monkeypatch.setattr(
-        reports, "worst_png", lambda rows, *_, title: shown.update(rows=rows, title=title) or b"png"
+        report_files, "worst_png", lambda rows, *_, title: shown.update(rows=rows, title=title) or b"png"
     )
     list(write_reports([scene("usrn", tmp_path)]))
     assert shown["title"].splitlines() == [

@@ -12,13 +12,12 @@ from usrn_keras.data.batches.whole_images import labels_of
 from usrn_keras.data.faults import Faults
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation.boundary import boundary_counts
 from usrn_keras.evaluation.evaluate import ImageScore, Measured, samples_of
 from usrn_keras.evaluation.matching import SHOWN, Matches, match_files
 from usrn_keras.evaluation.predicted_mask import first, read_prediction
-from usrn_keras.metrics import confusion_matrix
+from usrn_keras.metrics import Provenance, Scores, confusion_matrix
+from usrn_keras.metrics.boundary_counts import boundary_counts
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report import Provenance, Scores
 
 
 class PredictedMasks:

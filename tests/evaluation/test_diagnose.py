@@ -9,10 +9,9 @@ import pytest
 
 from tests.tools import fill, tiny_branches
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.diagnosis import Diagnosis
-from usrn_keras.diagnosis.counts import Counts
-from usrn_keras.diagnosis.diagnose import evenly
-from usrn_keras.diagnosis.pseudo_labeller import PseudoLabeller
+from usrn_keras.evaluation.diagnose import Diagnosis, evenly
+from usrn_keras.evaluation.pseudo_label_quality import Counts
+from usrn_keras.evaluation.pseudo_labeller import PseudoLabeller
 from usrn_keras.methods import USRN
 
 CLASSES = ("road", "pole", "sky")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.metrics.scores import Scores
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.notes import RARE
-from usrn_keras.report.scores import Scores
 from usrn_keras.report.side_by_side import Compared
 
 

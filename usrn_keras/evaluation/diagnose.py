@@ -9,9 +9,9 @@ import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_image, read_mask
 from usrn_keras.data.files.masks import check_size
-from usrn_keras.diagnosis.counts import Counts
-from usrn_keras.diagnosis.pseudo_labeller import PseudoLabeller, at_centres
 from usrn_keras.errors import DataError
+from usrn_keras.evaluation.pseudo_label_quality import Counts
+from usrn_keras.evaluation.pseudo_labeller import PseudoLabeller, at_centres
 from usrn_keras.methods import USRN
 
 IMAGES = 16

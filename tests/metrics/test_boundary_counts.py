@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.evaluation import boundary_counts
+from usrn_keras.metrics import boundary_counts
 
 IGNORED = 255
 

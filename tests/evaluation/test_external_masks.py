@@ -12,9 +12,9 @@ from tests.evaluation.made_run import VAL, make_data, write
 from tests.evaluation.networks import red_dataset
 from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation import boundary_counts
+from usrn_keras.evaluation.external_masks import PredictedMasks
 from usrn_keras.evaluation.predicted_mask import read_prediction
-from usrn_keras.evaluation.predictions import PredictedMasks
+from usrn_keras.metrics import boundary_counts
 from usrn_keras.recipe.schema import Data
 
 

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from usrn_keras.errors import RunError
-from usrn_keras.report import Comparison, Provenance, Scores
+from usrn_keras.metrics import Provenance, Scores
+from usrn_keras.report import Comparison
 
 CLASSES = ("pole", "sky", "road")
 BASELINE = Scores("Baseline", CLASSES, [[2, 0, 8], [0, 30, 0], [0, 0, 60]])

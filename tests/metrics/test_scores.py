@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from usrn_keras.report import Provenance, Scores
+from usrn_keras.metrics import Provenance, Scores
 
 CLASSES = ("sky", "road", "pole", "sign")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from usrn_keras.report import Provenance
+from usrn_keras.metrics import Provenance
 
 VAL = Provenance("camvid", "val", 1101, "4d51ba8f", "slide 64, overlap 0.33, flip", "best")
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from usrn_keras.diagnosis import DiagnosisLog
+from usrn_keras.evaluation.log import DiagnosisLog
 
 
 @pytest.fixture

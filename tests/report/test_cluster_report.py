@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from usrn_keras.report.clusters import COLUMNS, ClusterReport
+from usrn_keras.report.cluster_report import COLUMNS, ClusterReport
 from usrn_keras.subclasses import SubclassMap, class_balance_rate
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usrn_keras.report import Provenance, Scores, confusion
-from usrn_keras.report.confusion import confusion_csv, confusion_png
+from usrn_keras.metrics import Provenance, Scores
+from usrn_keras.report import confusion_chart
+from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
 
 SCORES = Scores(
     "runs/A",
@@ -24,8 +25,8 @@ def drawn(scores: Scores):
 
     order = np.argsort(-scores.pixels, kind="stable")
     axes = Figure().subplots()
-    confusion._draw_cells(axes, confusion._shares(scores)[np.ix_(order, order)])
-    confusion._draw_names(axes, scores, order, [confusion._name(scores, i) for i in order])
+    confusion_chart._draw_cells(axes, confusion_chart._shares(scores)[np.ix_(order, order)])
+    confusion_chart._draw_names(axes, scores, order, [confusion_chart._name(scores, i) for i in order])
     return axes
 
 
@@ -69,14 +70,14 @@ def test_any_number_of_classes_gives_cells_that_can_be_read(classes):
     names = [f"$a rather_long name {i}$ with more" for i in range(classes)]
     scores = Scores("runs/" + "x" * 300, names, np.eye(classes, dtype=int), provenance=SCORES.provenance)
     picture = Image.open(io.BytesIO(confusion_png(scores)))
-    assert min(picture.size) >= classes * confusion.SMALLEST_CELL * confusion.DPI
+    assert min(picture.size) >= classes * confusion_chart.SMALLEST_CELL * confusion_chart.DPI
     assert max(picture.size) <= 3000
 
 
 def test_hundreds_of_classes_are_colours_alone_in_a_picture_of_the_same_size():
     axes = drawn(Scores("A", [str(i) for i in range(101)], np.eye(101, dtype=int)))
     assert not axes.texts and not axes.get_yticklabels()
-    assert 1000 * confusion._cell(1000) == pytest.approx(100 * confusion._cell(100))
+    assert 1000 * confusion_chart._cell(1000) == pytest.approx(100 * confusion_chart._cell(100))
 
 
 def test_without_a_pixel_there_is_still_a_picture():

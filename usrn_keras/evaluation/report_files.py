@@ -14,8 +14,8 @@ from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import ImageScore, Measured
 from usrn_keras.files import atomic_path
 from usrn_keras.report import Comparison
-from usrn_keras.report.confusion import confusion_csv, confusion_png
-from usrn_keras.report.worst import WorstImage, worst_png
+from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
+from usrn_keras.report.picture_sheets import WorstImage, worst_png
 
 WORST = 6  # images in the gallery
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.evaluation.slide import slide, window_starts
+from usrn_keras.evaluation.sliding_windows import slide, window_starts
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from usrn_keras.report.provenance import Provenance
+from usrn_keras.metrics.provenance import Provenance
 
 
 class Scores:
