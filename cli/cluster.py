@@ -119,7 +119,9 @@ def _require_class(name: str, classes: Sequence[str]) -> None:
 
 
 def _show(clustered: Clustered) -> None:
-    print_table(clustered.report)
+    from usrn_keras.report.cluster_report import cluster_table
+
+    print_table(cluster_table(clustered.report))
     click.echo(clustered.report.rate_line())
     click.echo(clustered.report.time_line())
     for path in clustered.pictures.values():

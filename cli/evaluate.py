@@ -163,11 +163,13 @@ def _recipe(options: dict[str, Any]) -> Recipe | None:
 
 
 def _show(comparison: Comparison, options: dict[str, Any]) -> None:
+    from usrn_keras.report import comparison_csv, comparison_markdown, comparison_table
+
     if options["as_json"]:
         print_json(comparison.to_json())
     elif options["markdown"]:
-        click.echo(comparison.markdown())
+        click.echo(comparison_markdown(comparison))
     elif options["as_csv"]:
-        click.echo(comparison.csv(), nl=False)
+        click.echo(comparison_csv(comparison), nl=False)
     else:
-        print_table(comparison)
+        print_table(comparison_table(comparison))

@@ -72,7 +72,7 @@ def command(
 def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
     from usrn_keras.metrics import Scores
     from usrn_keras.progress import for_terminal
-    from usrn_keras.report import Comparison
+    from usrn_keras.report import Comparison, comparison_table
     from usrn_keras.stages import fit
 
     with for_terminal(quiet=quiet) as progress:
@@ -80,7 +80,8 @@ def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, a
     if as_json:
         print_json(results)
     else:
-        print_table(Comparison([Scores.from_json(scores) for scores in results["scores"]]))
+        comparison = Comparison([Scores.from_json(scores) for scores in results["scores"]])
+        print_table(comparison_table(comparison))
         click.echo(f"run folder: {folder}")
 
 

@@ -15,7 +15,7 @@ MACHINE_WIDTH = 1000  # columns off a terminal: no figure may be cut off there
 
 
 class Tabular(Protocol):
-    """What a table for people can be made of, such as `Comparison` and `ClusterReport`."""
+    """An object that draws its own table."""
 
     def rich(self) -> RenderableType: ...
 
@@ -25,8 +25,9 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_table(figures: Tabular) -> None:
+def print_table(table: RenderableType | Tabular) -> None:
     """Print a table, as wide as the terminal, or as it needs to be off one."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(figures.rich())
+    drawn = table.rich() if hasattr(table, "rich") else table
+    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(drawn)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,12 +153,6 @@ def test_json_of_the_first_releases():
     assert (old.miou, old.boundary, old.provenance) == (1.0, None, None)
 
 
-def test_named_changes_the_name_alone():
-    other = measured().named("other")
-    assert other.name == "other"
-    assert other.to_json() == measured().to_json() | {"name": "other"}
-
-
 @pytest.mark.parametrize(
     ("confusion", "message"),
     [
@@ -183,3 +178,21 @@ def test_refuses(confusion, message):
 def test_refuses_boundary_counts(boundary, message):
     with pytest.raises(ValueError, match=message):
         Scores("model", CLASSES, np.diag([1, 2, 3, 4]), boundary=boundary)
+
+
+VAL = Provenance("camvid", "val", 1101, "4d51ba8f", "slide 64, overlap 0.33, flip", "best")
+
+
+def test_provenance_line_names_all_of_it():
+    assert VAL.line() == (
+        "camvid val, 1,101 images, lists 4d51ba8f, mode slide 64, overlap 0.33, flip, checkpoint best"
+    )
+
+
+def test_provenance_of_masks_from_files_have_no_checkpoint():
+    line = replace(VAL, images=1, mode="masks", checkpoint="").line()
+    assert line == "camvid val, 1 image, lists 4d51ba8f, mode masks"
+
+
+def test_provenance_to_json_and_back():
+    assert Provenance.from_json(json.loads(json.dumps(VAL.to_json()))) == VAL

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from usrn_keras.report.cluster_report import COLUMNS, ClusterReport
+from usrn_keras.report.cluster_report import COLUMNS, ClusterReport, cluster_table
 from usrn_keras.subclasses import SubclassMap, class_balance_rate
 
 
@@ -117,5 +117,5 @@ def test_no_figure_of_the_table_is_cut_off():
 def words(subclasses: SubclassMap, width: int) -> set[str]:
     """The words of the table on a terminal of `width` columns."""
     stream = io.StringIO()
-    Console(file=stream, width=width).print(ClusterReport(subclasses).rich())
+    Console(file=stream, width=width).print(cluster_table(ClusterReport(subclasses)))
     return set(stream.getvalue().replace("│", " ").replace("┃", " ").split())

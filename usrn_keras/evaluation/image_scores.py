@@ -9,7 +9,7 @@ from pathlib import Path
 
 from usrn_keras.evaluation.evaluate import Measured
 from usrn_keras.files import atomic_path
-from usrn_keras.report.csv_text import csv_text
+from usrn_keras.report.text_tables import csv_text
 
 NOTE = "mIoU of each image alone, over the classes in its label: to find images, never to be averaged"
 ImageMious = Mapping[str, float | None]  # by name of the image, in 0..1; None: its label has no class

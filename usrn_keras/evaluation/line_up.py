@@ -12,7 +12,7 @@ from usrn_keras.errors import USRNError
 from usrn_keras.evaluation.entries import Entry, MasksEntry, RunEntry
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.report.comparison import refuse_other_classes
+from usrn_keras.report.comparison import validate_same_classes
 
 Made = TypeVar("Made")
 
@@ -47,7 +47,7 @@ def line_up(
     Example:
 
     >>> entries = line_up([Path("runs/camvid")], [Path("others/val")])  # doctest: +SKIP
-    >>> print(Comparison([entry.measure(SILENT).scores for entry in entries]).markdown())  # doctest: +SKIP
+    >>> Comparison([entry.measure(SILENT).scores for entry in entries])  # doctest: +SKIP
     """
     refused: list[USRNError] = []
     entries: list[Entry] = []
@@ -60,7 +60,7 @@ def line_up(
     for folder in predictions if labels else ():
         entries += _attempt(refused, _checked_masks, folder, *labels, progress)
     _refuse(refused)
-    refuse_other_classes([(entry.name, entry.dataset.classes) for entry in entries])
+    validate_same_classes([(entry.name, entry.dataset.classes) for entry in entries])
     return entries
 
 

@@ -2,7 +2,6 @@
 
 from usrn_keras.metrics.boundary_counts import boundary_counts
 from usrn_keras.metrics.confusion import confusion_matrix
-from usrn_keras.metrics.provenance import Provenance
-from usrn_keras.metrics.scores import Scores, none_for_nan, rare_classes
+from usrn_keras.metrics.scores import Provenance, Scores, none_for_nan, rare_classes
 
 __all__ = ["Provenance", "Scores", "boundary_counts", "confusion_matrix", "none_for_nan", "rare_classes"]

@@ -1,30 +1,70 @@
-"""Scores of one model on one set of images, all of them read off its confusion matrix."""
+"""Scores of one model on one set of images, computed from its confusion matrix, and their provenance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from usrn_keras.metrics.provenance import Provenance
+
+@dataclass(frozen=True)
+class Provenance:
+    """The images that a model was measured on, and how. Two figures compare only if these are equal.
+
+    Args:
+        dataset: Name of the data set.
+        split: Name of the split: `val` or `test`.
+        images: Number of images measured.
+        fingerprint: `Dataset.fingerprint()`, the hash of the lists of images.
+        mode: How the images were predicted, such as `whole` or `slide`; `masks` for masks from files.
+        checkpoint: `last` or `best`; empty for masks from files.
+
+    Example:
+
+    >>> Provenance("camvid", "val", 101, "4d51ba8f8d2e3a90", "whole", "last").line()
+    'camvid val, 101 images, lists 4d51ba8f8d2e3a90, mode whole, checkpoint last'
+    """
+
+    dataset: str
+    split: str
+    images: int
+    fingerprint: str
+    mode: str
+    checkpoint: str
+
+    def line(self) -> str:
+        """All fields in one line, as a footnote of a table."""
+        images = f"{self.images:,} image" + ("s" if self.images != 1 else "")
+        parts = [f"{self.dataset} {self.split}", images, f"lists {self.fingerprint}", f"mode {self.mode}"]
+        return ", ".join([*parts, *([f"checkpoint {self.checkpoint}"] if self.checkpoint else [])])
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Provenance:
+        """The provenance that `to_json` wrote."""
+        return cls(**value)
 
 
 class Scores:
     """Scores of a semantic segmentation, from the confusion matrix over all of its pixels.
 
     A class that no evaluated pixel belongs to is *absent*: its IoU and accuracy are NaN and the means
-    leave it out, also where the model predicts it. (The false positives are not lost: they are missing
-    from the classes whose pixels they took.) So the means of two models are over the same classes.
+    leave it out, even if the model predicts it (such false positives still lower the IoU of the classes
+    that the pixels belong to). So the means of two models are over the same classes.
 
     Args:
-        name: What the scores are of; the heading of their column in a table.
+        name: Name of the model; the heading of its column in a table.
         classes: C class names.
         confusion: (C, C) integers. `confusion[i, j]` counts the pixels of class `i` predicted as `j`;
             ignored pixels are not in it.
         boundary: (C, 2) integers, intersection and union of the boundary regions of each class in
-            pixels, summed over all images; None where they were not measured.
-        provenance: Which images, and how they were predicted; None where it is not known.
+            pixels, summed over all images; None if they were not measured.
+        provenance: The images, and how they were predicted; None if unknown.
 
     Attributes:
         iou: (C,) float64, intersection over union of each class in 0..1, NaN for absent classes.
@@ -129,7 +169,7 @@ class Scores:
         return _mean(self.boundary_iou[~np.isnan(self.boundary_iou)])
 
     def to_json(self) -> dict[str, Any]:
-        """What was counted as JSON values, with the means for whoever reads the file."""
+        """The counts and the scores as JSON values."""
         return {
             "name": self.name,
             "miou": none_for_nan(self.miou),
@@ -148,9 +188,9 @@ class Scores:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Scores:
-        """The scores that `to_json` wrote; everything but the counts is computed anew.
+        """The scores that `to_json` wrote; everything but the counts is computed again.
 
-        Files of the first releases hold no `boundary` and no `provenance`.
+        Files of the first releases have no `boundary` and no `provenance`.
         """
         provenance = value.get("provenance")
         return cls(
@@ -160,10 +200,6 @@ class Scores:
             boundary=value.get("boundary"),
             provenance=provenance and Provenance.from_json(provenance),
         )
-
-    def named(self, name: str) -> Scores:
-        """The same scores under another name."""
-        return Scores(name, self.classes, self.confusion, boundary=self.boundary, provenance=self.provenance)
 
 
 def rare_classes(pixels: np.ndarray) -> np.ndarray:
@@ -182,7 +218,7 @@ def rare_classes(pixels: np.ndarray) -> np.ndarray:
 
 
 def none_for_nan(value: float) -> float | None:
-    """`value` as JSON knows it: JSON has no NaN."""
+    """`value` for JSON, which has no NaN."""
     return None if np.isnan(value) else float(value)
 
 

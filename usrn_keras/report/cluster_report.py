@@ -1,4 +1,4 @@
-"""What a clustering made of the classes: one row per class, and how balanced the sizes have become."""
+"""The result of a clustering: one row per class, and how balanced the sizes are before and after."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ ABSENT_NOTE = "Absent classes have no pixel in the labelled images and no subcla
 class ClusterReport:
     """The subclasses of a run in figures.
 
-    Sizes of subclasses are feature pixels. The class balance rate (Eq. 9) is that of the labelled pixels
-    that they stand for, so that it holds where only a part of the feature pixels was clustered.
+    Sizes of subclasses are counted in feature pixels. The class balance rate (Eq. 9) is computed from the
+    labelled pixels that they represent, so that it is right even if only a part of the feature pixels was
+    clustered.
 
     Args:
-        subclasses: What the clustering gave.
-        assignment: `balanced` or `free`, how it was made (`subclasses.assignment`).
-        plain: `(K,)` integers, sizes that plain k-means gives with the same counts; None where it
-            was not measured. With `free` the subclasses are plain k-means themselves.
-        seconds: What the stage took, features included; None where it is not known.
-        resumed: Whether an interrupted call had done a part before, which is not in `seconds`.
+        subclasses: Result of the clustering.
+        assignment: `balanced` or `free`, the value of `subclasses.assignment`.
+        plain: `(K,)` integers, sizes that plain k-means gives with the same counts; None if it was not
+            measured. With `free` the subclasses are plain k-means themselves.
+        seconds: Duration of the stage in seconds, features included; None if unknown.
+        resumed: Whether the stage was resumed; `seconds` excludes what an interrupted call did.
 
     Attributes:
-        rates: Class balance rates in 0..1 of the classes (`original`), of plain k-means (`plain`)
-            and of subclasses of equal size (`balanced`); None for what was not made.
+        rates: Class balance rates in 0..1 of the classes (`original`), of plain k-means (`plain`) and of
+            subclasses of equal size (`balanced`); None for what was not computed.
 
     Example:
 
@@ -70,11 +71,11 @@ class ClusterReport:
 
     @property
     def rates(self) -> dict[str, float | None]:
-        made, free = self.subclasses, self.assignment == "free"
+        found, free = self.subclasses, self.assignment == "free"
         return {
-            "original": class_balance_rate(made.pixels),
-            "plain": None if self.plain is None else class_balance_rate(made.in_label_pixels(self.plain)),
-            "balanced": None if free else class_balance_rate(made.in_label_pixels(made.sizes)),
+            "original": class_balance_rate(found.pixels),
+            "plain": None if self.plain is None else class_balance_rate(found.in_label_pixels(self.plain)),
+            "balanced": None if free else class_balance_rate(found.in_label_pixels(found.sizes)),
         }
 
     def order(self) -> np.ndarray:
@@ -87,11 +88,11 @@ class ClusterReport:
 
     def total_row(self) -> list[str]:
         """The same columns over all classes."""
-        made = self.subclasses
-        mean = float((made.inertia * made.feature_pixels).sum() / max(1, made.feature_pixels.sum()))
+        found = self.subclasses
+        mean = float((found.inertia * found.feature_pixels).sum() / max(1, found.feature_pixels.sum()))
         return [
-            "all", f"{made.pixels.sum():,}", "100.0", f"{made.total:,}", f"{made.feature_pixels.sum():,}",
-            f"{made.sizes.min():,}", f"{made.sizes.max():,}", f"{mean:.4g}",
+            "all", f"{found.pixels.sum():,}", "100.0", f"{found.total:,}", f"{found.feature_pixels.sum():,}",
+            f"{found.sizes.min():,}", f"{found.sizes.max():,}", f"{mean:.4g}",
         ]  # fmt: skip
 
     def rate_line(self) -> str:
@@ -104,27 +105,11 @@ class ClusterReport:
         return line if self.plain is not None else line + " (plain k-means was not measured)"
 
     def time_line(self) -> str:
-        """What the stage took, or that it is not known."""
+        """The duration of the stage, in words."""
         if self.seconds is None:
             return "time: not known"
         line = f"time: {duration(self.seconds)} for features, clusters and sublabel maps"
         return line + (", since the last interruption" if self.resumed else "")
-
-    def rich(self) -> Table:
-        """The table for a terminal."""
-        from rich.table import Table
-        from rich.text import Text
-
-        absent = bool((self.subclasses.counts == 0).any())
-        notes = "\n".join([*NOTES, *[ABSENT_NOTE] * absent])
-        table = Table(caption=Text(notes), caption_justify="left", collapse_padding=True)
-        for i, name in enumerate(COLUMNS):  # on two lines: the table is to fit 80 columns
-            table.add_column(Text("\n".join(name.split())), justify="right" if i else "left", overflow="fold")
-        for row in self.class_rows():
-            table.add_row(*map(Text, row))
-        table.add_section()
-        table.add_row(*map(Text, self.total_row()), style="bold")
-        return table
 
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON values, shares and rates in 0..1, classes in their own order."""
@@ -140,34 +125,51 @@ class ClusterReport:
         }
 
     def _row(self, class_id: int) -> list[str]:
-        made = self.subclasses
-        name, pixels = made.classes[class_id], made.pixels[class_id]
-        if made.counts[class_id] == 0:
+        found = self.subclasses
+        name, pixels = found.classes[class_id], found.pixels[class_id]
+        if found.counts[class_id] == 0:
             return [name, "absent", "-", "-", "-", "-", "-", "-"]
-        sizes = made.sizes[made.of_class(class_id)]
+        sizes = found.sizes[found.of_class(class_id)]
         return [
-            name, f"{pixels:,}", f"{100 * self._share(class_id):.1f}", f"{made.counts[class_id]:,}",
-            f"{made.feature_pixels[class_id]:,}", f"{sizes.min():,}", f"{sizes.max():,}",
-            f"{made.inertia[class_id]:.4g}",
+            name, f"{pixels:,}", f"{100 * self._share(class_id):.1f}", f"{found.counts[class_id]:,}",
+            f"{found.feature_pixels[class_id]:,}", f"{sizes.min():,}", f"{sizes.max():,}",
+            f"{found.inertia[class_id]:.4g}",
         ]  # fmt: skip
 
     def _class_json(self, class_id: int) -> dict[str, Any]:
-        made = self.subclasses
-        own = made.of_class(class_id)
-        sizes = made.sizes[own].tolist()
+        found = self.subclasses
+        own = found.of_class(class_id)
+        sizes = found.sizes[own].tolist()
         return {
-            "name": made.classes[class_id],
+            "name": found.classes[class_id],
             "absent": not sizes,
-            "pixels": int(made.pixels[class_id]),
+            "pixels": int(found.pixels[class_id]),
             "share": self._share(class_id),
-            "subclasses": int(made.counts[class_id]),
-            "feature_pixels": int(made.feature_pixels[class_id]),
+            "subclasses": int(found.counts[class_id]),
+            "feature_pixels": int(found.feature_pixels[class_id]),
             "smallest": min(sizes, default=None),
             "largest": max(sizes, default=None),
-            "inertia": float(made.inertia[class_id]) if sizes else None,
+            "inertia": float(found.inertia[class_id]) if sizes else None,
             "sizes": sizes,
             "plain_sizes": None if self.plain is None else np.asarray(self.plain)[own].tolist(),
         }
 
     def _share(self, class_id: int) -> float:
         return float(self.subclasses.pixels[class_id] / self.subclasses.pixels.sum())
+
+
+def cluster_table(report: ClusterReport) -> Table:
+    """The table for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    absent = bool((report.subclasses.counts == 0).any())
+    notes = "\n".join([*NOTES, *[ABSENT_NOTE] * absent])
+    table = Table(caption=Text(notes), caption_justify="left", collapse_padding=True)
+    for i, name in enumerate(COLUMNS):  # headings on two lines, so that the table fits 80 columns
+        table.add_column(Text("\n".join(name.split())), justify="right" if i else "left", overflow="fold")
+    for row in report.class_rows():
+        table.add_row(*map(Text, row))
+    table.add_section()
+    table.add_row(*map(Text, report.total_row()), style="bold")
+    return table

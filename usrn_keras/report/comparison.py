@@ -1,4 +1,4 @@
-"""Runs side by side: one column each, one row per class from the most frequent to the rarest."""
+"""The scores of several models in one table: a column each, a row per class, the most frequent first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from usrn_keras.errors import RunError
-from usrn_keras.metrics.scores import Scores, none_for_nan
-from usrn_keras.report import notes
-from usrn_keras.report.csv_text import csv_text
-from usrn_keras.report.notes import RARE
+from usrn_keras.metrics import Scores, none_for_nan
+from usrn_keras.report.text_tables import Columns, csv_text, markdown_table
 
 if TYPE_CHECKING:
     from rich.console import Group
 
+RARE = "*"  # an asterisk survives every terminal, font and Markdown reader
 MEANS: dict[str, Callable[[Scores], float]] = {
     "mIoU": lambda scores: scores.miou,
     f"mIoU of rare classes {RARE}": lambda scores: scores.rare_miou,
@@ -27,25 +26,25 @@ BOUNDARY_MEANS: dict[str, Callable[[Scores], float]] = {"boundary mIoU": lambda 
 
 
 class Comparison:
-    """The scores of several runs in one table; the first run is what the others are held against.
+    """The scores of several models of the same classes; the first model is the reference of the others.
 
     Args:
-        scores: One or more scores of the same classes.
+        scores: Scores of one or more models.
 
     Raises:
         RunError: There are no scores, or their classes differ.
 
     Example:
 
-    >>> runs = [Scores("Baseline", ["road"], [[8]]), Scores("USRN", ["road"], [[8]])]
-    >>> print(Comparison(runs).markdown().splitlines()[2])
+    >>> runs = [Scores("supervised", ["road"], [[8]]), Scores("self-training", ["road"], [[8]])]
+    >>> print(comparison_markdown(Comparison(runs)).splitlines()[2])
     | road | 100.0 | 100.0 | 100.0 (+0.0) |
     """
 
     def __init__(self, scores: Sequence[Scores]):
         if not scores:
             raise RunError("there is nothing to compare: no scores were given")
-        refuse_other_classes([(one.name, one.classes) for one in scores])
+        validate_same_classes([(one.name, one.classes) for one in scores])
         self.scores = tuple(scores)
 
     @property
@@ -63,7 +62,7 @@ class Comparison:
         return np.argsort(-self.scores[0].pixels, kind="stable")
 
     def class_rows(self) -> list[list[str]]:
-        """One row per class, sorted by its share of the pixels: name, share, then IoU in percent."""
+        """One row per class in this order: name, share of the pixels, then IoU of each model in percent."""
         first = self.scores[0]
         ious = [scores.iou for scores in self.scores]
         return [
@@ -80,59 +79,49 @@ class Comparison:
         return [[name, "", *_cells([mean(one) for one in self.scores])] for name, mean in self.means.items()]
 
     def warnings(self) -> list[str]:
-        """Why the columns may not be comparable, one line each."""
-        return notes.warnings(self.scores)
+        """Reasons why the columns may not be comparable, one line each.
+
+        Different lists alone do not forbid it: runs on 1/8 and 1/4 of the labels have different lists and
+        are measured on the same images.
+        """
+        lines = []
+        if any((other.pixels != self.scores[0].pixels).any() for other in self.scores):
+            lines.append(
+                "Warning: the models were measured on different pixels: their figures do not compare."
+            )
+        known = [one.provenance.fingerprint for one in self.scores if one.provenance]
+        if len(set(known)) > 1:
+            named = ", ".join(dict.fromkeys(known))
+            lines.append(
+                f"Warning: the lists of images differ ({named}): trained or measured on different images."
+            )
+        return lines
 
     def notes(self) -> list[str]:
-        """What stands under the table: how to read it, warnings, and where the figures come from."""
-        return [" ".join(notes.legend(self.scores)), *self.warnings(), *notes.origins(self.scores)]
+        """Footnotes: how to read the table, warnings, and where the figures come from."""
+        return [self._legend(), *self.warnings(), *self._origins()]
 
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown."""
-        rule = [":--", *["--:"] * (len(self.header) - 1)]
-        rows = [list(map(_escaped, row)) for row in (self.header, *self.class_rows())]
-        means = [[f"**{_escaped(name)}**", *rest] for name, *rest in self.mean_rows()]
-        lines = ["| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:], *means)]
-        return "\n".join([*lines, *(f"\n{_escaped(note)}" for note in self.notes())])
-
-    def rich(self) -> Group:
-        """The table for a terminal, in several parts below each other where it is too narrow for one."""
-        from rich.console import Group
-        from rich.text import Text
-
-        from usrn_keras.report.text_tables import Columns
-
-        table = Columns(self.header, [self.class_rows(), self.mean_rows()], fixed=2)
-        return Group(table, *(Text(note) for note in self.notes()))
-
-    def csv(self) -> str:
-        """The figures as CSV, fractions in 0..1: a row for each class and mean, notes as comment lines.
-
-        Columns: `kind` (`class` or `mean`), `name`, `pixels`, `pixel_share`, `rare` (1 or 0), the IoU
-        or mean of each run, and a column `RUN boundary` for each run whose boundaries were measured.
-        """
-        measured = [scores for scores in self.scores if scores.boundary is not None]
-        names = [scores.name for scores in self.scores] + [f"{scores.name} boundary" for scores in measured]
-        header = ["kind", "name", "pixels", "pixel_share", "rare", *names]
-        empty = [None] * len(measured)
-        means = [
-            ["mean", name.removesuffix(f" {RARE}"), None, None, None]
-            + [none_for_nan(mean(scores)) for scores in self.scores]
-            + empty
-            for name, mean in self.means.items()
-        ]
-        return csv_text([header, *self._csv_classes(measured), *means], self.notes())
-
-    def _csv_classes(self, measured: Sequence[Scores]) -> list[list[Any]]:
+    def _legend(self) -> str:
         first = self.scores[0]
-        figures = [*(scores.iou for scores in self.scores), *(scores.boundary_iou for scores in measured)]
+        sentences = ["IoU in percent."]
+        if first.rare.any():
+            sentences.append(f"{RARE} rare: a smaller share of the pixels than the median class.")
+        if not first.present.all():
+            sentences.append("Absent classes have no pixel here and are left out of the means.")
+        if len(self.scores) > 1:
+            sentences.append(f"In parentheses: the difference to {first.name}.")
+        return " ".join(sentences)
+
+    def _origins(self) -> list[str]:
+        """The provenance: one line where all models share it, otherwise one for each model."""
+        known = {one.provenance for one in self.scores}
+        if known == {None}:
+            return []
+        if len(known) == 1:
+            return [self.scores[0].provenance.line()]
         return [
-            [
-                *("class", first.classes[i], int(first.pixels[i])),
-                *(none_for_nan(first.pixel_share[i]), int(first.rare[i])),
-                *(none_for_nan(figure[i]) for figure in figures),
-            ]
-            for i in self.order()
+            f"{one.name}: {one.provenance.line() if one.provenance else 'not recorded'}"
+            for one in self.scores
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -149,17 +138,55 @@ class Comparison:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Comparison:
-        """The comparison that `to_json` wrote; everything but the counts is computed anew."""
+        """The comparison that `to_json` wrote; everything is computed again from the counts."""
         return cls([Scores.from_json(scores) for scores in value["runs"]])
 
 
-def refuse_other_classes(named: Sequence[tuple[str, Sequence[str]]]) -> None:
+def comparison_table(comparison: Comparison) -> Group:
+    """The table for a terminal, in several parts below each other where it is too narrow for one."""
+    from rich.console import Group
+    from rich.text import Text
+
+    table = Columns(comparison.header, [comparison.class_rows(), comparison.mean_rows()], fixed=2)
+    return Group(table, *(Text(note) for note in comparison.notes()))
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The table in GitHub's Markdown."""
+    rows, means = comparison.class_rows(), comparison.mean_rows()
+    return markdown_table(comparison.header, rows, means, comparison.notes())
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """The figures as CSV, fractions in 0..1: a row for each class and mean, notes as comment lines.
+
+    Columns: `kind` (`class` or `mean`), `name`, `pixels`, `pixel_share`, `rare` (1 or 0), the IoU or mean
+    of each model, and a column `MODEL boundary` for each model whose boundaries were measured.
+    """
+    scores, first = comparison.scores, comparison.scores[0]
+    measured = [one for one in scores if one.boundary is not None]
+    names = [one.name for one in scores] + [f"{one.name} boundary" for one in measured]
+    figures = [*(one.iou for one in scores), *(one.boundary_iou for one in measured)]
+    rows: list[list[Any]] = [["kind", "name", "pixels", "pixel_share", "rare", *names]]
+    for i in comparison.order():
+        share = none_for_nan(first.pixel_share[i])
+        values = [none_for_nan(figure[i]) for figure in figures]
+        rows.append(["class", first.classes[i], int(first.pixels[i]), share, int(first.rare[i]), *values])
+    for name, mean in comparison.means.items():
+        values = [none_for_nan(mean(one)) for one in scores]
+        rows.append(
+            ["mean", name.removesuffix(f" {RARE}"), None, None, None, *values, *[None] * len(measured)]
+        )
+    return csv_text(rows, comparison.notes())
+
+
+def validate_same_classes(named: Sequence[tuple[str, Sequence[str]]]) -> None:
     """Raise a `RunError` unless all of `(name, classes)` have the classes of the first."""
     (name, classes), *others = named
-    faults = [f"{other}: {', '.join(found)}" for other, found in others if tuple(found) != tuple(classes)]
-    if faults:
+    errors = [f"{other}: {', '.join(found)}" for other, found in others if tuple(found) != tuple(classes)]
+    if errors:
         message = f"only runs of the same classes can be compared; {name} has {', '.join(classes)}"
-        raise RunError(message, faults=faults)
+        raise RunError(message, faults=errors)
 
 
 def _cells(values: Sequence[float]) -> list[str]:
@@ -174,7 +201,3 @@ def _percent(value: float) -> str:
 def _difference(value: float, reference: float) -> str:
     difference = round(100 * (value - reference), 1) + 0.0  # + 0.0 turns -0.0 into 0.0
     return "" if np.isnan(difference) else f" ({difference:+.1f})"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("*", "\\*")

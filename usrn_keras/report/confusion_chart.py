@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.metrics.scores import Scores
-from usrn_keras.report.csv_text import csv_text
+from usrn_keras.report.comparison import RARE
 from usrn_keras.report.figure import figure_png, new_figure
-from usrn_keras.report.notes import RARE
+from usrn_keras.report.text_tables import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 
 from usrn_keras.metrics.scores import Scores
 from usrn_keras.report.cluster_report import ClusterReport
-from usrn_keras.report.notes import RARE
+from usrn_keras.report.comparison import RARE
 from usrn_keras.report.side_by_side import Compared
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from usrn_keras.report.csv_text import csv_text
+from usrn_keras.report.text_tables import csv_text
 
 if TYPE_CHECKING:
     from rich.console import Group
