@@ -77,9 +77,9 @@ def test_the_gallery_shows_images_labels_and_predictions(scene, tmp_path, monkey
         PROVENANCE.line(),
     ]
     row = shown["rows"][0]
-    assert (row.name, row.miou, row.image.shape) == ("town/0", 0.5, (20, 24, 3))
+    assert (row.name, row.mious, row.image.shape) == ("town/0", [0.5], (20, 24, 3))
     assert (row.labels[:3] == -1).all() and (row.labels[3:] >= 0).all()
-    assert not row.predictions.any()
+    assert not row.predictions["usrn"].any()
 
 
 def test_the_worst_come_first_and_images_without_a_label_not_at_all():

@@ -105,7 +105,9 @@ def test_runs_of_several_origins_have_a_line_each():
 
 def test_warns_of_other_lists_even_on_the_same_pixels():
     comparison = Comparison([run("A"), run("B", replace(VAL, fingerprint="9e0c11f2"))])
-    warning = "Warning: the lists of images differ (4d51ba8f, 9e0c11f2): trained or measured on different images."
+    warning = (
+        "Warning: the lists of images differ (4d51ba8f, 9e0c11f2): trained or measured on different images."
+    )
     assert comparison.warnings() == comparison.to_json()["warnings"] == [warning]
     for text in (comparison_markdown(comparison), comparison_csv(comparison), rendered(comparison)):
         assert warning in text

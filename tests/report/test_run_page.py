@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.report.test_page import Reader
+from tests.report.test_pictures import compared
 from tests.report.test_rates import record
-from tests.report.test_side_by_side import compared
 from usrn_keras.metrics import Provenance, Scores
 from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.run_page import losses_of, run_page

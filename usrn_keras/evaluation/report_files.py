@@ -15,7 +15,8 @@ from usrn_keras.evaluation.evaluate import ImageScore, Measured
 from usrn_keras.files import atomic_path
 from usrn_keras.report import Comparison
 from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
-from usrn_keras.report.picture_sheets import WorstImage, worst_png
+from usrn_keras.report.picture_sheets import worst_png
+from usrn_keras.report.pictures import PredictedImage
 
 WORST = 6  # images in the gallery
 
@@ -65,7 +66,8 @@ def _gallery(entry: Entry, measured: Measured, worst: Sequence[ImageScore]) -> b
     for image, ids in zip(worst, entry.predict([image.sample for image in worst]), strict=True):
         pixels, mask = read_sample(image.sample, entry.dataset)
         labels = labels_of(mask, entry.dataset)
-        rows.append(WorstImage(image.sample.name, image.miou, pixels, labels, ids))
+        predictions = {measured.scores.name: ids}
+        rows.append(PredictedImage(image.sample.name, pixels, labels, predictions, [image.miou]))
     scores = measured.scores
     images = f"The {len(rows)} worst of {len(measured.images)} images" if len(rows) > 1 else "The worst image"
     title = f"{images}: {scores.name}, mIoU over all {100 * scores.miou:.1f} %"

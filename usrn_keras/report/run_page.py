@@ -9,9 +9,9 @@ import numpy as np
 from usrn_keras.report.comparison import Comparison
 from usrn_keras.report.curves import Line, line_chart_svg, recorded
 from usrn_keras.report.page import Page
+from usrn_keras.report.pictures import PredictedImage, difference_legend, pictures_of
 from usrn_keras.report.pseudo_label_charts import pseudo_label_section
 from usrn_keras.report.run_summary import RunStory
-from usrn_keras.report.side_by_side import Compared, difference_legend, pictures_of
 from usrn_keras.report.size_chart import size_charts_svg
 
 LOSSES = {
@@ -89,7 +89,7 @@ def _pictures(page: Page, story: RunStory) -> None:
         page.note(story.missing.get("worst", "Which images went worst is not known."))
 
 
-def _picture_rows(page: Page, story: RunStory, what: str, rows: Sequence[Compared]) -> None:
+def _picture_rows(page: Page, story: RunStory, what: str, rows: Sequence[PredictedImage]) -> None:
     if rows:
         page.text(what)
     for row in rows:

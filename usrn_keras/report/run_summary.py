@@ -10,7 +10,7 @@ import numpy as np
 from usrn_keras.metrics.scores import Scores
 from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.comparison import RARE
-from usrn_keras.report.side_by_side import Compared
+from usrn_keras.report.pictures import PredictedImage
 
 
 @dataclass(eq=False)
@@ -44,8 +44,8 @@ class RunStory:
     diagnosis: list[dict[str, Any]] = field(default_factory=list)
     gate: str = "fallback"
     clusters: ClusterReport | None = None
-    fixed: list[Compared] = field(default_factory=list)
-    worst: list[Compared] = field(default_factory=list)
+    fixed: list[PredictedImage] = field(default_factory=list)
+    worst: list[PredictedImage] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
     @property

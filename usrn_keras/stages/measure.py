@@ -15,7 +15,8 @@ from usrn_keras.files import atomic_path, read_json, write_json
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.report.pictures import comparison_png
+from usrn_keras.report.picture_sheets import comparison_png
+from usrn_keras.report.pictures import PredictedImage
 from usrn_keras.runs import BASELINE, SUBCLASSES, Run
 from usrn_keras.stages.beforehand import refuse_unmeasurable
 from usrn_keras.stages.report import MODELS, fixed_samples, leave_report
@@ -125,9 +126,10 @@ def _asked(recipe: Recipe) -> dict[str, Any]:
 
 def _picture(run: Run, samples: Sequence[Sample], dataset: Dataset, predictors: dict[str, Predictor]) -> None:
     """A few images, spread evenly over the list: label, Baseline and USRN beside each."""
-    rows, names = [], [MODELS[model] for model in predictors]
+    rows = []
     for sample in samples:
         image, mask = read_sample(sample, dataset)
-        rows.append((image, [mask, *(predictor.ids(image) for predictor in predictors.values())]))
+        predictions = {MODELS[model]: predictor.ids(image) for model, predictor in predictors.items()}
+        rows.append(PredictedImage(sample.name, image, mask, predictions))
     with atomic_path(run.path / "report" / "comparison.png") as temporary:
-        temporary.write_bytes(comparison_png(rows, run.palette, ["image", "label", *names]))
+        temporary.write_bytes(comparison_png(rows, run.palette))

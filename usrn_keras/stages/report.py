@@ -14,9 +14,9 @@ from usrn_keras.files import atomic_path, read_json
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.report.pictures import PredictedImage
 from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_summary import RunStory
-from usrn_keras.report.side_by_side import Compared
 from usrn_keras.runs import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run
 from usrn_keras.runs.identity import refuse_other_data
 from usrn_keras.stages.cluster import cluster_report
@@ -168,13 +168,13 @@ def _compare(
     dataset: Dataset,
     predictors: Mapping[str, Predictor],
     mious: Mapping[str, ImageMious],
-) -> list[Compared]:
+) -> list[PredictedImage]:
     rows = []
     for sample in samples:
         image, mask = read_sample(sample, dataset)
         predictions = {MODELS[model]: predictor.ids(image) for model, predictor in predictors.items()}
         known = [mious.get(model, {}).get(sample.name) for model in predictions]
-        rows.append(Compared(sample.name, image, labels_of(mask, dataset), predictions, known))
+        rows.append(PredictedImage(sample.name, image, labels_of(mask, dataset), predictions, known))
     return rows
 
 
