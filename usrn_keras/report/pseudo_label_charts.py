@@ -1,81 +1,167 @@
-"""The section of a run's page about its pseudo labels: how many, how sure, how right."""
+"""The section of a run's page about its pseudo labels: how many, how confident, how many are correct."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from usrn_keras.report.curves import Line, Panel, line_chart_svg, panels_svg, recorded
 from usrn_keras.report.page import Page
-from usrn_keras.report.rates import Rates
-from usrn_keras.report.run_summary import RunStory
+from usrn_keras.report.run_summary import RunSummary
 
-WITHOUT_GATE = {
-    "off": " The gate is off in this run: F_sub corrects every label.",
-    "closed": " The gate is closed in this run: F learns its own labels, and F_sub corrects none.",
-    "unused": " F learns no pseudo labels in this run; this is what they would be.",
-}
 MOST_PANELS = 48  # classes with a chart of their own; the table has them all
-STAGE = "3-usrn"
+# Names of the lines: of what training records, and of the shares that are measured on fixed images.
+TRAINING = {
+    "confident": "F above gamma",
+    "confident_sub": "F_sub above gamma",
+    "gate_open": "gate open",
+    "gate_dropped": "dropped by the correction",
+}
+SHARES = {"confident": "F above gamma", "confident_sub": "F_sub above gamma", "open": "gate open"}
+ENTROPIES = {"entropy": "F", "entropy_sub": "F_sub"}
+LOST = ("dropped", "overridden")
 
 
-def pseudo_label_section(page: Page, story: RunStory) -> None:
-    """Add the section; without a diagnosis, what training itself recorded, and why there is no more."""
+class PseudoLabelRates:
+    """Shares of the pseudo labels of a run, step by step. A share of nothing is NaN.
+
+    Args:
+        records: Lines of `diagnosis.jsonl`, see `usrn_keras.evaluation.pseudo_label_quality`; at least one.
+
+    Attributes:
+        steps: `(T,)` steps of the records.
+
+    Example:
+
+    >>> sums = {"pixels": [8, 2], "confident": [4, 0]}
+    >>> record = {"step": 5, "images": 1, "masks": 0, "threshold": 0.75, "by_pseudo_label": sums}
+    >>> rates = PseudoLabelRates([record])
+    >>> rates.share("confident").tolist(), rates.overall("confident").tolist()
+    ([[0.5, 0.0]], [0.4])
+    """
+
+    def __init__(self, records: Sequence[dict[str, Any]]):
+        self._records = list(records)
+        self.steps = np.array([record["step"] for record in records])
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return self._records[-1]["images"]
+
+    @property
+    def masks(self) -> int:
+        """Number of images among them whose true classes are known."""
+        return self._records[-1]["masks"]
+
+    @property
+    def threshold(self) -> float:
+        """gamma."""
+        return self._records[-1]["threshold"]
+
+    def has(self, name: str) -> bool:
+        """Whether the method of the run counts `name`, such as `open` or `entropy_sub`, in every record."""
+        return all(name in record["by_pseudo_label"] for record in self._records)
+
+    def pixels(self, by: str = "by_pseudo_label") -> np.ndarray:
+        """`(T, C)` pixels of each class."""
+        return self._sums(by, "pixels")
+
+    def share(self, name: str, by: str = "by_pseudo_label") -> np.ndarray:
+        """`(T, C)` share (or mean, of an entropy) among the pixels of each class."""
+        return _ratio(self._sums(by, name), self.pixels(by))
+
+    def overall(self, name: str, by: str = "by_pseudo_label") -> np.ndarray:
+        """`(T,)` the same among all pixels."""
+        return _ratio(self._sums(by, name).sum(axis=1), self.pixels(by).sum(axis=1))
+
+    def precision(self, source: str = "corrected") -> np.ndarray:
+        """`(T, C)` share of the labels above gamma that are correct, by pseudo label.
+
+        Args:
+            source: `corrected`, the labels that F is trained on; `own`, F's labels before the correction;
+                `sub`, the classes of F_sub's subclasses; `dropped`, F's labels that the correction removed.
+        """
+        return _ratio(self._quality(source, "right"), self._quality(source, "chosen"))
+
+    def overall_precision(self, source: str = "corrected") -> np.ndarray:
+        """`(T,)` the same of all classes together."""
+        return _ratio(self._quality(source, "right").sum(axis=1), self._quality(source, "chosen").sum(axis=1))
+
+    def coverage(self, source: str = "corrected") -> np.ndarray:
+        """`(T, C)` share of the pixels of a true class that have its label, above gamma."""
+        return _ratio(self._quality(source, "right"), self.pixels("by_true_class"))
+
+    def overall_coverage(self, source: str = "corrected") -> np.ndarray:
+        """`(T,)` the same of all classes together."""
+        return _ratio(self._quality(source, "right").sum(axis=1), self.pixels("by_true_class").sum(axis=1))
+
+    def lost(self, name: str) -> np.ndarray:
+        """`(T, C)` pixels that were `dropped` or `overridden`, by F's own label."""
+        return self._sums("by_pseudo_label", name)
+
+    def _sums(self, by: str, name: str) -> np.ndarray:
+        return np.array([record[by][name] for record in self._records], dtype=np.float64)
+
+    def _quality(self, source: str, name: str) -> np.ndarray:
+        return np.array([record["quality"][source][name] for record in self._records], dtype=np.float64)
+
+
+def pseudo_label_section(page: Page, summary: RunSummary) -> None:
+    """Add the section; without records of their quality, what training recorded, and the reason."""
     page.section("Pseudo labels")
-    if not story.diagnosis:
-        _while_training(page, story)
-        page.note(story.missing.get("diagnosis", "The pseudo labels were not diagnosed."))
+    training = _training_lines(summary)
+    if not summary.pseudo_labels:
+        _in_training(page, training)
+        reason = "The quality of the pseudo labels was not measured."
+        page.note(summary.missing.get("pseudo_labels", reason))
         return
-    rates = Rates(story.diagnosis)
-    masks = (
-        f"{rates.masks} of them have masks, which tell right labels from wrong; training never sees them."
-        if rates.masks
-        else "None of them has a mask, so nobody knows which pseudo labels are right."
-    )
+    rates = PseudoLabelRates(summary.pseudo_labels)
     page.text(
-        "The first chart shows what training saw in its own batches. All others are about "
-        f"{rates.images} unlabelled images, the same at every step, whole and not augmented. {masks}"
-        + WITHOUT_GATE.get(story.gate, "")
-    )
-    _while_training(page, story)
-    _confidence(page, story, rates)
-    _quality(page, rates)
-    _entropy(page, story, rates)
-    _per_class(page, story, rates)
-    _last_step(page, story, rates)
-
-
-def _while_training(page: Page, story: RunStory) -> None:
-    """What the training loop recorded of its own batches."""
-    names = {
-        "confident": "F above gamma", "confident_sub": "F_sub above gamma", "gate_open": "gate open",
-        "gate_dropped": "dropped by the correction",
-    }  # fmt: skip
-    if not _has_gate(story):
-        del names["gate_open"]
-    lines = [recorded(story.metrics.get(STAGE, []), key, name) for key, name in names.items()]
-    lines = [line for line in lines if line.known()]
-    if lines:
-        page.figure(
-            line_chart_svg(lines, unit="share of the pixels in a batch", percent=True),
-            "Shares of the pixels over the steps, as training saw them",
-            "What training saw in its own batches. Above gamma: pixels whose pseudo label is sure enough to "
-            "be learnt. "
-            + ("Gate open: F_sub is surer than F, so it corrects F's label. " if _has_gate(story) else "")
-            + "Dropped: sure before the correction, not after it.",
+        ("The first chart shows the batches of training, all others " if training else "The charts show ")
+        + f"{rates.images} unlabelled images, the same at every step, whole and not augmented. "
+        + (
+            f"{rates.masks} of them have masks, which show the correct labels; training never sees them. "
+            if rates.masks
+            else "None of them has a mask, so it is unknown which pseudo labels are correct. "
         )
+        + summary.pseudo_label_note
+    )
+    _in_training(page, training)
+    shown = [name for name in SHARES if rates.has(name) and (name != "open" or summary.has_gate)]
+    _confidence(page, rates, shown)
+    _quality(page, rates)
+    _entropy(page, rates, gate="open" in shown)
+    order = _class_order(summary, rates)
+    _per_class(page, summary, rates, order[:MOST_PANELS], gate="open" in shown)
+    _last_step(page, summary, rates, order, shown)
 
 
-def _has_gate(story: RunStory) -> bool:
-    return story.gate not in WITHOUT_GATE
+def _training_lines(summary: RunSummary) -> list[Line]:
+    """The shares that the training of the last model recorded of its own batches."""
+    records = list(summary.training.values())[-1] if summary.training else []
+    names = {key: name for key, name in TRAINING.items() if key != "gate_open" or summary.has_gate}
+    lines = [recorded(records, key, name) for key, name in names.items()]
+    return [line for line in lines if line.known()]
 
 
-def _confidence(page: Page, story: RunStory, rates: Rates) -> None:
-    lines = [
-        Line("F above gamma", rates.steps, rates.overall("confident")),
-        Line("F_sub above gamma", rates.steps, rates.overall("confident_sub")),
-    ]
-    if _has_gate(story):
-        lines.append(Line("gate open", rates.steps, rates.overall("open")))
+def _in_training(page: Page, lines: Sequence[Line]) -> None:
+    if not lines:
+        return
+    known = {line.name for line in lines}
+    page.figure(
+        line_chart_svg(lines, unit="share of the pixels in a batch", percent=True),
+        "Shares of the pixels over the steps, in the batches of training",
+        "The batches of training. Above gamma: pixels whose pseudo label is confident enough to be learnt. "
+        + "Gate open: F_sub is more confident than F and corrects its label. " * ("gate open" in known)
+        + "Dropped: confident before the correction, not after it." * (TRAINING["gate_dropped"] in known),
+    )
+
+
+def _confidence(page: Page, rates: PseudoLabelRates, shown: Sequence[str]) -> None:
+    lines = [Line(SHARES[name], rates.steps, rates.overall(name)) for name in shown]
     page.figure(
         line_chart_svg(lines, unit="share of all pixels", percent=True),
         "Shares of the pixels of the fixed images over the steps",
@@ -83,121 +169,130 @@ def _confidence(page: Page, story: RunStory, rates: Rates) -> None:
     )
 
 
-def _quality(page: Page, rates: Rates) -> None:
+def _quality(page: Page, rates: PseudoLabelRates) -> None:
     if not rates.masks:
         return
-    lines = [
-        Line("precision", rates.steps, rates.overall_precision()),
-        Line("precision, F alone", rates.steps, rates.overall_precision("own")),
-        Line("coverage", rates.steps, rates.overall_coverage()),
-        Line("coverage, F alone", rates.steps, rates.overall_coverage("own")),
-    ]
-    dropped = rates.lost("dropped")[-1].sum()
-    wrong = 1 - rates.overall_precision("dropped")[-1]
+    lines = [Line("precision", rates.steps, rates.overall_precision())]
+    corrected = rates.has("dropped")
+    if corrected:
+        lines.append(Line("precision, F alone", rates.steps, rates.overall_precision("own")))
+    lines.append(Line("coverage", rates.steps, rates.overall_coverage()))
+    if corrected:
+        lines.append(Line("coverage, F alone", rates.steps, rates.overall_coverage("own")))
     page.figure(
         line_chart_svg(lines, unit="share", percent=True),
         "Precision and coverage of the pseudo labels over the steps",
-        "Precision: of the pseudo labels above gamma, how many are right. Coverage: of all pixels, how many "
-        "have a right one. F alone: before F_sub's correction; where F_sub helps, precision lies above that. "
-        + (
-            f"At the last step the correction dropped {dropped:,.0f} labels"
-            + (f", {100 * wrong:.0f} % of them wrong." if np.isfinite(wrong) else ".")
-            if dropped
-            else "At the last step the correction dropped no label."
-        ),
+        "Precision: share of the pseudo labels above gamma that are correct. Coverage: share of all pixels "
+        "that have a correct one. " + (_correction(rates) if corrected else ""),
     )
 
 
-def _entropy(page: Page, story: RunStory, rates: Rates) -> None:
+def _correction(rates: PseudoLabelRates) -> str:
+    """The effect of the correction of F's labels, in words."""
+    dropped, precision = rates.lost("dropped")[-1].sum(), rates.overall_precision("dropped")[-1]
+    wrong = f", {100 * (1 - precision):.0f} % of them wrong" if np.isfinite(precision) else ""
+    return (
+        "F alone: before the correction by F_sub; where it helps, precision is higher after it. "
+        f"At the last step the correction dropped {dropped:,.0f} labels{wrong}."
+    )
+
+
+def _entropy(page: Page, rates: PseudoLabelRates, gate: bool) -> None:
     lines = [
-        Line("F", rates.steps, rates.overall("entropy")),
-        Line("F_sub", rates.steps, rates.overall("entropy_sub")),
+        Line(branch, rates.steps, rates.overall(name))
+        for name, branch in ENTROPIES.items()
+        if rates.has(name)
     ]
+    if not lines:
+        return
     page.figure(
         line_chart_svg(lines, unit="mean normalised entropy"),
-        "Mean normalised entropy of F and of F_sub over the steps",
-        "How unsure each branch is: 0 is certain, 1 knows nothing."
-        + (
-            " The gate opens at the pixels where F_sub is at most as unsure as F, so it stays shut while the "
-            "line of F_sub lies far above."
-            if _has_gate(story)
-            else ""
-        ),
+        f"Mean normalised entropy of {' and of '.join(line.name for line in lines)} over the steps",
+        "How uncertain each branch is: 0 is certain, 1 is a uniform distribution."
+        + " The gate opens at the pixels where F_sub is at most as uncertain as F, so it stays closed while "
+        "the line of F_sub is far above." * gate,
     )
 
 
-def _per_class(page: Page, story: RunStory, rates: Rates) -> None:
-    """Small charts, a class each."""
-    order = class_order(story, rates)[:MOST_PANELS]
+def _per_class(
+    page: Page, summary: RunSummary, rates: PseudoLabelRates, order: Sequence[int], gate: bool
+) -> None:
+    """Small charts, one for each class."""
     note = " The thin grey line is that of all classes."
-    if len(order) < len(story.classes):
+    if len(order) < len(summary.classes):
         note += f" The {MOST_PANELS} most frequent classes; the table has all."
 
-    def chart(
-        what: str, of_class: np.ndarray, of_all: np.ndarray, caption: str, top: float | None = None
-    ) -> None:
+    def chart(what: str, of_class: np.ndarray, of_all: np.ndarray, caption: str, **options: float) -> None:
         panels = [Panel(Line("all classes", rates.steps, of_all), None)]
-        panels += [Panel(Line(story.marked(i), rates.steps, of_class[:, i]), story.palette[i]) for i in order]
-        page.figure(panels_svg(panels, top=top), f"{what} over the steps, for each class", caption + note)
+        for i in order:
+            panels.append(Panel(Line(summary.marked(i), rates.steps, of_class[:, i]), summary.palette[i]))
+        page.figure(panels_svg(panels, **options), f"{what} over the steps, for each class", caption + note)
 
     chart(
         "Share of pixels above gamma", rates.share("confident"), rates.overall("confident"),
-        "Above gamma: of the pixels with this pseudo label, how many are sure enough to be learnt.",
+        "Above gamma: share of the pixels with this pseudo label that are confident enough to be learnt.",
     )  # fmt: skip
-    if _has_gate(story):
+    if gate:
         chart(
             "Share of pixels where the gate is open", rates.share("open"), rates.overall("open"),
-            "Gate open: of the pixels with this pseudo label, how many F_sub decides.",
+            "Gate open: share of the pixels with this pseudo label that F_sub decides.",
         )  # fmt: skip
     if rates.masks:
         chart(
             "Precision of the pseudo labels", rates.precision(), rates.overall_precision(),
-            "Precision: of the labels above gamma of this class, how many are right.", top=1.0,
+            "Precision: share of the labels of this class above gamma that are correct.", top=1.0,
         )  # fmt: skip
         chart(
             "Coverage of the pseudo labels", rates.coverage(), rates.overall_coverage(),
-            "Coverage: of the pixels truly of this class, how many have a right label above gamma. Where it "
-            "stays at 0, pseudo labels never teach the class.", top=1.0,
+            "Coverage: share of the pixels truly of this class that have a correct label above gamma. Where "
+            "it stays at 0, pseudo labels never teach the class.", top=1.0,
         )  # fmt: skip
 
 
-def _last_step(page: Page, story: RunStory, rates: Rates) -> None:
-    """Everything at the last step, in figures."""
-    columns: dict[str, tuple[np.ndarray, np.ndarray]] = {
-        "pseudo %": (_of_all(rates.pixels()), np.ones(1)),
-        "F above gamma": (rates.share("confident"), rates.overall("confident")),
-        "F_sub above gamma": (rates.share("confident_sub"), rates.overall("confident_sub")),
-        **({"gate open": (rates.share("open"), rates.overall("open"))} if _has_gate(story) else {}),
-        "entropy F": (rates.share("entropy"), rates.overall("entropy")),
-        "entropy F_sub": (rates.share("entropy_sub"), rates.overall("entropy_sub")),
-    }
+def _last_step(
+    page: Page, summary: RunSummary, rates: PseudoLabelRates, order: Sequence[int], shown: Sequence[str]
+) -> None:
+    """All figures of the last step as a table."""
+    entropies = {name: f"entropy {branch}" for name, branch in ENTROPIES.items() if rates.has(name)}
+    columns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if rates.masks:
-        columns = {"true %": (_of_all(rates.pixels("by_true_class")), np.ones(1))} | columns
+        columns["true %"] = (_of_all(rates.pixels("by_true_class")), np.ones(1))
+    columns["pseudo %"] = (_of_all(rates.pixels()), np.ones(1))
+    for name, heading in ({name: SHARES[name] for name in shown} | entropies).items():
+        columns[heading] = rates.share(name), rates.overall(name)
+    if rates.masks:
         columns["precision"] = rates.precision(), rates.overall_precision()
-        columns["precision, F alone"] = rates.precision("own"), rates.overall_precision("own")
+        if rates.has("dropped"):
+            columns["precision, F alone"] = rates.precision("own"), rates.overall_precision("own")
         columns["coverage"] = rates.coverage(), rates.overall_coverage()
+    lost = {name: rates.lost(name)[-1] for name in LOST if rates.has(name)}
     rows = [
-        [story.marked(i), *(_cell(of[-1, i]) for of, _ in columns.values()), *_lost(rates, i)]
-        for i in class_order(story, rates)
+        [
+            summary.marked(i),
+            *(_cell(of_class[-1, i]) for of_class, _ in columns.values()),
+            *(f"{pixels[i]:,.0f}" for pixels in lost.values()),
+        ]
+        for i in order
     ]
-    everything = [
+    totals = [
         "all classes",
-        *(_cell(all_[-1]) for _, all_ in columns.values()),
-        *_lost(rates, slice(None)),
+        *(_cell(of_all[-1]) for _, of_all in columns.values()),
+        *(f"{pixels.sum():,.0f}" for pixels in lost.values()),
     ]
+    note = " Dropped and overridden: pixels of stride 8, by F's own label." if lost else ""
     page.table(
-        ["class", *columns, "dropped", "overridden"],
+        ["class", *columns, *lost],
         rows,
         f"Step {rates.steps[-1]:,}, in percent of the pixels with this pseudo label; coverage, of the pixels "
-        "truly of this class. Dropped and overridden: pixels of stride 8, by F's own label.",
-        means=[everything],
+        f"truly of this class.{note}",
+        means=[totals],
     )
 
 
-def class_order(story: RunStory, rates: Rates) -> list[int]:
-    """Class ids from the most frequent to the rarest: of the scores, or of what is known of the images."""
-    if story.scores:
-        pixels = story.scores[0].pixels
+def _class_order(summary: RunSummary, rates: PseudoLabelRates) -> list[int]:
+    """Class ids from the most frequent to the rarest, by the scores or by the fixed images."""
+    if summary.scores:
+        pixels = summary.scores[0].pixels
     else:
         pixels = rates.pixels("by_true_class" if rates.masks else "by_pseudo_label")[-1]
     return np.argsort(-pixels, kind="stable").tolist()
@@ -207,9 +302,9 @@ def _of_all(pixels: np.ndarray) -> np.ndarray:
     return pixels / np.maximum(1, pixels.sum(axis=1, keepdims=True))
 
 
-def _lost(rates: Rates, which: int | slice) -> list[str]:
-    return [f"{np.sum(rates.lost(name)[-1][which]):,.0f}" for name in ("dropped", "overridden")]
-
-
 def _cell(value: float) -> str:
     return f"{100 * value:.1f}" if np.isfinite(value) else "-"
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

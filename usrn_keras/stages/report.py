@@ -16,7 +16,7 @@ from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.pictures import PredictedImage
 from usrn_keras.report.run_page import run_page
-from usrn_keras.report.run_summary import RunStory
+from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.runs import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run
 from usrn_keras.runs.identity import refuse_other_data
 from usrn_keras.stages.cluster import cluster_report
@@ -25,6 +25,12 @@ from usrn_keras.stages.run_facts import run_facts
 from usrn_keras.terms import gate_of
 
 MODELS = {"baseline": "Baseline", "usrn": "USRN"}
+STAGE_OF = {"baseline": BASELINE, "usrn": USRN}
+GATE_NOTES = {
+    "off": "The gate is off in this run: F_sub corrects every label.",
+    "closed": "The gate is closed in this run: F learns its own labels, and F_sub corrects none.",
+    "unused": "F learns no pseudo labels in this run; this is what they would be.",
+}
 FIXED = WORST = 4  # images
 
 
@@ -47,7 +53,7 @@ def write_report(
     >>> write_report(open_run("runs/quickstart"))  # doctest: +SKIP
     PosixPath('runs/quickstart/report/index.html')
     """
-    html = run_page(tell(run, dataset, predictors)).html()
+    html = run_page(collect_summary(run, dataset, predictors)).html()
     path = run.path / "report" / "index.html"
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -92,56 +98,58 @@ def leave_report(
         log(f"report/index.html could not be drawn: {error}. Draw it again: usrn report {run.path}")
 
 
-def tell(
+def collect_summary(
     run: Run, dataset: Dataset | None = None, predictors: Mapping[str, Predictor] | None = None
-) -> RunStory:
-    """What is known of a run, and why the rest is not."""
+) -> RunSummary:
+    """Everything that is known of a run, and the reason why the rest is missing."""
     training = run.recipe.training
-    story = RunStory(
+    gate = gate_of(training.terms, training.gate) if "ost" in training.terms else "unused"
+    summary = RunSummary(
         str(run.path),
         run.classes,
         run.palette,
         facts=run_facts(run),
         recipe=(run.path / "recipe.toml").read_text(encoding="utf-8"),
-        metrics={stage: list(run.log(stage).records()) for stage in (BASELINE, USRN)},
-        diagnosis=diagnosis_log(run).records(),
-        gate=gate_of(training.terms, training.gate) if "ost" in training.terms else "unused",
+        training={MODELS[model]: list(run.log(STAGE_OF[model]).records()) for model in run.models},
+        pseudo_labels=diagnosis_log(run).records(),
+        has_gate=gate in ("fallback", "stop"),
+        pseudo_label_note=GATE_NOTES.get(gate, ""),
     )
     if run.evaluation_file.exists():
-        story.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
+        summary.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
     else:
         done = ", ".join(stage for stage in STAGES if run.is_complete(stage)) or "no stage"
-        story.missing["scores"] = (
-            f"The run is not measured yet; complete: {done}. `usrn fit` goes on with it."
+        summary.missing["scores"] = (
+            f"The run has not been evaluated yet; complete: {done}. `usrn fit` resumes it."
         )
     if run.is_complete(SUBCLASSES):
-        story.clusters = cluster_report(run)
+        summary.clusters = cluster_report(run)
     elif training.method == "supervised":
-        story.missing["clusters"] = "A supervised run has no subclasses."
-    if not story.diagnosis:
-        story.missing["diagnosis"] = _why_no_diagnosis(run)
-    _add_pictures(story, run, dataset, predictors)
-    return story
+        summary.missing["clusters"] = "A supervised run has no subclasses."
+    if not summary.pseudo_labels:
+        summary.missing["pseudo_labels"] = _why_no_diagnosis(run)
+    _add_pictures(summary, run, dataset, predictors)
+    return summary
 
 
 def _why_no_diagnosis(run: Run) -> str:
     if run.recipe.training.method == "supervised":
         return "A supervised run has no pseudo labels."
     if run.recipe.evaluation.diagnosis == 0:
-        return "Nobody looked at the pseudo labels: the recipe says evaluation.diagnosis = 0."
+        return "The pseudo labels were not measured: the recipe says evaluation.diagnosis = 0."
     if not run.stage(USRN).exists():
         return "USRN has not been trained yet."
     return (
-        "Nobody looked at the pseudo labels: there were no unlabelled images, or the run was trained by a "
-        "version of usrn-keras that did not diagnose them."
+        "The pseudo labels were not measured: there were no unlabelled images, or the run was trained by an "
+        "older version of usrn-keras."
     )
 
 
 def _add_pictures(
-    story: RunStory, run: Run, dataset: Dataset | None, predictors: Mapping[str, Predictor] | None
+    summary: RunSummary, run: Run, dataset: Dataset | None, predictors: Mapping[str, Predictor] | None
 ) -> None:
     """Images beside what each model makes of them: some that are fixed, and those that went worst."""
-    mious = _image_mious(run, story)
+    mious = _image_mious(run, summary)
     try:
         if dataset is None:
             dataset = load_dataset(run.recipe.data)
@@ -150,9 +158,9 @@ def _add_pictures(
         worst = worst_samples(samples, mious.get(MODELS[run.models[-1]], {}))
         shown = _compare([*fixed_samples(samples), *worst], dataset, predictors or _predictors(run), mious)
     except USRNError as error:  # images or models that are not there cost the pictures alone
-        story.missing["pictures"] = f"There are no pictures: {error.message}."
+        summary.missing["pictures"] = f"There are no pictures: {error.message}."
         return
-    story.fixed, story.worst = shown[: len(shown) - len(worst)], shown[len(shown) - len(worst) :]
+    summary.fixed, summary.worst = shown[: len(shown) - len(worst)], shown[len(shown) - len(worst) :]
 
 
 def _predictors(run: Run) -> dict[str, Predictor]:
@@ -178,15 +186,15 @@ def _compare(
     return rows
 
 
-def _image_mious(run: Run, story: RunStory) -> dict[str, ImageMious]:
+def _image_mious(run: Run, summary: RunSummary) -> dict[str, ImageMious]:
     """The mIoU of each image by each model, as far as they are known."""
     file = run.path / "report" / "image_scores.csv"
     if file.exists():
         return read_image_scores(file)
     if run.evaluation_file.exists():
-        story.missing["worst"] = (
-            "Which images went worst is not known: the run was measured by a version of usrn-keras that kept "
-            f"no scores of images. Remove {run.evaluation_file} and run `usrn fit` again to measure it anew."
+        summary.missing["worst"] = (
+            "The images with the lowest mIoU are unknown: the run was evaluated by an older version of "
+            f"usrn-keras. Remove {run.evaluation_file} and run `usrn fit` again to evaluate it once more."
         )
     return {}
 

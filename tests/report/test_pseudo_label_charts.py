@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.report.rates import Rates
+from usrn_keras.report.pseudo_label_charts import PseudoLabelRates
 
 
 def record(step: int, **changes) -> dict:
@@ -22,7 +22,7 @@ def record(step: int, **changes) -> dict:
 
 
 def test_shares_are_of_the_pixels_of_each_class():
-    rates = Rates([record(0), record(10)])
+    rates = PseudoLabelRates([record(0), record(10)])
     assert rates.steps.tolist() == [0, 10]
     np.testing.assert_array_equal(rates.share("confident"), [[0.5, np.nan]] * 2)
     np.testing.assert_array_equal(rates.overall("confident"), [0.5, 0.5])
@@ -32,7 +32,7 @@ def test_shares_are_of_the_pixels_of_each_class():
 
 
 def test_precision_is_of_what_was_chosen_and_coverage_of_what_is_there():
-    rates = Rates([record(0)])
+    rates = PseudoLabelRates([record(0)])
     np.testing.assert_array_equal(rates.precision(), [[0.75, np.nan]])
     np.testing.assert_array_equal(rates.coverage(), [[3 / 5, 0.0]])
     assert rates.overall_precision("own").tolist() == [0.75]
@@ -43,5 +43,5 @@ def test_precision_is_of_what_was_chosen_and_coverage_of_what_is_there():
 @pytest.mark.parametrize("source", ["corrected", "dropped"])
 def test_nothing_chosen_has_no_precision(source):
     nothing = {"chosen": [0, 0], "right": [0, 0]}
-    rates = Rates([record(0, quality={source: nothing})])
+    rates = PseudoLabelRates([record(0, quality={source: nothing})])
     assert np.isnan(rates.overall_precision(source)).all()
