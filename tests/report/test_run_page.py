@@ -7,7 +7,7 @@ import pytest
 
 from tests.report.test_page import Reader
 from tests.report.test_pictures import compared
-from tests.report.test_pseudo_label_charts import record
+from tests.report.test_pseudo_label_rates import record
 from usrn_keras.metrics import Provenance, Scores
 from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.run_page import losses_of, run_page

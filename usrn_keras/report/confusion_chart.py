@@ -1,4 +1,4 @@
-"""The confusion matrix, as a heat map for people and as CSV for machines."""
+"""The confusion matrix as a heat map and as CSV."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ DPI = 110
 CELL = 0.42  # inches, up to FULL_SIZE classes; above them cells shrink
 FULL_SIZE = 30
 SMALLEST_CELL = 0.3
-LEGIBLE = 100  # with more classes there are colours alone, in a picture of the same size
+LEGIBLE = 100  # with more classes, only colours are drawn, in a picture of the same size
 LONGEST_NAME = 24  # characters
 RIGHT, WRONG, NOTHING = "Blues", "Oranges", "#eeeeee"
 SHOWN = 0.005  # shares that round to 0 % are left without a number
-DARK = 0.55  # numbers are white from this depth of colour on
+DARK = 0.55  # numbers on darker cells are white
 
 
 def confusion_png(scores: Scores) -> bytes:
-    """A PNG file with the confusion matrix as a heat map, each row in percent of its class's pixels.
+    """Draw the confusion matrix as a heat map, each row in percent of its class's pixels, as a PNG file.
 
     Rows are the classes of the labels, columns those of the prediction, from the most frequent to the
-    rarest (`*`: rare classes). The diagonal, what was found, is blue; what was taken for something else
-    is orange, on a scale of square roots, since a class is lost to many others by a few percent each.
+    rarest (`*`: rare classes). The diagonal (correct pixels) is blue. Errors are orange, on a square-root
+    scale, since a class is usually confused with many others by a few percent each.
 
     Args:
-        scores: Of 1 class or more; up to 100 have names and numbers.
+        scores: Scores of one or more classes; up to 100 are drawn with names and numbers.
     """
     order = np.argsort(-scores.pixels, kind="stable")
     side = len(order) * _cell(len(order))
@@ -49,7 +49,7 @@ def confusion_png(scores: Scores) -> bytes:
 
 
 def confusion_csv(scores: Scores) -> str:
-    """The counted pixels as CSV: a row for each class of the labels, a column for each predicted one."""
+    """The counted pixels as CSV: a row for each class of the labels, a column for each predicted class."""
     rows = [[name, *counts] for name, counts in zip(scores.classes, scores.confusion.tolist(), strict=True)]
     notes = ["pixels; rows: label, columns: prediction"]
     notes += [scores.provenance.line()] if scores.provenance else []

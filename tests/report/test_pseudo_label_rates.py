@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.report.pseudo_label_charts import PseudoLabelRates
+from usrn_keras.report.pseudo_label_rates import PseudoLabelRates
 
 
 def record(step: int, **changes) -> dict:
