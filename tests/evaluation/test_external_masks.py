@@ -12,8 +12,7 @@ from tests.evaluation.made_run import VAL, make_data, write
 from tests.evaluation.networks import red_dataset
 from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation.external_masks import PredictedMasks
-from usrn_keras.evaluation.predicted_mask import read_prediction
+from usrn_keras.evaluation.external_masks import PredictedMasks, read_prediction
 from usrn_keras.metrics import boundary_counts
 from usrn_keras.recipe.schema import Data
 
@@ -91,7 +90,7 @@ def test_values_of_the_data_sets_own_masks_are_read_too(tmp_path, scene, stored)
 def test_values_that_are_ids_of_other_classes_are_refused(tmp_path, scene):
     dataset = _with_mask_values(scene[0], [1, 2, 3])
     write(tmp_path / "a.png", np.full((20, 24), 3, np.uint8))
-    with pytest.raises(DataError, match="holds ids of no class: 3; allowed: 0 to 2"):
+    with pytest.raises(DataError, match="contains ids of no class: 3; allowed: 0 to 2"):
         read_prediction(tmp_path / "a.png", np.zeros((20, 24), np.int32), dataset)
 
 
@@ -136,10 +135,10 @@ def test_every_bad_mask_is_named_at_once(scene, tmp_path):
         PredictedMasks(folder, many, "val").measure()
     assert refused.value.faults[:3] == (
         f"{folder / 'town/0.png'} is 23x20 pixels, the label of its image is 24x20",
-        f"{folder / 'town/1.png'} holds ids of no class: 3, 4, 5; allowed: 0 to 2",
+        f"{folder / 'town/1.png'} contains ids of no class: 3, 4, 5; allowed: 0 to 2",
         "village/2: there is no village/2.png",
     )
-    assert "does not hold a good mask for each of the 6 val images" in refused.value.message
+    assert "does not contain a valid mask for each of the 6 val images" in refused.value.message
     assert "class ids, 0 to 2" in refused.value.hint
 
 
@@ -152,7 +151,7 @@ def test_refuses_colours_of_no_class_and_damaged_files(scene, tmp_path):
     with pytest.raises(DataError) as refused:
         PredictedMasks(folder, dataset, "val").measure()
     colours, damaged, jpeg = refused.value.faults
-    assert colours == f"{folder / 'town/0.png'} holds colours of no class: 77 77 77"
+    assert colours == f"{folder / 'town/0.png'} contains colours of no class: 77 77 77"
     assert damaged.startswith(f"{folder / 'town/1.png'} cannot be read as an image")
     assert jpeg.startswith(f"{folder / 'village/2.png'} is a JPEG")
 

@@ -7,7 +7,7 @@ import pytest
 
 from usrn_keras.data import Sample
 from usrn_keras.evaluation.evaluate import ImageScore, Measured
-from usrn_keras.evaluation.image_scores import image_mious, read_image_scores, write_image_scores
+from usrn_keras.evaluation.report_files import image_mious, read_image_scores, write_image_scores
 from usrn_keras.metrics import Scores
 
 

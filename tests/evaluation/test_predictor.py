@@ -13,7 +13,7 @@ from tests.evaluation.networks import (
     red_reader,
 )
 from usrn_keras.evaluation import WHOLE, Inference, Predictor, predict_ids
-from usrn_keras.evaluation.resize import resized, scaled
+from usrn_keras.evaluation.predictor import resized, scaled
 from usrn_keras.evaluation.sliding_windows import window_starts
 
 pytestmark = pytest.mark.every_backend

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.evaluation.resize import resized, scaled
+from usrn_keras.evaluation.predictor import resized, scaled
 
 
 def test_shrinking_takes_means_of_areas():

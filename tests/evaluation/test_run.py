@@ -43,7 +43,7 @@ def test_what_is_not_there_is_named(made):
         evaluate_run(made.path, model="baseline")
     with pytest.raises(DataError, match="has no test images"):
         evaluate_run(made.path, split="test")
-    with pytest.raises(RecipeError, match="cannot be predicted"):
+    with pytest.raises(RecipeError, match="options of prediction"):
         evaluate_run(made.path, inference={"scales": (-1.0,)})
 
 

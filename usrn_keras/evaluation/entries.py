@@ -13,8 +13,7 @@ import numpy as np
 from usrn_keras.data import Dataset, Sample, load_dataset, read_image
 from usrn_keras.evaluation.evaluate import Measured, evaluate_with, samples_of
 from usrn_keras.evaluation.external_masks import PredictedMasks
-from usrn_keras.evaluation.inference import inference_of
-from usrn_keras.evaluation.predictor import Predictor
+from usrn_keras.evaluation.predictor import Predictor, inference_of
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
 from usrn_keras.runs import Run, open_run

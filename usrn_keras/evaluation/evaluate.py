@@ -13,8 +13,7 @@ from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.whole_images import WholeImage, gathered, read_whole
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation.inference import WHOLE, Inference
-from usrn_keras.evaluation.predictor import Predictor
+from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor
 from usrn_keras.metrics import Provenance, Scores, confusion_matrix
 from usrn_keras.metrics.boundary_counts import boundary_counts
 from usrn_keras.progress import SILENT, Progress

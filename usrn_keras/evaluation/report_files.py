@@ -1,12 +1,12 @@
-"""What an evaluation leaves in a folder: the scores, the confusion matrix and the worst images."""
+"""Files that an evaluation writes: scores, confusion matrices, galleries of the worst images."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from usrn_keras.data import read_sample
 from usrn_keras.data.batches.whole_images import labels_of
@@ -17,19 +17,22 @@ from usrn_keras.report import Comparison
 from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
 from usrn_keras.report.picture_sheets import worst_png
 from usrn_keras.report.pictures import PredictedImage
+from usrn_keras.report.text_tables import csv_text
 
 WORST = 6  # images in the gallery
+NOTE = "mIoU of each image alone, over the classes in its label: to find images, never to be averaged"
+ImageMious = Mapping[str, float | None]  # by name of the image, in 0..1; None: its label has no class
 
 
 def write_reports(measured: Sequence[tuple[Entry, Measured]], folder: Path | None = None) -> Iterator[Path]:
-    """Write the files of each entry, and yield the path of each once it is written.
+    """Write the files of each entry, and yield the path of each as soon as it is written.
 
-    `confusion_STEM.png`, `confusion_STEM.csv` and `worst_STEM.png` of each entry, `scores.json` of all
-    in a folder.
+    Each entry gets `confusion_STEM.png`, `confusion_STEM.csv` and `worst_STEM.png`; all entries of a folder
+    share `scores.json`.
 
     Args:
-        measured: Entries and what they reached.
-        folder: For all of them; None: each run's own, and no files of predicted masks.
+        measured: Entries and their scores.
+        folder: Folder of all files; None: the report folder of each run, and no files for external masks.
 
     Raises:
         StorageError: A file cannot be written; those before it are complete.
@@ -55,9 +58,46 @@ def write_reports(measured: Sequence[tuple[Entry, Measured]], folder: Path | Non
                 yield _write(place / f"worst_{stem}.png", _gallery(entry, its, worst))
 
 
+def image_mious(measured: Measured) -> dict[str, float | None]:
+    """The mIoU of each image as a JSON value, None if its label has no class."""
+    return {image.sample.name: None if math.isnan(image.miou) else image.miou for image in measured.images}
+
+
+def write_image_scores(path: Path, models: Mapping[str, ImageMious]) -> None:
+    """Write a CSV file with the columns `image, A, B, ...`: a row for each image with its mIoU by each model.
+
+    Args:
+        path: The CSV file.
+        models: mIoU of the images by name of the model; an image that a model lacks has an empty cell.
+    """
+    names = list(dict.fromkeys(name for mious in models.values() for name in mious))
+    rows = [[name, *(mious.get(name) for mious in models.values())] for name in names]
+    with atomic_path(path) as temporary:
+        temporary.write_text(csv_text([["image", *models], *rows], [NOTE]), encoding="utf-8")
+
+
+def read_image_scores(path: Path) -> dict[str, dict[str, float | None]]:
+    """Read a file of `write_image_scores`: the mIoU of each image by each model, None for an empty cell.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "image_scores.csv"
+    >>> write_image_scores(path, {"A": {"town/0": 0.25}, "B": {"town/0": 0.5, "town/1": None}})
+    >>> read_image_scores(path)["B"]
+    {'town/0': 0.5, 'town/1': None}
+    """
+    text = path.read_text(encoding="utf-8").removesuffix(f"# {NOTE}\n")
+    (_, *models), *rows = csv.reader(text.splitlines(keepends=True))
+    return {
+        model: {name: float(cells[i]) if cells[i] else None for name, *cells in rows}
+        for i, model in enumerate(models)
+    }
+
+
 def worst_images(measured: Measured, count: int = WORST) -> list[ImageScore]:
-    """The images with the lowest mIoU, the worst first; those without a label are left out."""
-    labelled = [image for image in measured.images if not np.isnan(image.miou)]
+    """The images with the lowest mIoU, the worst first; images without a label are left out."""
+    labelled = [image for image in measured.images if not math.isnan(image.miou)]
     return sorted(labelled, key=lambda image: (image.miou, image.pixel_accuracy, image.sample.name))[:count]
 
 
@@ -77,7 +117,7 @@ def _gallery(entry: Entry, measured: Measured, worst: Sequence[ImageScore]) -> b
 
 
 def _stems(entries: Sequence[Entry]) -> list[str]:
-    """A name for the files of each entry, with a number where several would have the same."""
+    """Names of the files of each entry, numbered if several would have the same."""
     stems = [entry.stem for entry in entries]
     return [
         stem if stems.count(stem) == 1 else f"{stem}_{1 + stems[:i].count(stem)}"

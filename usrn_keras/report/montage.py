@@ -72,9 +72,7 @@ def cut_patch(image: np.ndarray, inside: np.ndarray, centre: tuple[int, int], si
     mask = cv2.resize(inside[window].astype(np.uint8), (CELL, CELL), interpolation=cv2.INTER_NEAREST)
     grey = faded(crop, *FADED)
     around = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # a line over thin objects would hide them
-    patch = np.where(
-        mask[..., None], crop, np.where(around[..., None], np.uint8(OUTLINE), faded(crop, *FADED))
-    )
+    patch = np.where(mask[..., None], crop, np.where(around[..., None], np.uint8(OUTLINE), grey))
     return np.ascontiguousarray(patch)
 
 

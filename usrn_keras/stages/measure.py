@@ -10,7 +10,7 @@ import keras
 
 from usrn_keras.data import Dataset, Sample, read_sample
 from usrn_keras.evaluation import Predictor, evaluate_with, inference_of
-from usrn_keras.evaluation.image_scores import image_mious, write_image_scores
+from usrn_keras.evaluation.report_files import image_mious, write_image_scores
 from usrn_keras.files import atomic_path, read_json, write_json
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress

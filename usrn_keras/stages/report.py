@@ -9,7 +9,7 @@ from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
 from usrn_keras.data.batches.whole_images import labels_of
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
-from usrn_keras.evaluation.image_scores import ImageMious, read_image_scores
+from usrn_keras.evaluation.report_files import ImageMious, read_image_scores
 from usrn_keras.files import atomic_path, read_json
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter

@@ -10,7 +10,7 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, evaluate_with
-from usrn_keras.evaluation.inference import inference_of
+from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.files import read_json, write_json
 from usrn_keras.networks import Branch
 from usrn_keras.runs import Run

@@ -1,4 +1,4 @@
-"""Which file of a folder belongs to which image: by the image's name, and one suffix for all of them."""
+"""Assign the files of a folder to images: by the name of the image and one suffix for all of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Matches:
     """The files of a folder that belong to images.
 
     Attributes:
-        files: The file of each sample by its name; samples without one are not in it.
-        suffix: What all the file names have after that of the image, before `.png`.
+        files: File of each sample by the name of the sample; samples without a file are left out.
+        suffix: Text that follows the name of the image in all file names, before `.png`.
         extra: Files that belong to no sample.
     """
 
@@ -33,14 +33,14 @@ class Matches:
 def match_files(folder: Path | str, samples: Sequence[Sample]) -> Matches:
     """Find the PNG file of each sample below a folder.
 
-    A file is named as its sample, with the sub-folders or, where the last part of each sample's name is
-    its own, without them or in others; then comes a suffix such as `_pred`, the same for all.
-    Of several suffixes the one that the most samples have is taken; names without one go before, if they
-    are half as many.
+    A file has the name of its sample, followed by a suffix such as `_pred` that is the same for all. If the
+    last parts of the names of all samples differ, the file may be in any sub-folder, otherwise in that of the
+    name. Of several suffixes, the one with the most samples is used; names without a suffix are preferred if
+    at least half as many samples have them.
 
     Raises:
-        DataError: The folder is missing, has no PNG file, none that fits a sample, two suffixes that fit
-            as many, or several files for one sample.
+        DataError: The folder is missing, has no PNG file or none that belongs to a sample, two suffixes fit
+            equally well, or several files belong to one sample.
 
     Example:
 
@@ -54,7 +54,7 @@ def match_files(folder: Path | str, samples: Sequence[Sample]) -> Matches:
         raise _nothing_fits(folder, files, samples)
     suffix = _likeliest(folder, rules)
     chosen = rules[suffix]
-    _refuse_doubles(folder, chosen)
+    _validate_unique(folder, chosen)
     used = {found[0] for found in chosen.values()}
     extra = tuple(path for path in files if path not in used)
     return Matches({name: found[0] for name, found in chosen.items()}, suffix, extra)
@@ -62,8 +62,8 @@ def match_files(folder: Path | str, samples: Sequence[Sample]) -> Matches:
 
 def _png_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        problem = "is no folder" if folder.exists() else "does not exist"
-        raise DataError(f"{folder} {problem}", hint="Name the folder of the masks: --predictions FOLDER")
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {problem}", hint="Give the folder of the masks: --predictions FOLDER")
     faults = Faults()
     found = [
         Path(parent) / name
@@ -71,14 +71,14 @@ def _png_files(folder: Path) -> list[Path]:
         for name in names
         if name.lower().endswith(".png")
     ]
-    faults.raise_if_any(f"{folder} cannot be read as a whole")
+    faults.raise_if_any(f"some folders below {folder} cannot be read")
     if not found:
-        raise DataError(f"{folder} holds no PNG files", hint="Write the masks as PNG, one for each image.")
+        raise DataError(f"{folder} contains no PNG files", hint="Write the masks as PNG, one for each image.")
     return sorted(found)
 
 
 def _likeliest(folder: Path, rules: Rules) -> str:
-    """The suffix that most samples have."""
+    """The suffix that most samples have, or none."""
     most = max(map(len, rules.values()))
     if 2 * len(rules.get("", ())) >= most:
         return ""
@@ -87,7 +87,7 @@ def _likeliest(folder: Path, rules: Rules) -> str:
         named = ", ".join(f"NAME{suffix}.png" for suffix in suffixes[:SHOWN])
         raise DataError(
             f"{folder}: several kinds of files fit the images equally well: {named}",
-            hint="Leave one kind in the folder, or move it to a folder of its own.",
+            hint="Keep one kind in the folder, or move it to a separate folder.",
         )
     return suffixes[0]
 
@@ -96,7 +96,7 @@ def _rules(files: Sequence[Path], folder: Path, samples: Sequence[Sample]) -> Ru
     """For each suffix, the files of the samples that have one with it."""
     owners = {sample.name: sample.name for sample in samples}
     flat = {PurePosixPath(name).name: name for name in owners}
-    if len(flat) == len(owners):  # no two images are of one name in different folders
+    if len(flat) == len(owners):  # no two images have the same name in different folders
         owners = flat | owners
     rules: Rules = {}
     for path in files:
@@ -106,30 +106,31 @@ def _rules(files: Sequence[Path], folder: Path, samples: Sequence[Sample]) -> Ru
 
 
 def _owners_of(path: Path, folder: Path, owners: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Suffixes and names of the samples whose names the file name starts with."""
+    """Suffixes and names of the samples whose name is the start of the file name."""
     whole = path.relative_to(folder).with_suffix("").as_posix()
     found = {}
     for name in (whole, path.stem):
         for end in range(len(name), 0, -1):
             suffix = name[end:]
-            if name[:end] in owners and not suffix[:1].isdigit():  # 10.png is not that of image 1
+            if name[:end] in owners and not suffix[:1].isdigit():  # 10.png does not belong to image 1
                 found.setdefault((suffix, owners[name[:end]]), None)
     return list(found)
 
 
-def _refuse_doubles(folder: Path, files: Mapping[str, Sequence[Path]]) -> None:
+def _validate_unique(folder: Path, files: Mapping[str, Sequence[Path]]) -> None:
     faults = Faults()
     for name, found in files.items():
         if len(found) > 1:
             faults.add(f"{name}: {', '.join(str(path.relative_to(folder)) for path in found)}")
-    faults.raise_if_any(f"{folder}: several files fit one image", hint="Leave one file for each image.")
+    faults.raise_if_any(f"{folder}: several files belong to one image", hint="Keep one file for each image.")
 
 
 def _nothing_fits(folder: Path, files: Sequence[Path], samples: Sequence[Sample]) -> DataError:
     stem = PurePosixPath(samples[0].name).name
     there = ", ".join(str(path.relative_to(folder)) for path in files[:SHOWN])
     return DataError(
-        f"{folder}: none of its {len(files)} PNG files is named as one of the {len(samples)} images: {there}"
+        f"{folder}: none of its {len(files)} PNG files has the name of one of the {len(samples)} images: "
+        + there
         + (", ..." if len(files) > SHOWN else ""),
-        hint=f"Name them as the images, such as {stem}.png or {stem}_pred.png.",
+        hint=f"Name the masks like the images, such as {stem}.png or {stem}_pred.png.",
     )

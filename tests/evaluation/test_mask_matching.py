@@ -6,7 +6,7 @@ import pytest
 
 from usrn_keras.data import Sample
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation.matching import Matches, match_files
+from usrn_keras.evaluation.mask_matching import Matches, match_files
 
 
 def matched(folder: Path, files: list[str], names: list[str]) -> Matches:
@@ -65,11 +65,11 @@ def test_the_suffix_that_most_images_have(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], "holds no PNG files"),
-        (["a.jpg"], "holds no PNG files"),
-        (["x.png", "y.png"], r"none of its 2 PNG files is named as one of the 2 images: x.png, y.png"),
+        ([], "contains no PNG files"),
+        (["a.jpg"], "contains no PNG files"),
+        (["x.png", "y.png"], r"none of its 2 PNG files has the name of one of the 2 images: x.png, y.png"),
         (["a_p.png", "a_color.png"], r"equally well: NAME_color.png, NAME_p.png"),
-        (["one/a.png", "two/a.png"], r"several files fit one image"),
+        (["one/a.png", "two/a.png"], r"several files belong to one image"),
     ],
 )
 def test_refuses(tmp_path, files, message):
@@ -79,6 +79,6 @@ def test_refuses(tmp_path, files, message):
 
 def test_refuses_a_folder_that_is_none(tmp_path):
     (tmp_path / "file").touch()
-    for name, problem in (("file", "is no folder"), ("nowhere", "does not exist")):
+    for name, problem in (("file", "is not a folder"), ("nowhere", "does not exist")):
         with pytest.raises(DataError, match=f"{name} {problem}"):
             match_files(tmp_path / name, [Sample("a", Path("image"))])
