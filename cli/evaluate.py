@@ -108,13 +108,13 @@ def command(ctx: click.Context, **options: Any) -> None:
     _refuse_contradictions(options)
     recipe = _recipe(options)
     load_backend()
-    from usrn_keras.evaluation.line_up import line_up
+    from usrn_keras.evaluation.entries import prepare_entries
     from usrn_keras.evaluation.report_files import write_reports
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison
 
     with for_terminal(quiet=options["quiet"]) as progress:
-        entries = line_up(
+        entries = prepare_entries(
             options["runs"],
             options["predictions"],
             recipe=recipe,

@@ -107,7 +107,7 @@ def test_unreadable_inputs_are_all_named_and_the_others_written(run, tmp_path):
         predict_files(run.path, inputs, tmp_path / "out")
     named = "\n".join(raised.value.faults)
     assert len(raised.value.faults) == 4
-    for name in ("missing.jpg does not exist", "nothing holds no images", "broken.jpg", "empty.png"):
+    for name in ("missing.jpg does not exist", "nothing contains no images", "broken.jpg", "empty.png"):
         assert name in named
     assert sorted(os.listdir(tmp_path / "out")) == ["good.png", "good_overlay.png"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,13 @@ import pytest
 from tests.evaluation.made_run import make_data
 from usrn_keras.data import Sample, load_dataset
 from usrn_keras.evaluation import ImageScore, Measured, report_files
-from usrn_keras.evaluation.report_files import worst_images, write_reports
+from usrn_keras.evaluation.report_files import (
+    image_mious,
+    read_image_scores,
+    worst_images,
+    write_image_scores,
+    write_reports,
+)
 from usrn_keras.metrics import Provenance, Scores
 from usrn_keras.recipe.schema import Data
 from usrn_keras.report import Comparison
@@ -93,3 +100,24 @@ def test_without_a_labelled_image_there_is_no_gallery(scene, tmp_path):
     entry, measured = scene("usrn", tmp_path / "A")
     nothing = Measured(measured.scores, (image("a", np.nan),))
     assert "worst_usrn.png" not in names(list(write_reports([(entry, nothing)])), tmp_path / "A")
+
+
+@pytest.mark.parametrize("name", ["town/0", 'a "quoted", name', "two\nlines", "# no comment", "道路"])
+def test_any_name_comes_back(tmp_path, name):
+    models = {"Baseline": {name: 1 / 3, "other": None}, "USRN, 2": {name: 0.0, "other": 1.0}}
+    write_image_scores(tmp_path / "a.csv", models)
+    assert read_image_scores(tmp_path / "a.csv") == models
+
+
+def test_an_image_that_a_model_lacks_is_an_empty_cell(tmp_path):
+    write_image_scores(tmp_path / "a.csv", {"Baseline": {}, "USRN": {"town/0": 0.5}})
+    rows = list(csv.reader((tmp_path / "a.csv").read_text().splitlines()))
+    assert rows[:2] == [["image", "Baseline", "USRN"], ["town/0", "", "0.5"]]
+
+
+def test_an_image_without_any_class_has_no_score():
+    images = [
+        ImageScore(Sample(name, Path(f"{name}.png")), miou, 0.0)
+        for name, miou in (("a", 0.25), ("b", float("nan")))
+    ]
+    assert image_mious(Measured(Scores("x", ["road"], [[1]]), tuple(images))) == {"a": 0.25, "b": None}

@@ -1,4 +1,4 @@
-"""Segmenting images with a trained run: a palette PNG and an overlay for each."""
+"""Segmentation of images with a trained run: a palette PNG and an overlay for each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from usrn_keras.runs import open_run
 
 @dataclass(frozen=True)
 class Job:
-    """An image to segment and the two files that it gives."""
+    """An image to segment and the two files to write."""
 
     image: Path
     labels: Path
@@ -39,23 +39,23 @@ def predict_files(
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
 ) -> list[Path]:
-    """Segment images with the model of a run, in the way that `[evaluation]` of its recipe measures it.
+    """Segment images with the model of a run, with the options of prediction of its recipe.
 
     Args:
         run_dir: Folder of a complete run.
-        inputs: Image files, and folders whose images are taken with those of their sub-folders.
-        out_dir: Where `STEM.png` (class ids, with the classes' colours as palette; of more than 256
-            classes as grey values of 16 bits) and `STEM_overlay.png` (those colours over the image)
-            go. Images of a folder keep the sub-folder that they lie in.
-        progress: Counts images.
-        wrote: Told of each file, also of those that are written before something goes wrong.
+        inputs: Image files and folders; folders are searched with their sub-folders.
+        out_dir: Folder of the results: `STEM.png` (class ids with the colours of the classes as palette; more
+            than 256 classes as grey values of 16 bits) and `STEM_overlay.png` (the colours over the image).
+            Images of a folder keep their sub-folder.
+        progress: Progress bar, counts images.
+        wrote: Called with the path of each file as soon as it is written.
 
     Returns:
         The written files, two for each image, in the order of `inputs`.
 
     Raises:
-        DataError: Two images would write the same file, or an image would be overwritten (nothing is
-            written then); or some inputs cannot be read (the others are written, all are named).
+        DataError: Two images would write the same file, or an image would be overwritten (then nothing is
+            written); or some inputs cannot be read (then all others are written, and the error lists them).
         RunError: The run is not complete.
         WeightsError: Its model cannot be loaded.
 
@@ -66,10 +66,10 @@ def predict_files(
     """
     faults = Faults()
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), faults))
-    _refuse_collisions(jobs)
+    _validate_targets(jobs)
     run = open_run(Path(run_dir))
     options = inference_of(run.recipe)
-    # Images come one by one, so a batch of them would be filled up with blank ones.
+    # Images are predicted one by one: a larger batch would be filled up with blank images.
     batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
     predictor = Predictor(load_segmenter(run.model_path), options, batch=batch)
     written: list[Path] = []
@@ -89,12 +89,12 @@ def predict_files(
 
 
 def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator[Job]:
-    """One job for each image among `inputs`; what is missing or empty is added to `faults`."""
+    """Yield one job for each image among `inputs`; missing or empty inputs are added to `faults`."""
     for path in inputs:
         if path.is_dir():
             images = _images_below(path, out_dir, faults)
             if not images:
-                faults.add(f"{path} holds no images")
+                faults.add(f"{path} contains no images")
             for image in images:
                 yield _job(image, out_dir / image.relative_to(path).parent)
         elif path.exists():
@@ -104,7 +104,7 @@ def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator
 
 
 def _images_below(folder: Path, out_dir: Path, faults: Faults) -> list[Path]:
-    """Images in `folder` and its sub-folders, but not the predictions of an earlier call."""
+    """Images in `folder` and its sub-folders, without the predictions of an earlier call."""
     out_dir = out_dir.resolve()
     found = []
     for parent, folders, names in walk(folder, faults.add):
@@ -118,14 +118,14 @@ def _job(image: Path, folder: Path) -> Job:
     return Job(image, folder / f"{image.stem}.png", folder / f"{image.stem}_overlay.png")
 
 
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
+def _validate_targets(jobs: Sequence[Job]) -> None:
     images = {job.image.resolve() for job in jobs}
     targets = Counter(path.resolve() for job in jobs for path in (job.labels, job.overlay))
-    faults = [f"{path} is one of the images and would be overwritten" for path in targets if path in images]
-    faults += [f"{path} would be written {n} times" for path, n in targets.items() if n > 1]
-    if faults:
+    errors = [f"{path} is one of the images and would be overwritten" for path in targets if path in images]
+    errors += [f"{path} would be written {n} times" for path, n in targets.items() if n > 1]
+    if errors:
         hint = "Choose another folder with --out, or predict these images in separate calls."
-        raise DataError("the predictions would overwrite files", faults=faults, hint=hint)
+        raise DataError("the predictions would overwrite files", faults=errors, hint=hint)
 
 
 def _predict_file(predictor: Predictor, job: Job, palette: np.ndarray) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Windows that slide over an image, and the mean of what is predicted in them."""
+"""Prediction in windows that slide over an image, averaged where windows overlap."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from usrn_keras.data.batches.padding import IMAGE_MEAN, fill_batch
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
-    """First pixels of the windows along a side; the last window is shifted inward to end with the image.
+    """First pixel of each window along a side; the last window is shifted to end with the image.
 
     Args:
-        size: Of the side in pixels, at least `window`.
-        window: In pixels.
-        overlap: Share of a window that the next one covers too.
+        size: Length of the side in pixels, at least `window`.
+        window: Length of a window in pixels.
+        overlap: Share of a window that the next window covers too.
 
     Example:
 
@@ -35,37 +35,37 @@ def slide(
     overlap: float,
     batch: int = 1,
 ) -> Iterator[np.ndarray]:
-    """The mean, at each pixel of an image, of the predictions of all windows that cover it; image by image.
+    """Average the predictions of all windows that cover a pixel, for each pixel of each image.
 
     Args:
-        images: (height, width, 3) uint8; where one is smaller than a window, it is padded below and to
-            the right, and the padding is cut off the result.
-        predict: Windows (batch, window, window, 3) to predictions (batch, window, window, C). It is
-            always given `batch` windows, those of several images if need be, and at the end blank ones,
-            so that it compiles once.
+        images: (height, width, 3) uint8; an image smaller than a window is padded below and to the right,
+            and the padding is cut off the result.
+        predict: Function from windows (batch, window, window, 3) to predictions (batch, window, window, C).
+            It always receives `batch` windows, possibly of several images, at the end blank ones, so that it
+            compiles once.
         window: Height and width of a window in pixels.
-        overlap: Share of a window that the next one covers too.
-        batch: Windows predicted at once.
+        overlap: Share of a window that the next window covers too.
+        batch: Number of windows predicted at once.
 
     Yields:
         (height, width, C) float32 of each image, as soon as its last window is predicted.
     """
-    canvases = (Canvas(image, window, overlap) for image in images)
-    todo = ((canvas, place) for canvas in canvases for place in canvas.places)
+    windowed = (WindowedImage(image, window, overlap) for image in images)
+    todo = ((image, place) for image in windowed for place in image.places)
     while here := list(islice(todo, batch)):
-        windows = fill_batch(np.stack([canvas.cut(place) for canvas, place in here]), batch)
-        for (canvas, place), values in zip(here, predict(windows), strict=False):  # not of blank windows
-            canvas.add(place, values)
-            if not canvas.missing:
-                yield canvas.mean()
+        windows = fill_batch(np.stack([image.cut(place) for image, place in here]), batch)
+        for (image, place), values in zip(here, predict(windows), strict=False):  # not of blank windows
+            image.add(place, values)
+            if not image.missing:
+                yield image.mean()
 
 
-class Canvas:
-    """An image, and the sum of what was predicted in its windows so far.
+class WindowedImage:
+    """An image and the sum of the predictions in its windows so far.
 
     Attributes:
-        places: `(top, left)` of its windows, row by row.
-        missing: How many of them are not predicted yet.
+        places: `(top, left)` of each window, row by row.
+        missing: Number of windows that are not predicted yet.
     """
 
     def __init__(self, image: np.ndarray, window: int, overlap: float):
@@ -78,11 +78,11 @@ class Canvas:
         self._covered = np.zeros((*self._image.shape[:2], 1), np.float32)
 
     def cut(self, place: tuple[int, int]) -> np.ndarray:
-        """The window `(window, window, 3)` at a place."""
+        """Cut out the window `(window, window, 3)` at a place."""
         return self._image[self._at(place)]
 
     def add(self, place: tuple[int, int], values: np.ndarray) -> None:
-        """Take in what was predicted there, `(window, window, C)`."""
+        """Add the prediction at a place, `(window, window, C)`."""
         if self._total is None:
             self._total = np.zeros((*self._image.shape[:2], values.shape[-1]), np.float32)
         self._total[self._at(place)] += values
@@ -90,7 +90,7 @@ class Canvas:
         self.missing -= 1
 
     def mean(self) -> np.ndarray:
-        """Over the windows at each pixel of the image, `(height, width, C)`; asked for once, at the end."""
+        """Average over the windows at each pixel, `(height, width, C)`; call it once, at the end."""
         height, width = self._size
         self._total /= self._covered
         return self._total[:height, :width]

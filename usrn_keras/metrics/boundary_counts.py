@@ -1,31 +1,30 @@
-"""Boundary IoU: how well the outlines of classes are met (Cheng et al., CVPR 2021, arXiv 2103.16562)."""
+"""Boundary IoU: quality of the outlines of classes (Cheng et al., CVPR 2021, arXiv 2103.16562)."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-RATIO = 0.02  # width of a boundary region in image diagonals; the paper's choice
+RATIO = 0.02  # width of a boundary region as a share of the image diagonal, as in the paper
 
 
 def boundary_counts(
     labels: np.ndarray, predictions: np.ndarray, classes: int, ratio: float = RATIO
 ) -> np.ndarray:
-    """Pixels in which the boundary regions of each class in one image meet, and those of either.
+    """Count intersection and union of the boundary regions of each class in one image.
 
-    The boundary region of a class are its pixels that a pixel of anything else lies near: at most
-    d rows and d columns away, d = `ratio` of the image's diagonal, rounded, at least 1. What lies
-    beyond the border of the image counts as something else, as in the official code
-    (bowenc0221/boundary-iou-api). So do ignored pixels, in the label and in the prediction: there they
-    belong to no class, and a prediction that is right wherever it can be scores 1.
+    The boundary region of a class is the set of its pixels with a pixel of another class at most d rows and
+    d columns away; d is `ratio` of the image diagonal, rounded, at least 1. Pixels beyond the border of the
+    image count as another class, as in the official code (bowenc0221/boundary-iou-api). So do ignored pixels,
+    in the label and in the prediction, so that a prediction that is correct on all other pixels scores 1.
 
-    Summed over all images, intersection over union is the Boundary IoU of each class.
+    The sums over all images, intersection over union, are the Boundary IoU of each class.
 
     Args:
         labels: (height, width) integers; pixels outside `0..classes - 1` are ignored.
-        predictions: (height, width) integers, class ids; others are of no class.
-        classes: C.
-        ratio: d in image diagonals.
+        predictions: (height, width) integers, class ids; others belong to no class.
+        classes: Number of classes C.
+        ratio: d as a share of the image diagonal.
 
     Returns:
         (C, 2) int64, intersection and union in pixels.
@@ -51,9 +50,9 @@ def boundary_counts(
 
 
 def _near_others(ids: np.ndarray, distance: int) -> np.ndarray:
-    """Whether a pixel of another id lies at most `distance` rows and columns away, for all ids at once.
+    """Whether a pixel of another id is at most `distance` rows and columns away, for all ids at once.
 
-    It does where the smallest and the largest id around differ: two filters, however many classes.
+    It is if the smallest and the largest id around differ: two filters for any number of classes.
     """
     square = np.ones((2 * distance + 1,) * 2, np.uint8)
     border = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}

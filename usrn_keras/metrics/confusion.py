@@ -1,4 +1,4 @@
-"""The confusion matrix: what every score is read off."""
+"""The confusion matrix, from which every score is computed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Counts the pixels of each class by the class that was predicted.
+    """Count the pixels of each class by predicted class.
 
-    Counting takes a host thread 1 ms for 480x360 pixels, so that the network need not wait for it.
+    A host thread takes 1 ms for 480x360 pixels, so the network never waits for it.
 
     Args:
         labels: Integers of any shape; pixels outside `0..classes - 1` are ignored.
         predictions: The same shape, integers in `0..classes - 1` wherever a pixel is not ignored.
-        classes: C.
+        classes: Number of classes C.
 
     Returns:
-        (C, C) int64; entry `[i, j]` counts the pixels of class i predicted as j. To measure several
-        images, add theirs.
+        (C, C) int64; entry `[i, j]` counts the pixels of class i predicted as j. Matrices of several
+        images are added.
 
     Example:
 
