@@ -8,8 +8,8 @@ from functools import cached_property
 
 from usrn_keras.data import Dataset, Sample, image_size
 from usrn_keras.data.batches.padding import padded_size
-from usrn_keras.evaluation.diagnose import Diagnosis, evenly
-from usrn_keras.evaluation.log import DiagnosisLog
+from usrn_keras.evaluation.diagnosis_log import DiagnosisLog
+from usrn_keras.evaluation.pseudo_label_quality import PseudoLabelQuality, evenly_spaced
 from usrn_keras.methods import USRN
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import USRN as USRN_STAGE
@@ -42,7 +42,7 @@ class DiagnosisWatch:
     def __init__(self, run: Run, model: USRN, dataset: Dataset, steps: int, log: Callable[[str], None]):
         self._model, self._dataset, self._steps, self._tell = model, dataset, steps, log
         self._log = diagnosis_log(run)
-        self._samples = evenly(dataset.unlabelled)
+        self._samples = evenly_spaced(dataset.unlabelled)
         self.every = diagnosis_period(run.recipe, self._samples, steps) if self._samples else 0
 
     def resume(self, step: int) -> None:
@@ -61,9 +61,9 @@ class DiagnosisWatch:
             self._log.append(self._diagnosis.record(step))
 
     @cached_property
-    def _diagnosis(self) -> Diagnosis:
+    def _diagnosis(self) -> PseudoLabelQuality:
         """One for all looks, so that the network is compiled for them once."""
-        return Diagnosis(self._model, self._samples, self._dataset, self._tell)
+        return PseudoLabelQuality(self._model, self._samples, self._dataset, self._tell)
 
 
 def diagnosis_log(run: Run) -> DiagnosisLog:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from usrn_keras.evaluation.log import DiagnosisLog
+from usrn_keras.evaluation.diagnosis_log import DiagnosisLog
 
 
 @pytest.fixture

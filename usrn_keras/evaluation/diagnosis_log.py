@@ -1,4 +1,4 @@
-"""The records of a diagnosis: one line of JSON for each time that somebody looked."""
+"""The records of the quality of pseudo labels: one line of JSON for each measurement."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from usrn_keras.files import atomic_path, storage_errors
 
 
 class DiagnosisLog:
-    """Appends records to a file, such as `3-usrn/diagnosis.jsonl`.
+    """Append records to a file, the `diagnosis.jsonl` of a training stage.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Example:
 
     >>> import tempfile
     >>> log = DiagnosisLog(Path(tempfile.mkdtemp()) / "diagnosis.jsonl")
     >>> log.append({"step": 20, "images": 16})
-    >>> log.rewind(10)  # training goes on from step 10: later records are void
+    >>> log.rewind(10)  # training resumes from step 10: later records are void
     >>> log.records()
     []
     """
@@ -36,7 +36,7 @@ class DiagnosisLog:
                 file.write(json.dumps(record) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Drop the records after `step`, and a line that a crash cut short."""
+        """Remove the records after `step`, and a line that a crash left incomplete."""
         if not self.path.exists():
             return
         kept = [record for record in self.records() if record["step"] <= step]
@@ -48,7 +48,7 @@ class DiagnosisLog:
         return any(record["step"] == step for record in self.records())
 
     def records(self) -> list[dict[str, Any]]:
-        """All of them, in order; a line that a crash cut short is left out."""
+        """All records in order; a line that a crash left incomplete is skipped."""
         if not self.path.exists():
             return []
         lines = self.path.read_text(encoding="utf-8").splitlines()
