@@ -17,7 +17,8 @@ TRAINING = {
     "confident": "F above gamma",
     "confident_sub": "F_sub above gamma",
     "gate_open": "gate open",
-    "gate_dropped": "dropped by the correction",
+    "gate_dropped": "dropped",
+    "label_overridden": "overridden",
 }
 SHARES = {"confident": "F above gamma", "confident_sub": "F_sub above gamma", "open": "gate open"}
 ENTROPIES = {"entropy": "F", "entropy_sub": "F_sub"}
@@ -71,7 +72,8 @@ def _in_training(page: Page, lines: Sequence[Line]) -> None:
         "Shares of the pixels over the steps, in the batches of training",
         "The batches of training. Above gamma: pixels whose pseudo label is confident enough to be learnt. "
         + "Gate open: F_sub is more confident than F and corrects its label. " * ("gate open" in known)
-        + "Dropped: confident before the correction, not after it." * (TRAINING["gate_dropped"] in known),
+        + "Dropped: confident before the correction by F_sub, not after it. " * ("dropped" in known)
+        + "Overridden: confident, with another label than that of F." * ("overridden" in known),
     )
 
 
