@@ -9,7 +9,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -172,4 +172,4 @@ def _show(comparison: Comparison, options: dict[str, Any]) -> None:
     elif options["as_csv"]:
         click.echo(comparison_csv(comparison), nl=False)
     else:
-        print_table(comparison_table(comparison))
+        print_rich(comparison_table(comparison))

@@ -9,7 +9,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich, print_table
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -81,7 +81,7 @@ def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, a
         print_json(results)
     else:
         comparison = Comparison([Scores.from_json(scores) for scores in results["scores"]])
-        print_table(comparison_table(comparison))
+        print_rich(comparison_table(comparison))
         click.echo(f"run folder: {folder}")
 
 

@@ -15,7 +15,7 @@ MACHINE_WIDTH = 1000  # columns off a terminal: no figure may be cut off there
 
 
 class Tabular(Protocol):
-    """An object that draws its own table."""
+    """What a table for people can be made of, such as `Comparison` and `ClusterReport`."""
 
     def rich(self) -> RenderableType: ...
 
@@ -25,9 +25,13 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_table(table: RenderableType | Tabular) -> None:
+def print_table(figures: Tabular) -> None:
     """Print a table, as wide as the terminal, or as it needs to be off one."""
+    print_rich(figures.rich())
+
+
+def print_rich(shown: RenderableType) -> None:
+    """Print what rich renders, as wide as the terminal, or as it needs to be off one."""
     from rich.console import Console
 
-    drawn = table.rich() if hasattr(table, "rich") else table
-    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(drawn)
+    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(shown)
