@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.made_run import make_data
 from usrn_keras.data import Sample, load_dataset
-from usrn_keras.evaluation import ImageScore, Measured, report_files
+from usrn_keras.evaluation import EvaluationResult, ImageScore, report_files
 from usrn_keras.evaluation.report_files import (
     image_mious,
     read_image_scores,
@@ -39,7 +39,7 @@ def scene(tmp_path):
         entry = SimpleNamespace(stem=stem, report=report, dataset=dataset)
         entry.predict = lambda samples: [np.zeros((20, 24), np.uint8) for _ in samples]
         scores = Scores(stem, dataset.classes, np.diag([5, 3, 2]), provenance=PROVENANCE)
-        return entry, Measured(scores, tuple(ImageScore(sample, 0.5, 0.5) for sample in dataset.val))
+        return entry, EvaluationResult(scores, tuple(ImageScore(sample, 0.5, 0.5) for sample in dataset.val))
 
     return make
 
@@ -91,14 +91,14 @@ def test_the_gallery_shows_images_labels_and_predictions(scene, tmp_path, monkey
 
 def test_the_worst_come_first_and_images_without_a_label_not_at_all():
     images = [image("c", 0.5), image("b", 0.5), image("a", 0.5, 0.1), image("d", 0.2), image("e", np.nan)]
-    measured = Measured(Scores("A", ["a"], [[1]]), tuple(images))
+    measured = EvaluationResult(Scores("A", ["a"], [[1]]), tuple(images))
     assert [one.sample.name for one in worst_images(measured)] == ["d", "a", "b", "c"]
     assert [one.sample.name for one in worst_images(measured, 1)] == ["d"]
 
 
 def test_without_a_labelled_image_there_is_no_gallery(scene, tmp_path):
     entry, measured = scene("usrn", tmp_path / "A")
-    nothing = Measured(measured.scores, (image("a", np.nan),))
+    nothing = EvaluationResult(measured.scores, (image("a", np.nan),))
     assert "worst_usrn.png" not in names(list(write_reports([(entry, nothing)])), tmp_path / "A")
 
 
@@ -120,4 +120,7 @@ def test_an_image_without_any_class_has_no_score():
         ImageScore(Sample(name, Path(f"{name}.png")), miou, 0.0)
         for name, miou in (("a", 0.25), ("b", float("nan")))
     ]
-    assert image_mious(Measured(Scores("x", ["road"], [[1]]), tuple(images))) == {"a": 0.25, "b": None}
+    assert image_mious(EvaluationResult(Scores("x", ["road"], [[1]]), tuple(images))) == {
+        "a": 0.25,
+        "b": None,
+    }

@@ -14,7 +14,7 @@ import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_image
 from usrn_keras.errors import USRNError
-from usrn_keras.evaluation.evaluate import Measured, evaluate_with, samples_of
+from usrn_keras.evaluation.evaluate import EvaluationResult, evaluate_with, samples_of
 from usrn_keras.evaluation.external_masks import PredictedMasks
 from usrn_keras.evaluation.predictor import Predictor, inference_of
 from usrn_keras.networks import load_segmenter
@@ -44,7 +44,7 @@ class Entry(Protocol):
     dataset: Dataset
     split: str
 
-    def measure(self, progress: Progress) -> Measured:
+    def measure(self, progress: Progress) -> EvaluationResult:
         """Scores over all images of the split."""
 
     def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
@@ -95,7 +95,7 @@ class RunEntry:
         self.stem = "_".join([model, self.split, *["best"] * (checkpoint == "best")])
         self.report = run.path / "report"
 
-    def measure(self, progress: Progress, *, boundary: bool = True) -> Measured:
+    def measure(self, progress: Progress, *, boundary: bool = True) -> EvaluationResult:
         return evaluate_with(
             self._predictor,
             self._samples,
@@ -134,9 +134,9 @@ class MasksEntry:
         self.name, self.dataset, self.split, self.report = str(folder), dataset, split, None
         self.stem = f"{re.sub(r'[^0-9A-Za-z.-]+', '_', folder.name) or 'masks'}_{split}"
         self._masks = PredictedMasks(folder, dataset, split, log=log)
-        self._measured: Measured | None = None
+        self._measured: EvaluationResult | None = None
 
-    def measure(self, progress: Progress) -> Measured:
+    def measure(self, progress: Progress) -> EvaluationResult:
         if self._measured is None:  # the check of the masks has counted them already
             self._measured = self._masks.measure(self.name, progress=progress)
         return self._measured
@@ -154,7 +154,7 @@ def evaluate_run(
     inference: Mapping[str, Any] | None = None,
     boundary: bool = True,
     progress: Progress = SILENT,
-) -> Measured:
+) -> EvaluationResult:
     """Scores of a model of a run. Arguments that are None are taken from `[evaluation]` of its recipe.
 
     Args:

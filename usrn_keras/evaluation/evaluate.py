@@ -43,7 +43,7 @@ class ImageScore:
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluationResult:
     """Scores of a model on a split.
 
     Attributes:
@@ -67,7 +67,7 @@ def evaluate(
     boundary: bool = True,
     checkpoint: str = "last",
     progress: Progress = SILENT,
-) -> Measured:
+) -> EvaluationResult:
     """Evaluate a model on images of any size, which are padded, never cropped.
 
     Args:
@@ -103,7 +103,7 @@ def evaluate_with(
     boundary: bool = True,
     checkpoint: str = "last",
     progress: Progress = SILENT,
-) -> Measured:
+) -> EvaluationResult:
     """`evaluate` with a predictor that is used for other images, too.
 
     While the network predicts, threads read the next images and count the pixels of the previous ones.
@@ -127,7 +127,7 @@ def evaluate_with(
     provenance = _provenance(samples, dataset, predictor.options, checkpoint)
     outlines = outlines if boundary else None
     scores = Scores(name, dataset.classes, confusion, boundary=outlines, provenance=provenance)
-    return Measured(scores, tuple(images[sample] for sample in samples))
+    return EvaluationResult(scores, tuple(images[sample] for sample in samples))
 
 
 def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Sample, ...]:

@@ -14,7 +14,7 @@ from usrn_keras.data.files.colours import pack, rgb_text
 from usrn_keras.data.files.masks import read_raw
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation.evaluate import ImageScore, Measured, samples_of
+from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore, samples_of
 from usrn_keras.evaluation.mask_matching import SHOWN, Matches, match_files
 from usrn_keras.metrics import Provenance, Scores, confusion_matrix
 from usrn_keras.metrics.boundary_counts import boundary_counts
@@ -63,7 +63,7 @@ class PredictedMasks:
 
     def measure(
         self, name: str = "predictions", *, workers: int = 2, progress: Progress = SILENT
-    ) -> Measured:
+    ) -> EvaluationResult:
         """Scores over all images of the split.
 
         Args:
@@ -90,7 +90,7 @@ class PredictedMasks:
         scores = Scores(
             name, self.dataset.classes, confusion, boundary=outlines, provenance=self._provenance()
         )
-        return Measured(scores, tuple(images))
+        return EvaluationResult(scores, tuple(images))
 
     def _count(self, sample: Sample) -> tuple[np.ndarray, np.ndarray] | str:
         """Counts of confusions and boundaries in one image, or what is wrong with its mask."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from usrn_keras.data import read_sample
 from usrn_keras.data.batches.whole_images import labels_of
 from usrn_keras.evaluation.entries import Entry
-from usrn_keras.evaluation.evaluate import ImageScore, Measured
+from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore
 from usrn_keras.files import atomic_path
 from usrn_keras.report import Comparison
 from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
@@ -24,7 +24,9 @@ NOTE = "mIoU of each image alone, over the classes in its label: to find images,
 ImageMious = Mapping[str, float | None]  # by name of the image, in 0..1; None: its label has no class
 
 
-def write_reports(measured: Sequence[tuple[Entry, Measured]], folder: Path | None = None) -> Iterator[Path]:
+def write_reports(
+    measured: Sequence[tuple[Entry, EvaluationResult]], folder: Path | None = None
+) -> Iterator[Path]:
     """Write the files of each entry, and yield the path of each as soon as it is written.
 
     Each entry gets `confusion_STEM.png`, `confusion_STEM.csv` and `worst_STEM.png`; all entries of a folder
@@ -44,7 +46,7 @@ def write_reports(measured: Sequence[tuple[Entry, Measured]], folder: Path | Non
     runs/camvid/report/scores.json
     ...
     """
-    folders: dict[Path, list[tuple[Entry, Measured]]] = {}
+    folders: dict[Path, list[tuple[Entry, EvaluationResult]]] = {}
     for entry, its in measured:
         if place := folder or entry.report:
             folders.setdefault(place, []).append((entry, its))
@@ -58,7 +60,7 @@ def write_reports(measured: Sequence[tuple[Entry, Measured]], folder: Path | Non
                 yield _write(place / f"worst_{stem}.png", _gallery(entry, its, worst))
 
 
-def image_mious(measured: Measured) -> dict[str, float | None]:
+def image_mious(measured: EvaluationResult) -> dict[str, float | None]:
     """The mIoU of each image as a JSON value, None if its label has no class."""
     return {image.sample.name: None if math.isnan(image.miou) else image.miou for image in measured.images}
 
@@ -95,13 +97,13 @@ def read_image_scores(path: Path) -> dict[str, dict[str, float | None]]:
     }
 
 
-def worst_images(measured: Measured, count: int = WORST) -> list[ImageScore]:
+def worst_images(measured: EvaluationResult, count: int = WORST) -> list[ImageScore]:
     """The images with the lowest mIoU, the worst first; images without a label are left out."""
     labelled = [image for image in measured.images if not math.isnan(image.miou)]
     return sorted(labelled, key=lambda image: (image.miou, image.pixel_accuracy, image.sample.name))[:count]
 
 
-def _gallery(entry: Entry, measured: Measured, worst: Sequence[ImageScore]) -> bytes:
+def _gallery(entry: Entry, measured: EvaluationResult, worst: Sequence[ImageScore]) -> bytes:
     rows = []
     for image, ids in zip(worst, entry.predict([image.sample for image in worst]), strict=True):
         pixels, mask = read_sample(image.sample, entry.dataset)
