@@ -34,6 +34,16 @@ class MethodOptions(Section):
 
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
 
+    @property
+    def has_gate(self) -> bool:
+        """Whether a gate decides where pseudo labels are corrected, so that reports show how often it is open."""
+        return False
+
+    @property
+    def pseudo_label_note(self) -> str:
+        """What reports say above the pseudo labels; empty: nothing."""
+        return ""
+
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         """Yield one line for each contradiction with the rest of the recipe.
 
@@ -83,6 +93,20 @@ class USRNOptions(MethodOptions):
         if errors := list(term_errors(terms)):
             raise ValueError("; ".join(errors))
         return terms
+
+    @property
+    def has_gate(self) -> bool:
+        return "ost" in self.terms and effective_gate(self.terms, self.gate) in ("fallback", "stop")
+
+    @property
+    def pseudo_label_note(self) -> str:
+        if "ost" not in self.terms:
+            return "F learns no pseudo labels in this run; this is what they would be."
+        notes = {
+            "off": "The gate is off in this run: F_sub corrects every label.",
+            "closed": "The gate is closed in this run: F learns its own labels, and F_sub corrects none.",
+        }
+        return notes.get(effective_gate(self.terms, self.gate), "")
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         yield from super().contradictions(name, start)

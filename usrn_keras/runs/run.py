@@ -223,9 +223,7 @@ def _stored_plan(path: Path, recipe: Recipe) -> Mapping[str, Stage]:
 
 
 @contextlib.contextmanager
-def start_run(
-    path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[Stage, ...]
-) -> Iterator[Run]:
+def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[Stage, ...]) -> Iterator[Run]:
     """A run folder to work in, new or resumed, locked until the block ends.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import Progress
-from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.runs import Run
 from usrn_keras.stages.train import trained_method
 from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes

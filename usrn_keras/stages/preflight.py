@@ -1,4 +1,4 @@
-"""What would stop a run hours later, found before its first step."""
+"""Checks before the first step of what would stop a run hours later."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from usrn_keras.data import Dataset, read_mask
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import Subclasses
-from usrn_keras.runs import BASELINE, USRN, Run
+from usrn_keras.runs import Run
 
 
-def refuse_what_would_stop(run: Run, dataset: Dataset) -> None:
-    """Raise what a later stage would raise, of what is known before the first one begins.
+def validate_run(run: Run, dataset: Dataset) -> None:
+    """Raise what a later stage would raise, as far as it is known before the first one begins.
 
     Raises:
         DataError: `evaluation.split` has no images, or no labelled image has a pixel with a class.
         RecipeError: `subclasses.counts` are not those of the classes.
         RunError: The best weights are asked for, of a stage that is complete and kept none.
     """
-    refuse_unmeasurable(run.recipe, dataset)
-    refuse_unclusterable(run, dataset)
-    _refuse_missing_best(run)
+    validate_evaluation(run.recipe, dataset)
+    validate_clustering(run, dataset)
+    _validate_best_weights(run)
 
 
-def refuse_unclusterable(run: Run, dataset: Dataset) -> None:
-    """The same of what the Baseline and its subclasses need."""
-    refuse_other_counts(run.recipe.subclasses, dataset)
-    if not run.is_complete(BASELINE):
-        _refuse_empty_masks(dataset)
+def validate_clustering(run: Run, dataset: Dataset) -> None:
+    """The same for the Baseline and its subclasses alone."""
+    validate_counts(run.recipe.subclasses, dataset)
+    if not run.is_complete(run.stages[0]):
+        _validate_masks(dataset)
 
 
-def refuse_unmeasurable(recipe: Recipe, dataset: Dataset) -> None:
+def validate_evaluation(recipe: Recipe, dataset: Dataset) -> None:
     """Raise a `DataError` where `evaluation.split` has no images."""
     split = recipe.evaluation.split
     if not getattr(dataset, split):
@@ -42,7 +42,7 @@ def refuse_unmeasurable(recipe: Recipe, dataset: Dataset) -> None:
         )
 
 
-def refuse_other_counts(settings: Subclasses, dataset: Dataset) -> None:
+def validate_counts(settings: Subclasses, dataset: Dataset) -> None:
     """Raise a `RecipeError` where `subclasses.counts` has not one count for each class."""
     if settings.counts and len(settings.counts) != len(dataset.classes):
         raise RecipeError(
@@ -52,7 +52,7 @@ def refuse_other_counts(settings: Subclasses, dataset: Dataset) -> None:
         )
 
 
-def _refuse_empty_masks(dataset: Dataset) -> None:
+def _validate_masks(dataset: Dataset) -> None:
     """Reads masks until one has a class, which is the first one as a rule."""
     for sample in dataset.labelled:
         if (np.asarray(read_mask(sample.mask, dataset)) != dataset.ignore_index).any():
@@ -65,12 +65,13 @@ def _refuse_empty_masks(dataset: Dataset) -> None:
     )
 
 
-def _refuse_missing_best(run: Run) -> None:
+def _validate_best_weights(run: Run) -> None:
     """A stage keeps its best weights while it trains: complete, it cannot make up for it."""
     if run.recipe.evaluation.checkpoint != "best":
         return
-    for model, stage in (("baseline", BASELINE), ("usrn", USRN)):
-        if stage in run.stages and run.is_complete(stage) and not run.has_best(model):
+    for folder, stage in run.training_stages.items():
+        model = stage.name
+        if run.is_complete(folder) and not run.has_best(model):
             raise RunError(
                 f"{run.path} kept no best weights of its {model} model, which is complete: when it was "
                 "trained, evaluation.every was 0",

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import keras
 import numpy as np
 
 from usrn_keras.data import Dataset
 from usrn_keras.data.batches.build import build_batches
 from usrn_keras.errors import DataError
-from usrn_keras.files import atomic_path
 from usrn_keras.methods import Method
-from usrn_keras.networks import Branch
-from usrn_keras.optional import tensorflow_left_out
 from usrn_keras.progress import Progress
 from usrn_keras.runs import Run
 from usrn_keras.stages.build import Start, build_method
 from usrn_keras.stages.diagnosis import DiagnosisCallback
 from usrn_keras.stages.memory import memory_watched
+from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter
 from usrn_keras.stages.validation import ValidationCallback
 from usrn_keras.subclasses import SubclassMap, sublabel_file
 from usrn_keras.subclasses.head import calibrated_temperature, centroid_classifier
@@ -52,7 +48,11 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
     )
     callbacks = [
         ValidationCallback(run, folder, method.inference_network, dataset),
-        *([DiagnosisCallback(run, folder, method, dataset, progress.log)] if method.makes_pseudo_labels else []),
+        *(
+            [DiagnosisCallback(run, folder, method, dataset, progress.log)]
+            if method.makes_pseudo_labels
+            else []
+        ),
     ]
     loop = Loop(
         model=method,
@@ -87,17 +87,6 @@ def trained_method(run: Run, model: str, dataset: Dataset) -> Method:
     method = build_method(run.recipe, run.training_stages[folder], dataset, pretrained=False)
     load_checkpoint(checkpoint_file(run, folder), method)
     return method
-
-
-def checkpoint_file(run: Run, folder: str) -> Path:
-    """The checkpoint of a training stage: its whole state."""
-    return run.stage(folder) / "checkpoint.npz"
-
-
-def save_segmenter(branch: Branch, path: Path) -> None:
-    """Write F alone as a `.keras` file, atomically."""
-    with atomic_path(path) as temporary, tensorflow_left_out():
-        keras.saving.save_model(branch.segmenter(), temporary)
 
 
 def _subclasses(run: Run, folder: str) -> SubclassMap | None:

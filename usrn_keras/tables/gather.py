@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from usrn_keras.report import Scores
-from usrn_keras.report.scores import none_for_nan
+from usrn_keras.metrics import Scores
+from usrn_keras.metrics.scores import none_for_nan
 from usrn_keras.runs import BASELINE, USRN, Run
 from usrn_keras.stages.measure import MODELS, known_results
 from usrn_keras.tables.family import Family

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from usrn_keras.report.csv_text import csv_text
+from usrn_keras.report.text_tables import csv_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -86,7 +86,7 @@ def rich(result: TableResult) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from usrn_keras.report.columns import Columns
+    from usrn_keras.report.text_tables import Columns
 
     header, rows = grid(result)
     table = Columns(header, [rows[:-1], rows[-1:]] if len(rows) > 1 else [rows], fixed=1)

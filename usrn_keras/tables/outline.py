@@ -36,7 +36,7 @@ class Outline:
         from rich.console import Group
         from rich.text import Text
 
-        from usrn_keras.report.columns import Columns
+        from usrn_keras.report.text_tables import Columns
 
         table = Columns(["run", "rows", "to do"], [list(map(list, self.rows)), []], fixed=1)
         return Group(table, Text(f"{len(self.rows)} runs for {len(self.plan.cells)} cells; {self.told}"))
