@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
-from usrn_keras.machine import available_memory, process_memory
-from usrn_keras.machine.nvidia import look_for_nvidia
+from usrn_keras.machine import available_memory, nvidia_gpus, process_memory
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,7 @@ def training_device() -> TrainingDevice:
     backend = keras.backend.backend()
     look = {"torch": _gpu_of_torch, "jax": _gpu_of_jax, "tensorflow": _gpu_of_tensorflow}[backend]
     has_gpu, room = look(importlib.import_module(backend))
-    return TrainingDevice(backend, has_gpu, room if has_gpu else _room_of_cpu())
-
-
-def _room_of_cpu() -> int | None:
-    available, held = available_memory(), process_memory()
-    return None if available is None or held is None else available + held
+    return TrainingDevice(backend, has_gpu, room if has_gpu else available_memory() + process_memory())
 
 
 def _gpu_of_torch(torch) -> tuple[bool, int | None]:
@@ -52,14 +46,14 @@ def _gpu_of_jax(jax) -> tuple[bool, int | None]:
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return False, None
-    return True, (device.memory_stats() or {}).get("bytes_limit")  # what JAX preallocates
+    return True, (device.memory_stats() or {}).get("bytes_limit")  # of what JAX preallocates
 
 
 def _gpu_of_tensorflow(tf) -> tuple[bool, int | None]:
     if not tf.config.list_physical_devices("GPU"):
         return False, None
     visible, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    gpus = look_for_nvidia(device=visible).gpus
+    gpus = nvidia_gpus(visible)
     if not gpus or gpus[0].free is None:
         return True, None
     return True, gpus[0].free + tf.config.experimental.get_memory_info("GPU:0")["current"]
