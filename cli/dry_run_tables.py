@@ -66,16 +66,10 @@ def _data(budget: Budget) -> Table:
 
 
 def _network(budget: Budget) -> Table:
-    title = f"Network of {budget.stage}; shapes of a crop of {budget.sizes.crop_size}"
     table = _table(
-        title,
-        "part",
-        "branch",
-        "height x width x channels",
-        "trained parameters",
-        "moving statistics",
-        left=2,
-    )
+        f"Network of {budget.stage}; shapes for a crop of {budget.sizes.crop_size}",
+        "part", "branch", "height x width x channels", "trained parameters", "moving statistics", left=2,
+    )  # fmt: skip
     several = len({row["network"] for row in budget.parts}) > 1
     for row in budget.parts:
         branch = row["branch"] + f" of network {row['network']}" * several

@@ -16,14 +16,12 @@ class MeasuredStep:
 
     Args:
         sizes: Of the step.
-        first_peak: Peak memory in bytes until the end of the first step, compilation included.
-        peak: Peak memory in bytes of a later step; of the first one if no other was made. On a GPU the memory
-            that the backend allocated there, otherwise that of the whole process.
-        seconds: Time of that step.
+        peak: Peak memory in bytes, compilation included: on a GPU the memory that the backend allocated
+            there, otherwise that of the whole process.
+        seconds: Time of a step, without compilation.
     """
 
     sizes: StepSizes
-    first_peak: int
     peak: int
     seconds: float
 
@@ -45,7 +43,7 @@ class Extrapolation:
     Example:
 
     >>> one, two = StepSizes(2, 2, 64), StepSizes(4, 4, 64)
-    >>> steps = [MeasuredStep(one, 500, 300, 1.0), MeasuredStep(two, 500, 400, 1.5)]
+    >>> steps = [MeasuredStep(one, 300, 1.0), MeasuredStep(two, 400, 1.5)]
     >>> found = Extrapolation(steps, room=550)
     >>> found.peak(StepSizes(8, 8, 64)), found.seconds(StepSizes(8, 8, 64)), found.fits(StepSizes(8, 8, 64))
     (600.0, 2.5, False)
@@ -58,13 +56,13 @@ class Extrapolation:
     kept_images: int = 0
 
     def peak(self, sizes: StepSizes) -> float | None:
-        """Peak memory in bytes, never below what compilation took; None for sizes that cannot be known."""
+        """Peak memory in bytes; None for sizes that cannot be known."""
         line = self._line(sizes, [step.peak for step in self.steps])
         if line is None:
             return None
         before = self.steps[0].sizes.accumulation
         accumulated = FLOAT_BYTES * self.trainable if sizes.accumulation > 1 and before == 1 else 0
-        return max(line + accumulated, *(step.first_peak for step in self.steps)) + self.kept_images
+        return line + accumulated + self.kept_images
 
     def seconds(self, sizes: StepSizes) -> float | None:
         """Seconds of a step; None for sizes that cannot be known."""

@@ -77,7 +77,7 @@ def memory_errors(doing: str, figures: Callable[[], str], hint: str) -> Iterator
 
 
 def said_of_memory(error: BaseException) -> str:
-    """The line of an error that mentions memory, or its first one: Keras and allocators write pages around it."""
+    """The line of an error that mentions memory, or its first one: Keras writes pages around it."""
     lines = COLOURS.sub("", str(error)).strip().splitlines() or [""]
     line = next(filter(memory_words, lines), lines[0])
     return f"{type(error).__name__}: {line[:MAX_LINE]}" if line else type(error).__name__

@@ -73,7 +73,8 @@ def smaller_sizes(sizes: StepSizes, fits: Callable[[StepSizes], bool]) -> StepSi
     >>> smaller_sizes(StepSizes(8, 8, 320), lambda sizes: sizes.batch_labelled <= 3)
     StepSizes(batch_labelled=2, batch_unlabelled=2, crop_size=320, accumulation=4)
     """
-    tried = [_divided(sizes, 2**times) for times in range(1, _largest(sizes).bit_length())]
+    divided = [_divided(sizes, 2**times) for times in range(1, _largest(sizes).bit_length())]
+    tried = [one for one in dict.fromkeys(divided) if one.images < sizes.images]
     least = tried[-1] if tried else sizes
     tried += [replace(least, crop_size=crop) for crop in range(sizes.crop_size - 32, 0, -32)]
     return next(filter(fits, tried), None)

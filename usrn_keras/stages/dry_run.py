@@ -27,6 +27,7 @@ from usrn_keras.subclasses import SubclassMap, subclass_counts
 from usrn_keras.subclasses.survey import class_pixels
 from usrn_keras.worker import Worker, WorkerError
 
+TRIAL = "usrn_keras.stages.step_trial:try_steps"  # in a child process, which may run out of memory
 LAYOUT_CLASSES = {"camvid": len(camvid.COLOURS), "voc": len(voc.CLASSES), "cityscapes": len(cityscapes.TABLE)}
 ASSUMED_CLASSES = 21
 ASSUMED_PER_CLASS = 8  # 177 of 21 classes and 124 of 19 in the official configurations
@@ -85,10 +86,10 @@ def _try_steps(
         "classes": list(data.dataset.classes),
         "subclasses": data.counts.tolist(),
     }
-    environment = {"KERAS_BACKEND": keras.backend.backend()}
-    target = "usrn_keras.stages.step_trial:try_steps"
+    # Compiling takes memory as well, also when the compiled program is in JAX's cache now.
+    environment = {"KERAS_BACKEND": keras.backend.backend(), "JAX_ENABLE_COMPILATION_CACHE": "false"}
     try:
-        with Worker(target, order, environment, messages.append) as worker:
+        with Worker(TRIAL, order, environment, messages.append) as worker:
             out_of_memory = bool(worker.result()["out_of_memory"])
     except WorkerError as error:
         if error.code != -signal.SIGKILL and not any(map(memory_words, error.lines)):

@@ -48,14 +48,19 @@ def memory_watched(recipe: Recipe, stage: str, *, unlabelled: bool) -> Iterator[
         used = f"the peak was {_gigabytes(memory.peak())} when it ran out"
         return used if room is None else f"{used}; training could use {_gigabytes(room)} when it began"
 
-    halved = smaller_sizes(asked, lambda tried: True)
-    options = " ".join(f"--set {setting}" for setting in settings(asked, halved, step_counts(recipe)))
-    hint = (
-        "With more memory free, run the same command again to resume from the last checkpoint. Or start a "
-        f"new run with a smaller step: {options} --run FOLDER; `usrn fit RECIPE --dry-run` measures what fits."
-    )
-    with memory_errors(f"{stage}, {shown}", figures, hint):
+    with memory_errors(f"{stage}, {shown}", figures, _hint(asked, recipe)):
         yield memory
+
+
+def _hint(asked: StepSizes, recipe: Recipe) -> str:
+    """Resume, or half the batch with twice the accumulation; the crop is smaller where that is impossible."""
+    smaller = smaller_sizes(asked, lambda sizes: True)
+    changed = settings(asked, smaller, step_counts(recipe)) if smaller else ["network.backbone=SMALLER"]
+    options = " ".join(f"--set {setting}" for setting in changed)
+    return (
+        "With more memory free, run the same command again to resume from the last checkpoint. Or start a "
+        f"new run with a smaller step: {options} --run FOLDER. `usrn fit RECIPE --dry-run` shows what fits."
+    )
 
 
 def _gigabytes(number: int | None) -> str:

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from PIL import Image
 
-from usrn_keras.backends.freed import give_back_freed_memory
 from usrn_keras.backends.peak_memory import PeakMemory
 from usrn_keras.backends.settings import prepare_backend
 from usrn_keras.backends.training_device import training_device
@@ -24,7 +23,7 @@ from usrn_keras.budget.out_of_memory import ran_out_of_memory
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.build import build_batches
-from usrn_keras.networks.operations import PARTS, part_passes, step_flops
+from usrn_keras.networks.operations import part_passes, step_flops
 from usrn_keras.recipe import Recipe
 from usrn_keras.stages.memory import step_sizes
 from usrn_keras.stages.models import baseline_of, supervised_model, usrn_model
@@ -123,31 +122,24 @@ def _measure(
 ) -> MeasuredStep:
     """Two steps at one batch size, the second one timed; a long step that needs no compiler is made once."""
     batch = {"batch_labelled": sizes.batch_labelled, "batch_unlabelled": sizes.batch_unlabelled}
-    training = recipe.training.model_copy(
-        update=batch if sizes.batch_unlabelled else batch | {"batch_unlabelled": 2}
-    )
-    batches = build_batches(
-        recipe.model_copy(update={"training": training}), dataset,
-        unlabelled=sizes.batch_unlabelled > 0, parents=subclasses.parents,
-    )  # fmt: skip
+    training = recipe.training.model_copy(update=batch)
+    recipe = recipe.model_copy(update={"training": training})
+    unlabelled = sizes.batch_unlabelled > 0
+    batches = build_batches(recipe, dataset, unlabelled=unlabelled, parents=subclasses.parents)
     compiles = keras.backend.backend() != "torch"
-    step = CompiledStep(method)
+    memory, step = PeakMemory(), CompiledStep(method)
     with contextlib.closing(batches.iterate(0, BATCHES_AHEAD)) as stream:
-        first_peak, seconds = _one_step(step, next(stream))
-        peak = first_peak
+        seconds = _seconds(step, next(stream))
         if compiles or seconds < LONG_SECONDS:
-            give_back_freed_memory()
-            peak, seconds = _one_step(step, next(stream))
+            seconds = _seconds(step, next(stream))
     step.sync()
-    return MeasuredStep(sizes, first_peak, peak, round(seconds, 4))
+    return MeasuredStep(sizes, memory.peak() or 0, round(seconds, 4))
 
 
-def _one_step(step: CompiledStep, batch: dict[str, np.ndarray]) -> tuple[int, float]:
-    """Peak memory and seconds of a step."""
-    memory, started = PeakMemory(), time.perf_counter()
+def _seconds(step: CompiledStep, batch: dict[str, np.ndarray]) -> float:
+    started = time.perf_counter()
     float(step(batch)["loss"])  # waits for the device
-    seconds = time.perf_counter() - started
-    return memory.peak() or 0, seconds
+    return time.perf_counter() - started
 
 
 def _parts(method: keras.Model, crop: int) -> list[dict[str, Any]]:
@@ -173,6 +165,6 @@ def _count(variables: list[keras.Variable]) -> int:
 
 
 def _end_this_process_first() -> None:
-    """Where memory runs out, Linux ends the process with the highest score: this one, not the user's others."""
+    """Where memory runs out, let Linux end this process and none of the user's others."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
