@@ -36,7 +36,7 @@ class MethodOptions(Section):
 
     @property
     def has_gate(self) -> bool:
-        """Whether a gate decides where pseudo labels are corrected, so that reports show how often it is open."""
+        """Whether a gate decides where pseudo labels are corrected; reports show how often it is open."""
         return False
 
     @property

@@ -89,6 +89,11 @@ class Run:
         """Headings of the models in tables and reports, by name."""
         return {stage.name: stage.title for stage in self.training_stages.values()}
 
+    @property
+    def subclasses_are_complete(self) -> bool:
+        """Whether it has subclasses, and they are complete."""
+        return bool(self.cluster_stage) and self.is_complete(self.cluster_stage)
+
     def stage_of(self, model: str) -> str:
         """Folder of the stage that trains a model.
 
@@ -119,8 +124,8 @@ class Run:
         """
         if model not in self.models:
             raise RunError(
-                f"{self.path} has no {model} model: with training.method = {self.recipe.training.method!r} it "
-                f"has {', '.join(self.models)}",
+                f"{self.path} has no {model} model: with training.method = "
+                f"{self.recipe.training.method!r} it has {', '.join(self.models)}",
                 hint=f"Choose one of them: --model {self.models[-1]}",
             )
         path = self.model_folder(model) / f"{'model' if checkpoint == 'last' else 'best'}.keras"
@@ -143,7 +148,7 @@ class Run:
 
     def model_folder(self, model: str) -> Path:
         """Folder of the weights of a model: the run itself for the final one, the stage for earlier ones."""
-        first, *later = self.models
+        _, *later = self.models
         return self.path if later and model == later[-1] else self.stage(self.stage_of(model))
 
     def checkpoint_name(self, model: str, checkpoint: str) -> str:
@@ -294,8 +299,8 @@ def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
     if not (run.path / STAGES_FILE).exists():
         raise RunError(
             f"{run.path} is the run of an earlier version",
-            hint="It can be evaluated, predicted with, exported and reported. To train, choose another folder: "
-            "--run FOLDER",
+            hint="It can be evaluated, predicted with, exported and reported. To train, choose another "
+            "folder: --run FOLDER",
         )
     faults = [
         f"{key}: the run has {before.get(key)!r}, the recipe {now.get(key)!r}"

@@ -67,7 +67,7 @@ class Builder:
         return self.dataset.ignore_index
 
     def networks(self, *, with_sub: bool = False, count: int = 1) -> list[Network]:
-        """Networks of the architecture of the recipe, equal backbone weights, heads drawn one after the other.
+        """Networks of the architecture of the recipe, with equal backbone weights and heads of their own.
 
         Args:
             with_sub: Whether they have an F_sub.

@@ -22,7 +22,7 @@ ONE_BY_ONE = 1.5  # cost of a pixel of a single image, in pixels of a batch
 
 
 class DiagnosisCallback:
-    """Writes `diagnosis.jsonl` of a stage: before the first step, every `evaluation.diagnosis` steps, at the end.
+    """Writes `diagnosis.jsonl` of a stage before the first step, every `evaluation.diagnosis` steps, at the end.
 
     The training loop writes its checkpoint before each measurement. So whenever the stage is killed, `resume`
     finds the weights that were being measured, and the records end up the same.
@@ -72,10 +72,10 @@ def diagnosis_log(run: Run, folder: str) -> DiagnosisLog:
 
 
 def diagnosis_period(recipe: Recipe, samples: Sequence[Sample], steps: int) -> int:
-    """Steps between two measurements: `evaluation.diagnosis`, or a tenth of all, or more where that takes long.
+    """Steps between two measurements: `evaluation.diagnosis`, or a tenth of all, or more if that takes long.
 
-    The time of a measurement is estimated in pixels, not by the clock, so that a resumed run measures the same
-    steps.
+    The time of a measurement is estimated in pixels, not by the clock, so that a resumed run measures the
+    same steps.
     """
     if recipe.evaluation.diagnosis != AUTO:
         return recipe.evaluation.diagnosis

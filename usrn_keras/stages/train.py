@@ -46,14 +46,9 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         unlabelled=method.inputs.unlabelled,
         parents=None if subclasses is None else subclasses.parents,
     )
-    callbacks = [
-        ValidationCallback(run, folder, method.inference_network, dataset),
-        *(
-            [DiagnosisCallback(run, folder, method, dataset, progress.log)]
-            if method.makes_pseudo_labels
-            else []
-        ),
-    ]
+    callbacks = [ValidationCallback(run, folder, method.inference_network, dataset)]
+    if method.makes_pseudo_labels:
+        callbacks.append(DiagnosisCallback(run, folder, method, dataset, progress.log))
     loop = Loop(
         model=method,
         batches=batches,
@@ -67,7 +62,7 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         progress=progress,
         description=folder,
     )
-    with memory_watched(recipe, folder, method, progress.log) as memory:
+    with memory_watched(recipe, folder, unlabelled=method.inputs.unlabelled) as memory:
         loop.run()
     for file in (run.evaluation_file, run.stage(folder) / "scores.json"):  # of a model that was here before
         file.unlink(missing_ok=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from usrn_keras.budget import Budget
-from usrn_keras.machine.speed import matrix_product_rate
+from usrn_keras.budget.budget import Budget
+from usrn_keras.machine import matrix_product_rate
 from usrn_keras.runs import BASELINE, USRN, Run
 from usrn_keras.stages.dry_run import dry_run
 from usrn_keras.tables.family import Family
@@ -49,7 +49,7 @@ def _seconds_per_step(planned: Sequence[PlannedRun], family: Family, jobs: int) 
     operations = {STAGE_OF[name]: sum(passes.values()) for name, passes in budget.flops.items()}
     if known:
         seconds = sum(known.values()) / sum(operations[stage] for stage in known)
-    elif budget.device.gpu:
+    elif budget.device["gpu"]:
         return {}
     else:
         seconds = 1 / (EFFICIENCY * matrix_product_rate())
