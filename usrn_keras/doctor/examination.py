@@ -151,7 +151,9 @@ def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> Sec
 
 
 def _worker(function: str, order: Mapping[str, Any], backend: str = "", **options: Any) -> Worker:
-    variables = {"TF_CPP_MIN_LOG_LEVEL": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    # TensorFlow's log says why it sees no GPU; no backend may take all of a GPU's memory.
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "1"}
+    variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     variables |= {"KERAS_BACKEND": backend} if backend else {}
     return Worker(f"usrn_keras.doctor.probes:{function}", order, variables, **options)
 
