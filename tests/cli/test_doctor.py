@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.doctor.fakes import write_fakes
+from tests.doctor.fakes import KERAS, write_fakes
 from usrn_cli.main import main
 from usrn_keras import machine
 from usrn_keras.doctor import examination, sections
@@ -138,6 +138,15 @@ def test_a_step_that_crashes_is_a_finding(doctor, recipe_file):
     result = doctor(recipe_file, "--quiet")
     assert result.exit_code == 7
     assert "a training step fails: " in result.stdout and "Traceback" not in result.output
+
+
+def test_a_step_that_takes_too_long_is_a_note(doctor, recipe_file, tmp_path, monkeypatch):
+    slow = "\ndef __getattr__(name): time.sleep(60)\n"  # what building a network asks for
+    write_fakes(tmp_path / "fakes", keras=KERAS + slow)
+    monkeypatch.setattr(examination, "SECONDS", 6.0)
+    result = doctor(recipe_file, "--quiet")
+    assert result.exit_code == 0
+    assert "no training step has ended within 6 seconds" in result.stdout
 
 
 def test_long_lists_are_cut_for_people_alone(doctor, recipe_file):

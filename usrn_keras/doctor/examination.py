@@ -138,16 +138,20 @@ def _small_pipeline() -> Section:
 
 
 def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> Section:
-    sent, failures = {}, []
+    sent, step, failures = {}, None, []
     order = {"recipe": recipe, "overrides": list(overrides), "seconds": TIMED_SECONDS}
     with _worker("time_recipe", order, backend, on_message=sent.update) as worker:
         try:
-            step, error = _result(worker)
-            failures += [sections.step_failure(error)] * bool(error)
+            step = worker.result(SECONDS)
+        except TimeoutError:
+            message = f"no training step has ended within {SECONDS:.0f} seconds: its time is not known"
+            failures.append(Finding("step_not_timed", message, level="note"))
+        except WorkerError as error:
+            failures.append(sections.step_failure(error.reason))
         except USRNError as error:
-            step, failures = {}, [Finding.of("step" if sent else "pipeline", error)]
+            failures.append(Finding.of("step" if sent else "pipeline", error))
     source = f"the images and views of {recipe}"
-    return sections.pipeline_section(source, sent.get("loader", {}), step or None, failures)
+    return sections.pipeline_section(source, sent.get("loader", {}), step, failures)
 
 
 def _worker(function: str, order: Mapping[str, Any], backend: str = "", **options: Any) -> Worker:
