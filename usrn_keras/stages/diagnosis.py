@@ -22,7 +22,7 @@ ONE_BY_ONE = 1.5  # cost of a pixel of a single image, in pixels of a batch
 
 
 class DiagnosisCallback:
-    """Writes `diagnosis.jsonl` of a stage before the first step, every `evaluation.diagnosis` steps, at the end.
+    """Writes `diagnosis.jsonl` before the first step, every `evaluation.diagnosis` steps, and at the end.
 
     The training loop writes its checkpoint before each measurement. So whenever the stage is killed, `resume`
     finds the weights that were being measured, and the records end up the same.
