@@ -28,11 +28,11 @@ from benchmarks import machine, small_camvid, table
 from usrn_keras.backend_choice import chosen_backend
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import for_terminal
-from usrn_keras.tables import TableResult, load_table, make_table
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.gather import gather
-from usrn_keras.tables.plan import Plan, make_plan
-from usrn_keras.tables.result import Measured
+from usrn_keras.sweeps import TableResult, load_table, make_table
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.gather import gather
+from usrn_keras.sweeps.plan import Plan, make_plan
+from usrn_keras.sweeps.result import Measured
 
 RESULTS = Path(__file__).with_name("results")
 RECIPE = "camvid_1_16"

@@ -13,8 +13,8 @@ from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from usrn_keras.tables import TableResult
-    from usrn_keras.tables.plan import Plan
+    from usrn_keras.sweeps import TableResult
+    from usrn_keras.sweeps.plan import Plan
 
 
 class Seeds(click.ParamType):
@@ -76,14 +76,14 @@ def command(name: str, recipe: str, **options: Any) -> None:
     formats = [option for option in ("as_json", "markdown", "as_csv") if options[option]]
     if len(formats) > 1:
         raise click.UsageError("--json, --markdown and --csv exclude each other")
-    from usrn_keras.tables.spec import load_table
+    from usrn_keras.sweeps.spec import load_table
 
     spec = load_table(name)
     backend = require_backend()
     # This process trains nothing: it must not take the GPU's memory from those that do.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     load_backend()
-    from usrn_keras.tables.plan import make_plan
+    from usrn_keras.sweeps.plan import make_plan
 
     plan = make_plan(
         spec, recipe, options["overrides"], seeds=options["seeds"],
@@ -97,7 +97,7 @@ def command(name: str, recipe: str, **options: Any) -> None:
 
 
 def _show_plan(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
-    from usrn_keras.tables.outline import outline
+    from usrn_keras.sweeps.outline import outline
 
     planned = outline(plan, folder, jobs=options["jobs"])
     if options["as_json"]:
@@ -109,8 +109,8 @@ def _show_plan(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
 def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     from usrn_keras.errors import IncompleteTableError
     from usrn_keras.progress import for_terminal
-    from usrn_keras.tables import make_table
-    from usrn_keras.tables.make import table_folder
+    from usrn_keras.sweeps import make_table
+    from usrn_keras.sweeps.make import table_folder
 
     with for_terminal(quiet=options["quiet"]) as progress:
         result = make_table(plan, folder, jobs=options["jobs"], progress=progress)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import camvid, small_camvid
-from tests.tables.made import made_plan, made_result
+from tests.sweeps.made import made_plan, made_result
 from usrn_keras.errors import RunError
 
 MIOUS = {("A", 0): 40.0, ("A", 1): 50.0, ("B", 0): 43.0, ("B", 1): 52.0}

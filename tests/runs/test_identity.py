@@ -17,11 +17,11 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.runs import BASELINE, start_run
 from usrn_keras.runs.identity import changes, describe
 from usrn_keras.stages.measure import _asked, known_results
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.make import make_table, with_data
-from usrn_keras.tables.outline import outline
-from usrn_keras.tables.plan import make_plan
-from usrn_keras.tables.spec import Row, TableSpec
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.make import make_table, with_data
+from usrn_keras.sweeps.outline import outline
+from usrn_keras.sweeps.plan import make_plan
+from usrn_keras.sweeps.spec import Row, TableSpec
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from usrn_keras.progress import SILENT, Progress, duration
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs.identity import changes
 from usrn_keras.stages.beforehand import refuse_unmeasurable
-from usrn_keras.tables.estimate import estimate
-from usrn_keras.tables.execute import execute
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.gather import gather
-from usrn_keras.tables.page import table_page
-from usrn_keras.tables.plan import Plan, PlannedRun
-from usrn_keras.tables.result import TableResult
-from usrn_keras.tables.spec import Row
+from usrn_keras.sweeps.estimate import estimate
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.gather import gather
+from usrn_keras.sweeps.plan import Plan, PlannedRun
+from usrn_keras.sweeps.result import TableResult
+from usrn_keras.sweeps.run_all import execute
+from usrn_keras.sweeps.spec import Row
+from usrn_keras.sweeps.table_page import table_page
 
 FILES = ("table.json", "table.md", "table.csv", "index.html")
 

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from usrn_keras.tables.relay import PipedProgress, follow
+from usrn_keras.sweeps.relay import PipedProgress, follow
 
 
 class Recorded:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from usrn_keras.tables.estimate import estimate
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.make import in_words, with_data
-from usrn_keras.tables.plan import Plan
+from usrn_keras.sweeps.estimate import estimate
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.make import in_words, with_data
+from usrn_keras.sweeps.plan import Plan
 
 if TYPE_CHECKING:
     from rich.console import Group

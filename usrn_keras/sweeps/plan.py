@@ -17,7 +17,7 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.load import shipped_recipes
 from usrn_keras.runs.reuse import of_usrn_alone, stage_key
 from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN
-from usrn_keras.tables.spec import Row, TableSpec
+from usrn_keras.sweeps.spec import Row, TableSpec
 from usrn_keras.terms import ALL_TERMS, gate_of
 
 SHARED_STAGES = (BASELINE, SUBCLASSES)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from usrn_keras.lazy import loader
 
 if TYPE_CHECKING:
-    from usrn_keras.tables.make import make_table
-    from usrn_keras.tables.result import TableResult
-    from usrn_keras.tables.spec import TableSpec, load_table, shipped_tables
+    from usrn_keras.sweeps.make import make_table
+    from usrn_keras.sweeps.result import TableResult
+    from usrn_keras.sweeps.spec import TableSpec, load_table, shipped_tables
 
 __all__ = ["TableResult", "TableSpec", "load_table", "make_table", "shipped_tables"]
 

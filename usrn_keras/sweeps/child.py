@@ -42,7 +42,7 @@ def _fit(order: dict) -> None:
     from usrn_keras.runs import BASELINE, open_run
     from usrn_keras.runs.reuse import stage_key
     from usrn_keras.stages import fit
-    from usrn_keras.tables.relay import PipedProgress
+    from usrn_keras.sweeps.relay import PipedProgress
 
     prepare_backend()
     progress = PipedProgress(stopping=_asked_to_stop.is_set)

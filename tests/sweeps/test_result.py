@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.tables.made import made_plan, made_result
-from usrn_keras.tables.page import table_page
+from tests.sweeps.made import made_plan, made_result
+from usrn_keras.sweeps.table_page import table_page
 
 MIOUS = {
     ("A", 0): 40.0, ("A", 1): 50.0, ("A", 2): 60.0,

@@ -10,7 +10,7 @@ from usrn_keras.report.csv_text import csv_text
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from usrn_keras.tables.result import Place, Summary, TableResult
+    from usrn_keras.sweeps.result import Place, Summary, TableResult
 
 TITLES = {
     "miou": "mIoU",

@@ -13,9 +13,9 @@ from types import FrameType
 
 from usrn_keras.machine.cores import look_at_cores
 from usrn_keras.progress import Progress
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.plan import SHARED_STAGES, PlannedRun
-from usrn_keras.tables.run import Ended, RunProcess
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.plan import SHARED_STAGES, PlannedRun
+from usrn_keras.sweeps.run import Ended, RunProcess
 
 
 def execute(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: Progress) -> dict[str, Ended]:

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from tests.tables.made import made_plan
+from tests.sweeps.made import made_plan
 from usrn_keras.errors import RunError
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.run import RunProcess
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.run import RunProcess
 
 
 def test_a_run_is_found_under_another_name(tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.tables.plan import make_plan
-from usrn_keras.tables.spec import load_table, shipped_tables
+from usrn_keras.sweeps.plan import make_plan
+from usrn_keras.sweeps.spec import load_table, shipped_tables
 
 TABLE = """
 title = "Mine"

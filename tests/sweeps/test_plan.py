@@ -9,8 +9,8 @@ import pytest
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe.load import load_recipe, shipped_recipes
 from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
-from usrn_keras.tables.plan import make_plan
-from usrn_keras.tables.spec import Row, TableSpec, load_table
+from usrn_keras.sweeps.plan import make_plan
+from usrn_keras.sweeps.spec import Row, TableSpec, load_table
 from usrn_keras.terms import ALL_TERMS
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from usrn_keras.tables import layout
-from usrn_keras.tables.plan import Plan
+from usrn_keras.sweeps import render as layout
+from usrn_keras.sweeps.plan import Plan
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,7 +23,7 @@ class Measured:
     """A run's scores in one cell.
 
     Attributes:
-        figures: By name, see `usrn_keras.tables.spec.Figure`; shares in 0..1, memory in bytes.
+        figures: By name, see `usrn_keras.sweeps.spec.Figure`; shares in 0..1, memory in bytes.
         ious: IoU of each class in 0..1; None for absent ones.
         folder: Of the run.
         seconds: Of training.

@@ -9,9 +9,9 @@ from usrn_keras.report import Scores
 from usrn_keras.report.scores import none_for_nan
 from usrn_keras.runs import BASELINE, USRN, Run
 from usrn_keras.stages.measure import MODELS, known_results
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.plan import Cell, Plan
-from usrn_keras.tables.result import Measured, TableResult
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.plan import Cell, Plan
+from usrn_keras.sweeps.result import Measured, TableResult
 
 STAGE_OF = {"baseline": BASELINE, "usrn": USRN}
 

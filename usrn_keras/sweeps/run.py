@@ -15,9 +15,9 @@ from pathlib import Path
 
 from usrn_keras.files import storage_errors
 from usrn_keras.progress import Progress
-from usrn_keras.tables.child import INTERRUPTED
-from usrn_keras.tables.plan import PlannedRun
-from usrn_keras.tables.relay import follow
+from usrn_keras.sweeps.child import INTERRUPTED
+from usrn_keras.sweeps.plan import PlannedRun
+from usrn_keras.sweeps.relay import follow
 
 CHILD = Path(__file__).with_name("child.py")
 

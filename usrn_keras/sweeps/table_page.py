@@ -9,8 +9,8 @@ import numpy as np
 
 from usrn_keras.report.figure import figure_png, new_figure
 from usrn_keras.report.page import Page
-from usrn_keras.tables import layout
-from usrn_keras.tables.result import Place, TableResult
+from usrn_keras.sweeps import render as layout
+from usrn_keras.sweeps.result import Place, TableResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ from usrn_keras.errors import RunError
 from usrn_keras.files import read_json, storage_errors, write_json
 from usrn_keras.runs import Run, open_run
 from usrn_keras.stages.measure import known_results
-from usrn_keras.tables.plan import SHARED_STAGES, PlannedRun
+from usrn_keras.sweeps.plan import SHARED_STAGES, PlannedRun
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from usrn_keras.tables.plan import Plan, make_plan
-from usrn_keras.tables.result import Measured, TableResult
-from usrn_keras.tables.spec import Row, TableSpec
+from usrn_keras.sweeps.plan import Plan, make_plan
+from usrn_keras.sweeps.result import Measured, TableResult
+from usrn_keras.sweeps.spec import Row, TableSpec
 
 
 def made_plan(*names: str, seeds=(0, 1, 2), recipe="voc_1_32", overrides=(), **options) -> Plan:

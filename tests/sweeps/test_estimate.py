@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.tables.made import made_plan
+from tests.sweeps.made import made_plan
 from usrn_keras.runs import BASELINE, USRN
-from usrn_keras.tables import estimate as module
-from usrn_keras.tables.estimate import estimate
-from usrn_keras.tables.family import Family
+from usrn_keras.sweeps import estimate as module
+from usrn_keras.sweeps.estimate import estimate
+from usrn_keras.sweeps.family import Family
 
 STEPS = ("training.baseline_steps=10", "training.usrn_steps=20")
 

@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from tests.tables.made import made_plan
+from tests.sweeps.made import made_plan
 from usrn_keras.progress import SILENT
 from usrn_keras.runs import BASELINE, SUBCLASSES
-from usrn_keras.tables import execute as module
-from usrn_keras.tables.execute import execute
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.run import Ended
+from usrn_keras.sweeps import run_all as module
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.run import Ended
+from usrn_keras.sweeps.run_all import execute
 
 
 class Made:

@@ -9,8 +9,8 @@ from usrn_keras.budget import Budget
 from usrn_keras.machine.speed import matrix_product_rate
 from usrn_keras.runs import BASELINE, USRN, Run
 from usrn_keras.stages.dry_run import dry_run
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.plan import Plan, PlannedRun
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.plan import Plan, PlannedRun
 
 # Share of the rate of a matrix product that training reaches on a CPU, between the 0.35 of MobileNet and
 # the 0.55 of ResNet-50 that were measured (benchmarks/results/train_step.csv).
