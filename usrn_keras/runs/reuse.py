@@ -12,6 +12,7 @@ import keras
 
 from usrn_keras.files import files_of, read_json, staged_path
 from usrn_keras.recipe import Recipe
+from usrn_keras.runs.environment import recorded_numerics
 from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, Run, flat_recipe
 
 # What the Baseline does not depend on, beside FREE_KEYS. A new key counts until it is named here.
@@ -103,7 +104,8 @@ def _key(run: Run, stage: str) -> dict[str, Any]:
     known = run.data
     files = known.get("contents", {}).get("labelled", "not known")
     data = f"lists {known['fingerprint']}, files {files}, classes {', '.join(known['classes'])}"
-    return stage_key(run.recipe, stage, data=data, backend=backend)
+    key = stage_key(run.recipe, stage, data=data, backend=backend)
+    return {**key, "numerics": recorded_numerics(run.path)}
 
 
 def _link(source: Path, target: Path) -> None:
