@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 from typing import Literal
 
-from usrn_keras.machine.process import forget_peak_memory, peak_memory
+from usrn_keras.machine import forget_peak_memory, peak_memory
 
 
 class Host:

@@ -9,16 +9,14 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from usrn_keras.machine.cores import look_at_cores
-from usrn_keras.machine.nvidia import look_for_nvidia
+from usrn_keras.machine import nvidia_gpus, processor_name, usable_cores
 
 
 def facts(commit: str | None = None) -> dict[str, object]:
     """Columns `hardware`, `load`, `threads`, `commit` and `date`. `commit` is asked of git unless given."""
-    cores = look_at_cores()
-    processor = f"{cores.usable} x {cores.name or platform.machine()}"
+    processor = f"{usable_cores()} x {processor_name() or platform.machine()}"
     return {
-        "hardware": ", ".join([processor, *(gpu.name for gpu in look_for_nvidia().gpus)]),
+        "hardware": ", ".join([processor, *(gpu.name for gpu in nvidia_gpus())]),
         "load": round(os.getloadavg()[0], 1),  # of the last minute, this benchmark included
         "threads": os.environ.get("OMP_NUM_THREADS", ""),  # as asked for; empty: as the libraries like
         "commit": commit or commit_of_checkout(),
@@ -28,7 +26,7 @@ def facts(commit: str | None = None) -> dict[str, object]:
 
 def default_device() -> Literal["cpu", "gpu"]:
     """`gpu` if the driver shows one."""
-    return "gpu" if look_for_nvidia().gpus else "cpu"
+    return "gpu" if nvidia_gpus() else "cpu"
 
 
 def commit_of_checkout() -> str:

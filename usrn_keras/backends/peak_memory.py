@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from usrn_keras.machine.process import forget_peak_memory, peak_memory
+from usrn_keras.machine import forget_peak_memory, peak_memory
 
 
 class PeakMemory:

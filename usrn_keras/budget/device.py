@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from usrn_keras.budget.room import free_memory, process_memory
-from usrn_keras.machine.nvidia import look_for_nvidia
+from usrn_keras.machine import nvidia_gpus
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _gpu_of_tensorflow(tf) -> tuple[bool, int | None]:
     if not tf.config.list_physical_devices("GPU"):
         return False, None
     visible, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    gpus = look_for_nvidia(device=visible).gpus
+    gpus = nvidia_gpus(visible)
     if not gpus or gpus[0].free is None:
         return True, None
     return True, gpus[0].free + tf.config.experimental.get_memory_info("GPU:0")["current"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from usrn_keras.machine.memory import free_memory as free_of_machine
-from usrn_keras.machine.process import peak_memory
+from usrn_keras.machine import available_memory as free_of_machine
+from usrn_keras.machine import peak_memory
 
 
 def free_memory() -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from usrn_keras.export.convert import convert
-from usrn_keras.export.elsewhere import convert_elsewhere, why_elsewhere
+from usrn_keras.export.convert_in_worker import convert_in_worker, reason_for_worker
 from usrn_keras.export.formats import capable_backend, find_format
 from usrn_keras.export.parity import Reference
 from usrn_keras.export.report import ExportReport
@@ -58,8 +58,8 @@ def export_model(
     refuse_foreign_folder(path, folder=target.folder)
     backend = capable_backend(format)
     with staged_path(path, target.file_name) as temporary:
-        if reason := why_elsewhere(backend, format):
-            parity = convert_elsewhere(model, temporary, format, input_size, tolerance, backend)
+        if reason := reason_for_worker(backend, format):
+            parity = convert_in_worker(model, temporary, format, input_size, tolerance, backend)
         else:
             reference = Reference.of(model, input_size)
             parity = convert(model, temporary, format, input_size, tolerance, reference)

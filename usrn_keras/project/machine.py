@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usrn_keras.machine.cores import look_at_cores
-from usrn_keras.machine.memory import free_memory
-from usrn_keras.machine.nvidia import gpu_memory, has_nvidia_gpu
-from usrn_keras.machine.speed import matrix_product_rate
+from usrn_keras.machine import (
+    available_memory,
+    has_nvidia_gpu,
+    matrix_product_rate,
+    nvidia_gpus,
+    usable_cores,
+)
 
 GIB = 2**30
-ASSUMED_MEMORY = 8 * GIB  # where the system does not tell
-ASSUMED_GPU_MEMORY = 16 * GIB
+ASSUMED_GPU_MEMORY = 16 * GIB  # where the driver does not report it
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Machine:
 def look_at_machine(gpu: bool | None = None) -> Machine:
     """The machine as it is; `gpu` None looks for the device file of an NVIDIA GPU."""
     use_gpu = has_nvidia_gpu() if gpu is None else gpu
-    found = gpu_memory() if use_gpu else free_memory()
-    memory = found or (ASSUMED_GPU_MEMORY if use_gpu else ASSUMED_MEMORY)
-    flops = 0.0 if use_gpu else matrix_product_rate()
-    return Machine(use_gpu, memory, found is not None, look_at_cores().usable, flops)
+    if not use_gpu:
+        return Machine(False, available_memory(), True, usable_cores(), matrix_product_rate())
+    gpus = nvidia_gpus()
+    found = gpus[0].total if gpus else None
+    return Machine(True, found or ASSUMED_GPU_MEMORY, found is not None, usable_cores(), 0.0)

@@ -10,7 +10,7 @@ from usrn_keras.data.files.images import image_size
 from usrn_keras.data.files.masks import check_size, read_raw
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
-from usrn_keras.machine.cores import look_at_cores
+from usrn_keras.machine import usable_cores
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.project.value_counts import MaskValues, count_values
 
@@ -44,7 +44,7 @@ def survey_files(
         return (name, *_look(images[name], masks.get(name)))
 
     survey = Survey({}, {})
-    workers = min(16, look_at_cores().usable)
+    workers = min(16, usable_cores())
     with progress.task("reading images and masks", total=len(images)) as task:
         for name, size, mask, found in ordered_map(look, images, workers=workers, ahead=4 * workers):
             faults += found

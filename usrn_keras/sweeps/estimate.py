@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from usrn_keras.budget import Budget
-from usrn_keras.machine.speed import matrix_product_rate
+from usrn_keras.machine import matrix_product_rate
 from usrn_keras.runs import BASELINE, USRN, Run
 from usrn_keras.stages.dry_run import dry_run
 from usrn_keras.sweeps.family import Family

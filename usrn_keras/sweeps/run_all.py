@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from types import FrameType
 
-from usrn_keras.machine.cores import look_at_cores
+from usrn_keras.machine import usable_cores
 from usrn_keras.progress import Progress
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import SHARED_STAGES, PlannedRun
@@ -128,6 +128,6 @@ def _variables(jobs: int) -> dict[str, str]:
     """What keeps several runs on one machine out of each other's way."""
     if jobs == 1:
         return {}
-    threads = str(max(1, look_at_cores().usable // jobs))
+    threads = str(max(1, usable_cores() // jobs))
     ours = {"OMP_NUM_THREADS": threads, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     return {name: os.environ.get(name, value) for name, value in ours.items()}

@@ -1,1 +1,0 @@
-"""What this machine has, found without loading a backend: cores, memory, NVIDIA GPUs, speed."""
