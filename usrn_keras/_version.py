@@ -1,8 +1,8 @@
 """Version of the package, and of its numbers.
 
-`NUMERICS` is raised whenever the same recipe, seed and backend give another result than before, whatever the
-reason: another order of floating-point sums, other random draws, a corrected formula. Every run records it, and
-a table never mixes two.
+`NUMERICS` is raised whenever the same recipe, seed and backend give another result than before: another order
+of floating-point sums, other random draws, a corrected formula. Every run records it, and a table never mixes
+two.
 """
 
 __version__ = "0.1.0"

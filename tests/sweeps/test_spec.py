@@ -55,12 +55,13 @@ def test_models_of_the_components_differ_by_one_term_each():
         ('title = "Mine"', 'title = "Mine"\nheading = "x"', "heading"),
         ('marks = ["A"]\nset', 'model = "teacher"\nset', "rows.1.model"),
         ('about = "What is asked."', "", "about"),
+        ('title = "Mine"', 'title = "Mine"\nfigures = ["mio"]', "unknown figure 'mio'; allowed: miou,"),
     ],
 )
-def test_faults_of_a_table_file(tmp_path, old, new, fault):
+def test_errors_of_a_table_file(tmp_path, old, new, fault):
     file = tmp_path / "mine.toml"
     file.write_text(TABLE.replace(old, new))
-    with pytest.raises(RecipeError, match=r"mine.toml: 1 fault") as error:
+    with pytest.raises(RecipeError, match=r"mine.toml: 1 error") as error:
         load_table(str(file))
     assert fault in str(error.value)
 

@@ -1,4 +1,4 @@
-"""The folder of a family: its runs, found by what they compute, and who is at work in it."""
+"""The folder of a family of runs: each is found by what it computes; one process works there at a time."""
 
 from __future__ import annotations
 
@@ -10,62 +10,79 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 
+from usrn_keras._version import NUMERICS
 from usrn_keras.errors import RunError
 from usrn_keras.files import read_json, storage_errors, write_json
+from usrn_keras.recipe import Recipe
 from usrn_keras.runs import Run, open_run
+from usrn_keras.runs.environment import recorded_numerics
+from usrn_keras.runs.reuse import stage_key
 from usrn_keras.stages.measure import known_results
-from usrn_keras.sweeps.plan import SHARED_STAGES, PlannedRun
+from usrn_keras.sweeps.plan import PlannedRun
 
 
 @dataclass(frozen=True)
 class Family:
     """A folder with the runs of one or several tables.
 
-    Args:
+    Attributes:
         path: The folder.
     """
 
     path: Path
 
     def folder(self, planned: PlannedRun) -> Path:
-        """Where a run lies, whatever row it was made for; where it will lie if it is not there."""
+        """Folder of a run, whichever row it was made for; the folder it will get if there is none."""
         found = sorted(self.path.glob(f"*-{planned.key}"))
         return found[0] if found else self.path / planned.name
 
     def run(self, planned: PlannedRun) -> Run | None:
         """A run as far as it is; None before it has begun."""
-        folder = self.folder(planned)
-        return open_run(folder) if (folder / "dataset.json").exists() else None
+        run = Run(self.folder(planned), planned.recipe)
+        return run if (run.path / "dataset.json").exists() else None
 
     def has(self, planned: PlannedRun, stage: str) -> bool:
         """Whether a stage of a run is complete."""
-        run = self.run(planned)
-        return run is not None and run.is_complete(stage)
+        return Run(self.folder(planned), planned.recipe).is_complete(stage)
 
     def is_done(self, planned: PlannedRun) -> bool:
-        """Whether nothing of a run is left to do: trained, and measured as its recipe says."""
+        """Whether a run is trained, and measured as its recipe says."""
         run = self.run(planned)
         if run is None or not all(map(run.is_complete, planned.needs)):
             return False
         return known_results(run, planned.recipe, planned.contents) is not None
 
-    def donors(self) -> list[Path]:
-        """Folders of the runs that have a stage which others may share."""
-        complete = {
-            file.parents[1] for stage in SHARED_STAGES for file in self.path.glob(f"*/{stage}/complete.json")
-        }
-        return sorted(complete)
+    def donors(self, planned: PlannedRun) -> list[Path]:
+        """Folders of other runs whose stages a run may reuse: their first stage is complete and the same."""
+        folder = self.folder(planned)
+        others = [other for other in self._begun(today=True) if other != folder]
+        wanted = _first_stage(planned.recipe)
+        return [other for other in others if _first_stage(open_run(other).recipe) == wanted]
+
+    def notes(self) -> list[str]:
+        """Which runs in the folder are not used, one sentence each."""
+        if not (others := [folder.name for folder in self._begun(today=False)]):
+            return []
+        why = f"Runs of other numerics than {NUMERICS}, whose seeds give another result today, are not used"
+        return [f"{why}: {', '.join(others)}."]
+
+    def _begun(self, *, today: bool) -> list[Path]:
+        """Folders of runs with a complete stage, of today's numerics or of others."""
+        begun = sorted({file.parents[1] for file in self.path.glob("*/*/complete.json")})
+        return [folder for folder in begun if (recorded_numerics(folder) == str(NUMERICS)) == today]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out of the folder until the block ends.
 
         Raises:
-            RunError: Another process is at work in it; it is named.
+            RunError: Another process works in it; the message names it.
         """
+        holder = self.path / ".holder.json"
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".lock", timeout=0)
@@ -74,28 +91,27 @@ class Family:
                 lock.acquire()
         except filelock.Timeout:
             raise RunError(
-                f"another process is at work in {self.path}: {self._holder()}",
+                f"another process works in {self.path}: {_described(holder)}",
                 hint="Wait for it, or choose another folder: --folder FOLDER",
             ) from None
         try:
-            holder = {
-                "pid": os.getpid(),
-                "host": platform.node(),
-                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-            }
-            write_json(self._holder_file, holder)
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_json(holder, {"pid": os.getpid(), "host": platform.node(), "since": since})
             yield
         finally:
-            self._holder_file.unlink(missing_ok=True)
+            holder.unlink(missing_ok=True)
             lock.release()
 
-    @property
-    def _holder_file(self) -> Path:
-        return self.path / ".holder.json"
 
-    def _holder(self) -> str:
-        try:
-            who = read_json(self._holder_file)
-            return f"process {who['pid']} on {who['host']}, since {who['since']}"
-        except (OSError, json.JSONDecodeError, KeyError):
-            return "it has not said who it is yet"
+def _first_stage(recipe: Recipe) -> dict[str, Any]:
+    """What the first stage depends on, without the path of the weights, which is absolute in a run folder."""
+    first = Run(Path(), recipe).stages[0]
+    return {**stage_key(recipe, first, data="", backend=""), "network.weights": ""}
+
+
+def _described(holder: Path) -> str:
+    try:
+        who = read_json(holder)
+        return f"process {who['pid']} on {who['host']}, since {who['since']}"
+    except (OSError, json.JSONDecodeError, KeyError):
+        return "it has not written who it is yet"

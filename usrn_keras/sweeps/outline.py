@@ -1,18 +1,14 @@
-"""What `usrn table --dry-run` tells: the runs of a table, what each has left, and how long that takes."""
+"""The outline of a table for `usrn table --dry-run`: its runs, what is left of each, and the time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from usrn_keras.sweeps.estimate import estimate
+from usrn_keras.sweeps.data_check import check_data
+from usrn_keras.sweeps.estimate import estimate, in_words
 from usrn_keras.sweeps.family import Family
-from usrn_keras.sweeps.make import in_words, with_data
 from usrn_keras.sweeps.plan import Plan
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -20,59 +16,46 @@ class Outline:
     """The runs of a table before they are done.
 
     Attributes:
-        plan: The table.
-        rows: For each run its name, the rows that it serves, and the stages that are left.
-        seconds: What is left takes; 0 where it is not known.
-        told: The same in words.
+        plan: The plan of the table.
+        runs: For each run its name, the rows that it fills, and the stages that are left.
+        seconds: Time that is left; 0 where nothing is left or it is unknown.
+        duration: The same in words.
+        notes: Rows that are left out and runs that are not used, one sentence each.
     """
 
     plan: Plan
-    rows: tuple[tuple[str, str, str], ...]
+    runs: tuple[tuple[str, str, str], ...]
     seconds: float
-    told: str
-
-    def rich(self) -> Group:
-        """The table for a terminal."""
-        from rich.console import Group
-        from rich.text import Text
-
-        from usrn_keras.report.columns import Columns
-
-        table = Columns(["run", "rows", "to do"], [list(map(list, self.rows)), []], fixed=1)
-        return Group(table, Text(f"{len(self.rows)} runs for {len(self.plan.cells)} cells; {self.told}"))
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        keys = ("run", "rows", "to_do")
-        return {
-            "table": self.plan.spec.name,
-            "cells": len(self.plan.cells),
-            "runs": [dict(zip(keys, row, strict=True)) for row in self.rows],
-            "seconds": self.seconds or None,
-        }
+    duration: str
+    notes: tuple[str, ...]
 
 
-def outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
-    """The runs of a table, none of them begun by this.
+def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
+    """List the runs of a table, without starting one.
+
+    Args:
+        plan: The plan of the table; see `make_plan`.
+        folder: The folder of its runs.
+        jobs: Number of runs at a time, which the time depends on.
 
     Raises:
         DataError: A data set of the plan cannot be used.
         RunError: Runs in the folder are of another data set.
     """
     notes: list[str] = []
-    family, rows = Family(Path(folder)), []
-    plan = with_data(plan, family, notes.append)
+    family, runs = Family(Path(folder)), []
+    plan = check_data(plan, family, notes.append)
     promised = {run.needs[stage] for run in plan.runs for stage in run.needs if family.has(run, stage)}
     for planned in plan.runs:
         left = []
         for stage, key in planned.needs.items():
-            if family.has(planned, stage):
-                continue
-            left.append(f"{stage} (shared)" if key in promised else stage)
-            promised.add(key)
-        served = dict.fromkeys(cell.row for cell in plan.cells if cell.run.key == planned.key)
-        rows.append((planned.name, ", ".join(served), ", ".join(left) or "nothing"))
-    to_do = any(left != "nothing" for _, _, left in rows)
-    seconds = estimate(plan, family, jobs) if to_do else 0.0
-    told = in_words(seconds) if to_do else "nothing is left to do"
-    return Outline(plan, tuple(rows), seconds, "\n".join([told, *notes]))
+            if not family.has(planned, stage):
+                left.append(f"{stage} (shared)" if key in promised else stage)
+                promised.add(key)
+        rows = dict.fromkeys(cell.row for cell in plan.cells if cell.run.key == planned.key)
+        runs.append((planned.name, ", ".join(rows), ", ".join(left) or "nothing"))
+    notes += family.notes()
+    if not any(left != "nothing" for *_, left in runs):
+        return Outline(plan, tuple(runs), 0.0, "nothing is left to do", tuple(notes))
+    seconds = estimate(plan, family, jobs)
+    return Outline(plan, tuple(runs), seconds, in_words(seconds), tuple(notes))

@@ -7,32 +7,31 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from usrn_keras._version import NUMERICS
 from usrn_keras.data.layouts.splits import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
-from usrn_keras.recipe import Recipe
-from usrn_keras.recipe.load import shipped_recipes
-from usrn_keras.runs.reuse import of_usrn_alone, stage_key
-from usrn_keras.runs.run import BASELINE, FREE_KEYS, SUBCLASSES, USRN
+from usrn_keras.recipe import Recipe, load_recipe, shipped_recipes
+from usrn_keras.runs import Run
+from usrn_keras.runs.reuse import stage_key
+from usrn_keras.runs.run import FREE_KEYS
 from usrn_keras.sweeps.spec import Row, TableSpec
-from usrn_keras.terms import ALL_TERMS, gate_of
-
-SHARED_STAGES = (BASELINE, SUBCLASSES)
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run of a family.
+    """A run that a table needs.
 
     Attributes:
-        recipe: What is done.
+        recipe: The resolved recipe.
         key: Hash of all that its result depends on, 8 hexadecimal digits.
-        name: Of its folder.
-        needs: Keys of its stages, by stage; runs with an equal one share it.
-        contents: `Dataset.contents` of what is measured on; empty before the data set is read.
+        name: Name of its folder.
+        needs: Key of each of its stages, in their order; runs share stages with equal keys.
+        contents: `Dataset.contents` of the images it is measured on; "" before the data set is read.
     """
 
     recipe: Recipe
@@ -43,30 +42,43 @@ class PlannedRun:
 
     @property
     def model(self) -> str:
-        """Whose scores it has: `usrn`, or `baseline` of a supervised run."""
-        return "baseline" if self.recipe.training.method == "supervised" else "usrn"
+        """Name of its last model, whose scores fill the cell."""
+        return Run(Path(self.name), self.recipe).models[-1]
 
     @property
     def steps(self) -> dict[str, int]:
-        """Steps of its training stages."""
+        """Steps of each training stage, in their order."""
+        first, *others = self.needs
         training = self.recipe.training
-        steps = {BASELINE: training.baseline_steps, USRN: training.usrn_steps}
-        return {stage: steps[stage] for stage in steps if stage in self.needs}
+        return {first: training.baseline_steps} | dict.fromkeys(others[-1:], training.usrn_steps)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of the table, of one seed."""
+    """One row, split and seed of a table, and the run that fills it."""
 
     row: str
     split: str
     seed: int
     run: PlannedRun
 
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Row, split and seed."""
+        return self.row, self.split, self.seed
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a table; `runs` are the different runs among them, those that others wait for first."""
+    """All cells of a table.
+
+    Attributes:
+        spec: The table.
+        recipe: Name of the recipe that its rows vary.
+        splits: Values of `data.split`.
+        seeds: Seeds to average over.
+        cells: One for each split, row and seed.
+    """
 
     spec: TableSpec
     recipe: str
@@ -76,8 +88,9 @@ class Plan:
 
     @property
     def runs(self) -> list[PlannedRun]:
-        found = {cell.run.key: cell.run for cell in self.cells}
-        return sorted(found.values(), key=lambda run: self.seeds.index(run.recipe.training.seed))
+        """The different runs of the cells, seed by seed: those of one seed share stages."""
+        cells = sorted(self.cells, key=lambda cell: self.seeds.index(cell.seed))
+        return list({cell.run.key: cell.run for cell in cells}.values())
 
     def without(self, names: Collection[str]) -> Plan:
         """The plan without some of its rows."""
@@ -95,77 +108,76 @@ def make_plan(
     splits: Sequence[str] = (),
     backend: str,
 ) -> Plan:
-    """The runs of a table.
+    """Plan the runs of a table.
 
-    A seed stands for all that is drawn: weights, order and views (`training.seed`), clusters
-    (`subclasses.seed`) and, where the package has a list of labelled images for it, `data.split_seed`.
+    A seed sets all that is drawn: weights, order and views (`training.seed`), clusters (`subclasses.seed`)
+    and, where the package has a list of labelled images for it, `data.split_seed`.
 
     Args:
         spec: The table.
         source: Path or name of the recipe that its rows vary.
         overrides: `section.key=value`, for all rows.
-        seeds: Of the columns' means.
+        seeds: Seeds to average over, each at least 0.
         splits: Values of `data.split`; empty: as the table says.
-        backend: Of Keras.
+        backend: Name of the Keras backend; another one gives other runs.
 
     Raises:
-        RecipeError: The recipe or a row is wrong; all that are wrong are named.
-        RunError: A seed stands twice or has no list of labelled images, or `subclasses.counts` are of
-            another split.
+        RecipeError: The recipe or a row is wrong; all wrong rows are reported.
+        RunError: A seed is given twice or has no list of labelled images, or `subclasses.counts` are those
+            of another split.
     """
     if len(set(seeds)) < len(seeds):
         raise RunError(
-            f"a seed stands twice: {', '.join(map(str, seeds))}", hint="Name each once: --seeds 0,1,2"
+            f"a seed is given twice: {', '.join(map(str, seeds))}", hint="Name each once: --seeds 0,1,2"
         )
-    base = Recipe.load(source, overrides)
+    base = load_recipe(source, overrides)
     splits = tuple(splits) or _splits(spec, base)
     sources = {split: _source_of(source, base.data.split, split) for split in splits}
-    bases = {split: Recipe.load(sources[split], overrides) for split in splits}
+    bases = {split: load_recipe(sources[split], overrides) for split in splits}
     for split in splits:
-        _refuse_other_counts(bases[split], split)
-        _refuse_seeds_without_list(base, split, seeds)
-    cells, faults = [], {}
+        _validate_counts(bases[split], split)
+        _validate_seeds(base, split, seeds)
+    cells, errors = [], {}
     for split in splits:
         for row in spec.rows:
             lists = splits[0] if row.once else split
             for seed in seeds:
                 try:
                     own = _settings(bases[lists], row, lists, seed)
-                    recipe = Recipe.load(sources[lists], [*overrides, *own])
+                    recipe = load_recipe(sources[lists], [*overrides, *own])
                 except RecipeError as error:
-                    faults[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
+                    errors[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
                 else:
-                    run = _planned(recipe, row, split, seed, backend)
-                    cells.append(Cell(row.name, split, seed, run))
-    if faults:
-        raise RecipeError(f"{len(faults)} row(s) of {spec.name} are no recipes", faults=[*faults.values()])
+                    cells.append(Cell(row.name, split, seed, _planned(recipe, row, split, seed, backend)))
+    if errors:
+        raise RecipeError(f"{len(errors)} row(s) of {spec.name} are no recipes", faults=[*errors.values()])
     return Plan(spec, base.name, splits, tuple(seeds), tuple(cells))
 
 
 def _source_of(source: str, own_split: str, split: str) -> str:
-    """Of a shipped recipe, that of another split: subclasses and steps are its own."""
+    """The shipped recipe of another split, where there is one: it has its own subclasses and steps."""
     shipped = shipped_recipes()
     other = f"{source.removesuffix(f'_{own_split}')}_{split}"
     return other if source in shipped and other in shipped else source
 
 
-def _refuse_other_counts(base: Recipe, split: str) -> None:
+def _validate_counts(base: Recipe, split: str) -> None:
     if base.subclasses.counts and base.data.split != split:
         raise RunError(
             f"subclasses.counts of {base.name} are those of its split {base.data.split}, not of {split}",
-            hint="Leave the key out, so that they follow from the sizes of the classes, or make a table of "
+            hint="Remove the key, so that they follow from the sizes of the classes, or make a table of "
             f"each split: --splits {base.data.split}",
         )
 
 
-def _refuse_seeds_without_list(base: Recipe, split: str, seeds: Sequence[int]) -> None:
-    """Of a split that has a list for each seed, a seed without one would label the images of another."""
+def _validate_seeds(base: Recipe, split: str, seeds: Sequence[int]) -> None:
+    """Where a split has a list for each seed, a seed without one would label the images of another."""
     start = f"labelled_{split}_seed"
     known = [name.removeprefix(start) for name in shipped_splits(base.data.dataset) if name.startswith(start)]
     if known and (missing := [str(seed) for seed in seeds if str(seed) not in known]):
         raise RunError(
             f"split {split} of {base.data.dataset} has no list of labelled images for seed "
-            f"{', '.join(missing)}, but for {', '.join(sorted(known, key=int))}",
+            f"{', '.join(missing)}; it has lists for {', '.join(sorted(known, key=int))}",
             hint="Name these seeds, or draw lists of your own: usrn split --help",
         )
 
@@ -173,7 +185,7 @@ def _refuse_seeds_without_list(base: Recipe, split: str, seeds: Sequence[int]) -
 def _splits(spec: TableSpec, base: Recipe) -> tuple[str, ...]:
     shipped = [name.removeprefix("labelled_") for name in shipped_splits(base.data.dataset)]
     names = dict.fromkeys(re.sub(r"_seed\d+$", "", name) for name in shipped)
-    if spec.splits == "recipe" or base.data.split not in names:  # a list of one's own stands alone
+    if spec.splits == "recipe" or base.data.split not in names:  # the user's own list
         return (base.data.split,)
     return tuple(sorted(names, key=_labelled_share))
 
@@ -184,7 +196,7 @@ def _labelled_share(split: str) -> float:
 
 
 def _settings(base: Recipe, row: Row, split: str, seed: int) -> list[str]:
-    """What a run sets besides what all of them set."""
+    """The overrides of one run in addition to those of all runs."""
     values: dict[str, Any] = {"training.seed": seed, "subclasses.seed": seed}
     if split != base.data.split:
         values["data.split"] = split
@@ -201,43 +213,27 @@ def _toml(value: Any) -> str:
 
 
 def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
-    recipe = _with_gate_by_name(recipe)
-    chosen = _chosen(recipe)
-    if recipe.training.method == "supervised":
-        chosen = {key: value for key, value in chosen.items() if not of_usrn_alone(key)}
-    key = _hash({**chosen, "backend": backend})
-    parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
-    return PlannedRun(recipe, key, "-".join(parts), _needs(recipe, key, backend))
-
-
-def _with_gate_by_name(recipe: Recipe) -> Recipe:
-    """The same objective with `gate = "off"`, where the gate is off for lack of its term.
-
-    So Model IV is one run with a USRN whose recipe has no gate.
-    """
-    training = recipe.training
-    if gate_of(training.terms, training.gate) != "off":
-        return recipe
-    terms = [term for term in ALL_TERMS if term in {*training.terms, "egm"}]
-    return recipe.model_copy(update={"training": training.model_copy(update={"terms": terms, "gate": "off"})})
-
-
-def _chosen(recipe: Recipe) -> dict[str, Any]:
-    """What the result depends on, defaults left out: a key that a later version adds changes no hash."""
-    return {
-        f"{section}.{key}": value
-        for section, table in recipe.model_dump(exclude_defaults=True).items()
-        for key, value in table.items()
-        if f"{section}.{key}" not in FREE_KEYS
+    # Lists of images follow from the keys of [data] within a family; `check_data` checks it.
+    keys = {
+        stage: {**stage_key(recipe, stage, data="", backend=backend), "numerics": NUMERICS}
+        for stage in Run(Path(), recipe).stages
     }
+    *_, last = keys.values()
+    key = _hash({name: value for name, value in last.items() if name not in _left_out(recipe)})
+    parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
+    return PlannedRun(recipe, key, "-".join(parts), {stage: _hash(keys[stage]) for stage in keys})
 
 
-def _needs(recipe: Recipe, key: str, backend: str) -> dict[str, str]:
-    # Lists follow from the keys of [data] within a family, and `make_table` checks it.
-    shared = {stage: _hash(stage_key(recipe, stage, data="", backend=backend)) for stage in SHARED_STAGES}
-    if recipe.training.method == "supervised":
-        return {BASELINE: shared[BASELINE]}
-    return {**shared, USRN: key}
+def _left_out(recipe: Recipe) -> set[str]:
+    """Keys without an effect on the result, and defaults: a key that a later version adds changes no hash."""
+    chosen = recipe.model_dump(exclude_defaults=True)
+    defaults = {
+        f"{section}.{key}"
+        for section, values in recipe.model_dump().items()
+        for key in values
+        if key not in chosen.get(section, {})
+    }
+    return FREE_KEYS | defaults
 
 
 def _slug(text: str) -> str:

@@ -1,217 +1,123 @@
-"""What came of a table: means and deviations over seeds, and paired differences to the reference row."""
+"""Aggregated results of a table: a frame with a line for each figure of each run, and means over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from usrn_keras.sweeps import render as layout
+from usrn_keras._version import NUMERICS
+from usrn_keras.report import Scores
+from usrn_keras.runs import Run
+from usrn_keras.stages.measure import known_results
+from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan
+from usrn_keras.sweeps.spec import IOU
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-Place = tuple[str, str]  # row and split
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A run's scores in one cell.
-
-    Attributes:
-        figures: By name, see `usrn_keras.sweeps.spec.Figure`; shares in 0..1, memory in bytes.
-        ious: IoU of each class in 0..1; None for absent ones.
-        folder: Of the run.
-        seconds: Of training.
-    """
-
-    figures: Mapping[str, float]
-    ious: Mapping[str, float | None]
-    folder: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A figure over seeds.
-
-    Attributes:
-        mean: Over the seeds that are done.
-        deviation: Sample standard deviation; None for a single seed.
-        seeds: How many are done.
-    """
-
-    mean: float
-    deviation: float | None
-    seeds: int
+COLUMNS = ("row", "split", "seed", "figure", "value", "run", "seconds", "numerics")
+CELL = ["row", "split", "seed"]
+FIGURE = ["row", "split", "figure"]
 
 
 @dataclass(frozen=True)
 class TableResult:
-    """A table with what is known of its cells.
+    """What is known of the cells of a table.
 
-    Args:
-        plan: What was asked.
-        cells: By row, split and seed; what is missing is a gap.
+    Attributes:
+        plan: The plan of the table.
+        frame: A line for each cell and figure, in the order of the plan, with the columns `COLUMNS`:
+            `value` is a share in 0..1, a number of bytes or a count, NaN for the IoU of an absent class;
+            `run` is the folder of the run, `seconds` the time of its last training stage.
         failures: Why runs failed, by the name of the run.
-        provenance: Where the figures come from, one line.
+        provenance: Which images, and how they were predicted, in one line.
+        notes: Which runs were not used, and why.
     """
 
     plan: Plan
-    cells: Mapping[tuple[str, str, int], Measured]
-    failures: Mapping[str, str]
+    frame: pd.DataFrame
+    failures: Mapping[str, str] = field(default_factory=dict)
     provenance: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def gaps(self) -> list[str]:
-        """Rows, splits and seeds that have no figure."""
-        missing = [c for c in self.plan.cells if (c.row, c.split, c.seed) not in self.cells]
-        return [" ".join([c.row, *([c.split] if c.split else []), f"seed {c.seed}"]) for c in missing]
+        """Rows, splits and seeds without figures."""
+        known = set(self.frame[CELL].itertuples(index=False, name=None))
+        missing = [cell for cell in self.plan.cells if cell.place not in known]
+        return [" ".join(filter(None, (c.row, c.split, f"seed {c.seed}"))) for c in missing]
 
     @property
     def figures(self) -> list[str]:
-        """Figures that any run has, in the order of the table."""
-        known = {name for cell in self.cells.values() for name in cell.figures}
-        return [name for name in self.plan.spec.figures if name in known or name == "miou"]
-
-    def summary(self, place: Place, figure: str) -> Summary | None:
-        """Mean and deviation of a figure over the seeds; None where there is none."""
-        return _summary(self.values(place, figure))
-
-    def values(self, place: Place, figure: str) -> list[float]:
-        """A figure of each seed that is done."""
-        return [values[figure] for _, values in self._seeds(place) if figure in values]
-
-    def difference(self, place: Place, figure: str) -> Summary | None:
-        """The same of its difference to the reference row, paired by seed."""
-        row, split = place
-        reference = self.plan.spec.reference
-        if row == reference:
-            return None
-        other = dict(self._seeds((reference, split)))
-        return _summary(
-            [
-                values[figure] - other[seed][figure]
-                for seed, values in self._seeds(place)
-                if figure in values and figure in other.get(seed, {})
-            ]
-        )
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the classes, the most frequent first."""
-        first = next(iter(self.cells.values()))
-        return list(first.ious)
-
-    def class_means(self, place: Place) -> dict[str, float]:
-        """Mean IoU in 0..1 of each class over the seeds where it is not absent."""
-        return _means([self._ious(place, seed) for seed in self.plan.seeds])
-
-    def class_differences(self, place: Place) -> dict[str, float]:
-        """Mean difference of each class's IoU to the reference row, over the seeds where both have it."""
-        reference = (self.plan.spec.reference, place[1])
-        found = []
-        for seed in self.plan.seeds:
-            own, other = self._ious(place, seed), self._ious(reference, seed)
-            found.append({name: own[name] - other[name] for name in own if name in other})
-        return {} if place == reference else _means(found)
-
-    def _ious(self, place: Place, seed: int) -> dict[str, float]:
-        cell = self.cells.get((*place, seed))
-        return {name: iou for name, iou in cell.ious.items() if iou is not None} if cell else {}
-
-    def paper(self, place: Place) -> float | None:
-        """mIoU in 0..1 that the paper has in this cell."""
-        row, split = place
-        percent = self.plan.spec.paper.get(self._dataset, {}).get(split, {}).get(row)
-        return None if percent is None else percent / 100
-
-    @property
-    def reading(self) -> list[str]:
-        """What stands below the table."""
-        return layout.reading(self)
-
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown."""
-        return layout.markdown(self)
-
-    def csv(self) -> str:
-        """A line for each row, split, seed and class, shares in 0..1."""
-        return layout.csv(self)
-
-    def rich(self) -> RenderableType:
-        """The table for a terminal."""
-        return layout.rich(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """All figures, by seed and over seeds."""
-        return {
-            "table": self.plan.spec.name,
-            "title": self.plan.spec.title,
-            "recipe": self.plan.recipe,
-            "reference": self.plan.spec.reference,
-            "provenance": self.provenance,
-            "rows": [self._place_json(place) for place in self.places],
-            "gaps": self.gaps,
-            "failures": dict(self.failures),
-        }
+        """Figures of the table that any run has, in their order."""
+        known = {"miou", *self.frame["figure"]}
+        return [name for name in self.plan.spec.figures if name in known]
 
     @cached_property
-    def places(self) -> list[Place]:
-        """Rows and splits, row by row."""
-        return [(row.name, split) for row in self.plan.spec.rows for split in self.plan.splits]
+    def summary(self) -> pd.DataFrame:
+        """Mean, sample standard deviation and number of seeds of each figure, indexed by row, split, figure.
 
-    @property
-    def _dataset(self) -> str:
-        return self.plan.cells[0].run.recipe.data.dataset
+        `difference_mean`, `difference_deviation` and `difference_seeds` are those of its differences to the
+        reference row, paired by seed; NaN in the reference row and where no seed has both.
+        """
+        values = self.frame.dropna(subset="value")
+        is_reference = values["row"] == self.plan.spec.reference
+        pairs = values[~is_reference].merge(values[is_reference], on=["split", "seed", "figure"])
+        pairs = pairs.assign(row=pairs["row_x"], value=pairs["value_x"] - pairs["value_y"])
+        return _over_seeds(values).join(_over_seeds(pairs).add_prefix("difference_"))
 
-    def _seeds(self, place: Place) -> Iterator[tuple[int, Mapping[str, float]]]:
-        for seed in self.plan.seeds:
-            if cell := self.cells.get((*place, seed)):
-                yield seed, cell.figures
-
-    def _place_json(self, place: Place) -> dict[str, Any]:
-        row, split = place
-        seeds = {seed: self.cells[*place, seed] for seed in self.plan.seeds if (*place, seed) in self.cells}
-        return {
-            "row": row,
-            "split": split,
-            "paper_miou": self.paper(place),
-            "over_seeds": {name: _json(self.summary(place, name)) for name in self.figures},
-            "difference": {name: _json(self.difference(place, name)) for name in self.figures},
-            "seeds": {
-                str(seed): {
-                    **cell.figures,
-                    "iou": dict(cell.ious),
-                    "run": cell.folder,
-                    "seconds": cell.seconds,
-                }
-                for seed, cell in seeds.items()
-            },
-        }
+    def paper(self, row: str, split: str) -> float | None:
+        """mIoU in percent that the paper reports for a row and a split."""
+        dataset = self.plan.cells[0].run.recipe.data.dataset
+        return self.plan.spec.paper.get(dataset, {}).get(split, {}).get(row)
 
 
-def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each name over the mappings that have it."""
-    values: dict[str, list[float]] = {}
-    for one in found:
-        for name, value in one.items():
-            values.setdefault(name, []).append(value)
-    return {name: float(np.mean(all_values)) for name, all_values in values.items()}
+def _over_seeds(values: pd.DataFrame) -> pd.DataFrame:
+    names = {"mean": "mean", "deviation": "std", "seeds": "count"}
+    return values.groupby(FIGURE, sort=False)["value"].agg(**names)
 
 
-def _summary(values: Sequence[float]) -> Summary | None:
-    if not values:
-        return None
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Summary(float(np.mean(values)), deviation, len(values))
+def collect(plan: Plan, family: Family, failures: Mapping[str, str] | None = None) -> TableResult:
+    """Read the figures of a table from the runs of a family that are done.
+
+    Args:
+        plan: The plan of the table.
+        family: The folder of the runs.
+        failures: Why runs failed, by the name of the run.
+    """
+    lines, origins = [], set()
+    for cell in plan.cells:
+        if not family.is_done(cell.run):
+            continue
+        run = family.run(cell.run)
+        results = known_results(run, cell.run.recipe, cell.run.contents)
+        seconds = run.facts(run.stages[-1]).get("seconds", 0.0)
+        for figure, value in _figures(run, results):
+            lines.append((*cell.place, figure, value, str(run.path), seconds, NUMERICS))
+        origins.add(_origin(results))
+    frame = pd.DataFrame(lines, columns=COLUMNS).astype({"value": "float64"})
+    return TableResult(plan, frame, failures or {}, "; ".join(sorted(origins)), tuple(family.notes()))
 
 
-def _json(summary: Summary | None) -> dict[str, Any] | None:
-    if summary is None:
-        return None
-    return {"mean": summary.mean, "deviation": summary.deviation, "seeds": summary.seeds}
+def _figures(run: Run, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Names and values of what was measured of the last model of a run."""
+    scores = Scores.from_json(results["scores"][-1])
+    known = {
+        "miou": scores.miou,
+        "rare_miou": scores.rare_miou,
+        "boundary_miou": scores.boundary_miou,
+        "peak_memory": run.facts(run.stages[-1]).get("peak_memory") or np.nan,
+        "class_balance_rate": results.get("class_balance_rate", {}).get("subclasses", np.nan),
+        "subclasses": results.get("subclasses", np.nan),
+    }
+    yield from ((name, float(value)) for name, value in known.items() if not np.isnan(value))
+    for index in (-scores.pixels).argsort(kind="stable"):  # the most frequent class first
+        yield f"{IOU}{scores.classes[index]}", float(scores.iou[index])
+
+
+def _origin(results: Mapping[str, Any]) -> str:
+    parts = [f"{results['dataset']} {results['split']}", f"{results['images']} images", results["backend"]]
+    return ", ".join([*parts, f"mode {results['mode']}", f"checkpoint {results['checkpoint']}"])

@@ -1,11 +1,11 @@
-"""A table as a file: its rows, each a few keys of a recipe, and what the paper has in them."""
+"""A table as a file: its rows, each a few keys of a recipe, the figures it shows, and the paper's figures."""
 
 from __future__ import annotations
 
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -13,7 +13,54 @@ from pydantic import Field
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe.load import find_shipped
 
-Figure = Literal["miou", "rare_miou", "boundary_miou", "class_balance_rate", "subclasses", "peak_memory"]
+
+class Figure(NamedTuple):
+    """How a figure of a run is shown.
+
+    Attributes:
+        title: Heading of its column.
+        scale: Factor from the stored value to the one shown; 100 for shares shown in percent.
+        decimals: Number of decimals shown.
+        compared: Whether its difference to the reference row is shown.
+    """
+
+    title: str
+    scale: float = 100.0
+    decimals: int = 1
+    compared: bool = False
+
+
+# A new figure needs a line here and its value in `usrn_keras.sweeps.result`.
+FIGURES = {
+    "miou": Figure("mIoU", compared=True),
+    "rare_miou": Figure("rare mIoU", compared=True),
+    "boundary_miou": Figure("boundary mIoU", compared=True),
+    "class_balance_rate": Figure("balance %"),
+    "subclasses": Figure("subclasses", scale=1.0, decimals=0),
+    "peak_memory": Figure("memory GB", scale=1e-9),
+}
+IOU = "iou "  # and the name of a class
+
+
+def find_figure(name: str) -> Figure:
+    """How a figure is shown.
+
+    Args:
+        name: A key of `FIGURES`, or `iou CLASS` for the IoU of one class.
+
+    Raises:
+        ValueError: There is no such figure.
+
+    Example:
+
+    >>> find_figure("iou pole").title
+    'pole IoU'
+    """
+    if name.startswith(IOU):
+        return Figure(f"{name.removeprefix(IOU)} IoU", compared=True)
+    if name not in FIGURES:
+        raise ValueError(f"unknown figure {name!r}; allowed: {', '.join(FIGURES)}, {IOU}CLASS")
+    return FIGURES[name]
 
 
 class _Part(pydantic.BaseModel):
@@ -25,12 +72,12 @@ class Row(_Part):
 
     Attributes:
         name: Its heading.
-        set: Keys of the recipe, `"section.key" = value`; they win over what the user sets for all rows. The
-            scores are those of USRN, or of the Baseline where `"training.method" = "supervised"`.
+        set: Keys of the recipe, `"section.key" = value`; they override what the user sets for all rows. The
+            figures of the row are those of the last model that such a run trains.
         marks: The columns of the table's `marks` that are ticked.
-        once: Whether it is the same for every split, as the Oracle is: trained for the first alone.
-        all_steps: Whether its Baseline trains as many steps as the recipe's Baseline and USRN together.
-        optional: Whether it is left out, and that is said, where the data set cannot be used for it.
+        once: Whether the row is the same for every split, as the Oracle is: it is trained for the first only.
+        all_steps: Whether its first stage trains for as many steps as all stages of the recipe together.
+        optional: Whether the row is left out, with a note, where the data set cannot be used for it.
     """
 
     name: str
@@ -45,15 +92,15 @@ class TableSpec(_Part):
     """A table file.
 
     Attributes:
-        name: Of the file.
+        name: Name of the file without its suffix.
         title: Heading.
-        about: What the table asks, and how it is to be read.
+        about: What the table asks, and how to read it.
         marks: Columns of ticks between the name of a row and its figures.
-        splits: `recipe`: the one of the recipe; `shipped`: all that the package has for its data set.
-        reference: The row that the others are held against.
-        figures: What is told of each run.
+        splits: `recipe`: the split of the recipe; `shipped`: all that the package has for its data set.
+        reference: The row that the others are compared with.
+        figures: Figures shown for each row: keys of `FIGURES`, or `iou CLASS`.
         rows: The rows.
-        paper: mIoU in percent that the paper has, by data set, split and row.
+        paper: mIoU in percent that the paper reports, by data set, split and row.
     """
 
     name: str = Field("", exclude=True)
@@ -62,7 +109,7 @@ class TableSpec(_Part):
     marks: list[str] = []
     splits: Literal["recipe", "shipped"] = "recipe"
     reference: str
-    figures: list[Figure] = ["miou", "rare_miou"]
+    figures: list[str] = ["miou", "rare_miou"]
     rows: list[Row] = Field(min_length=1)
     paper: dict[str, dict[str, dict[str, float]]] = {}
 
@@ -76,6 +123,8 @@ class TableSpec(_Part):
         for row in self.rows:
             if unknown := [mark for mark in row.marks if mark not in self.marks]:
                 raise ValueError(f"row {row.name!r}: marks {unknown} are not among {self.marks}")
+        for figure in self.figures:
+            find_figure(figure)
         return self
 
 
@@ -92,7 +141,7 @@ def load_table(source: str) -> TableSpec:
         source: Path of a TOML file, or the name of a shipped table.
 
     Raises:
-        RecipeError: It is missing, no TOML, or not such a table; every fault is named.
+        RecipeError: The file is missing, is no TOML, or is not such a table; every error is reported.
 
     Example:
 
@@ -109,12 +158,12 @@ def load_table(source: str) -> TableSpec:
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
     except pydantic.ValidationError as error:
-        faults = [_describe(detail) for detail in error.errors()]
-        hint = f"Shipped tables to go by: {', '.join(map(str, shipped_tables().values()))}"
-        raise RecipeError(f"{path}: {len(faults)} fault(s)", faults=faults, hint=hint) from None
+        found = [_describe(detail) for detail in error.errors()]
+        hint = f"Shipped tables to start from: {', '.join(map(str, shipped_tables().values()))}"
+        raise RecipeError(f"{path}: {len(found)} error(s)", faults=found, hint=hint) from None
 
 
 def _describe(detail: Any) -> str:
     place = ".".join(map(str, detail["loc"])) or "the table"
     received = "" if detail["type"] in ("missing", "value_error") else f", received {detail['input']!r}"
-    return f"{place}: {detail['msg']}{received}"
+    return f"{place}: {detail['msg'].removeprefix('Value error, ')}{received}"

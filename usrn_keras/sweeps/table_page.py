@@ -1,109 +1,108 @@
-"""A table of runs as one HTML page: the table, each seed as a dot, and what every class gained."""
+"""A table as one HTML page: the table, each seed as a dot, and the IoU of every class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from usrn_keras.report.figure import figure_png, new_figure
 from usrn_keras.report.page import Page
-from usrn_keras.sweeps import render as layout
-from usrn_keras.sweeps.result import Place, TableResult
+from usrn_keras.sweeps.render import footnotes, grid
+from usrn_keras.sweeps.result import TableResult
+from usrn_keras.sweeps.spec import IOU, find_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLOTTED = ("miou", "rare_miou")
-COLOURS = ("#0072b2", "#d55e00")  # of Okabe and Ito: told apart by everyone
+COLOURS = ("#0072b2", "#d55e00")  # of Okabe and Ito, distinguishable by everyone
 DPI = 110
 
 
-def table_page(result: TableResult) -> str:
+def as_html(result: TableResult) -> str:
     """The page of a table, HTML that needs no other file."""
-    page = Page(f"{result.plan.spec.title}: {result.plan.recipe}", result.provenance)
-    page.section("Table", result.plan.spec.about)
-    header, rows = layout.grid(result)
-    page.table(header, rows)
-    page.text("\n\n".join(layout.reading(result)[1:]))
+    spec = result.plan.spec
+    page = Page(f"{spec.title}: {result.plan.recipe}", result.provenance)
+    page.section("Table", spec.about)
+    page.table(*grid(result))
+    page.text("\n\n".join(footnotes(result)[1:]))
     for name, why in result.failures.items():
         page.note(f"{name} failed: {why}")
-    if not result.cells:
+    if result.frame.empty:
         return page.html()
+    splits = [split for split in result.plan.splits if _rows(result, split)]
     page.section(
         "Seeds", "Each dot is a run, each bar the mean of a row. Rows overlap where seeds differ more."
     )
-    for split in result.plan.splits:
-        if any(place[1] == split for place in _known(result)):
-            page.figure(_dots(result, split), _alt(result, split), _named(split))
+    for split in splits:
+        page.figure(_dots(result, split), _alt(result, split), _named(split))
     page.section(
         "Classes",
-        f"IoU of each class in percent, mean over seeds; in parentheses the difference to "
-        f"{result.plan.spec.reference}, seed by seed. The rarest class stands last.",
+        f"IoU of each class in percent, mean over seeds; in parentheses the difference to {spec.reference}, "
+        "seed by seed. The rarest class is the last.",
     )
-    for split in result.plan.splits:
-        if places := [place for place in _known(result) if place[1] == split]:
-            page.table(["class", *(row for row, _ in places)], _class_rows(result, places), _named(split))
-    page.section("Runs", "Where each run lies, and how long its last stage trained.")
-    page.table(["run", "seed", "minutes"], _runs(result))
+    for split in splits:
+        rows = _rows(result, split)
+        page.table(["class", *rows], _class_rows(result, split, rows), _named(split))
+    page.section("Runs", "The folder of each run, and how long its last stage trained.")
+    runs = result.frame.drop_duplicates("run", keep="last").sort_values("run")
+    cells = zip(runs["run"], runs["seed"], runs["seconds"], strict=True)
+    page.table(["run", "seed", "minutes"], [[run, str(seed), f"{s / 60:.1f}"] for run, seed, s in cells])
     return page.html()
 
 
-def _known(result: TableResult) -> list[Place]:
-    return [place for place in result.places if result.summary(place, "miou") is not None]
+def _rows(result: TableResult, split: str) -> list[str]:
+    """Rows that have an mIoU."""
+    known = result.summary.index
+    return [row.name for row in result.plan.spec.rows if (row.name, split, "miou") in known]
 
 
 def _named(split: str) -> str:
     return f"split {split.replace('_', '/')}" if split else ""
 
 
+def _alt(result: TableResult, split: str) -> str:
+    means = [(row, result.summary.loc[row, split, "miou"]["mean"]) for row in _rows(result, split)]
+    parts = ", ".join(f"{row} {100 * mean:.1f}" for row, mean in means)
+    return f"mIoU in percent of each row, {_named(split)}: {parts}"
+
+
 def _dots(result: TableResult, split: str) -> bytes:
-    places = [place for place in _known(result) if place[1] == split]
-    with new_figure((8.0, 0.9 + 0.42 * len(places)), DPI) as figure:
+    rows = _rows(result, split)
+    with new_figure((8.0, 0.9 + 0.42 * len(rows)), DPI) as figure:
         axes = figure.subplots(1, len(PLOTTED), sharey=True)
         for axis, name, colour in zip(axes, PLOTTED, COLOURS, strict=True):
-            _draw(axis, result, places, name, colour)
-        axes[0].set_yticks(range(len(places)), [row for row, _ in places])
+            lines = result.frame.query("split == @split and figure == @name")
+            _draw(axis, [lines.loc[lines["row"] == row, "value"] for row in rows], colour)
+            axis.set_xlabel(f"{find_figure(name).title}, %")
+        axes[0].set_yticks(range(len(rows)), rows)
         axes[0].invert_yaxis()
         return figure_png(figure)
 
 
-def _draw(axis: Axes, result: TableResult, places: Sequence[Place], name: str, colour: str) -> None:
-    for height, place in enumerate(places):
-        values = [100 * value for value in result.values(place, name)]
-        axis.plot(values, [height] * len(values), "o", color=colour, alpha=0.75, markersize=6)
-        if values:
-            mean = float(np.mean(values))
+def _draw(axis: Axes, rows: list[pd.Series], colour: str) -> None:
+    """The values of each row, shares in 0..1, on a line of their own."""
+    for height, values in enumerate(rows):
+        axis.plot(100 * values, np.full(len(values), height), "o", color=colour, alpha=0.75, markersize=6)
+        if len(values):
+            mean = 100 * values.mean()
             axis.plot([mean, mean], [height - 0.3, height + 0.3], color=colour, linewidth=2.5)
-    axis.set_xlabel(f"{layout.TITLES[name]}, %")
     axis.grid(axis="x", alpha=0.4)
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _alt(result: TableResult, split: str) -> str:
-    parts = []
-    for place in _known(result):
-        if place[1] == split:
-            parts.append(f"{place[0]} {100 * result.summary(place, 'miou').mean:.1f}")
-    return f"mIoU in percent of each row, {_named(split)}: {', '.join(parts)}"
-
-
-def _class_rows(result: TableResult, places: Sequence[Place]) -> list[list[str]]:
-    columns = [(result.class_means(place), result.class_differences(place)) for place in places]
+def _class_rows(result: TableResult, split: str, rows: list[str]) -> list[list[str]]:
+    classes = [name for name in result.frame["figure"].unique() if name.startswith(IOU)]
     return [
-        [name, *(_class_cell(means.get(name), differences.get(name)) for means, differences in columns)]
-        for name in result.classes
+        [name.removeprefix(IOU), *(_class_cell(result, row, split, name) for row in rows)] for name in classes
     ]
 
 
-def _class_cell(mean: float | None, difference: float | None) -> str:
-    text = "-" if mean is None else f"{100 * mean:.1f}"
-    return text if difference is None else f"{text} ({100 * difference:+.1f})"
-
-
-def _runs(result: TableResult) -> list[list[str]]:
-    found = {}
-    for (_, _, seed), cell in result.cells.items():
-        found[cell.folder] = [cell.folder, str(seed), f"{cell.seconds / 60:.1f}"]
-    return [found[folder] for folder in sorted(found)]
+def _class_cell(result: TableResult, row: str, split: str, name: str) -> str:
+    if (row, split, name) not in result.summary.index:
+        return "-"
+    found = result.summary.loc[row, split, name]
+    text, difference = f"{100 * found['mean']:.1f}", found["difference_mean"]
+    return text if pd.isna(difference) else f"{text} ({100 * difference:+.1f})"
