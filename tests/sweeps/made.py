@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from usrn_keras._version import NUMERICS
 from usrn_keras.sweeps.plan import Plan, make_plan
 from usrn_keras.sweeps.result import COLUMNS, TableResult
 from usrn_keras.sweeps.spec import Row, TableSpec
@@ -19,7 +20,7 @@ def made_plan(*names: str, seeds=(0, 1, 2), recipe="voc_1_32", overrides=(), **o
 def made_result(plan: Plan, mious: dict[tuple[str, int], float], failures=None, notes=()) -> TableResult:
     """A result of that plan with an mIoU, in percent, by row and seed; what is left out is a gap."""
     lines = [
-        (row, plan.splits[0], seed, figure, value, f"run-{row}-{seed}", 60.0, 1)
+        (row, plan.splits[0], seed, figure, value, f"run-{row}-{seed}", 60.0, NUMERICS)
         for (row, seed), miou in mious.items()
         for figure, value in {
             "miou": miou / 100, "rare_miou": miou / 200, "iou road": miou / 100, "iou pole": float("nan"),

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.sweeps.made import made_plan, made_result
+from usrn_keras._version import NUMERICS
 from usrn_keras.sweeps.render import as_csv, as_json, as_markdown, as_rich, footnotes
 from usrn_keras.sweeps.table_page import as_html
 
@@ -97,7 +98,7 @@ def test_json_holds_every_seed(result):
 def test_csv_has_a_line_for_each_figure_and_class(result):
     lines = [line for line in as_csv(result).splitlines() if not line.startswith("#")]
     rows = list(csv.DictReader(io.StringIO("\n".join(lines))))
-    assert len(rows) == 6 * 4 and {row["numerics"] for row in rows} == {"1"}
+    assert len(rows) == 6 * 4 and {row["numerics"] for row in rows} == {str(NUMERICS)}
     (found,) = [r for r in rows if (r["row"], r["seed"], r["figure"]) == ("B", "1", "iou road")]
     assert float(found["value"]) == pytest.approx(0.52)
 

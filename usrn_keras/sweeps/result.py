@@ -46,7 +46,7 @@ class TableResult:
     @property
     def gaps(self) -> list[str]:
         """Rows, splits and seeds without figures."""
-        known = set(self.frame[CELL].itertuples(index=False, name=None))
+        known = known_cells(self.frame)
         missing = [cell for cell in self.plan.cells if cell.place not in known]
         return [" ".join(filter(None, (c.row, c.split, f"seed {c.seed}"))) for c in missing]
 
@@ -73,6 +73,11 @@ class TableResult:
         """mIoU in percent that the paper reports for a row and a split."""
         dataset = self.plan.cells[0].run.recipe.data.dataset
         return self.plan.spec.paper.get(dataset, {}).get(split, {}).get(row)
+
+
+def known_cells(frame: pd.DataFrame) -> set[tuple[str, str, int]]:
+    """Row, split and seed of the cells that a frame has figures of."""
+    return set(frame[CELL].itertuples(index=False, name=None))
 
 
 def _over_seeds(values: pd.DataFrame) -> pd.DataFrame:
