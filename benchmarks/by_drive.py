@@ -116,11 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--of", default="unlabelled,val", help="sets of images, by commas")
     parser.add_argument("--models", default="", help="of each run, by commas; all without it")
     options = parser.parse_args(arguments)
-    facts, models, sets = (
-        machine.facts(),
-        [model for model in options.models.split(",") if model],
-        options.of.split(","),
-    )
+    facts, sets = machine.facts(), options.of.split(",")
+    models = [model for model in options.models.split(",") if model]
     for path in options.runs:
         with for_terminal() as progress:
             measured = list(rows_of(path, models, sets, facts, progress))

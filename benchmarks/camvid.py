@@ -32,11 +32,12 @@ from usrn_keras._version import NUMERICS
 from usrn_keras.backend_choice import chosen_backend
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import for_terminal
-from usrn_keras.sweeps import TableResult, load_table, make_plan, make_table
 from usrn_keras.sweeps.family import Family
-from usrn_keras.sweeps.plan import Cell, Plan
+from usrn_keras.sweeps.plan import Cell, Plan, make_plan
 from usrn_keras.sweeps.render import as_markdown
-from usrn_keras.sweeps.result import COLUMNS, collect, known_cells
+from usrn_keras.sweeps.result import COLUMNS, TableResult, collect, known_cells
+from usrn_keras.sweeps.spec import load_table
+from usrn_keras.sweeps.sweep import make_table
 
 RESULTS = Path(__file__).with_name("results")
 RECIPE = "camvid_1_16"

@@ -30,8 +30,8 @@ def print_table(figures: Tabular) -> None:
     print_rich(figures.rich())
 
 
-def print_rich(table: RenderableType) -> None:
-    """Print what rich can render, as wide as the terminal, or as it needs to be off one."""
+def print_rich(shown: RenderableType) -> None:
+    """Print what rich renders, as wide as the terminal, or as it needs to be off one."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(table)
+    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(shown)

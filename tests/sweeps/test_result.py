@@ -60,7 +60,8 @@ def test_a_difference_says_of_how_many_seeds_it_is():
     assert "| B | 60.7 ± 16.8 (-10.0 ± 0.0, 2 of 3 seeds) |" in as_markdown(result).replace(
         " | 30.3 ± 8.4 (-5.0 ± 0.0, 2 of 3 seeds)", ""
     )
-    assert '<th scope="row">road</th><td>61.0</td><td>60.7 (-10.0)</td>' in as_html(result)
+    cells = "<td>61.0 ± 1.4 [2 of 3 seeds]</td><td>60.7 ± 16.8 (-10.0 ± 0.0, 2 of 3 seeds)</td>"
+    assert f'<th scope="row">road</th>{cells}' in as_html(result)
 
 
 def test_rows_that_ask_for_the_same_are_named():
@@ -112,7 +113,7 @@ def test_the_terminal_shows_it_whole(result):
 def test_the_page_shows_seeds_and_classes(result):
     html = as_html(result)
     assert "mIoU in percent of each row, split 1/32: A 50.0, B 52.0" in html
-    assert '<th scope="row">road</th><td>50.0</td><td>52.0 (+2.0)</td>' in html
+    assert '<th scope="row">road</th><td>50.0 ± 10.0</td><td>52.0 ± 9.0 (+2.0 ± 1.0)</td>' in html
     assert "run-B-1" in html
 
 

@@ -42,12 +42,12 @@ class Family:
 
     def run(self, planned: PlannedRun) -> Run | None:
         """A run as far as it is; None before it has begun."""
-        run = Run(self.folder(planned), planned.recipe)
-        return run if (run.path / "dataset.json").exists() else None
+        folder = self.folder(planned)
+        return open_run(folder) if (folder / "dataset.json").exists() else None
 
     def has(self, planned: PlannedRun, stage: str) -> bool:
         """Whether a stage of a run is complete."""
-        return Run(self.folder(planned), planned.recipe).is_complete(stage)
+        return (self.folder(planned) / stage / "complete.json").exists()
 
     def is_done(self, planned: PlannedRun) -> bool:
         """Whether a run is trained, and measured as its recipe says."""
@@ -59,9 +59,15 @@ class Family:
     def donors(self, planned: PlannedRun) -> list[Path]:
         """Folders of other runs whose stages a run may reuse: their first stage is complete and the same."""
         folder = self.folder(planned)
+        first, *_ = planned.needs
+
+        def depends_on(recipe: Recipe) -> dict[str, Any]:
+            # Without the path of the weights, which is an absolute one in a run folder.
+            return {**stage_key(recipe, first, data="", backend=""), "network.weights": ""}
+
         others = [other for other in self._begun(today=True) if other != folder]
-        wanted = _first_stage(planned.recipe)
-        return [other for other in others if _first_stage(open_run(other).recipe) == wanted]
+        wanted = depends_on(planned.recipe)
+        return [other for other in others if depends_on(open_run(other).recipe) == wanted]
 
     def notes(self) -> list[str]:
         """Which runs in the folder are not used, one sentence each."""
@@ -101,12 +107,6 @@ class Family:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
-
-
-def _first_stage(recipe: Recipe) -> dict[str, Any]:
-    """What the first stage depends on, without the path of the weights, which is absolute in a run folder."""
-    first = Run(Path(), recipe).stages[0]
-    return {**stage_key(recipe, first, data="", backend=""), "network.weights": ""}
 
 
 def _described(holder: Path) -> str:

@@ -31,6 +31,7 @@ class PlannedRun:
         key: Hash of all that its result depends on, 8 hexadecimal digits.
         name: Name of its folder.
         needs: Key of each of its stages, in their order; runs share stages with equal keys.
+        steps: Number of steps of each of its training stages, in their order.
         contents: `Dataset.contents` of the images it is measured on; "" before the data set is read.
     """
 
@@ -38,19 +39,13 @@ class PlannedRun:
     key: str
     name: str
     needs: Mapping[str, str]
+    steps: Mapping[str, int]
     contents: str = ""
 
     @property
     def model(self) -> str:
         """Name of its last model, whose scores fill the cell."""
-        return Run(Path(self.name), self.recipe).models[-1]
-
-    @property
-    def steps(self) -> dict[str, int]:
-        """Steps of each training stage, in their order."""
-        first, *others = self.needs
-        training = self.recipe.training
-        return {first: training.baseline_steps} | dict.fromkeys(others[-1:], training.usrn_steps)
+        return [*self.needs][-1].partition("-")[2]  # of 3-usrn
 
 
 @dataclass(frozen=True)
@@ -216,12 +211,20 @@ def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> P
     # Lists of images follow from the keys of [data] within a family; `check_data` checks it.
     keys = {
         stage: {**stage_key(recipe, stage, data="", backend=backend), "numerics": NUMERICS}
-        for stage in Run(Path(), recipe).stages
+        for stage in _stages(recipe)
     }
     *_, last = keys.values()
     key = _hash({name: value for name, value in last.items() if name not in _left_out(recipe)})
-    parts = [_slug(row.name), *([_slug(split)] if split else []), f"seed{seed}", key]
-    return PlannedRun(recipe, key, "-".join(parts), {stage: _hash(keys[stage]) for stage in keys})
+    name = "-".join(filter(None, (_slug(row.name), _slug(split), f"seed{seed}", key)))
+    steps = {stage: steps for stage, steps in _stages(recipe).items() if steps}
+    return PlannedRun(recipe, key, name, {stage: _hash(keys[stage]) for stage in keys}, steps)
+
+
+def _stages(recipe: Recipe) -> dict[str, int]:
+    """The stages of a run, in order, and the number of training steps of each."""
+    first, *others = Run(Path(), recipe).stages
+    steps = {first: recipe.training.baseline_steps, **dict.fromkeys(others, 0)}
+    return steps | dict.fromkeys(others[-1:], recipe.training.usrn_steps)
 
 
 def _left_out(recipe: Recipe) -> set[str]:
@@ -237,7 +240,7 @@ def _left_out(recipe: Recipe) -> set[str]:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "_", text.lower()).strip("_") or "run"
+    return re.sub(r"[^a-z0-9.]+", "_", text.lower()).strip("_")
 
 
 def _hash(values: Mapping[str, Any]) -> str:

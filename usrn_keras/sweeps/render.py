@@ -31,7 +31,7 @@ def grid(result: TableResult) -> tuple[list[str], list[list[str]]]:
     for row in spec.rows:
         cells = [row.name, *(TICK if mark in row.marks else "" for mark in spec.marks)]
         for split in splits:
-            cells += [_cell(result, row.name, split, name) for name in result.figures]
+            cells += [cell(result, row.name, split, name) for name in result.figures]
             if _has_paper(result, split):
                 paper = result.paper(row.name, split)
                 cells.append("-" if paper is None else f"{paper:.1f}")
@@ -43,10 +43,11 @@ def _has_paper(result: TableResult, split: str) -> bool:
     return any(result.paper(row.name, split) is not None for row in result.plan.spec.rows)
 
 
-def _cell(result: TableResult, row: str, split: str, name: str) -> str:
-    if (row, split, name) not in result.summary.index:
+def cell(result: TableResult, row: str, split: str, name: str) -> str:
+    """A figure as text: mean ± deviation, its difference to the reference row, and how many seeds it has."""
+    found, figure = result.over_seeds(row, split, name), find_figure(name)
+    if found is None:
         return "-"
-    found, figure = result.summary.loc[row, split, name], find_figure(name)
     seeds, text = int(found["seeds"]), _mean(found, figure)
     if figure.compared and found["difference_seeds"] > 0:
         pairs = int(found["difference_seeds"])
@@ -123,23 +124,24 @@ def as_json(result: TableResult) -> dict[str, Any]:
         "numerics": NUMERICS,
         "provenance": result.provenance,
         "rows": [
-            {
-                "row": row.name,
-                "split": split,
-                "paper_miou": (paper := result.paper(row.name, split)) and paper / 100,
-                "over_seeds": {name: _summary_json(result, row.name, split, name) for name in result.figures},
-                "difference": {
-                    name: _summary_json(result, row.name, split, name, "difference_")
-                    for name in result.figures
-                },
-                "seeds": seeds.get((row.name, split), {}),
-            }
+            _row_json(result, row.name, split) | {"seeds": seeds.get((row.name, split), {})}
             for row in plan.spec.rows
             for split in plan.splits
         ],
         "gaps": result.gaps,
         "failures": dict(result.failures),
         "notes": list(result.notes),
+    }
+
+
+def _row_json(result: TableResult, row: str, split: str) -> dict[str, Any]:
+    paper, found = result.paper(row, split), {n: result.over_seeds(row, split, n) for n in result.figures}
+    return {
+        "row": row,
+        "split": split,
+        "paper_miou": None if paper is None else paper / 100,
+        "over_seeds": {name: _summary_json(one) for name, one in found.items()},
+        "difference": {name: _summary_json(one, "difference_") for name, one in found.items()},
     }
 
 
@@ -151,15 +153,10 @@ def _seed_json(lines: pd.DataFrame) -> dict[str, Any]:
     return {**figures, "iou": ious, "run": first["run"], "seconds": float(first["seconds"])}
 
 
-def _summary_json(
-    result: TableResult, row: str, split: str, name: str, prefix: str = ""
-) -> dict[str, Any] | None:
-    if (row, split, name) not in result.summary.index:
+def _summary_json(found: pd.Series | None, prefix: str = "") -> dict[str, Any] | None:
+    if found is None or pd.isna(found[f"{prefix}mean"]):
         return None
-    found = result.summary.loc[row, split, name]
     mean, deviation, seeds = (found[f"{prefix}{part}"] for part in ("mean", "deviation", "seeds"))
-    if pd.isna(mean):
-        return None
     return {"mean": float(mean), "deviation": _none_for_nan(deviation), "seeds": int(seeds)}
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from usrn_keras._version import NUMERICS
 from usrn_keras.report import Scores
-from usrn_keras.runs import Run
 from usrn_keras.stages.measure import known_results
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan
@@ -69,6 +68,11 @@ class TableResult:
         pairs = pairs.assign(row=pairs["row_x"], value=pairs["value_x"] - pairs["value_y"])
         return _over_seeds(values).join(_over_seeds(pairs).add_prefix("difference_"))
 
+    def over_seeds(self, row: str, split: str, figure: str) -> pd.Series | None:
+        """The line of the `summary` of a figure; None if no run has it."""
+        place = (row, split, figure)
+        return self.summary.loc[place] if place in self.summary.index else None
+
     def paper(self, row: str, split: str) -> float | None:
         """mIoU in percent that the paper reports for a row and a split."""
         dataset = self.plan.cells[0].run.recipe.data.dataset
@@ -99,22 +103,22 @@ def collect(plan: Plan, family: Family, failures: Mapping[str, str] | None = Non
             continue
         run = family.run(cell.run)
         results = known_results(run, cell.run.recipe, cell.run.contents)
-        seconds = run.facts(run.stages[-1]).get("seconds", 0.0)
-        for figure, value in _figures(run, results):
-            lines.append((*cell.place, figure, value, str(run.path), seconds, NUMERICS))
+        facts = run.facts([*cell.run.needs][-1])  # of the last stage
+        for figure, value in _figures(results, facts):
+            lines.append((*cell.place, figure, value, str(run.path), facts.get("seconds", 0.0), NUMERICS))
         origins.add(_origin(results))
     frame = pd.DataFrame(lines, columns=COLUMNS).astype({"value": "float64"})
     return TableResult(plan, frame, failures or {}, "; ".join(sorted(origins)), tuple(family.notes()))
 
 
-def _figures(run: Run, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _figures(results: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Names and values of what was measured of the last model of a run."""
     scores = Scores.from_json(results["scores"][-1])
     known = {
         "miou": scores.miou,
         "rare_miou": scores.rare_miou,
         "boundary_miou": scores.boundary_miou,
-        "peak_memory": run.facts(run.stages[-1]).get("peak_memory") or np.nan,
+        "peak_memory": facts.get("peak_memory") or np.nan,
         "class_balance_rate": results.get("class_balance_rate", {}).get("subclasses", np.nan),
         "subclasses": results.get("subclasses", np.nan),
     }

@@ -7,9 +7,8 @@ from pathlib import Path
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path, write_json
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.sweeps.data_check import check_data
-from usrn_keras.sweeps.estimate import estimate, in_words
 from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.outline import make_outline
 from usrn_keras.sweeps.plan import Plan
 from usrn_keras.sweeps.render import as_csv, as_json, as_markdown
 from usrn_keras.sweeps.result import TableResult, collect
@@ -37,16 +36,15 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
     """
     if jobs < 1:
         raise RunError(f"jobs must be at least 1, received {jobs}")
-    family = Family(Path(folder))
-    plan = check_data(plan, family, progress.log)
+    outline = make_outline(plan, folder, jobs=jobs)
+    for note in outline.notes:
+        progress.log(note)
+    plan, family = outline.plan, Family(Path(folder))
     with family.locked():
-        for note in family.notes():
-            progress.log(note)
         missing = [planned for planned in plan.runs if not family.is_done(planned)]
         failures = {}
         if missing:
-            time = in_words(estimate(plan, family, jobs))
-            progress.log(f"{len(plan.runs)} runs, {len(missing)} of them to do; {time}")
+            progress.log(f"{len(plan.runs)} runs, {len(missing)} of them to do; {outline.duration}")
             failures = run_all(missing, family, jobs=jobs, progress=progress)
         result = collect(plan, family, failures)
         write_table(result, table_folder(plan, folder))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from usrn_keras.report.figure import figure_png, new_figure
 from usrn_keras.report.page import Page
-from usrn_keras.sweeps.render import footnotes, grid
+from usrn_keras.sweeps.render import cell, footnotes, grid
 from usrn_keras.sweeps.result import TableResult
 from usrn_keras.sweeps.spec import IOU, find_figure
 
@@ -40,23 +40,26 @@ def as_html(result: TableResult) -> str:
         page.figure(_dots(result, split), _alt(result, split), _named(split))
     page.section(
         "Classes",
-        f"IoU of each class in percent, mean over seeds; in parentheses the difference to {spec.reference}, "
-        "seed by seed. The rarest class is the last.",
+        f"IoU of each class in percent; in parentheses the difference to {spec.reference}, seed by seed. The "
+        "rarest class is the last.",
     )
+    found = result.frame["figure"].unique()
+    classes = [name.removeprefix(IOU) for name in found if name.startswith(IOU)]
     for split in splits:
         rows = _rows(result, split)
-        page.table(["class", *rows], _class_rows(result, split, rows), _named(split))
+        cells = [[name, *(cell(result, row, split, f"{IOU}{name}") for row in rows)] for name in classes]
+        page.table(["class", *rows], cells, _named(split))
     page.section("Runs", "The folder of each run, and how long its last stage trained.")
     runs = result.frame.drop_duplicates("run", keep="last").sort_values("run")
-    cells = zip(runs["run"], runs["seed"], runs["seconds"], strict=True)
-    page.table(["run", "seed", "minutes"], [[run, str(seed), f"{s / 60:.1f}"] for run, seed, s in cells])
+    cells = [[run.run, str(run.seed), f"{run.seconds / 60:.1f}"] for run in runs.itertuples()]
+    page.table(["run", "seed", "minutes"], cells)
     return page.html()
 
 
 def _rows(result: TableResult, split: str) -> list[str]:
     """Rows that have an mIoU."""
-    known = result.summary.index
-    return [row.name for row in result.plan.spec.rows if (row.name, split, "miou") in known]
+    names = [row.name for row in result.plan.spec.rows]
+    return [name for name in names if result.over_seeds(name, split, "miou") is not None]
 
 
 def _named(split: str) -> str:
@@ -64,7 +67,7 @@ def _named(split: str) -> str:
 
 
 def _alt(result: TableResult, split: str) -> str:
-    means = [(row, result.summary.loc[row, split, "miou"]["mean"]) for row in _rows(result, split)]
+    means = [(row, result.over_seeds(row, split, "miou")["mean"]) for row in _rows(result, split)]
     parts = ", ".join(f"{row} {100 * mean:.1f}" for row, mean in means)
     return f"mIoU in percent of each row, {_named(split)}: {parts}"
 
@@ -91,18 +94,3 @@ def _draw(axis: Axes, rows: list[pd.Series], colour: str) -> None:
             axis.plot([mean, mean], [height - 0.3, height + 0.3], color=colour, linewidth=2.5)
     axis.grid(axis="x", alpha=0.4)
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _class_rows(result: TableResult, split: str, rows: list[str]) -> list[list[str]]:
-    classes = [name for name in result.frame["figure"].unique() if name.startswith(IOU)]
-    return [
-        [name.removeprefix(IOU), *(_class_cell(result, row, split, name) for row in rows)] for name in classes
-    ]
-
-
-def _class_cell(result: TableResult, row: str, split: str, name: str) -> str:
-    if (row, split, name) not in result.summary.index:
-        return "-"
-    found = result.summary.loc[row, split, name]
-    text, difference = f"{100 * found['mean']:.1f}", found["difference_mean"]
-    return text if pd.isna(difference) else f"{text} ({100 * difference:+.1f})"
