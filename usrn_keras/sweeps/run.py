@@ -58,7 +58,8 @@ def run_all(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: 
                     if process.failure:
                         failures[process.planned.name] = process.failure
                         progress.log(f"{process.planned.name} failed: {process.failure.splitlines()[0]}")
-                    task.advance()
+                    if not signals:
+                        task.advance()
     if signals:
         raise KeyboardInterrupt("interrupted, checkpoints written; run the same command again to resume")
     return failures
