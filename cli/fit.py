@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich, print_table
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     help="Take over complete stages of another run where this recipe gives the same; may be repeated.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Train nothing: shapes, parameters, operations, memory, and what fits."
+    "--dry-run",
+    is_flag=True,
+    help="Train nothing, but measure two small steps: memory, time, and which batches fit.",
 )
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON.")
@@ -88,6 +91,8 @@ def _show_budget(recipe: Recipe, folder: Path, as_json: bool) -> None:
 
     budget = dry_run(recipe, folder)
     if as_json:
-        print_json(budget.to_json())
+        print_json(asdict(budget))
     else:
-        print_table(budget)
+        from usrn_cli.dry_run_tables import budget_tables
+
+        print_rich(budget_tables(budget))

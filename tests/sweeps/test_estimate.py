@@ -23,7 +23,7 @@ def seconds(tmp_path, monkeypatch):
     def told(measured, *, gpu=False, jobs=1) -> float:
         budget = SimpleNamespace(
             flops={"Baseline": {"labelled": 100}, "USRN": {"labelled": 100, "weak": 200}},
-            device=SimpleNamespace(gpu=gpu),
+            device={"gpu": gpu},
         )
         monkeypatch.setattr(module, "dry_run", lambda recipe, folder: budget)
         monkeypatch.setattr(module, "_median_step", lambda runs, family, stage: measured.get(stage, 0.0))

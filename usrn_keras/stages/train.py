@@ -40,7 +40,7 @@ def train(
         progress=progress,
         description=stage,
     )
-    with memory_watched(run.recipe, stage, model, progress.log) as memory:
+    with memory_watched(run.recipe, stage, unlabelled=isinstance(model, USRN)) as memory:
         loop.run()
     for file in (run.evaluation_file, run.stage(stage) / "scores.json"):  # of a model that was here before
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The device that the current backend trains on, and the memory that it has for us."""
+"""The device that the current backend trains on, and the memory that training can use there."""
 
 from __future__ import annotations
 
@@ -8,38 +8,31 @@ from dataclasses import dataclass
 
 import keras
 
-from usrn_keras.budget.room import free_memory, process_memory
-from usrn_keras.machine import nvidia_gpus
+from usrn_keras.machine import available_memory, nvidia_gpus, process_memory
 
 
 @dataclass(frozen=True)
-class Device:
-    """What training runs on.
+class TrainingDevice:
+    """The device that training runs on.
 
     Args:
         backend: `torch`, `jax` or `tensorflow`.
         gpu: Whether it is a GPU.
-        room: Bytes that training may use in all, or None where they are not told: of a GPU, its free memory
-            and what the backend holds of it; of a CPU, free memory and what this process holds.
+        room: Bytes that training can use in all, or None if unknown: of a GPU its free memory and what the
+            backend holds of it, of a CPU the available memory and what this process holds.
     """
 
     backend: str
     gpu: bool
     room: int | None
 
-    def __str__(self) -> str:
-        return f"{self.backend}, {'GPU' if self.gpu else 'CPU'}"
 
-
-def this_device() -> Device:
+def training_device() -> TrainingDevice:
     """The device of the current Keras backend."""
     backend = keras.backend.backend()
     look = {"torch": _gpu_of_torch, "jax": _gpu_of_jax, "tensorflow": _gpu_of_tensorflow}[backend]
     has_gpu, room = look(importlib.import_module(backend))
-    if has_gpu:
-        return Device(backend, True, room)
-    free, held = free_memory(), process_memory()
-    return Device(backend, False, None if free is None or held is None else free + held)
+    return TrainingDevice(backend, has_gpu, room if has_gpu else available_memory() + process_memory())
 
 
 def _gpu_of_torch(torch) -> tuple[bool, int | None]:
@@ -53,7 +46,7 @@ def _gpu_of_jax(jax) -> tuple[bool, int | None]:
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return False, None
-    return True, (device.memory_stats() or {}).get("bytes_limit")  # of what JAX has taken in advance
+    return True, (device.memory_stats() or {}).get("bytes_limit")  # of what JAX preallocates
 
 
 def _gpu_of_tensorflow(tf) -> tuple[bool, int | None]:

@@ -1,4 +1,4 @@
-"""A network that is built in no time, and once."""
+"""Two tiny branches, built once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PARENTS = [0, 0, 0, 1, 1, 2, 2]
 
 @functools.cache
 def tiny_branches(sharing: str = "low"):
-    """F and F_sub on a thin MobileNet; nobody trains them."""
+    """F and F_sub on a thin MobileNet, with 3 classes and 7 subclasses; tests must not train them."""
     return build_branches(
         "keras/mobilenet", classes=CLASSES, subclasses=SUBCLASSES, weights="none", width=0.25,
         backbone_end="conv_pw_7_relu", aspp_rates=[2], aspp_channels=8, low_level_channels=4,
