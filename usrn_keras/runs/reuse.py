@@ -14,6 +14,7 @@ from usrn_keras.files import files_of, read_json, staged_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
 from usrn_keras.recipe.stage_plan import Stage, Train
+from usrn_keras.runs.environment import recorded_numerics
 from usrn_keras.runs.run import FREE_KEYS, Run, flat_recipe
 
 # What the Baseline does not depend on, beside FREE_KEYS and the options of methods. A new key counts until it
@@ -36,18 +37,23 @@ def of_the_method_alone(key: str) -> bool:
     return key in _OF_THE_METHOD_ALONE or section == "subclasses" or section not in common_sections()
 
 
-def stage_key(recipe: Recipe, stage: Stage, *, data: str, backend: str) -> dict[str, Any]:
+def stage_key(
+    recipe: Recipe, stage: Stage, *, data: str, backend: str, is_final: bool = False
+) -> dict[str, Any]:
     """All that the result of a stage depends on; two stages with equal keys are the same stage.
 
     Args:
         recipe: The recipe of the run.
-        stage: A stage before the last one, which depends on the whole recipe.
+        stage: The stage.
         data: Which images and masks there are.
         backend: Name of the Keras backend; backends round differently.
+        is_final: Whether it is the final one of several stages, which depends on the whole recipe.
     """
     free = FREE_KEYS - _KEEPS_THE_BEST
     values = {key: value for key, value in flat_recipe(recipe).items() if key not in free}
-    if isinstance(stage, Train):
+    if is_final:
+        pass
+    elif isinstance(stage, Train):
         values = {key: value for key, value in values.items() if not of_the_method_alone(key)}
     else:
         values = {
@@ -123,7 +129,8 @@ def _key(run: Run, stage: str) -> dict[str, Any]:
     known = run.data
     files = known.get("contents", {}).get("labelled", "not known")
     data = f"lists {known['fingerprint']}, files {files}, classes {', '.join(known['classes'])}"
-    return stage_key(run.recipe, run.plan[stage], data=data, backend=backend)
+    key = stage_key(run.recipe, run.plan[stage], data=data, backend=backend)
+    return {**key, "numerics": recorded_numerics(run.path)}
 
 
 def _link(source: Path, target: Path) -> None:

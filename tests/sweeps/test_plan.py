@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe.load import load_recipe, shipped_recipes
 from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
-from usrn_keras.tables.plan import make_plan
-from usrn_keras.tables.spec import Row, TableSpec, load_table
-from usrn_keras.terms import ALL_TERMS
+from usrn_keras.sweeps.plan import make_plan
+from usrn_keras.sweeps.spec import Row, TableSpec, load_table
 
 
 def table(*rows: Row, **options) -> TableSpec:
@@ -70,18 +67,6 @@ def test_what_two_rows_share(values, shared):
     assert one.needs[USRN] != other.needs[USRN]
 
 
-def test_no_gate_is_one_run_whatever_it_is_called():
-    """Model IV and a USRN without a gate have the same objective; with a gate they have not."""
-    without_term = Row(name="Model IV", set={"training.terms": ["msl", "ost", "usr", "sst"]})
-    off = Row(name="off", set={"training.gate": "off"})
-    plan = plan_of(PLAIN, without_term, off)
-    gated, one, other = [cell.run for cell in plan.cells]
-    assert one == replace(other, name=one.name) and gated.key != one.key and len(plan.runs) == 2
-    assert one.recipe.training.gate == "off" and list(one.recipe.training.terms) == list(ALL_TERMS)
-    three = plan_of(Row(name="III", set={"training.terms": ["msl", "ost", "usr"]}), off).runs
-    assert len(three) == 2
-
-
 def test_a_supervised_row_needs_the_baseline_alone():
     plan = plan_of(PLAIN, BASE)
     assert set(plan.runs[1].needs) == {BASELINE} and list(plan.runs[1].steps) == [BASELINE]
@@ -135,6 +120,13 @@ def test_the_key_is_what_the_result_depends_on():
     assert run.name == f"usrn-seed0-{run.key}"
 
 
+def test_other_numerics_are_other_runs(monkeypatch):
+    (run,) = plan_of(PLAIN).runs
+    monkeypatch.setattr("usrn_keras.sweeps.plan.NUMERICS", 99)
+    (other,) = plan_of(PLAIN).runs
+    assert run.key != other.key and not set(run.needs.values()) & set(other.needs.values())
+
+
 def test_the_row_is_stronger_than_what_is_set_for_all():
     plan = plan_of(
         PLAIN, Row(name="other", set={"training.threshold": 0.5}), overrides=["training.threshold=0.9"]
@@ -151,7 +143,7 @@ def test_every_wrong_row_is_named():
 
 
 def test_a_seed_twice_is_refused():
-    with pytest.raises(RunError, match="a seed stands twice: 1, 1"):
+    with pytest.raises(RunError, match="a seed is given twice: 1, 1"):
         make_plan(load_table("main"), "quickstart", [], seeds=(1, 1), backend="torch")
 
 
@@ -173,5 +165,7 @@ def test_counts_of_another_split_are_refused(tmp_path):
 
 
 def test_a_seed_without_a_list_of_its_own_is_refused():
-    with pytest.raises(RunError, match=r"split 1_8 of camvid has no list .* for seed 3, 5, but for 0, 1, 2"):
+    with pytest.raises(
+        RunError, match=r"split 1_8 of camvid has no list .* for seed 3, 5; it has lists for 0, 1, 2"
+    ):
         plan_of(PLAIN, recipe="camvid_1_8", seeds=(0, 3, 5))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.tables.plan import make_plan
-from usrn_keras.tables.spec import load_table, shipped_tables
+from usrn_keras.sweeps.plan import make_plan
+from usrn_keras.sweeps.spec import load_table, shipped_tables
 
 TABLE = """
 title = "Mine"
@@ -55,12 +55,13 @@ def test_models_of_the_components_differ_by_one_term_each():
         ('title = "Mine"', 'title = "Mine"\nheading = "x"', "heading"),
         ('marks = ["A"]\nset', 'model = "teacher"\nset', "rows.1.model"),
         ('about = "What is asked."', "", "about"),
+        ('title = "Mine"', 'title = "Mine"\nfigures = ["mio"]', "unknown figure 'mio'; allowed: miou,"),
     ],
 )
-def test_faults_of_a_table_file(tmp_path, old, new, fault):
+def test_errors_of_a_table_file(tmp_path, old, new, fault):
     file = tmp_path / "mine.toml"
     file.write_text(TABLE.replace(old, new))
-    with pytest.raises(RecipeError, match=r"mine.toml: 1 fault") as error:
+    with pytest.raises(RecipeError, match=r"mine.toml: 1 error") as error:
         load_table(str(file))
     assert fault in str(error.value)
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.tables.made import made_plan
+from tests.sweeps.made import made_plan
 from usrn_keras.runs import BASELINE, USRN
-from usrn_keras.tables import estimate as module
-from usrn_keras.tables.estimate import estimate
-from usrn_keras.tables.family import Family
+from usrn_keras.sweeps import estimate as module
+from usrn_keras.sweeps.estimate import estimate
+from usrn_keras.sweeps.family import Family
 
 STEPS = ("training.baseline_steps=10", "training.usrn_steps=20")
 
@@ -25,8 +25,8 @@ def seconds(tmp_path, monkeypatch):
             flops={"Baseline": {"labelled": 100}, "USRN": {"labelled": 100, "weak": 200}},
             device={"gpu": gpu},
         )
-        monkeypatch.setattr(module, "_budget", lambda runs, family: budget)
-        monkeypatch.setattr(module, "_median_step", lambda runs, stage: measured.get(stage, 0.0))
+        monkeypatch.setattr(module, "dry_run", lambda recipe, folder: budget)
+        monkeypatch.setattr(module, "_median_step", lambda runs, family, stage: measured.get(stage, 0.0))
         monkeypatch.setattr(module, "matrix_product_rate", lambda: 1000.0)
         return estimate(plan, Family(tmp_path), jobs)
 
@@ -47,3 +47,10 @@ def test_nothing_was_trained(seconds):
     step = 100 / (module.EFFICIENCY * 1000)
     assert seconds({}, jobs=2) == pytest.approx(10 * step + 2 * 20 * 3 * step)
     assert seconds({}, gpu=True) == 0.0
+
+
+def test_a_stage_that_is_done_takes_no_time(seconds, tmp_path):
+    first, _ = made_plan("A", "B", seeds=(0,), overrides=STEPS).runs
+    (tmp_path / first.name / BASELINE).mkdir(parents=True)
+    (tmp_path / first.name / BASELINE / "complete.json").write_text("{}")
+    assert seconds({BASELINE: 1.0, USRN: 5.0}) == 2 * 20 * 5  # the Baseline of B, too, which is the same
