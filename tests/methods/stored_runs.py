@@ -1,7 +1,6 @@
 """Training runs of 50 steps whose weights and losses are stored in `golden/steps_<backend>.npz`.
 
-They prove that a change of the code changes no bit of what is computed. `build` alone knows how methods and
-optimizers are made.
+They prove that a change of the code changes no bit of what is computed.
 """
 
 from __future__ import annotations
@@ -17,17 +16,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tests.methods.handmade import handmade_branches, variables_of
+from tests.methods.build_method import build_method, compiled_step
+from tests.methods.handmade import handmade_batch, handmade_branches, variables_of
 from tests.tools import fill
-from usrn_keras.methods import USRN, Supervised
-from usrn_keras.networks import Branch
 from usrn_keras.training import SGD, AdamW, PolySchedule
-from usrn_keras.training.backend import CompiledStep
-from usrn_keras.views import StrongView
 
 STEPS = 50
-CLASSES, SUBCLASSES, PARENTS = 3, 5, (0, 0, 1, 2, 2)
-IMAGES, SIZE = 4, 32
 
 TERMS = {
     "supervised": ("loss", "pixel_accuracy"),
@@ -56,72 +50,23 @@ class Trained:
     weights: np.ndarray
 
 
-def build(method: str, optimizer: str) -> tuple[keras.Model, list[keras.Variable]]:
-    """A compiled method with weights of the seed, and the variables whose values are stored."""
-    branch, sub_branch = handmade_branches(CLASSES, SUBCLASSES)
-    fill(variables_of(sub_branch), seed=1)
-    fill(variables_of(branch), seed=0)  # the shared stem too: F starts the same without F_sub
-    variables = variables_of(branch, None if method in ("supervised", "self_training") else sub_branch)
-    both, options = (branch, sub_branch, PARENTS), {"threshold": 0.6, "lambda_u": 0.8}
-    if method == "supervised":
-        model = Supervised(branch)
-    elif method == "self_training":
-        model = USRN(*both, terms=("ost",), **options)
-        _hold(branch, sub_branch)
-    elif method == "usrn":
-        model = USRN(*both, lambda_sub=1.3, **options)
-    else:  # what the recipes of CamVid do: F_sub is fixed, its class probabilities are averaged with F's
-        model = USRN(*both, terms=("ost", "usr", "egm"), gate="off", correction="average", **options)
-        _hold(branch, sub_branch)
-    rate = PolySchedule(0.05 if optimizer == "sgd" else 0.005, STEPS + 10)
-    chosen = SGD(rate) if optimizer == "sgd" else AdamW(rate, decoupled_weight_decay=0.01)
-    chosen.multiply_learning_rate(model.slow_variables(), 0.1)
-    chosen.build(model.trainable_variables)
-    model.compile(optimizer=chosen, jit_compile=keras.backend.backend() != "torch")
-    return model, variables
-
-
-def _hold(branch: Branch, sub_branch: Branch) -> None:
-    """Let F_sub's own variables stay as they are; batch normalisation still sees the view alone."""
-    shared = {id(variable) for variable in branch.variables}
-    for variable in sub_branch.trainable_variables:
-        variable.trainable = id(variable) in shared
-
-
 def train(run: str) -> Trained:
     """Train one of `RUNS` on the backend at hand."""
     method, _, optimizer = run.partition("-")
-    model, variables = build(method, optimizer)
-    step, losses = CompiledStep(model), []
+    branch, sub_branch = handmade_branches()
+    fill(variables_of(sub_branch), seed=1)
+    fill(variables_of(branch), seed=0)  # the shared stem too: F starts the same without F_sub
+    model = build_method(method, branch, sub_branch, threshold=0.6, lambda_u=0.8, lambda_sub=1.3)
+    rate = PolySchedule(0.05 if optimizer == "sgd" else 0.005, STEPS + 10)
+    chosen = SGD(rate) if optimizer == "sgd" else AdamW(rate, decoupled_weight_decay=0.01)
+    step, losses = compiled_step(model, chosen, backbone_multiplier=0.1), []
     for number in range(STEPS):
-        terms = step(_batch(number))
+        terms = step(handmade_batch(number))
         losses.append([float(terms[name]) for name in TERMS[method]])
     step.sync()
+    variables = variables_of(branch, None if method in ("supervised", "self_training") else sub_branch)
     weights = [np.ravel(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
     return Trained(np.array(losses, "float32"), np.concatenate(weights))
-
-
-def _batch(number: int) -> dict[str, np.ndarray]:
-    """Patches in the colour of their subclass, with noise; some pixels have no class."""
-    rng = np.random.default_rng(number)
-    colours = np.random.default_rng(0).integers(40, 216, (SUBCLASSES, 3))
-
-    def scene() -> tuple[np.ndarray, np.ndarray]:
-        patches = rng.integers(0, SUBCLASSES, (IMAGES, SIZE // 8, SIZE // 8))
-        subclasses = patches.repeat(8, axis=1).repeat(8, axis=2)
-        noise = rng.integers(-40, 40, (IMAGES, SIZE, SIZE, 3))
-        return subclasses.astype("int32"), (colours[subclasses] + noise).astype("uint8")
-
-    (sublabels, labelled), (_, weak) = scene(), scene()
-    unknown = rng.random(sublabels.shape) < 0.1
-    return {
-        "labelled": labelled,
-        "weak": weak,
-        "labels": np.where(unknown, 255, np.array(PARENTS)[sublabels]).astype("int32"),
-        "sublabels": np.where(unknown, -1, sublabels).astype("int32"),
-        "labelled_parameters": StrongView().draw(rng, IMAGES),
-        "strong_parameters": StrongView().draw(rng, IMAGES),
-    }
 
 
 def stored_file() -> Path:
