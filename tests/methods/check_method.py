@@ -190,17 +190,17 @@ def _check_saving(method: Method, images: np.ndarray, path: Path) -> None:
 
 
 def _check_export(method: Method, images: np.ndarray, folder: Path) -> None:
-    """The native format of the backend, without a signature, at the size of the images."""
+    """The native format of the backend, without a signature, at a size of images that nobody gave."""
     if BACKEND == "torch":
         import torch
 
-        method.export(folder / "model.pt2", verbose=False)
+        method.export(folder / "model.pt2")
         with torch.no_grad():
             found = torch.export.load(folder / "model.pt2").module()(torch.tensor(images)).numpy()
     else:
         import tensorflow as tf
 
-        method.export(folder / "model", verbose=False)
+        method.export(folder / "model")
         found = tf.saved_model.load(str(folder / "model")).serve(tf.constant(images)).numpy()
     np.testing.assert_allclose(found, logits_of(method, images), rtol=1e-4, atol=1e-5)
 
