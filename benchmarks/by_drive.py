@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that 
 from benchmarks import machine, table
 from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.evaluation import evaluate
+from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress, for_terminal
 from usrn_keras.recipe import Recipe
-from usrn_keras.report import Scores
 from usrn_keras.runs import open_run
 from usrn_keras.runs.environment import recorded_numerics
 

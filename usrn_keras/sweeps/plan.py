@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -15,8 +14,9 @@ import tomli_w
 from usrn_keras._version import NUMERICS
 from usrn_keras.data.layouts.splits import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe, load_recipe, shipped_recipes
-from usrn_keras.runs import Run
+from usrn_keras.recipe.stage_plan import Train, stage_folders
 from usrn_keras.runs.reuse import stage_key
 from usrn_keras.runs.run import FREE_KEYS
 from usrn_keras.sweeps.spec import Row, TableSpec
@@ -209,22 +209,19 @@ def _toml(value: Any) -> str:
 
 def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
     # Lists of images follow from the keys of [data] within a family; `check_data` checks it.
+    plan = stage_folders(stages_of(recipe))
+    *earlier, final = plan
     keys = {
-        stage: {**stage_key(recipe, stage, data="", backend=backend), "numerics": NUMERICS}
-        for stage in _stages(recipe)
+        folder: {
+            **stage_key(recipe, stage, data="", backend=backend, is_final=bool(earlier) and folder == final),
+            "numerics": NUMERICS,
+        }
+        for folder, stage in plan.items()
     }
-    *_, last = keys.values()
-    key = _hash({name: value for name, value in last.items() if name not in _left_out(recipe)})
+    key = _hash({name: value for name, value in keys[final].items() if name not in _left_out(recipe)})
     name = "-".join(filter(None, (_slug(row.name), _slug(split), f"seed{seed}", key)))
-    steps = {stage: steps for stage, steps in _stages(recipe).items() if steps}
-    return PlannedRun(recipe, key, name, {stage: _hash(keys[stage]) for stage in keys}, steps)
-
-
-def _stages(recipe: Recipe) -> dict[str, int]:
-    """The stages of a run, in order, and the number of training steps of each."""
-    first, *others = Run(Path(), recipe).stages
-    steps = {first: recipe.training.baseline_steps, **dict.fromkeys(others, 0)}
-    return steps | dict.fromkeys(others[-1:], recipe.training.usrn_steps)
+    steps = {folder: stage.steps for folder, stage in plan.items() if isinstance(stage, Train)}
+    return PlannedRun(recipe, key, name, {folder: _hash(keys[folder]) for folder in keys}, steps)
 
 
 def _left_out(recipe: Recipe) -> set[str]:
