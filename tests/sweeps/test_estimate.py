@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.sweeps.made import made_plan
+from tests.sweeps.made import BASELINE, USRN, made_plan
 from usrn_keras.errors import OutOfMemoryError
-from usrn_keras.runs import BASELINE, USRN
 from usrn_keras.sweeps import estimate as module
 from usrn_keras.sweeps import outline as outline_module
 from usrn_keras.sweeps.estimate import estimate
