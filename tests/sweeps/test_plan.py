@@ -136,7 +136,7 @@ def test_every_wrong_row_is_named():
     wrong = [Row(name="a", set={"usrn.thresh": 1}), Row(name="b", set={"usrn.gate": "ajar"})]
     with pytest.raises(RecipeError, match=r"2 row\(s\)") as error:
         plan_of(PLAIN, *wrong)
-    assert "row 'a': training.thresh: unknown key" in str(error.value)
+    assert "row 'a': usrn.thresh: unknown key" in str(error.value)
     assert "row 'b': usrn.gate" in str(error.value)
 
 
@@ -167,3 +167,21 @@ def test_a_seed_without_a_list_of_its_own_is_refused():
         RunError, match=r"split 1_8 of camvid has no list .* for seed 3, 5; it has lists for 0, 1, 2"
     ):
         plan_of(PLAIN, recipe="camvid_1_8", seeds=(0, 3, 5))
+
+
+def test_rows_and_reference_may_have_the_title_of_the_method():
+    method = Row(name="{method}, K = C", set={"subclasses.max_subclasses": 1})
+    plan = plan_of(method, BASE, recipe="camvid_1_8")
+    assert [row.name for row in plan.spec.rows] == ["Prototype ensemble, K = C", "Baseline"]
+    assert (
+        plan.spec.reference == "Prototype ensemble, K = C" and plan.cells[0].run.model == "prototype_ensemble"
+    )
+
+
+def test_options_of_a_method_are_for_the_rows_that_have_it():
+    other = Row(name="other", set={"training.method": "self_training"})
+    plan = plan_of(PLAIN, BASE, other, overrides=["usrn.threshold=0.9", "training.learning_rate=0.5"])
+    usrn, baseline, self_training = plan.runs
+    assert usrn.recipe.usrn.threshold == 0.9 and self_training.recipe.self_training.threshold == 0.75
+    assert {run.recipe.training.learning_rate for run in (usrn, baseline, self_training)} == {0.5}
+    assert usrn.needs[BASELINE] == baseline.needs[BASELINE] == self_training.needs[BASELINE]
