@@ -21,7 +21,7 @@ def seconds(tmp_path, monkeypatch):
     """Of two rows of one seed; `tried` has the seconds of the steps that a dry run measures."""
     plan = made_plan("A", "B", seeds=(0,), overrides=STEPS)
 
-    def estimated(done, tried=None, jobs=1) -> float:
+    def estimated(done, tried=None, jobs=1, measure=True) -> float:
         def dry_run(recipe, folder):
             if tried is None:
                 raise OutOfMemoryError("memory ran out")
@@ -29,7 +29,7 @@ def seconds(tmp_path, monkeypatch):
 
         monkeypatch.setattr(module, "dry_run", dry_run)
         monkeypatch.setattr(module, "_median_step", lambda runs, family, stage: done.get(stage, 0.0))
-        return estimate(plan, Family(tmp_path), jobs)
+        return estimate(plan, Family(tmp_path), jobs, measure=measure)
 
     return estimated
 
@@ -46,13 +46,14 @@ def test_steps_that_are_measured_now(seconds):
 
 
 def test_a_step_that_cannot_be_measured(seconds):
+    assert seconds({BASELINE: 1.0}, tried={"first": 2.0, "second": 3.0}, measure=False) == 0.0
     assert seconds({}, tried={}) == seconds({BASELINE: 1.0}, tried={}) == 0.0
     with pytest.raises(OutOfMemoryError):
         seconds({BASELINE: 1.0})
 
 
 def test_an_outline_says_why_the_time_is_unknown(tmp_path, monkeypatch):
-    def no_memory(plan, family, jobs):
+    def no_memory(plan, family, jobs, measure):
         raise OutOfMemoryError("memory ran out", hint="Buy some.")
 
     monkeypatch.setattr(outline_module, "check_data", lambda plan, family, log: plan)

@@ -185,3 +185,14 @@ def test_options_of_a_method_are_for_the_rows_that_have_it():
     assert usrn.recipe.usrn.threshold == 0.9 and self_training.recipe.self_training.threshold == 0.75
     assert {run.recipe.training.learning_rate for run in (usrn, baseline, self_training)} == {0.5}
     assert usrn.needs[BASELINE] == baseline.needs[BASELINE] == self_training.needs[BASELINE]
+
+
+def test_options_of_a_method_that_only_rows_have():
+    """The recipes of CamVid have another method than some rows of their tables."""
+    plan = make_plan(load_table("components"), "camvid_1_16", ["usrn.gate=stop"], seeds=(0,), backend="torch")
+    assert {run.recipe.usrn.gate for run in plan.runs if run.model == "usrn"} == {"stop"}
+
+
+def test_options_of_a_method_that_no_row_has_are_refused():
+    with pytest.raises(RecipeError, match=r"no row of mine has the method of self_training\.threshold=0\.9"):
+        plan_of(PLAIN, BASE, overrides=["self_training.threshold=0.9"])

@@ -10,7 +10,7 @@ from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan, PlannedRun
 
 
-def estimate(plan: Plan, family: Family, jobs: int) -> float:
+def estimate(plan: Plan, family: Family, jobs: int, *, measure: bool) -> float:
     """Seconds that the missing runs of a table take; 0 if unknown.
 
     A stage that several runs share counts once. Clustering and evaluation are not counted.
@@ -20,11 +20,12 @@ def estimate(plan: Plan, family: Family, jobs: int) -> float:
         family: The folder of its runs.
         jobs: Number of runs at a time. Steps that are done are assumed to have shared the machine with as
             many runs; one run alone is assumed to keep all of it busy.
+        measure: Whether to measure steps of stages that were never trained, which may take minutes.
 
     Raises:
         USRNError, WorkerError: A step that was never done could not be measured.
     """
-    per_step = _seconds_per_step(plan.runs, family, jobs)
+    per_step = _seconds_per_step(plan.runs, family, jobs, measure)
     missing, done = {}, set()
     for planned in plan.runs:
         for stage, steps in planned.steps.items():
@@ -36,12 +37,14 @@ def estimate(plan: Plan, family: Family, jobs: int) -> float:
     return seconds if seconds > 0 else 0.0  # not a number: a step is unknown
 
 
-def _seconds_per_step(runs: Sequence[PlannedRun], family: Family, jobs: int) -> dict[str, float]:
+def _seconds_per_step(
+    runs: Sequence[PlannedRun], family: Family, jobs: int, measure: bool
+) -> dict[str, float]:
     """By training stage; without stages of unknown time."""
     stages = {stage: planned for planned in runs for stage in planned.steps}
     known = {stage: seconds / jobs for stage in stages if (seconds := _median_step(runs, family, stage))}
     for stage, planned in stages.items():
-        if stage not in known:
+        if measure and stage not in known:
             seconds = dry_run(planned.recipe, family.folder(planned)).seconds  # in the order of training
             known = dict(zip(planned.steps, seconds.values(), strict=bool(seconds))) | known
     return known

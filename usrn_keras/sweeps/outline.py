@@ -33,13 +33,14 @@ class Outline:
     notes: tuple[str, ...]
 
 
-def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
+def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1, measure: bool = False) -> Outline:
     """List the runs of a table, without starting one.
 
     Args:
         plan: The plan of the table; see `make_plan`.
         folder: The folder of its runs.
         jobs: Number of runs at a time, which the time depends on.
+        measure: Whether to measure steps of stages that were never trained, which may take minutes.
 
     Raises:
         DataError: A data set of the plan cannot be used.
@@ -60,14 +61,14 @@ def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
     notes += family.notes()
     seconds, words = 0.0, "nothing is left to do"
     if any(left != "nothing" for *_, left in runs):
-        seconds, words = _time(plan, family, jobs)
+        seconds, words = _time(plan, family, jobs, measure)
     return Outline(plan, tuple(runs), seconds, words, tuple(notes))
 
 
-def _time(plan: Plan, family: Family, jobs: int) -> tuple[float, str]:
+def _time(plan: Plan, family: Family, jobs: int, measure: bool) -> tuple[float, str]:
     """Seconds that are left, 0 if unknown, and the same in words."""
     try:
-        seconds = estimate(plan, family, jobs)
+        seconds = estimate(plan, family, jobs, measure=measure)
     except (USRNError, WorkerError) as error:  # the run will fail, too, and leave a gap; others do not
         return 0.0, f"the time is unknown: {str(error).splitlines()[0]}"
     return seconds, f"about {duration(seconds)}" if seconds else "the time is unknown before the first steps"
