@@ -11,7 +11,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -77,12 +77,12 @@ def _recipe_and_folder(
     run_or_recipe: str, overrides: tuple[str, ...], run_dir: Path | None
 ) -> tuple[Recipe, Path]:
     """What to do and where."""
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
     path = Path(run_or_recipe)
     if _means_a_run(path):
         return _recipe_of_run(path, overrides, run_dir), path
-    recipe = Recipe.load(run_or_recipe, list(overrides))
+    recipe = load_recipe(run_or_recipe, list(overrides))
     return recipe, run_dir or Path("runs") / recipe.name
 
 
@@ -119,7 +119,9 @@ def _require_class(name: str, classes: Sequence[str]) -> None:
 
 
 def _show(clustered: Clustered) -> None:
-    print_table(clustered.report)
+    from usrn_keras.report.cluster_report import cluster_table
+
+    print_rich(cluster_table(clustered.report))
     click.echo(clustered.report.rate_line())
     click.echo(clustered.report.time_line())
     for path in clustered.pictures.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     help="Take over complete stages of another run where this recipe gives the same; may be repeated.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Train nothing: shapes, parameters, operations, memory, and what fits."
+    "--dry-run",
+    is_flag=True,
+    help="Train nothing, but measure two small steps: memory, time, and which batches fit.",
 )
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON.")
@@ -58,9 +61,9 @@ def command(
 
     The same command goes on where an interrupted one stopped, and does nothing twice.
     """
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
-    loaded = Recipe.load(recipe, list(overrides))
+    loaded = load_recipe(recipe, list(overrides))
     load_backend()
     folder = run_dir or Path("runs") / loaded.name
     if dry_run:
@@ -70,8 +73,9 @@ def command(
 
 
 def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
+    from usrn_keras.metrics import Scores
     from usrn_keras.progress import for_terminal
-    from usrn_keras.report import Comparison, Scores
+    from usrn_keras.report import Comparison, comparison_table
     from usrn_keras.stages import fit
 
     with for_terminal(quiet=quiet) as progress:
@@ -79,7 +83,8 @@ def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, a
     if as_json:
         print_json(results)
     else:
-        print_table(Comparison([Scores.from_json(scores) for scores in results["scores"]]))
+        comparison = Comparison([Scores.from_json(scores) for scores in results["scores"]])
+        print_rich(comparison_table(comparison))
         click.echo(f"run folder: {folder}")
 
 
@@ -88,6 +93,8 @@ def _show_budget(recipe: Recipe, folder: Path, as_json: bool) -> None:
 
     budget = dry_run(recipe, folder)
     if as_json:
-        print_json(budget.to_json())
+        print_json(asdict(budget))
     else:
-        print_table(budget)
+        from usrn_cli.dry_run_tables import budget_tables
+
+        print_rich(budget_tables(budget))

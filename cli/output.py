@@ -27,6 +27,11 @@ def print_json(value: Any) -> None:
 
 def print_table(figures: Tabular) -> None:
     """Print a table, as wide as the terminal, or as it needs to be off one."""
+    print_rich(figures.rich())
+
+
+def print_rich(shown: RenderableType) -> None:
+    """Print what rich renders, as wide as the terminal, or as it needs to be off one."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(figures.rich())
+    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(shown)

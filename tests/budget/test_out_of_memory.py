@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.budget import memory_errors
-from usrn_keras.budget.out_of_memory import ran_out_of_memory
+from usrn_keras.budget.out_of_memory import memory_errors, ran_out_of_memory
 from usrn_keras.errors import DataError, OutOfMemoryError, USRNError
 
 
@@ -25,14 +24,14 @@ SAID = [
 
 
 @pytest.mark.parametrize("error", SAID, ids=lambda error: type(error).__name__)
-def test_what_each_backend_says_is_understood(error):
+def test_the_errors_of_each_backend_are_recognised(error):
     with (
         pytest.raises(OutOfMemoryError) as caught,
-        memory_errors("8 images", needs="9 GB, there were 4 GB", hint=lambda: "Take 4."),
+        memory_errors("8 images", lambda: "9 GB were used", "Use 4 images."),
     ):
         raise error
-    first, needs, theirs, hint = str(caught.value).splitlines()
-    assert (first, needs, hint) == ("memory ran out: 8 images", "  - 9 GB, there were 4 GB", "Take 4.")
+    first, figures, theirs, hint = str(caught.value).splitlines()
+    assert (first, figures, hint) == ("memory ran out: 8 images", "  - 9 GB were used", "Use 4 images.")
     assert theirs.startswith(f"  - {type(error).__name__}") and len(theirs) < 320
     assert caught.value.__cause__ is error and caught.value.exit_code == 11
 
@@ -49,7 +48,7 @@ def test_what_each_backend_says_is_understood(error):
     ids=lambda error: type(error).__name__,
 )
 def test_other_errors_stay_as_they_are(error):
-    with pytest.raises(type(error)) as caught, memory_errors("8 images", needs="", hint=str):
+    with pytest.raises(type(error)) as caught, memory_errors("8 images", str, ""):
         raise error
     assert caught.value is error
 
@@ -60,8 +59,8 @@ def test_every_error_has_an_exit_code_of_its_own():
     assert not ran_out_of_memory(USRNError("out of memory"))
 
 
-def test_the_line_that_tells_is_found_in_what_keras_writes_around_it():
+def test_the_line_about_memory_is_found_in_what_keras_writes_around_it():
     text = "Exception encountered when calling call().\n\n\x1b[1mCUDA out of memory. Tried\x1b[0m\n\nArg"
-    with pytest.raises(OutOfMemoryError) as caught, memory_errors("8 images", needs="9 GB", hint=str):
+    with pytest.raises(OutOfMemoryError) as caught, memory_errors("8 images", str, ""):
         raise RuntimeError(text)
     assert caught.value.faults[1] == "RuntimeError: CUDA out of memory. Tried"

@@ -1,92 +1,175 @@
+"""`usrn fit --dry-run`: what is known of the data, and steps that are measured in a child process."""
+
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from usrn_cli.main import main
-from usrn_keras.budget import device
-from usrn_keras.recipe import Recipe
+from usrn_keras.budget.extrapolation import MeasuredStep
+from usrn_keras.budget.step_sizes import StepSizes
+from usrn_keras.errors import OutOfMemoryError
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import SUBCLASSES, start_run
 from usrn_keras.stages import dry_run as dry_run_module
+from usrn_keras.stages.step_trial import made_up_subclasses
+
+GB = 10**9
+PART = {
+    "network": 0,
+    "branch": "both",
+    "part": "stem",
+    "shape": (8, 8, 32),
+    "trained": 1000,
+    "statistics": 64,
+}
 
 
-def dry_run(recipe_file, *args: str, run: Path | None = None):
-    folder = recipe_file.parent / "run" if run is None else run
-    return CliRunner().invoke(main, ["fit", str(recipe_file), "--dry-run", "--run", str(folder), *args])
+def dry_run(recipe_file, *args: str):
+    command = ["fit", str(recipe_file), "--dry-run", "--run", str(recipe_file.parent / "run"), *args]
+    return CliRunner().invoke(main, command)
 
 
-def told(recipe_file, *args: str, **options) -> dict:
-    result = dry_run(recipe_file, "--json", *args, **options)
+def reported(recipe_file, *args: str) -> dict:
+    result = dry_run(recipe_file, "--json", *args)
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 
 
-def test_tables_for_people_and_no_trace(recipe_file):
+def test_measured_in_a_child_process(recipe_file):
     before = sorted(recipe_file.parent.rglob("*"))
-    result = dry_run(recipe_file)
-    assert result.exit_code == 0, result.stderr
-    for text in (
-        "recipe on torch, CPU", "3", "counted in the masks", "batch, height, width, subclasses",
-        "2 x 32 x 32 x 3", "weights, optimizer", "32 + 32", "Verdict: fits.",
-    ):  # fmt: skip
-        assert text in result.stdout
+    budget = reported(recipe_file)
     assert sorted(recipe_file.parent.rglob("*")) == before
-
-
-def test_json_for_machines(recipe_file):
-    budget = told(recipe_file)
     facts = budget["facts"]
     assert facts["images"] == {"labelled": 3, "unlabelled": 2, "val": 1, "test": 0}
     assert (facts["classes"], facts["classes_from"], facts["notes"]) == (2, "of the data set", [])
     # three masks of 48 x 40 with 12 x 10 pixels of a car each
     assert facts["subclasses"] == 1 + 1920 // 120 - 1
-    assert {flow["name"]: flow["shape"] for flow in budget["flows"]}["labelled: images"] == [2, 32, 32, 3]
-    assert budget["flops"]["USRN"]["labelled"] > budget["flops"]["Baseline"]["labelled"]
-    for memory in budget["memory"].values():
-        assert memory["peak"] == sum(value for name, value in memory.items() if name != "peak")
-    assert [row["sizes"]["batch_labelled"] for row in budget["table"]] == 2 * [2, 4, 8, 16, 32]
-    assert budget["fits"] is True and budget["advice"] == []
+    assert [step["sizes"]["batch_labelled"] for step in budget["measured"]] == [2, 4]
+    # A process with Keras and a backend holds 0.3 to 3 GB; a step of so small a network takes milliseconds.
+    for step in budget["measured"]:
+        assert 0.3 * GB < step["peak"] < 3 * GB and 0 < step["seconds"] < 60
+    # 3 + 2 images of 48 x 40 are kept in memory
+    assert budget["peak"] >= budget["measured"][0]["peak"] + 5 * 48 * 40 * 3
+    baseline, usrn = (budget["seconds"][stage] for stage in budget["flops"])
+    assert 0 < baseline < usrn == pytest.approx(budget["measured"][0]["seconds"])
+    assert budget["hours"] == pytest.approx((4 * baseline + 4 * usrn) / 3600)
+    assert budget["device"]["room"] > budget["peak"] and budget["fits"] is True and budget["advice"] == []
 
 
-def test_a_baseline_that_nothing_comes_after(recipe_file):
-    supervised = ("--set", "training.method=supervised")
-    budget = told(recipe_file, *supervised)
-    both = told(recipe_file)
-    for key in ("flops", "memory"):
-        assert list(budget[key]) == ["Baseline"] and list(both[key]) == ["Baseline", "USRN"]
-    assert {row["branch"] for row in budget["parts"]} == {"F"}
-    assert not any("unlabelled" in flow["name"] for flow in budget["flows"])
-    assert {row["sizes"]["batch_unlabelled"] for row in budget["table"]} == {0}
-    text = dry_run(recipe_file, *supervised).stdout
-    assert "A step of 2 labelled images of 32 x 32 needs" in " ".join(text.split()) and "USRN" not in text
+@pytest.fixture
+def trial(monkeypatch):
+    """Replaces the child process: a step of n images takes 1 GB and n / 10 GB, and n seconds."""
+    orders = []
+
+    def replace(*, room: int | None = 10 * GB, failed: bool = False) -> list:
+        def measured(recipe, data):
+            orders.append((recipe, data))
+            sizes = [StepSizes(n, n, recipe.views.crop_size) for n in (2, 4)]
+            steps = [MeasuredStep(one, GB + one.images * GB // 10, float(one.images)) for one in sizes]
+            network = {
+                "device": {"backend": "torch", "gpu": False, "room": room},
+                "parts": (PART,),
+                "flops": {
+                    "Baseline": {"labelled": GB},
+                    "USRN": {"labelled": GB, "weak": GB, "strong": 2 * GB},
+                },
+                "stage": "USRN",
+                "trainable": 1000,
+            }
+            return network, [] if failed else steps, steps[0].sizes if failed else None
+
+        monkeypatch.setattr(dry_run_module, "_try_steps", measured)
+        return orders
+
+    return replace
 
 
-def test_adamw_keeps_more_than_sgd_of_either_method(recipe_file):
-    sgd, adamw = (told(recipe_file, "--set", f"training.optimizer={name}") for name in ("sgd", "adamw"))
-    for method in ("Baseline", "USRN"):
-        assert adamw["memory"][method]["state"] > sgd["memory"][method]["state"]
+def test_tables_for_people(recipe_file, trial):
+    trial()
+    result = dry_run(recipe_file)
+    assert result.exit_code == 0, result.stderr
+    for text in (
+        "recipe on torch, CPU", "counted in the masks", "8 x 8 x 32", "1,000", "Operations of a step, 1e9",
+        "measured steps of 4 images (1.40 GB, 4 s) and 8 images (1.80 GB, 8 s)", "4 + 4",
+        "(a step: 1 s of Baseline, 4 s of USRN)", "Verdict: fits.",
+        "A step of 2 labelled and 2 unlabelled images of 32 x 32 needs about 1.40 GB;",
+        "10.00 GB can be used on this machine.",
+    ):  # fmt: skip
+        assert text in " ".join(result.stdout.split())
 
 
-def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file, monkeypatch):
-    facts = told(recipe_file, "--set", "subclasses.counts=[2, 3]")["facts"]
-    assert (facts["subclasses"], facts["subclasses_from"]) == (5, "subclasses.counts of the recipe")
-    recipe, folder = Recipe.load(str(recipe_file)), recipe_file.parent / "run"
-    found = dry_run_module._look_at_data(recipe, folder)
-    found.counts[:] = [4, 2]
-    with start_run(folder, recipe, found.dataset) as run:
+def test_the_largest_batch_that_fits_is_advised(recipe_file, trial):
+    trial(room=4 * GB)
+    large = ["--set", "training.batch_labelled=32", "--set", "training.batch_unlabelled=32"]
+    budget = reported(recipe_file, *large)
+    assert budget["fits"] is False and budget["peak"] == pytest.approx(7.4 * GB, rel=0.01)
+    assert budget["advice"] == [
+        "training.batch_labelled=8", "training.batch_unlabelled=8", "training.accumulation=4",
+        "training.baseline_steps=16", "training.usrn_steps=16",
+    ]  # fmt: skip
+    assert (
+        reported(recipe_file, *(word for one in budget["advice"] for word in ("--set", one)))["fits"] is True
+    )
+    text = " ".join(dry_run(recipe_file, *large).stdout.split())
+    assert "Verdict: does not fit. A step of 32 labelled and 32 unlabelled images of 32 x 32 needs" in text
+    assert "This would fit: --set training.batch_labelled=8 " in text
+
+
+def test_no_smaller_step_fits(recipe_file, trial):
+    trial(room=1000)
+    assert "No smaller step is known to fit" in dry_run(recipe_file).stdout
+    trial(failed=True)
+    text = " ".join(dry_run(recipe_file).stdout.split())
+    assert "Memory ran out when a step of 2 labelled and 2 unlabelled images of 32 x 32 was measured" in text
+    assert "--set views.crop_size" in text
+
+
+def test_a_device_of_unknown_memory(recipe_file, trial):
+    trial(room=None)
+    assert "Verdict: unknown." in dry_run(recipe_file).stdout
+
+
+def test_a_child_that_the_system_kills_ran_out_of_memory(recipe_file, monkeypatch):
+    monkeypatch.setattr(dry_run_module, "TRIAL", "tests.cli.killed_trials:in_the_second_step")
+    budget = reported(recipe_file)
+    assert [step["sizes"]["batch_labelled"] for step in budget["measured"]] == [2]
+    assert budget["failed"]["batch_labelled"] == 4 and budget["fits"] is True
+    assert [row["fits"] for row in budget["table"]] == [True, False, False]
+
+
+def test_a_child_that_is_killed_while_it_builds(recipe_file, monkeypatch):
+    monkeypatch.setattr(dry_run_module, "TRIAL", "tests.cli.killed_trials:at_once")
+    result = dry_run(recipe_file)
+    assert result.exit_code == OutOfMemoryError.exit_code
+    assert "memory ran out while the network was built" in result.stderr
+
+
+def test_a_supervised_method_takes_no_unlabelled_images(recipe_file, trial):
+    orders = trial()
+    reported(recipe_file, "--set", "training.method=supervised")
+    ((recipe, _),) = orders
+    assert dry_run_module.step_sizes(recipe) == StepSizes(2, 0, 32)
+
+
+def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file):
+    settings = ("subclasses.counts=[2, 3]",)
+    found = look(recipe_file, *settings)
+    assert (found.counts.tolist(), found.counts_from) == ([2, 3], "subclasses.counts of the recipe")
+    recipe, folder = load_recipe(str(recipe_file)), recipe_file.parent / "run"
+    with start_run(folder, recipe, look(recipe_file).dataset) as run:
         run.stage(SUBCLASSES).mkdir()
-        dry_run_module._made_up(found).save(run.stage(SUBCLASSES))
+        made_up_subclasses(["road", "car"], [4, 2]).save(run.stage(SUBCLASSES))
         run.complete(SUBCLASSES)
-    facts = told(recipe_file)["facts"]
-    assert (facts["subclasses"], facts["subclasses_from"]) == (6, f"of {folder}")
+    found = look(recipe_file, *settings)
+    assert (found.counts.tolist(), found.counts_from) == ([4, 2], f"of {folder}")
 
 
 def look(recipe_file, *settings: str):
-    """What is found of the data, without building a network."""
-    recipe = Recipe.load(str(recipe_file), list(settings))
+    """What is found of the data."""
+    recipe = load_recipe(str(recipe_file), list(settings))
     return dry_run_module._look_at_data(recipe, recipe_file.parent / "run")
 
 
@@ -112,40 +195,18 @@ def test_classes_without_the_data_set(recipe_file, settings, classes, classes_fr
     assert "`nowhere` is no folder" in found.notes[0]
 
 
-def test_a_prediction_without_the_data_set(recipe_file):
-    facts = told(recipe_file, "--set", "data.root=nowhere")["facts"]
+def test_a_missing_data_set_is_no_error(recipe_file, trial):
+    trial()
+    budget = reported(recipe_file, "--set", "data.root=nowhere")
+    facts = budget["facts"]
     assert (facts["images"], facts["subclasses"]) == ({}, 8 * 21)
     assert facts["subclasses_from"] == "assumed: 8 for each class"
     assert "training would stop here" in facts["notes"][0]
+    # as many decoded images as are kept at most
+    assert budget["peak"] == pytest.approx(1.4 * GB + 512 * 2**20)
 
 
 def test_masks_that_cannot_be_read_are_a_note(recipe_file):
     (recipe_file.parent / "data/masks/0.png").write_bytes(b"no png")
     found = look(recipe_file)
     assert found.counts.tolist() == [8, 8] and "0.png" in found.notes[0]
-
-
-def test_what_does_not_fit_and_what_would(recipe_file, monkeypatch):
-    one = told(recipe_file, "--set", "training.batch_labelled=2", "--set", "training.batch_unlabelled=2")
-    large = ["--set", "training.batch_labelled=4096", "--set", "training.batch_unlabelled=4096"]
-    room = one["memory"]["USRN"]["peak"] + 300_000_000
-    monkeypatch.setattr(device, "free_memory", lambda: room)
-    monkeypatch.setattr(device, "process_memory", lambda: 0)
-    budget = told(recipe_file, *large)
-    assert budget["fits"] is False
-    values = dict(setting.split("=") for setting in budget["advice"])
-    times = 4096 // int(values["training.batch_labelled"])
-    assert times > 1 and values["training.batch_unlabelled"] == values["training.batch_labelled"]
-    assert values["training.accumulation"] == str(times)
-    assert values["training.usrn_steps"] == str(4 * times)
-    mended = [word for setting in budget["advice"] for word in ("--set", setting)]
-    assert told(recipe_file, *mended)["fits"] is True
-
-    result = dry_run(recipe_file, *large)
-    assert "Verdict: does not fit: a step of 4096 labelled and 4096" in result.stdout
-    assert "This would: --set training.batch_labelled=" in result.stdout
-    monkeypatch.setattr(device, "free_memory", lambda: 1000)
-    result = dry_run(recipe_file)
-    assert "does not fit, nor does any smaller step" in result.stdout and " GB no " in result.stdout
-    monkeypatch.setattr(device, "free_memory", lambda: None)
-    assert "is not told here" in dry_run(recipe_file).stdout

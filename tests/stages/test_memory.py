@@ -1,4 +1,4 @@
-"""Memory that runs out in training, and a step that is too large before it begins."""
+"""Memory that runs out in training."""
 
 from __future__ import annotations
 
@@ -8,38 +8,37 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from tests.budget.tiny import PARENTS, tiny_branches
 from tests.tools import ROOT
 from usrn_cli.main import main
-from usrn_keras.budget import device
+from usrn_keras.backends import CompiledStep
+from usrn_keras.backends.training_device import TrainingDevice
 from usrn_keras.errors import OutOfMemoryError
-from usrn_keras.methods import USRN
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import Recipe, load_recipe
+from usrn_keras.stages import memory
 from usrn_keras.stages.memory import memory_watched
 from usrn_keras.training import loop, read_header
-from usrn_keras.training.backend import CompiledStep
 
 # Addresses for 256 MB more than the process has, and a batch that needs more.
 LIMITED = """
 import resource, sys
 import numpy as np
-from tests.budget.tiny import tiny_branches
+from tests.networks.tiny_branches import tiny_branches
 from usrn_keras.methods import Supervised
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages.memory import memory_watched
 from usrn_keras.training import SGD
-from usrn_keras.training.backend import CompiledStep
+from usrn_keras.backends import CompiledStep
 
 model = Supervised(tiny_branches()[0])
 optimizer = SGD(0.01)
 optimizer.build(model.trainable_variables)
 model.compile(optimizer=optimizer)
-recipe = Recipe.load(sys.argv[1], ["training.batch_labelled=48", "views.crop_size=192"])
+recipe = load_recipe(sys.argv[1], ["training.batch_labelled=48", "views.crop_size=192"])
 step = CompiledStep(model)
 batch = {"labelled": np.zeros((48, 192, 192, 3), np.uint8), "labels": np.zeros((48, 192, 192), np.int32)}
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 256 * 2**20,) * 2)
-with memory_watched(recipe, "1-baseline", model, print):
+with memory_watched(recipe, "1-baseline", unlabelled=False):
     step(batch)
 """
 
@@ -50,18 +49,15 @@ def test_a_limit_of_the_system_on_torch(recipe_file):
         [sys.executable, "-c", LIMITED, str(recipe_file)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 1
-    warning = done.stdout.splitlines()[-1]
-    assert warning.startswith("1-baseline, 48 labelled images of 192 x 192: a step needs about")
-    assert "--set training.batch_labelled=" in warning
     error = done.stderr[done.stderr.index("usrn_keras.errors.OutOfMemoryError: ") :].splitlines()
     assert error[0].endswith("memory ran out: 1-baseline, 48 labelled images of 192 x 192")
-    assert error[1].startswith("  - a step needs about ") and "there were" in error[1]
+    assert error[1].startswith("  - the peak was ") and "; training could use " in error[1]
     assert error[2].startswith("  - RuntimeError: ") and "allocate" in error[2]
-    assert error[3].startswith("With more memory free, the same command goes on: ")
-    assert "--set training.accumulation=" in error[3]
+    assert error[3].startswith("With more memory free, run the same command again to resume")
+    assert "--set training.batch_labelled=24 " in error[3] and "--set training.accumulation=2 " in error[3]
 
 
-def test_the_checkpoint_stays_and_the_same_command_goes_on(recipe_file, tmp_path, monkeypatch):
+def test_the_checkpoint_stays_and_the_same_command_resumes(recipe_file, tmp_path, monkeypatch):
     """Exit code 11 in the third step; then the run ends as it would have ended."""
     calls = []
 
@@ -79,46 +75,36 @@ def test_the_checkpoint_stays_and_the_same_command_goes_on(recipe_file, tmp_path
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 11
     assert "error: memory ran out: 1-baseline, 2 labelled images of 32 x 32" in result.stderr
-    assert "the same command goes on" in result.stderr
+    assert "run the same command again to resume" in result.stderr
     assert read_header(tmp_path / "run/1-baseline/checkpoint.npz")["step"] == 2
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.stderr
     assert len(calls) == 3 + 2 + 4  # two were done of the four of the Baseline; four of USRN
 
 
-@pytest.fixture
-def model():
-    return USRN(*tiny_branches(), PARENTS)
-
-
-def test_a_step_that_fits_is_not_spoken_of(model, recipe_file):
-    said = []
-    with memory_watched(Recipe.load(str(recipe_file)), "3-usrn", model, said.append):
-        pass
-    assert said == []
-
-
-def test_a_step_that_does_not_fit_is_tried_all_the_same(model, recipe_file, monkeypatch):
-    monkeypatch.setattr(device, "free_memory", lambda: 1000)
-    said = []
-    with (
-        pytest.raises(OutOfMemoryError) as caught,
-        memory_watched(Recipe.load(str(recipe_file)), "3-usrn", model, said.append),
-    ):
+def error_of(recipe: Recipe) -> OutOfMemoryError:
+    with pytest.raises(OutOfMemoryError) as caught, memory_watched(recipe, "3-usrn", unlabelled=True):
         raise MemoryError
-    (line,) = said
-    assert line.startswith(
-        "3-usrn, 2 labelled and 2 unlabelled images of 32 x 32 and 7 subclasses: a step needs"
+    return caught.value
+
+
+def test_figures_and_advice(recipe_file, monkeypatch):
+    monkeypatch.setattr(memory, "training_device", lambda: TrainingDevice("torch", True, 3 * 10**9))
+    batches = ["training.batch_labelled=8", "training.batch_unlabelled=4", "training.accumulation=2"]
+    error = error_of(load_recipe(str(recipe_file), batches))
+    assert error.message == "memory ran out: 3-usrn, 8 labelled and 4 unlabelled images of 32 x 32"
+    assert error.faults[0].endswith("GB when it ran out; training could use 3.00 GB when it began")
+    assert (
+        "--set training.batch_labelled=4 --set training.batch_unlabelled=2 --set training.accumulation=4 "
+        "--set training.baseline_steps=8 --set training.usrn_steps=8 --run FOLDER" in error.hint
     )
-    assert caught.value.message.endswith("32 x 32 and 7 subclasses")
-    assert "No smaller step is known to fit" in line
 
 
-def test_where_the_system_does_not_tell(model, recipe_file, monkeypatch):
-    monkeypatch.setattr(device, "free_memory", lambda: None)
-    with (
-        pytest.raises(OutOfMemoryError) as caught,
-        memory_watched(Recipe.load(str(recipe_file)), "3-usrn", model, print),
-    ):
-        raise MemoryError
-    assert "there were" not in caught.value.faults[0]
+def test_the_smallest_batch_leaves_smaller_crops(recipe_file):
+    error = error_of(load_recipe(str(recipe_file), ["views.crop_size=96"]))
+    assert "a smaller step: --set views.crop_size=64 --run FOLDER" in error.hint
+
+
+def test_a_device_of_unknown_memory(recipe_file, monkeypatch):
+    monkeypatch.setattr(memory, "training_device", lambda: TrainingDevice("tensorflow", True, None))
+    assert error_of(load_recipe(str(recipe_file))).faults[0].endswith(" when it ran out")

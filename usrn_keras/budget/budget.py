@@ -1,36 +1,29 @@
-"""Everything that `usrn fit --dry-run` tells."""
+"""What training a recipe takes: `usrn fit --dry-run` reports a `Budget`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from usrn_keras.budget.device import Device
-from usrn_keras.budget.estimate import Estimate
-from usrn_keras.budget.fitting import BATCHES, Sizes, settings
-from usrn_keras.budget.flops import step_flops
-from usrn_keras.budget.memory import Memory
-from usrn_keras.budget.parameters import PartParameters, parameters
-from usrn_keras.budget.shapes import Flow, shapes
-from usrn_keras.methods import USRN, Supervised
+from usrn_keras.budget.extrapolation import Extrapolation, MeasuredStep
+from usrn_keras.budget.step_sizes import StepSizes, settings, smaller_sizes
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+FACTORS = (0.25, 0.5, 1, 2, 4)  # batches of the table, as multiples of those of the recipe
 
 
 @dataclass(frozen=True)
-class Facts:
+class DataFacts:
     """What is known of a recipe's data before training.
 
     Args:
-        name: Of the recipe.
-        images: Number of images of each list; empty where the data set is not there.
-        classes: Their number.
-        classes_from: Where it comes from.
-        subclasses: K.
-        subclasses_from: Where it comes from.
-        notes: What is missing and was assumed.
+        name: Name of the recipe.
+        images: Number of images of each list; empty if the data set is missing.
+        classes: Number of classes.
+        classes_from: Source of that number.
+        subclasses: Number of subclasses, K.
+        subclasses_from: Source of that number.
+        notes: Missing facts, and what is assumed instead.
     """
 
     name: str
@@ -43,126 +36,99 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A row of the table of sizes that fit.
+class BatchRow:
+    """A row of the table of batches.
 
     Args:
-        sizes: Of a step.
-        peaks: Bytes that a step of each method needs at its worst moment.
-        fits: Whether the larger of them fits; None where it is not known what there is.
+        sizes: Of the step.
+        peak: Predicted peak memory in bytes; None if unknown.
+        seconds: Predicted time; None if unknown.
+        fits: Whether it fits into memory; None if unknown.
     """
 
-    sizes: Sizes
-    peaks: dict[str, float]
+    sizes: StepSizes
+    peak: float | None
+    seconds: float | None
     fits: bool | None
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What training a recipe takes: shapes, parameters, operations and memory.
+    """What training a recipe takes on this machine.
 
     Args:
         facts: What is known of the data.
-        device: What it is trained on.
-        sizes: Of a step, by the recipe.
-        flows: Shapes in a step of USRN, or of the Baseline where nothing comes after it.
-        parts: Parameters.
-        flops: Operations of a step of each method, by the pass of images.
-        memory: The worst moment of a step of each method.
-        measured: Whether the prediction of memory rests on measurements on such a device.
-        table: Memory of other batches and crops.
-        fits: Whether every method fits; None where it is not known what there is.
-        advice: What `--set` takes to make it fit; empty where it fits or nothing would.
+        device: Device that trains: `backend`, `gpu`, and `room`, the bytes that training can use or None.
+        sizes: Of a step, as in the recipe.
+        parts: Rows `network, branch, part, shape, trained, statistics`: the output shape
+            `(height, width, channels)` of one labelled image and the number of parameters of each part.
+        flops: Operations of a step of each training stage, by view.
+        stage: The training stage that was measured, the one with the most operations.
+        measured: The measured steps of that stage.
+        failed: Sizes that ran out of memory when they were measured, or None.
+        peak: Predicted peak memory in bytes of a step of the recipe; None if unknown.
+        seconds: Predicted seconds of a step of each training stage: that of stages that were not measured by
+            their operations. Empty if unknown.
+        hours: Predicted time of all training steps; None if unknown. Clustering and evaluation are not in it.
+        table: Other batches.
+        fits: Whether the recipe fits into memory; None if unknown.
+        advice: Values of `--set` that make it fit; empty if it fits, or if no smaller step is known to fit.
     """
 
-    facts: Facts
-    device: Device
-    sizes: Sizes
-    flows: tuple[Flow, ...]
-    parts: tuple[PartParameters, ...]
+    facts: DataFacts
+    device: dict[str, Any]
+    sizes: StepSizes
+    parts: tuple[dict[str, Any], ...]
     flops: dict[str, dict[str, int]]
-    memory: dict[str, Memory]
-    measured: bool
-    table: tuple[Fit, ...]
+    stage: str
+    measured: tuple[MeasuredStep, ...]
+    failed: StepSizes | None
+    peak: float | None
+    seconds: dict[str, float]
+    hours: float | None
+    table: tuple[BatchRow, ...]
     fits: bool | None
     advice: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it, bytes and operations as whole numbers."""
-        told = asdict(self)
-        for memory in told["memory"].values():
-            memory |= {name: round(value) for name, value in memory.items()}
-            memory["peak"] = sum(memory.values())
-        for row in told["table"]:
-            row["peaks"] = {name: round(peak) for name, peak in row["peaks"].items()}
-        return told
-
-    def rich(self) -> RenderableType:
-        """Tables for people."""
-        from usrn_keras.budget.tables import tables
-
-        return tables(self)
-
 
 def make_budget(
-    models: Mapping[str, Supervised | USRN],
-    facts: Facts,
-    device: Device,
-    sizes: Sizes,
+    facts: DataFacts,
+    network: Mapping[str, Any],
+    found: Extrapolation,
+    sizes: StepSizes,
     *,
-    steps: dict[str, int],
-    process: float | None = None,
-    images: float = 0,
+    steps: Mapping[str, int],
+    step_keys: dict[str, int],
 ) -> Budget:
-    """What training takes.
+    """Extrapolate measured steps to a recipe.
 
     Args:
-        models: What is trained one after the other, by its name; compiled.
         facts: What is known of the data.
-        device: What it is trained on.
-        sizes: Of a step.
-        steps: The keys of the recipe that count steps, and their values.
-        process, images: See `Estimate`.
+        network: `device`, `parts`, `flops` and `stage` of the budget.
+        found: Extrapolation of the measured steps.
+        sizes: Of a step, as in the recipe.
+        steps: Number of steps of each training stage.
+        step_keys: Recipe keys that count steps, and their values.
     """
-    *_, largest = models.values()
-    estimates = {
-        name: Estimate(method, device, process=process, images=images) for name, method in models.items()
-    }
-
-    def row(tried: Sizes) -> Fit:
-        peaks = {name: estimate.memory(tried).peak for name, estimate in estimates.items()}
-        known = device.room is not None
-        return Fit(tried, peaks, all(one.fits(tried) for one in estimates.values()) if known else None)
-
-    asked = row(sizes)
-    larger = max(estimates.values(), key=lambda estimate: estimate.memory(sizes).peak)
-    fitting = larger.smaller(sizes) if asked.fits is False else None
+    step_seconds = found.seconds(sizes)
+    operations = {stage: sum(views.values()) for stage, views in network["flops"].items()}
+    seconds = {}
+    if step_seconds is not None:
+        of_one = step_seconds / operations[network["stage"]]
+        seconds = {stage: count * of_one for stage, count in operations.items()}
+    fits = found.fits(sizes)
+    fitting = smaller_sizes(sizes, lambda tried: found.fits(tried) is True) if fits is False else None
+    batches = dict.fromkeys(sizes.times(factor) for factor in FACTORS)
     return Budget(
         facts,
-        device,
-        sizes,
-        flows=tuple(shapes(largest, sizes)),
-        parts=tuple(parameters(largest)),
-        flops={name: _flops(method, sizes) for name, method in models.items()},
-        memory={name: estimate.memory(sizes) for name, estimate in estimates.items()},
-        measured=larger.measured,
-        table=tuple(row(tried) for tried in _others(sizes)),
-        fits=asked.fits,
-        advice=tuple(settings(sizes, fitting, steps)) if fitting else (),
+        sizes=sizes,
+        measured=tuple(found.steps),
+        failed=found.failed,
+        peak=found.peak(sizes),
+        seconds=seconds,
+        hours=sum(steps[stage] * seconds[stage] for stage in steps) / 3600 if seconds else None,
+        table=tuple(BatchRow(one, found.peak(one), found.seconds(one), found.fits(one)) for one in batches),
+        fits=fits,
+        advice=tuple(settings(sizes, fitting, step_keys)) if fitting else (),
+        **network,
     )
-
-
-def _flops(model: Supervised | USRN, sizes: Sizes) -> dict[str, int]:
-    crop = sizes.crop_size
-    return step_flops(model, sizes.batch_labelled, sizes.batch_unlabelled, crop, crop)
-
-
-def _others(sizes: Sizes) -> list[Sizes]:
-    """Equal batches of the kinds that there are, at the recipe's crop, and at half and twice that."""
-    both = sizes.batch_unlabelled > 0
-    crops = sorted({max(32, sizes.crop_size // 64 * 32), sizes.crop_size, 2 * sizes.crop_size})
-    return [
-        replace(sizes, batch_labelled=batch, batch_unlabelled=batch * both, crop_size=crop)
-        for crop in crops
-        for batch in BATCHES
-    ]

@@ -1,4 +1,4 @@
-"""Memory that runs out in training: said before where it can be told, and in plain words where it happens."""
+"""Errors of backends that memory ran out, turned into one that says what to do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 from usrn_keras.errors import OutOfMemoryError, USRNError
 
-# What the backends raise, by the names of the classes: none needs to be imported to be known.
+# Names of the classes that backends raise, so that no backend needs to be imported.
 CLASSES = {"OutOfMemoryError", "ResourceExhaustedError", "_ArrayMemoryError"}
-# Where the class says nothing: errors of PyTorch on a CPU, and of XLA.
+# Errors of PyTorch on a CPU and of XLA have no class of their own.
 WORDS = (
     "can't allocate memory",
     "DefaultCPUAllocator",
@@ -26,7 +26,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether a backend, NumPy or Python says with this error that memory ran out.
+    """Whether an error of a backend, NumPy or Python means that memory ran out.
 
     Example:
 
@@ -37,42 +37,47 @@ def ran_out_of_memory(error: BaseException) -> bool:
         return False
     if isinstance(error, MemoryError) or type(error).__name__ in CLASSES:
         return True
-    return any(word in str(error) for word in WORDS)
+    return memory_words(str(error))
+
+
+def memory_words(text: str) -> bool:
+    """Whether a text is that of a backend whose memory ran out."""
+    return any(word in text for word in WORDS)
 
 
 @contextlib.contextmanager
-def memory_errors(doing: str, *, needs: str, hint: Callable[[], str]) -> Iterator[None]:
+def memory_errors(doing: str, figures: Callable[[], str], hint: str) -> Iterator[None]:
     """Turn a backend's error that memory ran out into one that says what to do.
 
     Args:
         doing: What was being done, such as `3-usrn, 8 labelled images of 320 x 320`.
-        needs: What it needs and what there was.
-        hint: Tells what to do next; asked only then.
+        figures: Returns what was used and what there was; called only after an error.
+        hint: What to do next.
 
     Raises:
         OutOfMemoryError: In place of the backend's error.
 
     Example:
 
-    >>> with memory_errors("a step of 8 images", needs="it needs 9 GB", hint=lambda: "Take 4 images."):
-    ...     raise MemoryError("8 GB were asked for")
+    >>> with memory_errors("a step of 8 images", lambda: "8 GB were used", "Use 4 images."):
+    ...     raise MemoryError("cannot allocate 1 GB")
     Traceback (most recent call last):
     usrn_keras.errors.OutOfMemoryError: memory ran out: a step of 8 images
-      - it needs 9 GB
-      - MemoryError: 8 GB were asked for
-    Take 4 images.
+      - 8 GB were used
+      - MemoryError: cannot allocate 1 GB
+    Use 4 images.
     """
     try:
         yield
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-        faults = [needs, _said(error)]
-        raise OutOfMemoryError(f"memory ran out: {doing}", faults=faults, hint=hint()) from error
+        faults = [figures(), said_of_memory(error)]
+        raise OutOfMemoryError(f"memory ran out: {doing}", faults=faults, hint=hint) from error
 
 
-def _said(error: BaseException) -> str:
-    """The line that tells of memory, or the first one: Keras and allocators write pages around it."""
+def said_of_memory(error: BaseException) -> str:
+    """The line of an error that mentions memory, or its first one: Keras writes pages around it."""
     lines = COLOURS.sub("", str(error)).strip().splitlines() or [""]
-    line = next((line for line in lines if any(word in line for word in WORDS)), lines[0])
+    line = next(filter(memory_words, lines), lines[0])
     return f"{type(error).__name__}: {line[:MAX_LINE]}" if line else type(error).__name__

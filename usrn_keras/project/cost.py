@@ -1,67 +1,65 @@
-"""How long a training step takes and what memory it needs: rough, without building the network.
+"""Rules of thumb for the memory and the time of a training step, so that `usrn init` builds no network.
 
-`usrn fit RECIPE --dry-run` builds it and tells more.
+`usrn fit RECIPE --dry-run` measures both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from usrn_keras.budget.calibration import CPU, GPU
-from usrn_keras.budget.memory import Footprint, ImageMemory
 from usrn_keras.project.machine import Machine
 
-# A training pass goes forward once and backward at twice the cost. As CPUs are proposed to train it, USRN
-# passes the labelled and the strong view through F, and the weak one through both branches without going
-# back: 3 + 2 + 3 forward passes for a pair of a labelled and an unlabelled image.
+# A pass with gradient costs three forward passes. As recipes for a CPU are proposed, USRN passes the labelled
+# and the strong view through F with gradient and the weak view through both branches without: 3 + 3 + 2
+# forward passes of one branch for a pair of a labelled and an unlabelled image.
 BASELINE_PASSES, USRN_PASSES = 3, 8
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that is proposed, counted once on the built network (`usrn_keras.budget`).
+    """A network that `usrn init` proposes.
+
+    Memory is a straight line above the steps that were measured on a CPU with each backend
+    (`benchmarks/results/archive/memory.csv`); on a GPU it was never measured, and the line is kept.
 
     Args:
         name: Its backbone.
-        flops: Of a forward pass of one branch, per pixel of an image.
+        flops: Operations of a forward pass of one branch, per pixel of an image.
         efficiency: Share of the rate of a matrix product that training reaches (measured with torch).
-        weights: Bytes of both branches.
-        calls: Calls of layers in a step of USRN.
-        kept, work, logits: Bytes of a labelled image per pixel, see `usrn_keras.budget.memory`.
+        fixed_memory: Bytes that a process with a USRN step of no images would need.
+        pixel_memory: Bytes for each pixel of a pair of a labelled and an unlabelled image.
     """
 
     name: str
     flops: float
     efficiency: float
-    weights: float
-    calls: int
-    kept: float
-    work: float
-    logits: float
+    fixed_memory: float
+    pixel_memory: float
 
 
-MOBILENET = Network("keras/mobilenet", 49.5e3, 0.35, 33.3e6, 633, 1668, 129, 32)
-RESNET50 = Network("keras_cv/resnet50", 521e3, 0.5, 322.5e6, 1149, 4022, 192, 49.5)
+MOBILENET = Network("keras/mobilenet", 49.5e3, 0.35, 1.75e9, 2.5e3)
+RESNET50 = Network("keras_cv/resnet50", 521e3, 0.5, 2.7e9, 6e3)
 
 
-def step_bytes(network: Network, batch: int, crop_size: int, *, gpu: bool = False) -> float:
-    """Memory of a USRN step with `batch` labelled and `batch` unlabelled images, on the hungriest backend.
+def step_bytes(network: Network, batch: int, crop_size: int) -> float:
+    """Memory of a USRN step, on the backend that needs most.
 
     Args:
-        network: What is trained.
-        batch: Images of each kind.
-        crop_size: Height and width of a crop.
-        gpu: Of a GPU rather than of the machine.
+        network: Network that is trained.
+        batch: Labelled images in a batch, and unlabelled images.
+        crop_size: Height and width of a crop in pixels.
     """
-    pixels = crop_size**2
-    image = ImageMemory(network.kept * pixels, network.work * pixels, network.logits * pixels)
-    counted = Footprint(network.weights, network.weights, network.calls, image, strong=image)
-    backends = (GPU if gpu else CPU).values()
-    return max(counted.memory(batch, batch, numbers).peak for numbers in backends)
+    return network.fixed_memory + network.pixel_memory * batch * crop_size**2
 
 
 def step_seconds(network: Network, batch: int, crop_size: int, machine: Machine) -> tuple[float, float]:
-    """Seconds of a step of the Baseline and of USRN whose F_sub is not trained, on the cores of a machine.
+    """Seconds of a step of the Baseline and of USRN with an F_sub that is not trained, on a CPU.
+
+    Args:
+        network: Network that is trained.
+        batch: Labelled images in a batch, and unlabelled images.
+        crop_size: Height and width of a crop in pixels.
+        machine: Its rate of a matrix product is the measure.
 
     Example:
 

@@ -75,7 +75,7 @@ def propose(
     return Proposal(
         network, long_side, crop_size, scale, batch, baseline_steps, usrn_steps, size_factor,
         MAX_PER_CLASS, counts, (class_balance_rate(pixels), class_balance_rate(expected)),
-        seconds, step_bytes(network, batch, crop_size, gpu=machine.gpu),
+        seconds, step_bytes(network, batch, crop_size),
     )  # fmt: skip
 
 
@@ -95,11 +95,7 @@ def _batch(network: Network, crop_size: int, machine: Machine) -> int:
     """The largest usual batch whose step takes at most half of the memory."""
     choices = (8, 4, 2) if machine.gpu else (4, 2)
     share = 0.8 if machine.gpu else 0.5
-    fitting = [
-        batch
-        for batch in choices
-        if step_bytes(network, batch, crop_size, gpu=machine.gpu) <= share * machine.memory
-    ]
+    fitting = [batch for batch in choices if step_bytes(network, batch, crop_size) <= share * machine.memory]
     return fitting[0] if fitting else choices[-1]
 
 

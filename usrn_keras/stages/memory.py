@@ -1,73 +1,73 @@
-"""Memory of a training stage: what is likely to be too much is said before, what was too much, after."""
+"""Memory of a training stage: its peak, and an explanation if it runs out."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from usrn_keras.backends.peak_memory import PeakMemory
-from usrn_keras.budget import Estimate, Sizes, memory_errors, process_without, settings, this_device
-from usrn_keras.budget.tables import gigabytes
-from usrn_keras.methods import USRN, Supervised
+from usrn_keras.backends.training_device import training_device
+from usrn_keras.budget.out_of_memory import memory_errors
+from usrn_keras.budget.step_sizes import StepSizes, settings, smaller_sizes
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.stage_plan import Train
 
 
-def step_sizes(recipe: Recipe) -> Sizes:
-    """What a step of a recipe takes in; a Baseline that nothing comes after takes no unlabelled images."""
+def step_sizes(recipe: Recipe) -> StepSizes:
+    """The images of a training step of a recipe; the Baseline alone reads no unlabelled images."""
     training = recipe.training
-    unlabelled = 0 if training.method == "supervised" else training.batch_unlabelled
-    return Sizes(training.batch_labelled, unlabelled, recipe.views.crop_size, training.accumulation)
+    unlabelled = training.batch_unlabelled if len(_training_stages(recipe)) > 1 else 0
+    return StepSizes(training.batch_labelled, unlabelled, recipe.views.crop_size, training.accumulation)
+
+
+def _training_stages(recipe: Recipe) -> list[Train]:
+    return [stage for stage in stages_of(recipe) if isinstance(stage, Train)]
 
 
 def step_counts(recipe: Recipe) -> dict[str, int]:
-    """The keys of a recipe that count steps, and their values."""
-    return {f"training.{name}": getattr(recipe.training, name) for name in ("baseline_steps", "usrn_steps")}
+    """Recipe keys that count the steps of its stages, and their values."""
+    return {stage.steps_key: stage.steps for stage in _training_stages(recipe)}
 
 
 @contextlib.contextmanager
-def memory_watched(
-    recipe: Recipe, stage: str, model: Supervised | USRN, log: Callable[[str], None]
-) -> Iterator[PeakMemory]:
-    """Training within this block is warned of a step that is too large, and a step that was is explained.
+def memory_watched(recipe: Recipe, stage: str, *, unlabelled: bool) -> Iterator[PeakMemory]:
+    """Measure the peak memory of training within this block, and explain a step that does not fit.
 
     Args:
         recipe: The recipe of the run.
-        stage: Its name.
-        model: What is trained.
-        log: Told the warning: a system that ends a process for its memory gives it no time to say why.
+        stage: Name of the stage, for the message.
+        unlabelled: Whether its batches have unlabelled images.
 
     Yields:
-        The most memory that the block has taken up to now.
+        The peak memory of the block up to now.
 
     Raises:
         OutOfMemoryError: Memory ran out.
     """
-    sizes = step_sizes(recipe)
-    estimate = Estimate(model, this_device(), process=process_without(model))
-    if isinstance(model, USRN):
-        doing = f"{stage}, {sizes} and {len(model.parents)} subclasses"
-    else:
-        doing = f"{stage}, {replace(sizes, batch_unlabelled=0)}"
-    needs = f"a step needs about {gigabytes(estimate.memory(sizes).peak)}"
-    if estimate.device.room is not None:
-        needs += f", there were {gigabytes(estimate.device.room)}"
-    if not estimate.fits(sizes):
-        log(f"{doing}: {needs}. {_what_fits(estimate, sizes, recipe)}")
-    with memory_errors(doing, needs=needs, hint=lambda: _hint(estimate, sizes, recipe)):
-        yield PeakMemory()
+    asked = step_sizes(recipe)
+    shown = asked if unlabelled else replace(asked, batch_unlabelled=0)
+    room, memory = training_device().room, PeakMemory()
+
+    def figures() -> str:
+        used = f"the peak was {_gigabytes(memory.peak())} when it ran out"
+        return used if room is None else f"{used}; training could use {_gigabytes(room)} when it began"
+
+    with memory_errors(f"{stage}, {shown}", figures, _hint(asked, recipe)):
+        yield memory
 
 
-def _hint(estimate: Estimate, sizes: Sizes, recipe: Recipe) -> str:
+def _hint(asked: StepSizes, recipe: Recipe) -> str:
+    """Resume, or half the batch with twice the accumulation; the crop is smaller where that is impossible."""
+    smaller = smaller_sizes(asked, lambda sizes: True)
+    changed = settings(asked, smaller, step_counts(recipe)) if smaller else ["network.backbone=SMALLER"]
+    options = " ".join(f"--set {setting}" for setting in changed)
     return (
-        "With more memory free, the same command goes on: what is complete and the last checkpoint stay. "
-        + _what_fits(estimate, sizes, recipe)
+        "With more memory free, run the same command again to resume from the last checkpoint. Or start a "
+        f"new run with a smaller step: {options} --run FOLDER. `usrn fit RECIPE --dry-run` shows what fits."
     )
 
 
-def _what_fits(estimate: Estimate, sizes: Sizes, recipe: Recipe) -> str:
-    fitting = estimate.smaller(sizes)
-    if fitting is None:
-        return "No smaller step is known to fit; see `usrn fit RECIPE --dry-run`."
-    options = " ".join(f"--set {setting}" for setting in settings(sizes, fitting, step_counts(recipe)))
-    return f"A new run with this would fit: {options} --run FOLDER (`usrn fit RECIPE --dry-run` shows more)."
+def _gigabytes(number: int | None) -> str:
+    return "unknown" if number is None else f"{number / 1e9:.2f} GB"

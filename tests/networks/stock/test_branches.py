@@ -8,9 +8,9 @@ import pytest
 
 from tests.tools import fill, tiny_batch
 from usrn_keras.backends import run_graph
-from usrn_keras.budget import forward_flops, step_flops
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches, load_segmenter
+from usrn_keras.networks.operations import forward_flops, step_flops
 from usrn_keras.optional import tensorflow_left_out
 
 DEEPLAB = {

@@ -1,0 +1,85 @@
+"""What the child process of a dry run builds and reports; tests/cli/test_dry_run.py has it measure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from usrn_keras.budget.extrapolation import MeasuredStep
+from usrn_keras.data.batches.build import build_batches
+from usrn_keras.recipe import load_recipe
+from usrn_keras.stages import step_trial
+from usrn_keras.stages.step_trial import made_up_data, made_up_subclasses, try_steps
+
+CLASSES, COUNTS = ["road", "pole", "car"], [2, 0, 3]
+
+
+@pytest.fixture
+def recipe(recipe_file):
+    return load_recipe(str(recipe_file), ["training.batch_labelled=6"])
+
+
+def test_made_up_images_give_whole_batches(recipe, tmp_path):
+    subclasses = made_up_subclasses(CLASSES, COUNTS)
+    dataset = made_up_data(tmp_path, 32, CLASSES, COUNTS)
+    batch = build_batches(recipe, dataset, unlabelled=True, parents=subclasses.parents).batch(0)
+    assert batch["labelled"].shape == (6, 32, 32, 3) and batch["weak"].shape == (2, 32, 32, 3)
+    seen = batch["labels"] != 255
+    assert set(batch["labels"][seen].tolist()) == {0, 2}  # there are no subclasses of a pole
+    assert subclasses.parents[batch["sublabels"][seen]].tolist() == batch["labels"][seen].tolist()
+
+
+def trial_of(recipe, monkeypatch, measure) -> tuple[dict, list[dict]]:
+    messages = []
+    monkeypatch.setattr(step_trial, "_measure", measure)
+    monkeypatch.setattr(step_trial, "_end_this_process_first", lambda: None)
+    order = {"recipe": recipe.model_dump(mode="json"), "classes": CLASSES, "subclasses": COUNTS}
+    return try_steps(order, messages.append), messages
+
+
+def test_reports_of_the_network_and_of_each_step(recipe, monkeypatch):
+    methods = []
+
+    def measure(method, recipe, dataset, subclasses, sizes):
+        methods.append(method)
+        return MeasuredStep(sizes, 2, 3.0)
+
+    ended, (network, *steps) = trial_of(recipe, monkeypatch, measure)
+    assert ended == {"out_of_memory": ""}
+    assert [list(message) for message in steps] == 2 * [["try"], ["step"]]
+    sizes = [
+        (one["step"]["sizes"]["batch_labelled"], one["step"]["sizes"]["batch_unlabelled"])
+        for one in steps[1::2]
+    ]
+    assert sizes == [(6, 2), (12, 4)]
+    network, method = network["network"], methods[0]
+    assert network["stage"] == list(network["flops"])[-1]
+    parts = {(row["branch"], row["part"]): row for row in network["parts"]}
+    assert len(parts) == len(network["parts"]) == 7  # the two branches share the stem
+    assert ("both", "stem") in parts
+    # a 1x1 convolution of 8 channels to 5 subclasses, and its bias
+    assert parts["F_sub", "classifier"]["trained"] == (8 + 1) * 5
+    assert parts["F_sub", "classifier"]["shape"] == (8, 8, 5)
+    learnt = sum(np.prod(variable.shape) for variable in method.trainable_variables)
+    assert sum(row["trained"] for row in network["parts"]) == network["trainable"] == learnt
+    moving = sum(np.prod(variable.shape) for variable in method.variables if "moving" in variable.name)
+    assert sum(row["statistics"] for row in network["parts"]) == moving
+
+
+def test_memory_that_runs_out_ends_the_trial(recipe, monkeypatch):
+    def measure(method, recipe, dataset, subclasses, sizes):
+        if sizes.batch_labelled > 6:
+            raise MemoryError("no 5 GB")
+        return MeasuredStep(sizes, 2, 3.0)
+
+    ended, messages = trial_of(recipe, monkeypatch, measure)
+    assert ended == {"out_of_memory": "MemoryError: no 5 GB"}
+    assert [list(message) for message in messages] == [["network"], ["try"], ["step"], ["try"]]
+
+
+def test_other_errors_are_raised(recipe, monkeypatch):
+    def measure(*_):
+        raise ValueError("a wrong shape")
+
+    with pytest.raises(ValueError, match="a wrong shape"):
+        trial_of(recipe, monkeypatch, measure)

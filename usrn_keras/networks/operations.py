@@ -1,0 +1,210 @@
+"""Floating-point operations of a forward pass and of a training step, counted before anything runs.
+
+Counted are the products and sums of convolutions, dense layers and attention, two for each multiply-add.
+Normalisation, activations, pooling, upsampling, losses, the strong view and the optimizer are left out: they
+move memory rather than compute, below 2 % of the operations of these networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+from keras import layers
+
+from usrn_keras.networks.branch import Branch
+from usrn_keras.networks.point_attention import Gather
+from usrn_keras.networks.stock.map_attention import MapAttention
+
+PARTS = ("stem", "tail", "decoder", "classifier")
+# The gradients of a convolution with respect to its input and to its kernel cost a forward pass each.
+FORWARD, FORWARD_AND_BACKWARD = 1, 3
+
+
+class LayerCall(NamedTuple):
+    """One application of a layer to one image; the tensors are symbolic, `(1, ...)`."""
+
+    layer: keras.Layer
+    inputs: tuple[keras.KerasTensor, ...]
+    outputs: tuple[keras.KerasTensor, ...]
+
+
+class PartPass(NamedTuple):
+    """One part of a network, applied to one image of a view.
+
+    Attributes:
+        view: Name of the view, such as `labelled`, `weak` or `strong`.
+        images: Batch that the view is made of, `labelled` or `unlabelled`.
+        network: Index in `method.networks`.
+        part: `stem`, `tail`, `decoder` or `classifier`.
+        branch: `F`, `F_sub`, or `both` for a part that the two branches share.
+        shape: `(height, width, channels)` of its output; of the deepest map if there are several.
+        operations: Of the forward pass, and of the backward pass if the view has a gradient.
+    """
+
+    view: str
+    images: str
+    network: int
+    part: str
+    branch: str
+    shape: tuple[int, ...]
+    operations: int
+
+
+def forward_flops(model: keras.Model, height: int, width: int) -> int:
+    """Operations of the pass of one image through a functional model.
+
+    Args:
+        model: A functional model with one input `(batch, height, width, channels)`. Models within it are
+            counted too.
+        height, width: Size of the image in pixels.
+
+    Raises:
+        TypeError: The model is not functional, or one of its layers has a kernel and is unknown here.
+
+    Example:
+
+    >>> image = keras.Input((None, None, 3))
+    >>> model = keras.Model(image, layers.Conv2D(8, 3, padding="same")(image))
+    >>> forward_flops(model, 10, 10)  # 2 x 3x3 kernel x 3 channels x 8 filters x 100 pixels
+    43200
+    """
+    calls, _ = layer_calls(model, [_image(height, width, model.inputs[0].shape[-1])])
+    return sum(map(call_flops, calls))
+
+
+def step_flops(
+    method: keras.Model, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+) -> dict[str, int]:
+    """Operations of a training step: forward once, and twice as much backward where there is a gradient.
+
+    A part that both branches of a network share is counted once per view.
+
+    Args:
+        method: A `Method`: its `networks` and `forward_passes` are read.
+        batch_labelled, batch_unlabelled: Images in a batch.
+        height, width: Size of a crop in pixels.
+
+    Returns:
+        Operations by view, such as `labelled`, `weak` and `strong`.
+    """
+    batches = {"labelled": batch_labelled, "unlabelled": batch_unlabelled}
+    found: dict[str, int] = {}
+    for one in part_passes(method, height, width):
+        found[one.view] = found.get(one.view, 0) + batches[one.images] * one.operations
+    return found
+
+
+def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
+    """Every part that one image of each view passes through, in order; nothing is computed.
+
+    Args:
+        method: A `Method`.
+        height, width: Size of a crop in pixels.
+    """
+    found = []
+    for one in method.forward_passes:
+        network = method.networks[one.network]
+        branches = {name: getattr(network, name) for name in one.heads}
+        times = FORWARD_AND_BACKWARD if one.gradient else FORWARD
+        for part, branch, shape, forward in _parts(branches, height, width, pooled=one.pooled):
+            found.append(PartPass(one.view, one.images, one.network, part, branch, shape, times * forward))
+    return found
+
+
+def layer_calls(
+    model: keras.Model, inputs: Sequence[keras.KerasTensor]
+) -> tuple[list[LayerCall], list[keras.KerasTensor]]:
+    """Every layer that a functional model calls, models within it taken apart; nothing is computed.
+
+    Args:
+        model: A functional model.
+        inputs: Symbolic tensors that it is called on.
+
+    Returns:
+        The calls in the order of the graph, and the outputs of the model.
+
+    Raises:
+        TypeError: The model, or one within it, is not functional.
+    """
+    calls: list[LayerCall] = []
+    return calls, keras.tree.flatten(_run(model, list(inputs), calls))
+
+
+def call_flops(call: LayerCall) -> int:
+    """Operations of one call of a layer on one image.
+
+    Raises:
+        TypeError: The layer has a kernel and is unknown here.
+    """
+    layer, outputs = call.layer, call.outputs[0].shape
+    pixels = math.prod(outputs[1:-1])
+    if isinstance(layer, layers.SeparableConv2D):
+        kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
+        return 2 * pixels * sum(math.prod(kernel.shape) for kernel in kernels)
+    if isinstance(layer, layers.Conv2DTranspose):  # each input pixel is spread by the whole kernel
+        return 2 * math.prod(call.inputs[0].shape[1:3]) * math.prod(layer.kernel.shape)
+    if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
+        return 2 * pixels * math.prod(layer.kernel.shape)
+    if isinstance(layer, Gather):  # every pixel gathers from all pixels
+        return 2 * math.prod(outputs) * call.inputs[1].shape[-1]
+    if isinstance(layer, MapAttention):  # queries by keys, and the resulting weights by values
+        return 2 * 2 * math.prod(outputs) * math.prod(call.inputs[1].shape[1:3])
+    if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
+        raise TypeError(f"the operations of {type(layer).__name__} {layer.name!r} are unknown")
+    return 0
+
+
+def _parts(
+    branches: dict[str, Branch], height: int, width: int, *, pooled: bool
+) -> list[tuple[str, str, tuple[int, ...], int]]:
+    """Name, branch, output shape and forward operations of each part, parts of both branches once."""
+    known: dict[int, tuple[list, list]] = {}
+    users: dict[tuple[str, int], list[str]] = {}
+
+    def apply(part: str, name: str, *inputs: keras.KerasTensor) -> list[keras.KerasTensor]:
+        model = getattr(branches[name], part)
+        if id(model) not in known:
+            known[id(model)] = layer_calls(model, inputs)
+        users.setdefault((part, id(model)), []).append(name)
+        return known[id(model)][1]
+
+    for name in branches:
+        (low,) = apply("stem", name, _image(height, width))
+        high = apply("tail", name, low)
+        (features,) = apply("decoder", name, low, *high)
+        if pooled:  # 2x2, between decoder and classifier
+            _, rows, columns, channels = features.shape
+            features = keras.KerasTensor((1, rows // 2, columns // 2, channels), features.dtype)
+        apply("classifier", name, features)
+    rows = []
+    for (part, model), names in sorted(users.items(), key=lambda item: PARTS.index(item[0][0])):
+        calls, outputs = known[model]
+        branch = "both" if len(names) > 1 else names[0]
+        rows.append((part, branch, tuple(outputs[-1].shape[1:]), sum(map(call_flops, calls))))
+    return rows
+
+
+def _image(height: int, width: int, channels: int = 3) -> keras.KerasTensor:
+    return keras.KerasTensor((1, height, width, channels), "float32")
+
+
+def _run(model: keras.Model, inputs: Any, calls: list[LayerCall]) -> Any:
+    if not hasattr(model, "_run_through_graph"):
+        raise TypeError(f"a functional model is needed, received the {type(model).__name__} {model.name!r}")
+
+    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return _run(layer, args[0], calls)
+        outputs = layer.compute_output_spec(*args, **kwargs)
+        calls.append(LayerCall(layer, _tensors((args, kwargs)), _tensors(outputs)))
+        return outputs
+
+    return model._run_through_graph(inputs, call_fn=call)
+
+
+def _tensors(structure: Any) -> tuple[keras.KerasTensor, ...]:
+    flat = keras.tree.flatten(structure)
+    return tuple(tensor for tensor in flat if isinstance(tensor, keras.KerasTensor))
