@@ -11,7 +11,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from usrn_keras import __version__, machine
+from usrn_keras import machine
+from usrn_keras._version import __version__
 from usrn_keras.backend_choice import BACKENDS, reinstall
 from usrn_keras.doctor.doctor_report import DoctorFinding, DoctorSection, in_gib
 from usrn_keras.errors import BackendError
