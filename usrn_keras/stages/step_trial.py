@@ -59,6 +59,7 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
         network = describe(methods, sizes) | {"device": asdict(device)}
         send({"network": network})
         method = methods[network["stage"]]
+        _compile_again()
         for tried in measured_sizes(sizes):
             send({"try": asdict(tried)})
             try:
@@ -162,6 +163,16 @@ def _trainable(method: keras.Model) -> int:
 
 def _count(variables: list[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _compile_again() -> None:
+    """Let JAX compile the steps even if it finds them in its cache: compiling takes memory, too."""
+    if keras.backend.backend() == "jax":
+        import jax
+        from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+        jax.config.update("jax_enable_compilation_cache", False)
+        reset_cache()
 
 
 def _end_this_process_first() -> None:
