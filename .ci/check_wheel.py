@@ -1,4 +1,4 @@
-"""`check_wheel.py REPOSITORY WHEEL`: every module, recipe and split list is in it, and it is installed."""
+"""`check_wheel.py REPOSITORY WHEEL`: every module, recipe, split list and template is in it and installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import usrn_keras
 
 FOLDERS = {"usrn_keras": "usrn_keras", "cli": "usrn_cli", "recipes": "usrn_recipes"}
-SUFFIXES = {".py", ".toml", ".txt", ".typed"}
+SUFFIXES = {".py", ".toml", ".txt", ".typed", ".html", ".css"}
 
 
 def expected(repository: Path) -> set[str]:

@@ -25,14 +25,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that 
 from benchmarks import machine, table
 from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.evaluation import evaluate
+from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress, for_terminal
 from usrn_keras.recipe import Recipe
-from usrn_keras.report import Scores
 from usrn_keras.runs import open_run
+from usrn_keras.runs.environment import recorded_numerics
 
 RESULTS = Path(__file__).with_name("results") / "camvid_drives.csv"
 KEY = ("run", "model", "images_of", "drive")
+SETTINGS = (
+    "method", "baseline_steps", "usrn_steps", "usrn_learning_rate", "terms", "threshold", "gate",
+    "correction", "lambda_sub",
+)  # fmt: skip
 
 Row = dict[str, str]
 
@@ -47,13 +52,12 @@ def drives(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
 
 def settings(recipe: Recipe) -> dict[str, object]:
     """What tells the runs apart."""
-    training = recipe.training.model_dump(include={
-        "baseline_steps", "usrn_steps", "usrn_learning_rate", "terms", "threshold", "gate", "correction",
-        "lambda_sub",
-    })  # fmt: skip
-    training["terms"] = " ".join(training["terms"])
+    options = getattr(recipe, recipe.training.method, None)  # the section of its method, where it has one
+    values = {**recipe.training.model_dump(), **(options.model_dump() if options else {})}
+    chosen = {key: values[key] for key in SETTINGS if key in values}
+    texts = {key: " ".join(value) if isinstance(value, list) else value for key, value in chosen.items()}
     split = {"split": recipe.data.split, "seed": recipe.data.split_seed, "long_side": recipe.views.long_side}
-    return {**split, **training}
+    return {**split, **texts}
 
 
 def figures(scores: Scores) -> dict[str, object]:
@@ -81,7 +85,7 @@ def rows_of(
     """A row for each model of a run, set of images and drive."""
     run = open_run(path)
     dataset = load_dataset(run.recipe.data)
-    for model in models:
+    for model in models or run.models:
         segmenter = load_segmenter(run.model_file(model, "last"))
         for images_of in sets:
             for drive, scores in scores_by_drive(segmenter, dataset, images_of, progress).items():
@@ -91,6 +95,7 @@ def rows_of(
                     "pixels": scores.confusion.sum(),
                     **figures(scores),
                     **settings(run.recipe),
+                    "numerics": recorded_numerics(run.path),
                     **facts,
                 }
                 yield {name: str(value) for name, value in row.items()}
@@ -109,9 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument("--of", default="unlabelled,val", help="sets of images, by commas")
-    parser.add_argument("--models", default="baseline,usrn", help="of each run, by commas")
+    parser.add_argument("--models", default="", help="of each run, by commas; all without it")
     options = parser.parse_args(arguments)
-    facts, models, sets = machine.facts(), options.models.split(","), options.of.split(",")
+    facts, sets = machine.facts(), options.of.split(",")
+    models = [model for model in options.models.split(",") if model]
     for path in options.runs:
         with for_terminal() as progress:
             measured = list(rows_of(path, models, sets, facts, progress))

@@ -15,24 +15,29 @@ steps, for two cores; its results are camvid_small_TABLE.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 os.environ.setdefault("KERAS_BACKEND", "torch")  # depthwise convolutions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import machine, small_camvid, table
+from usrn_keras._version import NUMERICS
 from usrn_keras.backend_choice import chosen_backend
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import for_terminal
-from usrn_keras.tables import TableResult, load_table, make_table
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.gather import gather
-from usrn_keras.tables.plan import Plan, make_plan
-from usrn_keras.tables.result import Measured
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.plan import Cell, Plan, make_plan
+from usrn_keras.sweeps.render import as_markdown
+from usrn_keras.sweeps.result import COLUMNS, TableResult, collect, known_cells
+from usrn_keras.sweeps.spec import load_table
+from usrn_keras.sweeps.sweep import make_table
 
 RESULTS = Path(__file__).with_name("results")
 RECIPE = "camvid_1_16"
@@ -47,16 +52,17 @@ CellName = tuple[str, str, int]  # row, split, seed
 
 def lines(result: TableResult, facts: Mapping[str, object]) -> Iterator[Line]:
     """A line for each figure of each seed, shares in 0..1, with where and how it was measured."""
-    planned = {(cell.row, cell.split, cell.seed): cell for cell in result.plan.cells}
-    for (row, split, seed), cell in result.cells.items():
-        ious = {f"iou {name}": "" if iou is None else iou for name, iou in cell.ious.items()}
-        for figure, value in {**cell.figures, **ious}.items():
-            line = {
-                "table": result.plan.spec.name, "row": row, "split": split, "seed": seed, "figure": figure,
-                "value": value, "seconds": round(cell.seconds), "run": planned[row, split, seed].run.key,
-                "model": planned[row, split, seed].run.model, "measured": result.provenance, **facts,
-            }  # fmt: skip
-            yield {name: str(value) for name, value in line.items()}
+    planned = {cell.place: cell.run for cell in result.plan.cells}
+    for found in result.frame.to_dict("records"):
+        run = planned[found["row"], found["split"], found["seed"]]
+        line = {
+            "table": result.plan.spec.name, "row": found["row"], "split": found["split"],
+            "seed": found["seed"], "figure": found["figure"],
+            "value": "" if math.isnan(found["value"]) else found["value"],
+            "seconds": round(found["seconds"]), "run": run.key, "model": run.model,
+            "numerics": found["numerics"], "measured": result.provenance, **facts,
+        }  # fmt: skip
+        yield {name: str(value) for name, value in line.items()}
 
 
 def result_files(stem: Path, plan: Plan) -> list[Path]:
@@ -68,52 +74,55 @@ def result_files(stem: Path, plan: Plan) -> list[Path]:
 
 
 def refuse_to_lose(plan: Plan, stem: Path) -> None:
-    """Stop where the CSV file of a table has results that the plan has not: they were overwritten."""
+    """Stop where the CSV file of a table has results that the plan does not have and would overwrite."""
     file = stem.with_name(f"{stem.name}.csv")
-    planned = {(cell.run.key, cell.run.model) for cell in plan.cells}
-    lost = {_cell_name(line) for line in table.read(file) if (line["run"], line["model"]) not in planned}
+    planned = {_run_of(cell) for cell in plan.cells}
+    lost = {_cell_name(line) for line in table.read(file) if _run_in(line) not in planned}
     if lost:
         named = ", ".join(f"{row} {split} seed {seed}" for row, split, seed in sorted(lost))
         sys.exit(
-            f"{file} has results of other settings, which would be lost: {named}. Write elsewhere with "
-            "--suffix _OTHER, or move the file away."
+            f"{file} has results of other settings, or of other numerics than {NUMERICS}, which would be "
+            f"lost: {named}. Write to other files with --suffix _OTHER, or move the file away."
         )
 
 
 def kept_lines(files: Iterable[Path], plan: Plan) -> list[Line]:
     """What earlier results, of this and other tables, say of the runs as they are planned now."""
-    known: dict[tuple[str, str], dict[str, Line]] = {}  # run and model, figure
+    known: dict[tuple[str, str, str], dict[str, Line]] = {}  # run, figure
     for file in files:
         for line in table.read(file):
-            known.setdefault((line["run"], line["model"]), {})[line["figure"]] = line
+            known.setdefault(_run_in(line), {})[line["figure"]] = line
     return [
         {**line, "table": plan.spec.name, "row": cell.row, "split": cell.split}
         for cell in plan.cells
-        for line in known.get((cell.run.key, cell.run.model), {}).values()
+        for line in known.get(_run_of(cell), {}).values()
     ]
+
+
+def _run_of(cell: Cell) -> tuple[str, str, str]:
+    """Key, model and numerics of the run of a cell."""
+    return cell.run.key, cell.run.model, str(NUMERICS)
+
+
+def _run_in(line: Line) -> tuple[str, str, str]:
+    """The same of a line; the first lines have no numerics."""
+    return line["run"], line["model"], line.get("numerics") or "0"
 
 
 def _cell_name(line: Line) -> CellName:
     return line["row"], line["split"], int(line["seed"])
 
 
-def cells_of(kept: Sequence[Line]) -> dict[CellName, Measured]:
-    """What the lines say, cell by cell."""
-    cells: dict[CellName, Measured] = {}
-    for line in kept:
-        cell = cells.setdefault(_cell_name(line), Measured({}, {}, line["run"], float(line["seconds"])))
-        value = float(line["value"]) if line["value"] else None
-        if line["figure"].startswith("iou "):
-            cell.ious[line["figure"].removeprefix("iou ")] = value
-        else:
-            cell.figures[line["figure"]] = value
-    return cells
+def frame_of(kept: Sequence[Line]) -> pd.DataFrame:
+    """The frame of a `TableResult` with what the lines say."""
+    frame = pd.DataFrame(kept, columns=COLUMNS).replace({"value": {"": "nan"}})
+    return frame.astype({"value": float, "seed": int, "seconds": float, "numerics": int})
 
 
-def without(plan: Plan, known: Mapping[CellName, Measured]) -> Plan:
+def without(plan: Plan, known: pd.DataFrame) -> Plan:
     """The plan of the cells that are not known."""
-    cells = tuple(cell for cell in plan.cells if (cell.row, cell.split, cell.seed) not in known)
-    return replace(plan, cells=cells)
+    places = known_cells(known)
+    return replace(plan, cells=tuple(cell for cell in plan.cells if cell.place not in places))
 
 
 def part(plan: Plan, splits: Sequence[str], seeds: Sequence[int], rows: Sequence[str] = ()) -> Plan:
@@ -125,11 +134,11 @@ def part(plan: Plan, splits: Sequence[str], seeds: Sequence[int], rows: Sequence
 def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
     """Write the CSV file and the Markdown table, in the place of earlier ones."""
     measured = "; ".join(sorted({f"{line['measured']}, images of {line['images']}" for line in found}))
-    result = TableResult(plan, cells_of(found), {}, measured)
+    result = TableResult(plan, frame_of(found), provenance=measured)
     if found:
         table.write(stem.with_name(f"{stem.name}.csv"), found)  # older lines may have fewer columns
         with atomic_path(stem.with_name(f"{stem.name}.md")) as new:
-            new.write_text(result.markdown() + "\n", encoding="utf-8")
+            new.write_text(as_markdown(result) + "\n", encoding="utf-8")
     return result
 
 
@@ -137,15 +146,15 @@ def measure(
     plan: Plan, asked: Plan, stem: Path, folder: Path, jobs: int, facts: Mapping[str, object]
 ) -> TableResult:
     """Train and measure what is asked and in no table's CSV file; an interruption writes what is done."""
-    missing = without(asked, cells_of(kept_lines(result_files(stem, plan), plan)))
+    missing = without(asked, frame_of(kept_lines(result_files(stem, plan), plan)))
     try:
         if missing.cells:
             with for_terminal() as progress:
                 make_table(missing, folder, jobs=jobs, progress=progress)
     finally:
         kept = kept_lines(result_files(stem, plan), plan)  # again: another process may have written meanwhile
-        new = without(missing, cells_of(kept))
-        result = write(plan, [*kept, *lines(gather(new, Family(folder), {}), facts)], stem)
+        new = without(missing, frame_of(kept))
+        result = write(plan, [*kept, *lines(collect(new, Family(folder)), facts)], stem)
     return result
 
 
@@ -225,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         facts = {"images": images, "backend": backend, **machine.facts()}
         refuse_to_lose(plan, stem)
         result = measure(plan, asked, stem, folder, options.jobs, facts)
-        print(result.markdown(), flush=True)
+        print(as_markdown(result), flush=True)
 
 
 if __name__ == "__main__":

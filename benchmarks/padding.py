@@ -109,9 +109,8 @@ def colours(options: argparse.Namespace) -> None:
     from usrn_keras.data.batches.whole_images import read_whole
     from usrn_keras.evaluation.forward import Forward
     from usrn_keras.evaluation.predictor import pixel_answers
-    from usrn_keras.metrics import confusion_matrix
+    from usrn_keras.metrics import Scores, confusion_matrix
     from usrn_keras.networks import load_segmenter
-    from usrn_keras.report import Scores
     from usrn_keras.runs import open_run
 
     run = open_run(options.run)

@@ -11,7 +11,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -119,7 +119,9 @@ def _require_class(name: str, classes: Sequence[str]) -> None:
 
 
 def _show(clustered: Clustered) -> None:
-    print_table(clustered.report)
+    from usrn_keras.report.cluster_report import cluster_table
+
+    print_rich(cluster_table(clustered.report))
     click.echo(clustered.report.rate_line())
     click.echo(clustered.report.time_line())
     for path in clustered.pictures.values():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json
+
+if TYPE_CHECKING:
+    from usrn_keras.doctor import Diagnosis, Finding
+
+MOST_LINES = 20  # details of a finding that are shown
 
 
 @click.command("doctor", short_help="Look at this machine: backends, devices, speed, and what to change.")
@@ -26,8 +33,8 @@ def command(
 ) -> None:
     """Look at backends, GPUs, precision, cores, memory, disk and input pipeline, and say what to change.
 
-    With RECIPE, a TOML file or the name of a shipped recipe, its images, views, weights and space, too.
-    Nothing is trained, and nothing stays on the disk but the scenes of `quickstart`.
+    With RECIPE, a TOML file or the name of a shipped recipe, its images and space, too, and the time of a
+    training step. Nothing stays on the disk but the scenes of `quickstart`.
 
     \b
     Examples:
@@ -36,19 +43,43 @@ def command(
       KERAS_BACKEND=torch usrn doctor camvid_1_8 --set data.root=data/camvid
       usrn doctor --json | jq '.findings[] | select(.level != "note")'
 
-    The exit code is 0 where training can run, whatever should be changed; else that of the error which
+    The exit code is 0 where training can run, whatever should be changed; otherwise that of the error which
     training would stop with, such as 7 for a backend that cannot be loaded.
     """
-    from usrn_keras.doctor import Request, diagnose
+    from usrn_keras.doctor import diagnose
     from usrn_keras.progress import for_terminal
 
     if overrides and recipe is None:
         raise click.UsageError("--set changes keys of a recipe: name one")
     with for_terminal(quiet=quiet) as progress:
-        diagnosis = diagnose(Request(recipe, overrides, run_dir), progress=progress)
+        diagnosis = diagnose(recipe, overrides, run_dir, progress=progress)
     if as_json:
         print_json(diagnosis.to_json())
     else:
-        click.echo("\n".join(diagnosis.lines()))
+        click.echo("\n".join(_text(diagnosis)))
     if diagnosis.error:
         raise diagnosis.error
+
+
+def _text(diagnosis: Diagnosis) -> list[str]:
+    """The sections, then what is worth knowing, what to change, and what to do next."""
+    lines = []
+    for section in diagnosis.sections.values():
+        lines += [section.title, *(f"  {line}" for line in section.lines)]
+    changes = [finding for finding in diagnosis.findings if finding.error or finding.level == "change"]
+    notes = [finding for finding in diagnosis.findings if finding not in changes]
+    lines += ["worth knowing", *_listed(notes)] if notes else []
+    lines += ["what to change", *_listed(changes)] if changes else ["what to change: nothing"]
+    return [*lines, "next", *(f"  {command}" for command in diagnosis.following)]
+
+
+def _listed(findings: Sequence[Finding]) -> list[str]:
+    lines = []
+    for number, finding in enumerate(findings, start=1):
+        lines.append(f"  {number}. {'BROKEN: ' * bool(finding.error)}{finding.message}")
+        lines += [f"     - {line}" for line in finding.lines[:MOST_LINES]]
+        if len(finding.lines) > MOST_LINES:
+            lines.append(f"     - and {len(finding.lines) - MOST_LINES} more; --json lists all")
+        first, *rest = finding.advice.splitlines() or [""]
+        lines += [f"     -> {first}", *(f"        {line}" for line in rest)] if first else []
+    return lines

@@ -9,7 +9,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -108,13 +108,13 @@ def command(ctx: click.Context, **options: Any) -> None:
     _refuse_contradictions(options)
     recipe = _recipe(options)
     load_backend()
-    from usrn_keras.evaluation.line_up import line_up
-    from usrn_keras.evaluation.reports import write_reports
+    from usrn_keras.evaluation.entries import prepare_entries
+    from usrn_keras.evaluation.report_files import write_reports
     from usrn_keras.progress import for_terminal
     from usrn_keras.report import Comparison
 
     with for_terminal(quiet=options["quiet"]) as progress:
-        entries = line_up(
+        entries = prepare_entries(
             options["runs"],
             options["predictions"],
             recipe=recipe,
@@ -163,11 +163,13 @@ def _recipe(options: dict[str, Any]) -> Recipe | None:
 
 
 def _show(comparison: Comparison, options: dict[str, Any]) -> None:
+    from usrn_keras.report import comparison_csv, comparison_markdown, comparison_table
+
     if options["as_json"]:
         print_json(comparison.to_json())
     elif options["markdown"]:
-        click.echo(comparison.markdown())
+        click.echo(comparison_markdown(comparison))
     elif options["as_csv"]:
-        click.echo(comparison.csv(), nl=False)
+        click.echo(comparison_csv(comparison), nl=False)
     else:
-        print_table(comparison)
+        print_rich(comparison_table(comparison))

@@ -10,7 +10,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_rich, print_table
+from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -73,8 +73,9 @@ def command(
 
 
 def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
+    from usrn_keras.metrics import Scores
     from usrn_keras.progress import for_terminal
-    from usrn_keras.report import Comparison, Scores
+    from usrn_keras.report import Comparison, comparison_table
     from usrn_keras.stages import fit
 
     with for_terminal(quiet=quiet) as progress:
@@ -82,7 +83,8 @@ def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, a
     if as_json:
         print_json(results)
     else:
-        print_table(Comparison([Scores.from_json(scores) for scores in results["scores"]]))
+        comparison = Comparison([Scores.from_json(scores) for scores in results["scores"]])
+        print_rich(comparison_table(comparison))
         click.echo(f"run folder: {folder}")
 
 

@@ -36,7 +36,7 @@ def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_
     are named at the end (exit code 4); all others are written.
     """
     load_backend()
-    from usrn_keras.prediction import predict_files
+    from usrn_keras.evaluation.predict import predict_files
     from usrn_keras.progress import for_terminal
 
     written: list[Path] = []

@@ -1,4 +1,4 @@
-"""`usrn table`: the tables of the paper, or of one's own, over seeds and splits."""
+"""`usrn table`: a table of the paper, or of your own, over seeds and splits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import click
 
 from usrn_cli.backend import load_backend, require_backend
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json, print_table
+from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
-    from usrn_keras.tables import TableResult
-    from usrn_keras.tables.plan import Plan
+    from usrn_keras.sweeps.plan import Plan
+    from usrn_keras.sweeps.result import TableResult
 
 
 class Seeds(click.ParamType):
-    """Whole numbers between commas, such as 0,1,2."""
+    """Comma-separated whole numbers, such as 0,1,2."""
 
     name = "seeds"
 
@@ -28,7 +28,7 @@ class Seeds(click.ParamType):
         except ValueError:
             seeds = ()
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-            what = "must be different whole numbers of at least 0 between commas, such as 0,1,2"
+            what = "must be different whole numbers of at least 0, comma-separated, such as 0,1,2"
             self.fail(f"{value!r} {what}", param, ctx)
         return seeds
 
@@ -36,29 +36,38 @@ class Seeds(click.ParamType):
 @click.command("table", short_help="A table of the paper, or of your own: runs over seeds and splits.")
 @click.argument("name")
 @click.argument("recipe")
-@click.option("--seeds", type=Seeds(), default="0", show_default=True, metavar="0,1,2", help="Of each cell.")
+@click.option(
+    "--seeds",
+    type=Seeds(),
+    default="0",
+    show_default=True,
+    metavar="0,1,2",
+    help="Seeds to average over, comma-separated.",
+)
 @click.option(
     "--splits",
     metavar="1_16,1_8",
-    help="Values of data.split, between commas.  [default: what the table says]",
+    help="Values of data.split, comma-separated.  [default: as the table says]",
 )
 @set_option
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
-    help="Where the runs go; tables of one recipe share it.  [default: runs/tables/RECIPE]",
+    help="Folder of the runs; tables of one recipe share it.  [default: runs/tables/RECIPE]",
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time.")
-@click.option("--dry-run", is_flag=True, help="Train nothing: which runs there are, and how long they take.")
-@click.option("--json", "as_json", is_flag=True, help="The table as JSON, every seed and class.")
-@click.option("--markdown", is_flag=True, help="The table in Markdown.")
-@click.option("--csv", "as_csv", is_flag=True, help="A line for each figure of each run, shares in 0..1.")
+@click.option("--dry-run", is_flag=True, help="List the runs and the time they take; train nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, with every seed and class.")
+@click.option("--markdown", is_flag=True, help="Print the table in Markdown.")
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print a line for each figure of each run, shares in 0..1."
+)
 @quiet_option
 def command(name: str, recipe: str, **options: Any) -> None:
     """Fill the table NAME with runs of RECIPE: train what is missing, and print it.
 
-    NAME is main, components, clustering, sharing, threshold, architectures, gate, correction, start or
-    controls, or a table file of your own; RECIPE is a TOML file, or the name of a shipped recipe.
+    NAME is main, components, clustering, sharing, threshold, architectures, gate, start or controls, or a
+    table file of your own; RECIPE is a TOML file, or the name of a shipped recipe.
 
     \b
     Examples:
@@ -68,22 +77,22 @@ def command(name: str, recipe: str, **options: Any) -> None:
       usrn table threshold my_recipe.toml --set training.usrn_steps=4000 --markdown > table.md
       usrn table my_table.toml my_recipe.toml --json | jq .rows[0].over_seeds.miou
 
-    Runs share what they have in common: one Baseline and one clustering serve all rows of a seed. The same
-    command goes on where an interrupted one stopped; a run that fails leaves a gap, and the others go on.
+    Runs share stages: one Baseline and one clustering serve all rows of a seed. Run the same command again
+    to resume; completed runs are skipped. A run that fails leaves a gap, and the others continue.
 
-    FOLDER/tables/NAME gets table.json, table.md, table.csv and index.html.
+    The command writes table.json, table.md, table.csv and index.html into FOLDER/tables/NAME.
     """
     formats = [option for option in ("as_json", "markdown", "as_csv") if options[option]]
     if len(formats) > 1:
         raise click.UsageError("--json, --markdown and --csv exclude each other")
-    from usrn_keras.tables.spec import load_table
+    from usrn_keras.sweeps.spec import load_table
 
     spec = load_table(name)
     backend = require_backend()
     # This process trains nothing: it must not take the GPU's memory from those that do.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     load_backend()
-    from usrn_keras.tables.plan import make_plan
+    from usrn_keras.sweeps.plan import make_plan
 
     plan = make_plan(
         spec, recipe, options["overrides"], seeds=options["seeds"],
@@ -91,26 +100,26 @@ def command(name: str, recipe: str, **options: Any) -> None:
     )  # fmt: skip
     folder = options["folder"] or Path("runs") / "tables" / plan.recipe
     if options["dry_run"]:
-        _show_plan(plan, folder, options)
+        _show_outline(plan, folder, options)
     else:
         _make(plan, folder, options)
 
 
-def _show_plan(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
-    from usrn_keras.tables.outline import outline
+def _show_outline(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
+    from usrn_keras.sweeps.outline import make_outline
+    from usrn_keras.sweeps.render import outline_as_json, outline_as_rich
 
-    planned = outline(plan, folder, jobs=options["jobs"])
+    outline = make_outline(plan, folder, jobs=options["jobs"])
     if options["as_json"]:
-        print_json(planned.to_json())
+        print_json(outline_as_json(outline))
     else:
-        print_table(planned)
+        print_rich(outline_as_rich(outline))
 
 
 def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     from usrn_keras.errors import IncompleteTableError
     from usrn_keras.progress import for_terminal
-    from usrn_keras.tables import make_table
-    from usrn_keras.tables.make import table_folder
+    from usrn_keras.sweeps.sweep import make_table, table_folder
 
     with for_terminal(quiet=options["quiet"]) as progress:
         result = make_table(plan, folder, jobs=options["jobs"], progress=progress)
@@ -120,16 +129,18 @@ def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
         raise IncompleteTableError(
             f"{len(result.gaps)} of {len(result.plan.cells)} cells have no figure",
             faults=[f"{name}: {why}" for name, why in result.failures.items()],
-            hint="Run the same command again once the cause is mended: what is done stays.",
+            hint="Fix the cause and run the same command again; completed runs are kept.",
         )
 
 
 def _show(result: TableResult, options: dict[str, Any]) -> None:
+    from usrn_keras.sweeps import render
+
     if options["as_json"]:
-        print_json(result.to_json())
+        print_json(render.as_json(result))
     elif options["markdown"]:
-        click.echo(result.markdown())
+        click.echo(render.as_markdown(result))
     elif options["as_csv"]:
-        click.echo(result.csv(), nl=False)
+        click.echo(render.as_csv(result), nl=False)
     else:
-        print_table(result)
+        print_rich(render.as_rich(result))

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import by_drive, table
 from usrn_keras.data import Sample
+from usrn_keras.metrics import Scores
 from usrn_keras.progress import SILENT
-from usrn_keras.report import Scores
 
 
 def sample(name: str) -> Sample:

@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from benchmarks import camvid, small_camvid
-from tests.tables.made import made_plan, made_result
+from tests.sweeps.made import made_plan, made_result
+from usrn_keras._version import NUMERICS
 from usrn_keras.errors import RunError
+from usrn_keras.sweeps.render import as_markdown
+from usrn_keras.sweeps.result import known_cells
 
 MIOUS = {("A", 0): 40.0, ("A", 1): 50.0, ("B", 0): 43.0, ("B", 1): 52.0}
 FACTS = {"images": "8 x 6", "backend": "torch", "hardware": "2 x a core", "commit": "abc1234"}
@@ -30,18 +34,18 @@ def stem(tmp_path):
 def test_lines_say_all_that_the_table_says(plan, stem):
     result = made_result(plan, MIOUS)
     written = camvid.write(plan, list(camvid.lines(result, FACTS)), stem)
-    assert written.markdown().splitlines()[:4] == result.markdown().splitlines()[:4]
+    assert as_markdown(written).splitlines()[:4] == as_markdown(result).splitlines()[:4]
     kept = camvid.kept_lines([stem.with_suffix(".csv")], plan)
     assert {line["commit"] for line in kept} == {"abc1234"}
-    for name, cell in camvid.cells_of(kept).items():
-        assert cell.figures == pytest.approx(result.cells[name].figures)
-        assert cell.ious == pytest.approx(result.cells[name].ious)
+    assert {line["numerics"] for line in kept} == {str(NUMERICS)}
+    columns = ["row", "split", "seed", "figure", "value"]
+    pd.testing.assert_frame_equal(camvid.frame_of(kept)[columns], result.frame[columns], check_dtype=False)
 
 
 def test_what_is_known_is_left_out_of_the_plan(plan, stem):
     part = {key: value for key, value in MIOUS.items() if key != ("B", 1)}
     camvid.write(plan, list(camvid.lines(made_result(plan, part), FACTS)), stem)
-    missing = camvid.without(plan, camvid.cells_of(camvid.kept_lines([stem.with_suffix(".csv")], plan)))
+    missing = camvid.without(plan, camvid.frame_of(camvid.kept_lines([stem.with_suffix(".csv")], plan)))
     assert [(cell.row, cell.seed) for cell in missing.cells] == [("B", 1)]
 
 
@@ -51,7 +55,7 @@ def test_a_run_of_another_table_is_known(plan, stem, monkeypatch):
     camvid.write(other, list(camvid.lines(made_result(other, MIOUS), FACTS)), stem.with_name("camvid_other"))
     kept = camvid.kept_lines(camvid.result_files(stem, plan), plan)
     assert {(line["table"], line["model"]) for line in kept} == {("made", "usrn")}
-    assert not camvid.without(plan, camvid.cells_of(kept)).cells
+    assert not camvid.without(plan, camvid.frame_of(kept)).cells
     baselines = made_plan("A", "B", seeds=(0, 1), overrides=["training.method=supervised"])
     assert not camvid.kept_lines(camvid.result_files(stem, plan), baselines)
 
@@ -59,12 +63,12 @@ def test_a_run_of_another_table_is_known(plan, stem, monkeypatch):
 def test_what_is_known_of_other_seeds_stays(plan, stem, monkeypatch):
     camvid.write(plan, list(camvid.lines(made_result(plan, {("A", 0): 40.0}), FACTS)), stem)
     monkeypatch.setattr(camvid, "make_table", lambda missing, folder, **options: None)
-    monkeypatch.setattr(camvid, "gather", lambda missing, *_: made_result(missing, {("A", 1): 50.0}))
+    monkeypatch.setattr(camvid, "collect", lambda missing, *_: made_result(missing, {("A", 1): 50.0}))
     asked = camvid.part(plan, plan.splits, [1])
     assert {cell.seed for cell in asked.cells} == {1}
     assert {cell.row for cell in camvid.part(plan, plan.splits, [0, 1], ["B"]).cells} == {"B"}
     result = camvid.measure(plan, asked, stem, stem.with_name("runs"), 1, FACTS)
-    assert {(row, seed) for row, _, seed in result.cells} == {("A", 0), ("A", 1)}
+    assert {(row, seed) for row, _, seed in known_cells(result.frame)} == {("A", 0), ("A", 1)}
     assert "images of 8 x 6" in stem.with_suffix(".md").read_text()
 
 
@@ -72,6 +76,14 @@ def test_a_run_with_other_settings_is_not_known(plan, stem):
     camvid.write(plan, list(camvid.lines(made_result(plan, MIOUS), FACTS)), stem)
     other = made_plan("A", "B", seeds=(0, 1), recipe="voc_1_16")
     assert not camvid.kept_lines([stem.with_suffix(".csv")], other)
+
+
+def test_results_of_other_numerics_are_not_known(plan, stem, monkeypatch):
+    camvid.write(plan, list(camvid.lines(made_result(plan, MIOUS), FACTS)), stem)
+    monkeypatch.setattr(camvid, "NUMERICS", NUMERICS + 1)
+    assert not camvid.kept_lines([stem.with_suffix(".csv")], plan)
+    with pytest.raises(SystemExit, match=f"other numerics than {NUMERICS + 1}, which would be lost: A 1_32"):
+        camvid.refuse_to_lose(plan, stem)
 
 
 def test_results_of_other_settings_are_not_overwritten(plan, stem):
@@ -112,7 +124,7 @@ def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
 
     camvid.write(plan, list(camvid.lines(made_result(plan, {("A", 0): 40.0}), FACTS)), stem)
     monkeypatch.setattr(camvid, "make_table", stopped)
-    monkeypatch.setattr(camvid, "gather", lambda missing, *_: made_result(missing, {("B", 0): 43.0}))
+    monkeypatch.setattr(camvid, "collect", lambda missing, *_: made_result(missing, {("B", 0): 43.0}))
     with pytest.raises(RunError):
         camvid.measure(plan, plan, stem, stem.with_name("runs"), 1, FACTS)
     kept = camvid.kept_lines([stem.with_suffix(".csv")], plan)

@@ -53,10 +53,25 @@ def swallow(order, send):
     send({"step": 1})
 
 def finish_the_step(order, send):
-    signal.signal(signal.SIGINT, lambda number, frame: send({"asked": True}))
+    asked = []
+    signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
     send({"step": 0})
-    time.sleep(0.5)
+    while not asked:
+        time.sleep(0.01)
+    send({"asked": True})
     return {"checkpoint": "written"}
+
+def count_signals(order, send):
+    count = 0
+    def on_signal(number, frame):
+        nonlocal count
+        count += 1
+    signal.signal(signal.SIGINT, on_signal)
+    for wanted in (1, 2):
+        send({"signals": count})
+        while count < wanted:
+            time.sleep(0.01)
+    return {"signals": count}
 
 def hang_at_exit(order, send):
     import atexit
@@ -145,11 +160,24 @@ def test_interrupt_before_the_child_has_started_is_not_lost(functions):
 @pytest.mark.parametrize("name", ["work", "swallow"])
 def test_interrupt_between_two_steps(functions, name):
     def on_message(message):
-        worker.interrupt()
-        worker.interrupt()  # a second one does no harm
+        if message == {"step": 0}:
+            worker.interrupt()
 
     with functions(name, {}, on_message=on_message) as worker, pytest.raises(KeyboardInterrupt):
         worker.result(timeout=60)
+
+
+def test_second_interrupt_reaches_a_function_that_goes_on(functions):
+    """As the second Ctrl-C in training, which does not wait for the end of a step."""
+    messages = []
+
+    def on_message(message):
+        messages.append(message)
+        worker.interrupt()
+
+    with functions("count_signals", {}, on_message=on_message) as worker:
+        assert worker.result(timeout=60) == {"signals": 2}
+    assert len(messages) == 2
 
 
 def test_function_that_handles_the_signal_ends_by_itself(functions):

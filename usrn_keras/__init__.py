@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from usrn_keras._version import __version__
 from usrn_keras.lazy import loader
-
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from usrn_keras.clustering import BalancedKMeans

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 PROC, CGROUP, PCI_DEVICES = Path("/proc"), Path("/sys/fs/cgroup"), Path("/sys/bus/pci/devices")
@@ -35,6 +34,8 @@ def processor_name() -> str:
 
 def matrix_product_rate(size: int = 768, seconds: float = 0.15) -> float:
     """Floating-point operations per second of a float32 matrix product: the best of several."""
+    import numpy as np  # `usrn doctor` also runs where it is broken
+
     a = np.ones((size, size), np.float32)
     best, spent = 0.0, 0.0
     a @ a

@@ -153,9 +153,13 @@ class Worker:
         code = self._end()
         if code in (INTERRUPTED, -signal.SIGINT):
             raise KeyboardInterrupt
+        raise WorkerError(self._target, code, reason, self.stderr_lines())
+
+    def stderr_lines(self) -> tuple[str, ...]:
+        """What the child has written to standard error so far, without empty lines."""
         self._stderr.seek(self._stderr_start)
         lines = self._stderr.read().decode(errors="replace").splitlines()
-        raise WorkerError(self._target, code, reason, tuple(line for line in lines if line.strip()))
+        return tuple(line for line in lines if line.strip())
 
     def _next(self, deadline: float) -> dict | None:
         """The next answer of the child, or None when there will be no more."""

@@ -6,42 +6,47 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.doctor.fakes import write_fakes
+from tests.doctor.fakes import KERAS, write_fakes
 from usrn_cli.main import main
-from usrn_keras.doctor import disk, probe, timed_batches
-from usrn_keras.machine import nvidia
+from usrn_keras import machine
+from usrn_keras.doctor import examination, sections
 
 FINDING = {"name", "level", "message", "advice", "lines"}
 SECTIONS = {
     "versions": {"usrn_keras", "python", "system", "packages", "broken"},
     "backend": {"chosen", "source", "works", "backends"},
     "gpu": {"hardware", "fault", "gpus", "used"},
-    "precision": {"convolution_flops", "bfloat16_gain", "bfloat16_instructions", "tf32", "recommended"},
-    "machine": {"present", "allowed", "quota", "load", "name", "bfloat16", "usable", "threads", "memory"}
-    | {"free_memory", "matrix_product_flops"},
-    "pipeline": {"source", "images_per_second", "images", "workers", "batch", "training"},
-    "disk": {"runs", "cache", "downloads"},
+    "precision": {"convolution_flops", "bfloat16_gain", "recommended"},
+    "machine": {"present", "load", "name", "usable", "threads", "memory", "free_memory"},
+    "pipeline": {"source", "images_per_second", "workers", "batch", "training"},
+    "disk": {"runs"},
 }
 BACKEND = {"installed", "version", "loads", "error", "seconds", "devices"}
+
+
+def quick(monkeypatch):
+    """Let torch be chosen and alone, and everything be timed for a moment only."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "DEVICE_FILES", ())
+    monkeypatch.setattr(machine, "PCI_DEVICES", Path("/nowhere"))
+    monkeypatch.setattr(examination, "is_installed", lambda name: name == "torch")
+    monkeypatch.setattr(examination, "TIMED_SECONDS", 0.02)
+    monkeypatch.setattr(examination, "MADE_UP", (2, 128, 256))
+    monkeypatch.setattr(sections, "MODULES", {"numpy": "numpy"})
+    monkeypatch.setattr(sections, "WRITTEN", sections.CHUNK)
 
 
 @pytest.fixture
 def doctor(tmp_path, monkeypatch):
     """Runs the verb in an empty folder, where torch is chosen, a fake, alone, and there is no GPU."""
     monkeypatch.setenv("PYTHONPATH", str(write_fakes(tmp_path / "fakes")))
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(nvidia, "DEVICE_FILES", ())
-    monkeypatch.setattr(probe, "is_installed", lambda name: name == "torch")
-    monkeypatch.setattr("usrn_keras.doctor.installation.MODULES", {"numpy": "numpy"})
-    monkeypatch.setattr(timed_batches, "SECONDS", 0.05)
-    monkeypatch.setattr(timed_batches, "FILES", 2)
-    monkeypatch.setattr(timed_batches, "SIZE", (128, 256))
-    monkeypatch.setattr(disk, "MOST", disk.CHUNK)
+    quick(monkeypatch)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return lambda *arguments: CliRunner().invoke(main, ["doctor", *map(str, arguments)])
@@ -70,7 +75,7 @@ def test_text_ends_with_what_to_change_and_what_to_do(doctor, tmp_path, monkeypa
 
 
 def test_json_is_whole(doctor, monkeypatch):
-    monkeypatch.setattr(probe, "is_installed", lambda name: True)
+    monkeypatch.setattr(examination, "is_installed", lambda name: True)
     result = doctor("--json", "--quiet")
     values = json.loads(result.stdout)
     assert result.stderr == "" and result.exit_code == values["exit_code"] == 0
@@ -85,21 +90,29 @@ def test_json_is_whole(doctor, monkeypatch):
     assert values["pipeline"]["images_per_second"] > 1
 
 
-def test_of_a_recipe(doctor, recipe_file, tmp_path):
+def test_of_a_recipe(recipe_file, tmp_path, monkeypatch):
+    """With the real backend."""
+    quick(monkeypatch)
     run = tmp_path / "run"
-    run.mkdir()
-    row = '{"stage": "3-usrn", "step": 1, "images_per_second": 1e9}\n'
-    (run / "metrics.jsonl").write_text(2 * row)
-    result = doctor(recipe_file, "--json", "--quiet", "--run", run, "--set", "data.workers=0")
+    command = ["doctor", recipe_file, "--json", "--quiet", "--run", run, "--set", "data.workers=0"]
+    result = CliRunner().invoke(main, list(map(str, command)))
+    assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
-    assert result.exit_code == 0
     assert values["recipe"]["images"]["labelled"] == 3
     assert values["pipeline"]["source"] == f"the images and views of {recipe_file}"
     assert values["pipeline"]["batch"] == [2, 2]
-    assert values["disk"]["runs"]["folder"] == str(run)
-    (slow,) = [finding for finding in values["findings"] if finding["name"] == "slow_pipeline"]
-    assert slow["advice"].startswith("--set data.workers=")
+    assert values["pipeline"]["training"]["images_per_second"] == pytest.approx(
+        2 / values["pipeline"]["training"]["seconds"]
+    )
+    assert values["precision"]["bfloat16_gain"] > 0
+    assert values["disk"]["runs"]["folder"] == str(run) and not run.exists()
     assert f"usrn fit {recipe_file} --set data.workers=0 --run {run} --dry-run" in values["next"][1]
+
+
+def test_a_data_set_that_cannot_be_used_is_a_finding_and_its_exit_code(doctor, recipe_file):
+    result = doctor(recipe_file, "--quiet", "--set", "data.root=.")
+    assert result.exit_code == 4
+    assert "the data set cannot be used" in result.stdout and "made JPEGs" in result.stdout
 
 
 def test_a_broken_recipe_is_a_finding_and_its_exit_code(doctor):
@@ -117,7 +130,39 @@ def test_broken_images_are_a_finding(doctor, recipe_file):
         path.write_bytes(b"")
     result = doctor(recipe_file, "--quiet")
     assert result.exit_code == 4
-    assert "input pipeline\n  does not run" in result.stdout
+    assert "1. BROKEN: " in result.stdout and "0.png" in result.stdout
+
+
+def test_a_step_that_crashes_is_a_finding(doctor, recipe_file):
+    """The fake backend has no networks."""
+    result = doctor(recipe_file, "--quiet")
+    assert result.exit_code == 7
+    assert "a training step fails: " in result.stdout and "Traceback" not in result.output
+
+
+def test_a_step_that_takes_too_long_is_a_note(doctor, recipe_file, tmp_path, monkeypatch):
+    slow = "\ndef __getattr__(name): time.sleep(60)\n"  # what building a network asks for
+    write_fakes(tmp_path / "fakes", keras=KERAS + slow)
+    monkeypatch.setattr(examination, "SECONDS", 6.0)
+    result = doctor(recipe_file, "--quiet")
+    assert result.exit_code == 0
+    assert "no training step has ended within 6 seconds" in result.stdout
+
+
+def test_long_lists_are_cut_for_people_alone(doctor, recipe_file):
+    (recipe_file.parent / "data/val.txt").write_text("\n".join(f"missing_{n}" for n in range(30)))
+    lines = doctor(recipe_file, "--quiet").stdout.splitlines()
+    assert sum("missing_" in line for line in lines) == 20 and any("and 10 more" in line for line in lines)
+    values = json.loads(doctor(recipe_file, "--quiet", "--json").stdout)
+    assert len(values["findings"][0]["lines"]) == 30
+
+
+def test_a_backend_that_hangs_is_not_waited_for(doctor, tmp_path, monkeypatch):
+    write_fakes(tmp_path / "fakes", torch="import time; time.sleep(60)")
+    monkeypatch.setattr(examination, "SECONDS", 2.0)
+    result = doctor("--quiet")
+    assert result.exit_code == 7
+    assert "cannot be loaded: it has not ended after 2 seconds" in result.stdout
 
 
 def test_a_broken_backend_is_a_finding_and_its_exit_code(doctor, tmp_path):
@@ -172,11 +217,12 @@ def test_keys_without_a_recipe_are_a_usage_error(doctor):
 def test_no_control_codes_and_no_backend_in_this_process(doctor):
     """Off a terminal, in a process that has loaded nothing before."""
     code = (
-        "import sys; from usrn_keras.doctor import installation; installation.MODULES = {'numpy': 'numpy'};"
+        "import sys; from usrn_keras.doctor import sections; sections.MODULES = {'numpy': 'numpy'};"
         "from usrn_cli.main import main; main(['doctor'], standalone_mode=False);"
         "print(*sys.modules, file=sys.stderr)"
     )
-    environment = {**os.environ, "TERM": "xterm-256color"}
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ["PYTHONPATH"]])
+    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": path}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

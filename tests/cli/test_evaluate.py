@@ -136,11 +136,11 @@ def test_every_bad_mask_and_every_bad_run_is_named_before_anything_is_measured(m
     refused(
         result,
         6,
-        "error: nothing was measured: some of it cannot be",
+        "error: nothing was measured: some of the runs or masks cannot be",
         "  - nowhere is no run folder: it does not exist",
-        f"  - {others} does not hold a good mask for each of the 3 val images of data",
+        f"  - {others} does not contain a valid mask for each of the 3 val images of data",
         f"      {others / VAL[0]}_pred.png is 22x20 pixels, the label of its image is 24x20",
-        f"      {others / VAL[1]}_pred.png holds ids of no class: 7; allowed: 0 to 2",
+        f"      {others / VAL[1]}_pred.png contains ids of no class: 7; allowed: 0 to 2",
         f"      {VAL[2]}: there is no {VAL[2]}_pred.png",
     )
     assert "evaluating" not in result.stderr
@@ -165,7 +165,7 @@ def test_runs_of_other_classes(folder, tmp_path):
          "error: run kept no best weights of its usrn model: when it was trained, evaluation.every was 0"),
         (("data",), 6, "error: data is no run folder"),
         (("run", "--predictions", "nowhere"), 4, "error: nowhere does not exist"),
-        (("run", "--predictions", "run/1-baseline"), 4, "error: run/1-baseline holds no PNG files"),
+        (("run", "--predictions", "run/1-baseline"), 4, "error: run/1-baseline contains no PNG files"),
         (("--predictions", "data", "--recipe", "nowhere.toml"), 3,
          "error: no recipe 'nowhere.toml': neither a file nor a shipped recipe"),
     ],

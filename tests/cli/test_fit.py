@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from usrn_cli.main import main
 from usrn_keras.errors import RecipeError
+from usrn_keras.metrics import Scores
 from usrn_keras.recipe import shipped_recipes
-from usrn_keras.report import Scores
 
 
 def usrn_fit(*args: str):

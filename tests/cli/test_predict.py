@@ -30,7 +30,9 @@ def calls(monkeypatch):
             raise DataError("some inputs could not be segmented", faults=["broken.jpg cannot be read"])
 
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    monkeypatch.setitem(sys.modules, "usrn_keras.prediction", SimpleNamespace(predict_files=predict_files))
+    monkeypatch.setitem(
+        sys.modules, "usrn_keras.evaluation.predict", SimpleNamespace(predict_files=predict_files)
+    )
     return calls
 
 

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-KERAS = "__version__ = '3.15.0'\n"
+KERAS = """
+import time
+
+class config:
+    policy = "float32"
+    @classmethod
+    def set_dtype_policy(cls, policy): cls.policy = policy
+
+class layers:
+    Conv2D = GlobalAveragePooling2D = staticmethod(lambda *arguments, **options: None)
+
+def Input(shape): pass
+
+class Sequential:
+    def __init__(self, layers): self.seconds = {"float32": 0.02, "mixed_bfloat16": 0.01}[config.policy]
+    def compile(self, optimizer, loss): pass
+    def train_on_batch(self, x, y): time.sleep(self.seconds)
+"""
 
 TORCH = """
-import time, warnings
-
-class Array:
-    def __init__(self, dtype): self.seconds = {"float32": 0.02, "bfloat16": 0.01}[dtype]
-    def sum(self): return self
-    def backward(self): time.sleep(self.seconds)
-
-float32, bfloat16 = "float32", "bfloat16"
-def ones(*shape, dtype, device, requires_grad): return Array(dtype)
-
-class nn:
-    class functional:
-        conv2d = staticmethod(lambda x, kernel, padding: x)
+import warnings
 
 class backends:
     class mps: is_available = staticmethod(lambda: False)
-    class cudnn: allow_tf32 = True
 
 class Properties:
-    name, total_memory, major, minor = "NVIDIA H200", 150 * 10**9, 9, 0
+    name, total_memory = "NVIDIA H200", 150 * 10**9
 
 class cuda:
     gpus = {gpus}
@@ -37,21 +41,16 @@ class cuda:
     @classmethod
     def device_count(cls): return cls.gpus
     get_device_properties = staticmethod(lambda index: Properties)
-    synchronize = staticmethod(lambda: None)
 """
 
 JAX = """
-import types
 class Device: platform = device_kind = "cpu"
 def devices(): return [Device]
-config = types.SimpleNamespace(jax_default_matmul_precision=None)
 """
 
 TENSORFLOW = """
 class config:
     list_physical_devices = staticmethod(lambda kind: [])
-    class experimental:
-        tensor_float_32_execution_enabled = staticmethod(lambda: True)
 """
 
 

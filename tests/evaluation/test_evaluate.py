@@ -7,8 +7,8 @@ from sklearn import metrics
 from tests.evaluation.networks import pooling_network, red_dataset, red_reader
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Inference, evaluate
-from usrn_keras.evaluation.boundary import boundary_counts
-from usrn_keras.report import Scores
+from usrn_keras.metrics import Scores
+from usrn_keras.metrics.boundary_counts import boundary_counts
 
 SIZES = [(20, 24), (20, 24), (33, 18), (40, 31), (40, 30)] * 10
 

@@ -13,8 +13,8 @@ from tests.evaluation.networks import (
     red_reader,
 )
 from usrn_keras.evaluation import WHOLE, Inference, Predictor, predict_ids
-from usrn_keras.evaluation.resize import resized, scaled
-from usrn_keras.evaluation.slide import window_starts
+from usrn_keras.evaluation.predictor import resized, scaled
+from usrn_keras.evaluation.sliding_windows import window_starts
 
 pytestmark = pytest.mark.every_backend
 SLIDE = Inference("slide", window=32, overlap=0.4)

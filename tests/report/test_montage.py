@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.report.test_clusters import subclass_map
+from tests.report.test_cluster_report import subclass_map
 from usrn_keras.data import Sample
 from usrn_keras.report import montage
 from usrn_keras.report.montage import (

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from tests.report.test_page import Reader
-from tests.report.test_rates import record
-from tests.report.test_side_by_side import compared
-from usrn_keras.report import Provenance, Scores
-from usrn_keras.report.clusters import ClusterReport
+from tests.report.test_pictures import compared
+from tests.report.test_pseudo_label_rates import record
+from usrn_keras.metrics import Provenance, Scores
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.run_page import losses_of, run_page
-from usrn_keras.report.run_story import RunStory
+from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.subclasses import SubclassMap
 
 CLASSES = ("road", "<pole>")
-SECTIONS = ["Scores", "Pictures", "Losses", "Pseudo labels", "Class balance", "What this run is"]
+SECTIONS = ["Scores", "Pictures", "Losses", "Pseudo labels", "Class balance", "About this run"]
 
 
-def story(**changes) -> RunStory:
-    return RunStory("runs/<a>", CLASSES, np.array([[128, 64, 128], [220, 20, 60]], np.uint8), **changes)
+def summary(**changes) -> RunSummary:
+    return RunSummary("runs/<a>", CLASSES, np.array([[128, 64, 128], [220, 20, 60]], np.uint8), **changes)
 
 
 def subclasses() -> SubclassMap:
@@ -39,31 +39,32 @@ def metrics(*keys: str) -> list[dict]:
     return [{"step": step, "seconds_per_step": 0.5} | dict.fromkeys(keys, 1 / step) for step in (1, 20, 40)]
 
 
-def full_story(**changes) -> RunStory:
+def full_summary(**changes) -> RunSummary:
     known = {
         "facts": [("backend", "torch")],
         "recipe": "[data]",
         "scores": [scores("Baseline"), scores("USRN")],
-        "metrics": {
-            "1-baseline": metrics("loss"),
-            "3-usrn": metrics("loss", "supervised", "self_training", "confident", "gate_open", "val_miou"),
+        "training": {
+            "Baseline": metrics("loss"),
+            "USRN": metrics("loss", "supervised", "self_training", "confident", "gate_open", "val_miou"),
         },
-        "diagnosis": [record(0), record(40)],
+        "pseudo_labels": [record(0), record(40)],
+        "has_gate": True,
         "clusters": ClusterReport(subclasses()),
         "fixed": [compared(mious=[0.25, 0.5])],
         "worst": [compared(name="town/1")],
     }
-    return story(**(known | changes))
+    return summary(**(known | changes))
 
 
-def small_story(**changes) -> RunStory:
+def small_summary(**changes) -> RunSummary:
     """Without what takes long to draw."""
-    return full_story(**({"metrics": {}, "clusters": None, "fixed": [], "worst": []} | changes))
+    return full_summary(**({"training": {}, "clusters": None, "fixed": [], "worst": []} | changes))
 
 
 @pytest.fixture(scope="module")
 def full_page() -> Reader:
-    return Reader(run_page(full_story()).html())
+    return Reader(run_page(full_summary()).html())
 
 
 def headings(read: Reader) -> list[str]:
@@ -84,9 +85,9 @@ def test_a_run_of_which_everything_is_known(full_page):
     assert alts[:5] == [
         f"town/0: {what}" for what in ("image", "label", "Baseline", "USRN", "where they differ")
     ]
-    for part in ("losses of Baseline", "losses of USRN", "mIoU on the validation images", "training saw them",
-                 "Precision and coverage", "entropy of F", "gate is open over the steps, for each class",
-                 "class balance rate"):  # fmt: skip
+    for part in ("losses of Baseline", "losses of USRN", "mIoU on the validation images",
+                 "batches of training", "Precision and coverage", "entropy of F",
+                 "gate is open over the steps, for each class", "class balance rate"):  # fmt: skip
         assert any(part in alt for alt in alts), part
     assert all(text for _, text in read.all("figcaption"))
 
@@ -103,11 +104,11 @@ def test_the_table_of_the_last_step_holds_the_figures(full_page):
 
 
 def test_a_run_of_which_nothing_is_known_says_so():
-    missing = {key: f"no {key}" for key in ("scores", "pictures", "diagnosis", "clusters")}
-    read = Reader(run_page(story(missing=missing)).html())
+    missing = {key: f"no {key}" for key in ("scores", "pictures", "pseudo_labels", "clusters")}
+    read = Reader(run_page(summary(missing=missing)).html())
     assert headings(read) == SECTIONS
     assert notes(read) == [
-        "no scores", "no pictures", "No losses are recorded yet.", "no diagnosis", "no clusters",
+        "no scores", "no pictures", "No losses are recorded yet.", "no pseudo_labels", "no clusters",
     ]  # fmt: skip
     assert not read.all("img")
 
@@ -115,8 +116,10 @@ def test_a_run_of_which_nothing_is_known_says_so():
 def test_images_without_known_scores_are_shown_and_the_worst_are_missed():
     read = Reader(
         run_page(
-            small_story(
-                fixed=[compared()], diagnosis=[], missing={"diagnosis": "nobody", "worst": "older version"}
+            small_summary(
+                fixed=[compared()],
+                pseudo_labels=[],
+                missing={"pseudo_labels": "nobody", "worst": "older version"},
             )
         ).html()
     )
@@ -126,38 +129,53 @@ def test_images_without_known_scores_are_shown_and_the_worst_are_missed():
 
 def test_without_masks_nobody_knows_what_is_right():
     bare = record(0, masks=0)
-    read = Reader(run_page(small_story(diagnosis=[bare])).html())
+    read = Reader(run_page(small_summary(pseudo_labels=[bare])).html())
     assert "None of them has a mask" in " ".join(text for _, text in read.all("p"))
     assert not any("Precision" in attributes["alt"] for attributes, _ in read.all("img"))
     assert "precision" not in [text for _, text in read.all("th")]
 
 
-@pytest.mark.parametrize(
-    ("gate", "said"),
-    [
-        ("off", "F_sub corrects every label"),
-        ("closed", "F_sub corrects none"),
-        ("unused", "F learns no pseudo labels"),
-    ],
-)
-def test_without_a_gate_none_is_spoken_of(gate, said):
-    html = run_page(small_story(gate=gate)).html()
-    assert any(said in text for _, text in Reader(html).all("p"))
+def test_without_a_gate_none_is_mentioned():
+    html = run_page(small_summary(has_gate=False, pseudo_label_note="F_sub corrects every label.")).html()
+    assert any("F_sub corrects every label." in text for _, text in Reader(html).all("p"))
     for words in ("gate is open", "gate open", "Gate open", "gate opens", "gate dropped"):
         assert words not in html
 
 
 def test_with_a_gate_it_is():
-    html = run_page(small_story(gate="fallback")).html()
-    assert all(words in html for words in ("gate is open", "gate open", "Gate open", "gate opens"))
+    html = run_page(small_summary(has_gate=True)).html()
+    assert all(words in html for words in ("gate is open", "gate open", "gate opens"))
+
+
+def test_a_method_without_a_second_branch():
+    sums = {"pixels": [8, 0], "confident": [4, 0], "entropy": [2.0, 0.0]}
+    quality = {"corrected": {"chosen": [4, 0], "right": [3, 0]}}
+    plain = record(0, by_pseudo_label=sums, by_true_class=sums | {"pixels": [5, 1]}, quality=quality)
+    html = run_page(
+        small_summary(
+            pseudo_labels=[plain],
+            has_gate=False,
+            scores=[scores("supervised"), scores("self-training")],
+            training={"supervised": metrics("loss"), "self-training": metrics("supervised", "confident")},
+        )
+    ).html()
+    read = Reader(html)
+    assert not [word for word in ("F_sub", "USRN", "Baseline", "correction") if word in html]
+    alts = [attributes["alt"] for attributes, _ in read.all("img")]
+    assert "The losses of self-training over the steps of training" in alts
+    assert "Mean normalised entropy of F over the steps" in alts
+    last = [text for attributes, text in read.all("th") if attributes["scope"] == "col"][-7:]
+    assert last == [
+        "class", "true %", "pseudo %", "F above gamma", "entropy F", "precision", "coverage",
+    ]  # fmt: skip
 
 
 def test_a_supervised_run_has_one_score_and_one_prediction():
     one = compared()
     one = compared(predictions={"Baseline": one.predictions["Baseline"]})
-    alone = small_story(
-        scores=[scores("Baseline")], diagnosis=[], fixed=[one],
-        missing={"diagnosis": "A supervised run has no pseudo labels.", "worst": "none"},
+    alone = small_summary(
+        scores=[scores("Baseline")], pseudo_labels=[], fixed=[one],
+        missing={"pseudo_labels": "A supervised run has no pseudo labels.", "worst": "none"},
     )  # fmt: skip
     read = Reader(run_page(alone).html())
     assert "A supervised run has no pseudo labels." in notes(read)
@@ -165,7 +183,7 @@ def test_a_supervised_run_has_one_score_and_one_prediction():
 
 
 def test_losses_are_the_terms_that_were_recorded():
-    terms = story(metrics={"3-usrn": metrics("loss", "supervised", "self_training_sub")})
-    assert [line.name for line in losses_of(terms, "3-usrn")] == ["F, labelled", "F_sub, unlabelled"]
-    (line,) = losses_of(story(metrics={"1-baseline": metrics("loss")}), "1-baseline")
+    terms = metrics("loss", "supervised", "self_training_sub")
+    assert [line.name for line in losses_of(terms)] == ["F, labelled", "F_sub, unlabelled"]
+    (line,) = losses_of(metrics("loss"))
     assert line.steps.tolist() == [1, 20, 40] and line.values[0] == 1

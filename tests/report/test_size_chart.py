@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.report.test_clusters import subclass_map
-from usrn_keras.report.clusters import ClusterReport
+from tests.report.test_cluster_report import subclass_map
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.size_chart import DPI, INCHES, _draw, size_chart_png
 
 PALETTE = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250]], np.uint8)

@@ -17,11 +17,12 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.runs import BASELINE, start_run
 from usrn_keras.runs.identity import changes, describe
 from usrn_keras.stages.measure import _asked, known_results
-from usrn_keras.tables.family import Family
-from usrn_keras.tables.make import make_table, with_data
-from usrn_keras.tables.outline import outline
-from usrn_keras.tables.plan import make_plan
-from usrn_keras.tables.spec import Row, TableSpec
+from usrn_keras.sweeps.data_check import check_data
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.outline import make_outline
+from usrn_keras.sweeps.plan import make_plan
+from usrn_keras.sweeps.spec import Row, TableSpec
+from usrn_keras.sweeps.sweep import make_table
 
 
 @pytest.fixture
@@ -114,9 +115,9 @@ def test_a_table_measures_a_mended_mask_anew(folder):
         run.complete(BASELINE)
         write_json(run.evaluation_file, {**_asked(planned.recipe), "contents": measured_on})
     family = Family(folder / "family")
-    assert all(map(family.is_done, with_data(plan, family).runs))
+    assert all(map(family.is_done, check_data(plan, family).runs))
     mend_a_val_mask(folder)
-    assert not any(map(family.is_done, with_data(plan, family).runs))
+    assert not any(map(family.is_done, check_data(plan, family).runs))
 
 
 def table_of_one(folder):
@@ -174,9 +175,9 @@ def test_a_table_refuses_runs_of_another_data_set(folder):
     plan, (planned,) = table_of_one(folder)
     with start_run(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
         run.complete(BASELINE)
-    outline(plan, folder / "family")
+    make_outline(plan, folder / "family")
     correct_a_mask(folder)
-    for refused in (outline, make_table):
+    for refused in (make_outline, make_table):
         with pytest.raises(RunError, match="has runs of another data set") as error:
             refused(plan, folder / "family")
         assert error.value.faults[0].startswith(f"{planned.name}: files of labelled: ")

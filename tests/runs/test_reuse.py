@@ -7,7 +7,9 @@ import json
 import pytest
 
 from tests.runs.test_run import dataset, recipe
+from usrn_keras._version import NUMERICS
 from usrn_keras.runs import BASELINE, SUBCLASSES, reuse_stages, start_run, why_not_reused
+from usrn_keras.runs.environment import recorded_numerics
 
 
 @pytest.fixture
@@ -72,11 +74,20 @@ def test_what_is_not_complete_is_not_taken(tmp_path, donor):
     assert reused(tmp_path, donor) == []
 
 
-def test_another_backend_is_another_stage(tmp_path, donor):
+@pytest.mark.parametrize("other", [{"backend": "another"}, {"numerics": 0}])
+def test_another_backend_or_numerics_is_another_stage(tmp_path, donor, other):
     file = donor.path / "environment.json"
     sessions = json.loads(file.read_text())
-    file.write_text(json.dumps([{**sessions[0], "backend": "another"}]))
+    file.write_text(json.dumps([{**sessions[0], **other}]))
     assert reused(tmp_path, donor) == []
+
+
+def test_runs_that_recorded_no_numerics_count_as_zero(tmp_path, donor):
+    file = donor.path / "environment.json"
+    (session,) = json.loads(file.read_text())
+    assert recorded_numerics(donor.path) == str(session.pop("numerics")) == str(NUMERICS)
+    file.write_text(json.dumps([session]))
+    assert recorded_numerics(donor.path) == "0" and reused(tmp_path, donor) == []
 
 
 def test_what_is_not_taken_over_says_why(tmp_path, donor):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.diagnosis import DiagnosisLog
+from usrn_keras.evaluation.diagnosis_log import DiagnosisLog
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import USRN, Run, open_run, start_run

@@ -15,7 +15,7 @@ from usrn_keras.progress import SILENT
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import open_run
 from usrn_keras.stages import fit, measure
-from usrn_keras.stages.report import leave_report, tell, worst_samples, write_report
+from usrn_keras.stages.report import collect_summary, leave_report, worst_samples, write_report
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_a_fit_leaves_its_page(fitted):
     assert not [text for attributes, text in read.all("p") if attributes.get("class") == "note"]
     assert [text for _, text in read.all("h2")] == [
         "Scores", "Pictures", "Losses", "Pseudo labels", "Class balance", "Seconds per step",
-        "What this run is",
+        "About this run",
     ]  # fmt: skip
     facts = dict(zip(*([text for _, text in read.all(tag)] for tag in ("dt", "dd")), strict=True))
     assert facts["data set"].startswith("data: 3 labelled, 2 unlabelled, 1 val, 0 test; 2 classes; lists ")
@@ -52,21 +52,23 @@ def test_a_fit_leaves_its_page(fitted):
 
 
 def test_a_complete_run_tells_everything(run):
-    story = tell(run)
-    assert story.missing == {} and len(story.scores) == 2
-    assert [record["step"] for record in story.diagnosis] == [0, 2, 4]
-    assert [row.name for row in story.fixed] == [row.name for row in story.worst] == ["5"]
-    assert list(story.fixed[0].predictions) == ["Baseline", "USRN"] and len(story.fixed[0].mious) == 2
-    assert len(story.metrics["1-baseline"]) == 6 and "val_miou" in story.metrics["3-usrn"][-1]
+    summary = collect_summary(run)
+    assert summary.missing == {} and len(summary.scores) == 2
+    assert [record["step"] for record in summary.pseudo_labels] == [0, 2, 4]
+    assert [row.name for row in summary.fixed] == [row.name for row in summary.worst] == ["5"]
+    assert list(summary.fixed[0].predictions) == ["Baseline", "USRN"] and len(summary.fixed[0].mious) == 2
+    assert len(summary.training["Baseline"]) == 6 and "val_miou" in summary.training["USRN"][-1]
 
 
 def test_what_is_missing_is_said_and_why(run):
     for name in ("evaluation.json", "model.keras", "report/image_scores.csv"):
         (run.path / name).unlink()
     shutil.rmtree(run.path / "3-usrn")
-    missing = tell(run).missing
-    assert missing["scores"].startswith("The run is not measured yet; complete: 1-baseline, 2-subclasses.")
-    assert missing["diagnosis"] == "USRN has not been trained yet."
+    missing = collect_summary(run).missing
+    assert missing["scores"].startswith(
+        "The run has not been evaluated yet; complete: 1-baseline, 2-subclasses."
+    )
+    assert missing["pseudo_labels"] == "USRN has not been trained yet."
     assert "no usrn model yet" in missing["pictures"]
     assert write_report(run).exists()
 
@@ -74,20 +76,20 @@ def test_what_is_missing_is_said_and_why(run):
 def test_a_run_of_an_older_version(run):
     (run.path / "3-usrn/diagnosis.jsonl").unlink()
     (run.path / "report/image_scores.csv").unlink()
-    story = tell(run)
-    assert "a version of usrn-keras that did not diagnose them" in story.missing["diagnosis"]
-    assert "Which images went worst is not known" in story.missing["worst"]
-    assert story.fixed and not story.worst
+    summary = collect_summary(run)
+    assert "an older version of usrn-keras" in summary.missing["pseudo_labels"]
+    assert "The images with the lowest mIoU are unknown" in summary.missing["worst"]
+    assert summary.fixed and not summary.worst
 
 
 def test_a_data_set_that_is_gone_costs_the_pictures_alone(run, recipe_file, tmp_path):
     shutil.rmtree(run.recipe.data.root)
     try:
-        story = tell(run)
+        summary = collect_summary(run)
     finally:
         shutil.copytree(tmp_path / "data", run.recipe.data.root)
-    assert story.missing["pictures"].startswith("There are no pictures: ")
-    assert len(story.scores) == 2
+    assert summary.missing["pictures"].startswith("There are no pictures: ")
+    assert len(summary.scores) == 2
 
 
 def test_a_supervised_run(run):
@@ -96,12 +98,12 @@ def test_a_supervised_run(run):
     recipe, results = run.path / "recipe.toml", read_json(run.evaluation_file)
     recipe.write_text(recipe.read_text().replace('method = "usrn"', 'method = "supervised"'))
     write_json(run.evaluation_file, results | {"scores": results["scores"][:1]})
-    story = tell(open_run(run.path))
-    assert story.missing == {
+    summary = collect_summary(open_run(run.path))
+    assert summary.missing == {
         "clusters": "A supervised run has no subclasses.",
-        "diagnosis": "A supervised run has no pseudo labels.",
+        "pseudo_labels": "A supervised run has no pseudo labels.",
     }
-    assert [scores.name for scores in story.scores] == list(story.fixed[0].predictions) == ["Baseline"]
+    assert [scores.name for scores in summary.scores] == list(summary.fixed[0].predictions) == ["Baseline"]
 
 
 def test_what_cannot_be_drawn_costs_no_results(tmp_path, monkeypatch):

@@ -1,75 +1,105 @@
-"""What the doctor finds: what breaks training, what should be changed, what is worth knowing."""
+"""What `usrn doctor` finds: what breaks training, what should be changed, what is worth knowing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from usrn_keras.errors import USRNError
-
-CHANGE, NOTE = "change", "note"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One thing to change, or to know.
 
     Args:
-        name: For machines, such as `gpu_unused`.
-        message: What it is.
-        advice: A command or a key of the recipe that mends it; may be empty for a note.
+        name: Identifier, such as `gpu_unused`.
+        message: What was found.
+        advice: Command or recipe key that fixes it; may be empty for a note.
         lines: Details, one line each.
         level: `change`: training works, and would work better; `note`: worth knowing.
-        error: What training would stop with; None: it can run.
+        error: Error that training would stop with; None: it can run.
     """
 
     name: str
     message: str
     advice: str = ""
-    lines: tuple[str, ...] = ()
-    level: str = CHANGE
+    lines: Sequence[str] = ()
+    level: str = "change"
     error: type[USRNError] | None = None
 
+    @classmethod
+    def of(cls, name: str, error: USRNError) -> Finding:
+        """An error that training would stop with, as a finding."""
+        return cls(name, error.message, error.hint, error.faults, error=type(error))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the examination: facts as text and as JSON values, and what they mean."""
+
+    title: str
+    lines: Sequence[str]
+    values: Mapping[str, Any] | None
+    findings: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that was found.
+
+    Args:
+        sections: Parts by their JSON keys, in the order in which they are shown.
+        healthy: Commands to run next where training can run.
+        again: Command to run after a change.
+        seconds: Time that the examination took.
+    """
+
+    sections: Mapping[str, Section]
+    healthy: Sequence[str]
+    again: str
+    seconds: float
+
     @property
-    def breaks(self) -> bool:
-        """Whether training cannot run before it is mended."""
-        return self.error is not None
+    def findings(self) -> list[Finding]:
+        """What breaks training first, then what should be changed, then notes."""
+        found = [finding for section in self.sections.values() for finding in section.findings]
+        return sorted(found, key=lambda finding: (finding.error is None, finding.level != "change"))
+
+    @property
+    def following(self) -> list[str]:
+        """Commands to run next."""
+        return [self.again] if self.error else list(self.healthy)
+
+    @property
+    def error(self) -> USRNError | None:
+        """The error that training would stop with first; None where it can run."""
+        broken = [finding for finding in self.findings if finding.error]
+        if not broken:
+            return None
+        message = f"training cannot run here: {broken[0].message}"
+        others = [finding.message for finding in broken[1:]]
+        return broken[0].error(message, faults=others, hint="Change what is listed above, and run it again.")
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as JSON values."""
+        """The sections, `findings`, `trains`, `exit_code`, `next` and `seconds` as JSON values."""
+        error = self.error
+        findings = [
+            {
+                "name": finding.name,
+                "level": "broken" if finding.error else finding.level,
+                "message": finding.message,
+                "advice": finding.advice,
+                "lines": list(finding.lines),
+            }
+            for finding in self.findings
+        ]
         return {
-            "name": self.name,
-            "level": "broken" if self.breaks else self.level,
-            "message": self.message,
-            "advice": self.advice,
-            "lines": list(self.lines),
+            **{name: section.values for name, section in self.sections.items()},
+            "findings": findings,
+            "trains": error is None,
+            "exit_code": error.exit_code if error else 0,
+            "next": self.following,
+            "seconds": round(self.seconds, 2),
         }
-
-    def shown(self, most: int = 20) -> list[str]:
-        """The finding as lines, the advice last.
-
-        Example:
-
-        >>> Finding("slow_disk", "the disk is slow", "use another").shown()
-        ['the disk is slow', '  -> use another']
-        """
-        details = list(self.lines[:most])
-        if len(self.lines) > most:
-            details.append(f"and {len(self.lines) - most} more; --json lists all")
-        first, *rest = self.advice.splitlines() or [""]
-        advice = [f"  -> {first}", *(f"     {line}" for line in rest)] if first else []
-        return [self.message, *(f"  - {line}" for line in details), *advice]
-
-
-class Section(Protocol):
-    """A part of the examination: facts for people, for machines, and what they mean."""
-
-    @property
-    def title(self) -> str: ...
-
-    def lines(self) -> list[str]: ...
-
-    def to_json(self) -> Mapping[str, Any]: ...
-
-    def findings(self) -> list[Finding]: ...

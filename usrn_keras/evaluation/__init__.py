@@ -1,16 +1,15 @@
-"""Measuring trained models on images of any size."""
+"""Prediction and evaluation of trained models on images of any size."""
 
-from usrn_keras.evaluation.boundary import boundary_counts
-from usrn_keras.evaluation.evaluate import ImageScore, Measured, evaluate, evaluate_with
-from usrn_keras.evaluation.inference import WHOLE, Inference, inference_of
-from usrn_keras.evaluation.predictor import Predictor, predict_ids
-from usrn_keras.evaluation.run import evaluate_run
+from usrn_keras.evaluation.entries import evaluate_run
+from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore, evaluate, evaluate_with
+from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor, inference_of, predict_ids
+from usrn_keras.metrics.boundary_counts import boundary_counts
 
 __all__ = [
     "WHOLE",
+    "EvaluationResult",
     "ImageScore",
     "Inference",
-    "Measured",
     "Predictor",
     "boundary_counts",
     "evaluate",

@@ -1,4 +1,4 @@
-"""Measuring a model on whole images: one confusion matrix over all of their pixels."""
+"""Evaluation of a model on whole images: one confusion matrix over all of their pixels."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.whole_images import WholeImage, gathered, read_whole
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation.boundary import boundary_counts
-from usrn_keras.evaluation.inference import WHOLE, Inference
-from usrn_keras.evaluation.predictor import Predictor
-from usrn_keras.metrics import confusion_matrix
+from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor
+from usrn_keras.metrics import Provenance, Scores, confusion_matrix
+from usrn_keras.metrics.boundary_counts import boundary_counts
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report import Provenance, Scores
 
 SPLITS = ("val", "test", "labelled", "unlabelled")
 
 
 @dataclass(frozen=True)
 class ImageScore:
-    """How well one image was predicted: to find the worst ones, never to be averaged.
+    """Scores of a single image, to find the worst images. Do not average them.
 
     Attributes:
         sample: The image.
-        miou: Mean IoU of the classes in it, NaN where no pixel has a class.
-        pixel_accuracy: Share of its pixels that were predicted correctly.
+        miou: Mean IoU of the classes in the label, NaN if no pixel has a class.
+        pixel_accuracy: Share of the pixels that were predicted correctly.
     """
 
     sample: Sample
@@ -39,18 +37,18 @@ class ImageScore:
 
     @classmethod
     def of(cls, sample: Sample, classes: Sequence[str], confusion: np.ndarray) -> ImageScore:
-        """The scores of an image from its confusion matrix, `(classes, classes)`."""
+        """Compute the scores of an image from its confusion matrix, `(classes, classes)`."""
         scores = Scores(sample.name, classes, confusion)
         return cls(sample, scores.miou, scores.pixel_accuracy)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a model reached.
+class EvaluationResult:
+    """Scores of a model on a split.
 
     Attributes:
-        scores: Over all pixels of all images.
-        images: Of each image, in their order.
+        scores: Scores over all pixels of all images.
+        images: Scores of each image, in the order of the split.
     """
 
     scores: Scores
@@ -69,26 +67,26 @@ def evaluate(
     boundary: bool = True,
     checkpoint: str = "last",
     progress: Progress = SILENT,
-) -> Measured:
-    """Scores of a model on images of any size, padded, never cropped.
+) -> EvaluationResult:
+    """Evaluate a model on images of any size, which are padded, never cropped.
 
     Args:
-        segmenter: Images `(batch, height, width, 3)`, RGB in 0..255, to logits.
+        segmenter: Network from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
         samples: Images with masks.
-        dataset: Says what the masks mean.
-        name: Heading of the scores.
-        options: How pixels are predicted.
-        batch: Images of equal padded size, or windows, predicted at once.
-        workers: Threads that read, and as many that count.
-        boundary: Whether to count the pixels of Boundary IoU.
-        checkpoint: Which weights these are, for the provenance of the scores.
-        progress: Counts images.
+        dataset: Data set that defines the classes of the masks.
+        name: Name of the scores.
+        options: Options of prediction.
+        batch: Number of images of equal padded size, or of windows, predicted at once.
+        workers: Number of threads that read images, and of threads that count pixels.
+        boundary: Whether to compute the Boundary IoU.
+        checkpoint: Name of the weights, for the provenance of the scores.
+        progress: Progress bar, counts images.
 
     Returns:
-        The scores from the cumulative counts, int64, with their provenance; and those of each image.
+        The scores over all images, with their provenance, and the scores of each image.
 
     Raises:
-        DataError: An image or mask cannot be read or does not fit.
+        DataError: An image or mask cannot be read, or their sizes differ.
     """
     predictor = Predictor(segmenter, options, batch=batch)
     settings = {"workers": workers, "boundary": boundary, "checkpoint": checkpoint, "progress": progress}
@@ -105,11 +103,10 @@ def evaluate_with(
     boundary: bool = True,
     checkpoint: str = "last",
     progress: Progress = SILENT,
-) -> Measured:
-    """`evaluate` with a predictor that is, or will be, used for other images too.
+) -> EvaluationResult:
+    """`evaluate` with a predictor that is used for other images, too.
 
-    The network goes on with the next images while threads read those to come and count the
-    predictions of those before.
+    While the network predicts, threads read the next images and count the pixels of the previous ones.
     """
     classes, batch = len(dataset.classes), predictor.batch
     confusion, outlines = np.zeros((classes, classes), np.int64), np.zeros((classes, 2), np.int64)
@@ -130,11 +127,11 @@ def evaluate_with(
     provenance = _provenance(samples, dataset, predictor.options, checkpoint)
     outlines = outlines if boundary else None
     scores = Scores(name, dataset.classes, confusion, boundary=outlines, provenance=provenance)
-    return Measured(scores, tuple(images[sample] for sample in samples))
+    return EvaluationResult(scores, tuple(images[sample] for sample in samples))
 
 
 def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Sample, ...]:
-    """The samples of `val` or `test`; a `DataError` that names what asked for them where there are none."""
+    """The samples of `val` or `test`; raises a `DataError` that starts with `asked_by` if there are none."""
     samples = getattr(dataset, split)
     if not samples:
         raise DataError(
@@ -144,7 +141,7 @@ def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Samp
 
 
 def _predicted(predictor: Predictor, read: Iterable[WholeImage]) -> Iterator[tuple[WholeImage, np.ndarray]]:
-    """Each image with the class ids of its pixels, not in the order in which they were read."""
+    """Each image with the class ids of its pixels, not necessarily in the order of reading."""
     for group in gathered(read, predictor.batch):
         yield from zip(group, predictor.ids_of([item.image for item in group]), strict=True)
 

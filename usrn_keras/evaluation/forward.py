@@ -1,4 +1,4 @@
-"""A network's answers on the current Keras backend: numpy in, one program on the device, numpy out."""
+"""Inference on the current Keras backend: arrays in, one compiled program on the device, arrays out."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Function = Callable[[Network, Tensor], Tensor]
 
 
 class Forward:
-    """`function(network, images)` without gradients; JAX and TensorFlow compile it for each shape of images.
+    """Run `function(network, images)` without gradients; JAX and TensorFlow compile it for each shape.
 
-    Keras' own `predict_on_batch` collects all variables of the network anew for every batch, which takes
-    8 ms of a MobileNet on JAX, more than a GPU takes for the image.
+    Keras' `predict_on_batch` collects all variables of the network again for every batch, which takes 8 ms
+    for a MobileNet on JAX, more than a GPU needs for the image.
 
     Args:
-        model: The network; weights that change later are seen.
-        function: What is asked of it. Called with the network in evaluation mode and with images, both on
-            the device, it gives a tensor.
+        model: The network; later changes of its weights take effect.
+        function: Function of the network in evaluation mode and of the images, both on the device; returns
+            a tensor.
 
     Example:
 
@@ -41,7 +41,7 @@ class Forward:
         self._run = PROGRAMS[keras.backend.backend()](model, function)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """The answer on images `(batch, height, width, 3)` uint8; few bytes go to the device."""
+        """Call the function with images `(batch, height, width, 3)` uint8; returns an array."""
         return ops.convert_to_numpy(self._run(images))
 
 

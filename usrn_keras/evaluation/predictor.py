@@ -1,29 +1,104 @@
-"""From images to the class ids of their pixels, in any mode of `Inference`."""
+"""Prediction of the pixels of an image: whole or in windows, mirrored, at several sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
+import cv2
 import keras
 import numpy as np
 from keras import ops
 
-from usrn_keras.data.batches.padding import fill_batch, pad_image
+from usrn_keras.data.batches.padding import STRIDE, fill_batch, pad_image
+from usrn_keras.errors import RecipeError
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
-from usrn_keras.evaluation.inference import WHOLE, Inference
-from usrn_keras.evaluation.resize import resized, scaled
-from usrn_keras.evaluation.slide import slide
+from usrn_keras.evaluation.sliding_windows import slide
+from usrn_keras.recipe import Recipe
+
+MODES = ("whole", "slide")
+CHANNELS_AT_ONCE = 128  # OpenCV 5 takes no more
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Options of prediction. The probabilities (softmax of the logits) of several passes are averaged.
+
+    Args:
+        mode: `whole`, the whole image at once, or `slide`, windows of equal size that slide over it.
+        window: Height and width of a window in pixels, a multiple of 32; required by `slide`.
+        overlap: Share of a window that the next window covers too, in [0, 1).
+        flip: Whether to predict the mirrored image (or window) as well.
+        scales: Factors by which the image is resized, 1 is its own size. Windows keep their size.
+
+    Raises:
+        RecipeError: Values are out of range; the error lists all of them.
+
+    Example:
+
+    >>> Inference("slide", window=320, flip=True, scales=(0.5, 1)).line()
+    'slide 320 overlap 0.33 + flip + scales 0.5/1'
+    """
+
+    mode: str = "whole"
+    window: int = 0
+    overlap: float = 0.33
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        errors = []
+        if self.mode not in MODES:
+            errors.append(f"mode: must be {' or '.join(MODES)}, received {self.mode!r}")
+        if self.mode == "slide" and (self.window <= 0 or self.window % STRIDE):
+            errors.append(f"window: must be a multiple of {STRIDE} above 0, received {self.window}")
+        if not 0 <= self.overlap < 1:
+            errors.append(f"overlap: must be at least 0 and below 1, received {self.overlap}")
+        if not self.scales or min(self.scales) <= 0:
+            errors.append(f"scales: must be one or more numbers above 0, received {list(self.scales)}")
+        if errors:
+            raise RecipeError("the options of prediction are not valid", faults=errors)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the network processes each image once, whole and in its own size."""
+        return self.mode == "whole" and not self.flip and self.scales == (1.0,)
+
+    def line(self) -> str:
+        """The options in a few words, as part of the provenance of scores."""
+        parts = [f"slide {self.window} overlap {self.overlap:g}" if self.mode == "slide" else "whole"]
+        parts += ["flip"] if self.flip else []
+        parts += [f"scales {'/'.join(f'{s:g}' for s in self.scales)}"] if self.scales != (1.0,) else []
+        return " + ".join(parts)
+
+
+WHOLE = Inference()
+
+
+def inference_of(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> Inference:
+    """The options that `[evaluation]` of a recipe asks for; windows have the size of training crops.
+
+    Args:
+        recipe: Recipe of a run.
+        overrides: Fields of `Inference` that replace those of the recipe; None as a value keeps the recipe's.
+    """
+    evaluation = recipe.evaluation
+    values = {key: getattr(evaluation, key) for key in ("mode", "overlap", "flip", "scales")}
+    values["window"] = recipe.views.crop_size
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    return Inference(**(values | given))
 
 
 class Predictor:
-    """Predicts the pixels of images of any size. For many images, make one: it compiles once for each
-    size that images are padded to.
+    """Predict the class ids of images of any size. It compiles once for each padded size of the images.
 
     Args:
-        segmenter: F alone, images `(batch, height, width, 3)` to logits.
-        options: How to predict.
-        batch: Images or windows predicted at once. Fewer are filled up by blank ones.
+        segmenter: Network from images `(batch, height, width, 3)` to logits `(batch, height, width, C)`.
+        options: Options of prediction.
+        batch: Number of images or windows predicted at once; a smaller batch is filled up with blank ones.
 
     Example:
 
@@ -53,7 +128,7 @@ class Predictor:
         return [ids[:height, :width] for ids, (height, width) in zip(found, sizes, strict=True)]
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """The mean over all passes of the class probabilities, (height, width, C) float32.
+        """Class probabilities, averaged over all passes, (height, width, C) float32.
 
         Args:
             image: (height, width, 3) uint8 RGB.
@@ -79,12 +154,12 @@ class Predictor:
 
 
 def predict_ids(segmenter: keras.Model, image: np.ndarray, options: Inference = WHOLE) -> np.ndarray:
-    """Class ids of one image of any size; for several images, `Predictor` compiles once.
+    """Class ids of one image of any size; use `Predictor` for several images, it compiles once.
 
     Args:
-        segmenter: F alone, images `(batch, height, width, 3)` to logits.
+        segmenter: Network from images `(batch, height, width, 3)` to logits.
         image: (height, width, 3) uint8 RGB.
-        options: How to predict.
+        options: Options of prediction.
 
     Returns:
         (height, width) integers.
@@ -93,10 +168,10 @@ def predict_ids(segmenter: keras.Model, image: np.ndarray, options: Inference = 
 
 
 def pixel_answers(flip: bool, answer: str) -> Function:
-    """What is asked of a segmenter about every pixel, computed on the device.
+    """The function that computes the prediction of every pixel on the device.
 
     Args:
-        flip: Whether to take the mean of the probabilities with those of the mirrored images.
+        flip: Whether to average the probabilities with those of the mirrored images.
         answer: `ids`, (batch, height, width), or `probabilities`, (batch, height, width, C).
     """
 
@@ -109,7 +184,32 @@ def pixel_answers(flip: bool, answer: str) -> Function:
             scores = (scores + ops.flip(mirrored, axis=2)) / 2
         if answer == "probabilities":
             return scores
-        # Few bytes leave the device.
+        # Ids are cast on the device, so that few bytes are copied.
         return ops.cast(ops.argmax(scores, axis=-1), "uint8" if scores.shape[-1] <= 256 else "int32")
 
     return answers
+
+
+def scaled(image: np.ndarray, scale: float) -> np.ndarray:
+    """Resize an image by a factor: reduced by area averaging (no aliasing), or enlarged bilinearly.
+
+    Args:
+        image: (height, width, 3) uint8.
+        scale: Factor above 0; sides are rounded, and are at least 1 pixel.
+    """
+    height, width = (max(1, round(scale * size)) for size in image.shape[:2])
+    if (height, width) == image.shape[:2]:
+        return image
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=method)
+
+
+def resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize `values` (h, w, C) float32 to `(height, width, C)`, bilinearly, with half-pixel centres."""
+    if values.shape[:2] == (height, width):
+        return values
+    parts = [
+        cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=cv2.INTER_LINEAR)
+        for part in np.split(values, range(CHANNELS_AT_ONCE, values.shape[-1], CHANNELS_AT_ONCE), axis=-1)
+    ]
+    return np.concatenate([part.reshape(height, width, -1) for part in parts], axis=-1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data.batches.padding import LARGE_STEP, SIDES
-from usrn_keras.evaluation.inference import inference_of
+from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.export.formats import find_format
 from usrn_keras.export.model import export_model
 from usrn_keras.export.report import ExportReport

@@ -12,7 +12,7 @@ from usrn_keras.data import Dataset
 from usrn_keras.data.sample import PARTS
 from usrn_keras.inspection.findings import LAYOUT, Finding
 from usrn_keras.inspection.reading import Reading
-from usrn_keras.report.scores import rare_classes
+from usrn_keras.metrics.scores import rare_classes
 
 WITH_MASKS = ("labelled", "val", "test")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from usrn_keras.data.sample import PARTS
 from usrn_keras.inspection.inspection import WITH_MASKS, Inspection
-from usrn_keras.report.notes import RARE
+from usrn_keras.report.comparison import RARE
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -1,22 +1,29 @@
-"""The losses of USRN: plain functions of logits and labels; no layers, no recipe, no state."""
+"""Losses: plain functions of logits and labels; no layers, no recipe, no state."""
 
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import (
+    Gate,
+    ensemble_pseudo_labels,
     normalised_entropy,
     pseudo_labels,
     unbiased_class_probabilities,
 )
-from usrn_keras.losses.usrn import supervised_losses, unlabelled_losses, usrn_losses
-from usrn_keras.terms import Correction, Gate
+from usrn_keras.losses.usrn import (
+    self_training_losses,
+    supervised_losses,
+    unlabelled_losses,
+    usrn_losses,
+)
 
 __all__ = [
-    "Correction",
     "Gate",
     "cross_entropy",
     "cross_entropy_and_accuracy",
+    "ensemble_pseudo_labels",
     "normalised_entropy",
     "pixel_cross_entropy",
     "pseudo_labels",
+    "self_training_losses",
     "supervised_losses",
     "unbiased_class_probabilities",
     "unlabelled_losses",

@@ -1,16 +1,16 @@
-"""Pseudo labels from both branches, corrected by the subclass branch where the entropy gate is open."""
+"""Pseudo labels of F, of F_sub, and of both together."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import pick
-from usrn_keras.terms import Correction, Gate, refuse_unknown
 
 Tensor = Any
+Gate = Literal["fallback", "stop", "off", "closed"]
 
 
 def pseudo_labels(
@@ -19,7 +19,6 @@ def pseudo_labels(
     parents: Tensor,
     *,
     gate: Gate = "fallback",
-    correction: Correction = "mask",
 ) -> dict[str, Tensor]:
     """Pseudo labels of the weak view, Eqs. 4 to 6, without gradient.
 
@@ -28,10 +27,12 @@ def pseudo_labels(
     mask is kept.
 
     Args:
-        logits: `(batch, height, width, classes)` of F.
-        sub_logits: `(batch, height, width, subclasses)` of F_sub; None where its gate is `closed`.
-        parents: `(subclasses,)` int.
-        gate, correction: See `usrn_losses`.
+        logits: Logits of F, `(batch, height, width, classes)`.
+        sub_logits: Logits of F_sub, `(batch, height, width, subclasses)`; None: F alone makes the labels.
+        parents: Class of each subclass, `(subclasses,)` int.
+        gate: What happens to a pixel where the entropy gate (Eq. 6) is closed: `fallback` keeps F's own
+            label (the official code), `stop` gives it the confidence 0 (the paper's text). `off` holds the
+            gate open everywhere, `closed` nowhere.
 
     Returns:
         Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r), `own_labels`
@@ -39,9 +40,9 @@ def pseudo_labels(
         with `sub_logits`, `sublabels` and `sub_confidence`.
 
     Raises:
-        ValueError: There is no such `gate` or `correction`.
+        ValueError: There is no such `gate`.
     """
-    refuse_unknown(gate=gate, correction=correction)
+    validate_gate(gate)
     logits = ops.stop_gradient(ops.cast(logits, "float32"))
     probabilities = ops.softmax(logits, axis=-1)
     own = {
@@ -63,11 +64,8 @@ def pseudo_labels(
         is_open = ops.ones_like(own["own_labels"], dtype="bool")
     else:
         is_open = normalised_entropy(sub_logits) <= normalised_entropy(logits)
-    if correction == "mask":
-        labels = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
-        confidence = pick(probabilities, labels)
-    else:
-        labels, confidence = _taught(probabilities, sub_logits, parents, correction)
+    labels = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
+    confidence = pick(probabilities, labels)
     where_closed = own["own_confidence"]
     if gate == "stop":
         where_closed = ops.zeros_like(where_closed)
@@ -79,26 +77,60 @@ def pseudo_labels(
     return own | corrected | sub
 
 
-def _taught(
-    probabilities: Tensor, sub_logits: Tensor, parents: Tensor, correction: Correction
-) -> tuple[Tensor, Tensor]:
-    """Labels and confidence that F_sub teaches F, alone or together with F's own `probabilities`."""
-    taught = unbiased_class_probabilities(sub_logits, parents, probabilities.shape[-1])
-    if correction == "average":
-        taught = (probabilities + taught) / 2
-    return ops.cast(ops.argmax(taught, axis=-1), "int32"), ops.max(taught, axis=-1)
+def ensemble_pseudo_labels(logits: Tensor, sub_logits: Tensor, parents: Tensor) -> dict[str, Tensor]:
+    """Pseudo labels by the vote of F and F_sub: the mean of their class probabilities, without gradient.
+
+    F_sub's probabilities count every class as equally frequent, see `unbiased_class_probabilities`. A close
+    relative is DASO (arXiv 2106.05682), which blends the labels of a similarity-based classifier with those
+    of the linear one.
+
+    Args:
+        logits: Logits of F, `(batch, height, width, classes)`.
+        sub_logits: Logits of F_sub, `(batch, height, width, subclasses)`.
+        parents: Class of each subclass, `(subclasses,)` int.
+
+    Returns:
+        As `pseudo_labels`; `open` holds everywhere.
+    """
+    logits = ops.stop_gradient(ops.cast(logits, "float32"))
+    sub_logits = ops.stop_gradient(ops.cast(sub_logits, "float32"))
+    probabilities = ops.softmax(logits, axis=-1)
+    vote = (probabilities + unbiased_class_probabilities(sub_logits, parents, logits.shape[-1])) / 2
+    own_labels = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    return {
+        "own_labels": own_labels,
+        "own_confidence": ops.max(probabilities, axis=-1),
+        "labels": ops.cast(ops.argmax(vote, axis=-1), "int32"),
+        "confidence": ops.max(vote, axis=-1),
+        "open": ops.ones_like(own_labels, dtype="bool"),
+        **subclass_pseudo_labels(sub_logits),
+    }
+
+
+def validate_gate(gate: str) -> None:
+    """Raise a `ValueError` for a gate that does not exist.
+
+    Example:
+
+    >>> validate_gate("stopp")
+    Traceback (most recent call last):
+        ...
+    ValueError: `gate` must be one of fallback, stop, off, closed, received 'stopp'
+    """
+    if gate not in get_args(Gate):
+        raise ValueError(f"`gate` must be one of {', '.join(get_args(Gate))}, received {gate!r}")
 
 
 def unbiased_class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Tensor:
-    """What F_sub says of classes when all of them are taken to be equally frequent.
+    """Class probabilities of F_sub with every class taken as equally frequent.
 
     Subclasses are equal in size, so a class is as frequent as it has subclasses. The mean of their
     probabilities, unlike the sum, leaves that out.
 
     Args:
-        sub_logits: `(..., subclasses)` of F_sub.
-        parents: `(subclasses,)` int.
-        classes: C.
+        sub_logits: Logits of F_sub, `(..., subclasses)`.
+        parents: Class of each subclass, `(subclasses,)` int.
+        classes: Number of classes C.
 
     Returns:
         `(..., classes)` float32 in 0..1 that add up to 1; 0 for a class without subclasses.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import cross_entropy_and_accuracy, pixel_cross_entropy
-from usrn_keras.losses.pseudo_labels import pseudo_labels, subclass_pseudo_labels
-from usrn_keras.terms import ALL_TERMS, Correction, Gate, gate_of, refuse_unknown
+from usrn_keras.losses.pseudo_labels import Gate, pseudo_labels, subclass_pseudo_labels
 
 Tensor = Any
 
@@ -25,36 +23,27 @@ def usrn_losses(
     lambda_u: float = 1.0,
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
-    correction: Correction = "mask",
-    terms: Collection[str] = ALL_TERMS,
     ignore_index: int = 255,
 ) -> dict[str, Tensor]:
     """All terms of USRN's objective, Eq. 8: `L_s + lambda_u * (L_e + lambda_sub * L_sub)`.
 
     Args:
-        logits: Of the class branch F, keys `labelled`, `weak` and `strong`, each
+        logits: Logits of the class branch F, keys `labelled`, `weak` and `strong`, each
             `(batch, height, width, classes)`. The weak view carries no gradient.
-        sub_logits: Of the subclass branch F_sub, the same keys and sizes, `subclasses` channels.
-        labels: `(batch, height, width)` int, class ids; the labelled logits may be an integer number of
+        sub_logits: Logits of the subclass branch F_sub, the same keys and sizes, `subclasses` channels.
+        labels: Class ids, `(batch, height, width)` int; the labelled logits may be an integer number of
             times smaller, then they are upsampled bilinearly.
-        sublabels: `(batch, height, width)` int, subclass ids. A pixel is ignored by both
+        sublabels: Subclass ids, `(batch, height, width)` int. A pixel is ignored by both
             supervised losses where its label is `ignore_index`, and by the subclass loss
             also where its sublabel is negative.
-        parents: `(subclasses,)` int, the class of each subclass.
-        threshold: gamma, the confidence a pseudo label must exceed.
+        parents: Class of each subclass, `(subclasses,)` int.
+        threshold: gamma, the confidence that a pseudo label must exceed.
         lambda_u: Weight of the losses on unlabelled images.
         lambda_sub: Weight of the subclass losses.
-        gate: What becomes of a pixel where the entropy gate (Eq. 6) is closed: `fallback`
+        gate: What happens to a pixel where the entropy gate (Eq. 6) is closed: `fallback`
             trains F on its own pseudo label (the official code), `stop` leaves the pixel out
             (the paper's text). `off` holds the gate open everywhere, `closed` nowhere: plain
             self-training.
-        correction: What F_sub does to F's pseudo label where the gate is open. `mask`: the product of Eq. 4.
-            With gamma above one half it never changes a label, it drops those that F_sub contradicts.
-            `replace`: r is what F_sub says of classes, see `unbiased_class_probabilities`. So F_sub teaches F
-            what F does not know. `average`: r is the mean of that and F's softmax, so that either can
-            teach. Neither is in the paper.
-        terms: Names of `TERMS` that the objective is made of, the paper's ablation (Table 3). Those
-            left out are not computed.
         ignore_index: Label of pixels without a class.
 
     Returns:
@@ -62,10 +51,10 @@ def usrn_losses(
         `self_training_sub` (L_sub, Eq. 5), `loss`; and, as shares of the unlabelled pixels,
         `confident` (F is trained there), `confident_sub` (F_sub is), `gate_open`, `gate_dropped`
         (confident without F_sub's mask, not with it) and `label_overridden` (confident, with another
-        label than F's own: with `mask` never where gamma is above one half).
+        label than F's own: never where gamma is above one half).
 
     Raises:
-        ValueError: There is no such gate, correction or term.
+        ValueError: There is no such gate.
 
     Example:
 
@@ -80,7 +69,7 @@ def usrn_losses(
     """
     labelled = supervised_losses(
         logits["labelled"],
-        sub_logits["labelled"] if "msl" in terms else None,
+        sub_logits["labelled"],
         labels,
         sublabels,
         lambda_sub=lambda_sub,
@@ -94,8 +83,6 @@ def usrn_losses(
         lambda_u=lambda_u,
         lambda_sub=lambda_sub,
         gate=gate,
-        correction=correction,
-        terms=terms,
     )
     return labelled | unlabelled | {"loss": labelled["loss"] + unlabelled["loss"]}
 
@@ -104,23 +91,19 @@ def supervised_losses(
     logits: Tensor,
     sub_logits: Tensor | None,
     labels: Tensor,
-    sublabels: Tensor,
+    sublabels: Tensor | None = None,
     *,
     lambda_sub: float = 1.0,
-    sub_log_prior: Tensor | None = None,
     ignore_index: int = 255,
 ) -> dict[str, Tensor]:
-    """Eq. 2, the part of the objective that sees labelled images: `L_s`.
+    """Eq. 2, the part of the objective on labelled images: `L_s`.
 
     Args:
-        logits: Of F, `(batch, height / f, width / f, classes)` with an integer f, see `usrn_losses`.
-        sub_logits: Of F_sub, `(batch, height / f, width / f, subclasses)`; None without its loss.
-        labels: `(batch, height, width)` int.
-        sublabels: `(batch, height, width)` int.
+        logits: Logits of F, `(batch, height / f, width / f, classes)` with an integer f, see `usrn_losses`.
+        sub_logits: Logits of F_sub, `(batch, height / f, width / f, subclasses)`; None without its loss.
+        labels: Class ids, `(batch, height, width)` int.
+        sublabels: Subclass ids, `(batch, height, width)` int; read with `sub_logits`.
         lambda_sub: Weight of the subclass loss.
-        sub_log_prior: `(subclasses,)` float32, added to the subclass logits in their loss alone (logit
-            adjustment, arXiv 2007.07314): with the logarithm of the sizes, F_sub's logits do not
-            learn how frequent a subclass is. Where all sizes are equal it changes nothing.
         ignore_index: Label of pixels without a class.
 
     Returns:
@@ -131,8 +114,6 @@ def supervised_losses(
     if sub_logits is None:
         return {"loss": supervised, "supervised": supervised}
     valid_sub = ops.logical_and(valid, sublabels >= 0)
-    if sub_log_prior is not None:
-        sub_logits = ops.add(sub_logits, ops.cast(sub_log_prior, sub_logits.dtype))
     supervised_sub, _ = cross_entropy_and_accuracy(sub_logits, sublabels, valid_sub)
     return {
         "loss": supervised + lambda_sub * supervised_sub,
@@ -142,49 +123,42 @@ def supervised_losses(
 
 
 def unlabelled_losses(
-    logits: dict[str, Tensor],
-    sub_logits: dict[str, Tensor],
+    logits: dict[str, Tensor | None],
+    sub_logits: dict[str, Tensor | None],
     parents: Tensor,
     *,
     threshold: float = 0.75,
     lambda_u: float = 1.0,
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
-    correction: Correction = "mask",
-    terms: Collection[str] = ALL_TERMS,
 ) -> dict[str, Tensor]:
-    """Eqs. 4 to 7, the part of the objective that sees unlabelled images.
-
-    It is `lambda_u * (L_e + lambda_sub * L_sub)`.
+    """Eqs. 4 to 7, the part of the objective on unlabelled images: `lambda_u * (L_e + lambda_sub * L_sub)`.
 
     Args:
-        logits: Of F, keys `weak` and `strong`, `(batch, height, width, classes)`; read with `ost`.
-        sub_logits: Of F_sub, `(batch, height, width, subclasses)`: `weak` is read with `usr` or `sst`,
-            `strong` with `sst`.
-        parents, threshold, lambda_u, lambda_sub, gate, correction, terms: See `usrn_losses`.
+        logits: Logits of F, keys `weak` and `strong`, `(batch, height, width, classes)`; without `strong`
+            there is no L_e.
+        sub_logits: Logits of F_sub, `(batch, height, width, subclasses)`: `weak` makes the mask and the
+            subclass labels; without `strong` there is no L_sub.
+        parents: Class of each subclass, `(subclasses,)` int.
+        threshold: gamma, the confidence that a pseudo label must exceed.
+        lambda_u: Weight of the losses on unlabelled images.
+        lambda_sub: Weight of the subclass loss.
+        gate: What happens to a pixel where the entropy gate is closed, see `usrn_losses`.
 
     Returns:
-        float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped`, `label_overridden` (with
-        `ost`), `self_training_sub`, `confident_sub` (with `sst`; all as in `usrn_losses`) and `loss`, the
+        float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped`, `label_overridden` (of
+        L_e), `self_training_sub`, `confident_sub` (of L_sub; all as in `usrn_losses`) and `loss`, the
         weighted sum.
 
     Raises:
-        ValueError: There is no such gate, correction or term.
+        ValueError: There is no such gate.
     """
-    refuse_unknown(gate=gate, correction=correction, terms=terms)
     parts, total, pseudo = {}, 0.0, {}
-    if "ost" in terms:
-        masked = "usr" in terms
-        pseudo = pseudo_labels(
-            logits["weak"],
-            sub_logits["weak"] if masked else None,
-            parents,
-            gate=gate_of(terms, gate),
-            correction=correction,
-        )
-        parts |= _self_training(logits["strong"], pseudo, threshold)
+    if logits.get("strong") is not None:
+        pseudo = pseudo_labels(logits["weak"], sub_logits.get("weak"), parents, gate=gate)
+        parts |= self_training_losses(logits["strong"], pseudo, threshold)
         total = total + parts["self_training"]
-    if "sst" in terms:
+    if sub_logits.get("strong") is not None:
         sub = pseudo if "sublabels" in pseudo else subclass_pseudo_labels(sub_logits["weak"])
         confident = sub["sub_confidence"] > threshold
         loss = _masked_mean(pixel_cross_entropy(sub_logits["strong"], sub["sublabels"]), confident)
@@ -193,8 +167,18 @@ def unlabelled_losses(
     return {"loss": lambda_u * total, **parts}
 
 
-def _self_training(logits: Tensor, pseudo: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
-    """L_e of F's logits on the strong view, and on which pixels it is (Eq. 7)."""
+def self_training_losses(logits: Tensor, pseudo: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
+    """L_e on the strong view, and the shares of the pixels that it is about (Eq. 7).
+
+    Args:
+        logits: Logits of F, `(batch, height, width, classes)`.
+        pseudo: Pseudo labels, see `pseudo_labels`.
+        threshold: gamma, the confidence that a pseudo label must exceed.
+
+    Returns:
+        float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped` and `label_overridden`, see
+        `usrn_losses`.
+    """
     confident = pseudo["confidence"] > threshold
     dropped = ops.logical_and(pseudo["own_confidence"] > threshold, ops.logical_not(confident))
     overridden = ops.logical_and(confident, pseudo["labels"] != pseudo["own_labels"])

@@ -1,6 +1,24 @@
-"""Training methods: one `keras.Model` each, with its own `train_step`."""
+"""Training methods: one file each, a `keras.Model` with its own `train_step`."""
 
+from usrn_keras.methods.base import BatchSpec, LossPart, Method
+from usrn_keras.methods.find import METHODS, find_method, stages_of
+from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
+from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
 from usrn_keras.methods.usrn import USRN
+from usrn_keras.networks.two_branch import ForwardPass, Network
 
-__all__ = ["USRN", "Supervised"]
+__all__ = [
+    "METHODS",
+    "USRN",
+    "BatchSpec",
+    "ForwardPass",
+    "LossPart",
+    "Method",
+    "Network",
+    "PrototypeEnsemble",
+    "SelfTraining",
+    "Supervised",
+    "find_method",
+    "stages_of",
+]

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from usrn_keras.losses import cross_entropy_and_accuracy
-from usrn_keras.networks import Branch, upsample
-from usrn_keras.training.backend import TrainStep
-from usrn_keras.training.parts import Part
-from usrn_keras.views import strong_view
+from usrn_keras.methods.base import Batch, Context, LossPart, Method, Tensor, baseline_stage, labelled_images
+from usrn_keras.networks import Branch
+from usrn_keras.networks.two_branch import Network
+from usrn_keras.recipe.schema import Recipe
+from usrn_keras.recipe.stage_plan import Stage
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
-class Supervised(TrainStep, keras.Model):
+class Supervised(Method):
     """Cross entropy of F on labelled images (the paper's *Baseline*).
 
     Args:
         branch: The class branch F.
         ignore_index: Label of pixels without a class.
-        **kwargs: Of `keras.Model`.
+        **kwargs: Arguments of `keras.Model`.
 
     A batch is a dict of `labelled (batch, height, width, 3)`, RGB in 0..255, and
-    `labels (batch, height, width)` int; `labelled_parameters`, if there, jitters the colours.
+    `labels (batch, height, width)` int; `labelled_parameters`, if present, jitters the colours.
 
     Example:
 
@@ -37,44 +38,36 @@ class Supervised(TrainStep, keras.Model):
     ['loss', 'pixel_accuracy']
     """
 
+    method_name = "supervised"
+    title = "Baseline"
+
     def __init__(self, branch: Branch, *, ignore_index: int = 255, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.branch = branch
-        self.ignore_index = ignore_index
-        self.upsample = upsample(4)
-        self.built = True
+        super().__init__([Network(branch)], ignore_index=ignore_index, **kwargs)
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
-        """Logits of F at full size, `(batch, height, width, classes)` float32."""
-        return self.upsample(self.branch(images, training=training))
+    @property
+    def branch(self) -> Branch:
+        """The class branch F."""
+        return self.networks[0].F
 
-    def loss_terms(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """`loss` and `pixel_accuracy` of a batch, float32 scalars."""
+    @classmethod
+    def stages(cls, recipe: Recipe) -> list[Stage]:
+        return [baseline_stage(recipe)]
+
+    @classmethod
+    def from_recipe(cls, options: None, build: Any) -> Supervised:
+        (network,) = build.networks()
+        return cls(network.F, ignore_index=build.ignore_index)
+
+    def loss_parts(self) -> list[LossPart]:
+        trains = self.networks[0].trainable_variables
+        return [LossPart("labelled", self._labelled, trains, reports=("pixel_accuracy",))]
+
+    def _labelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         logits = self.branch(labelled_images(batch), training=True)
         valid = batch["labels"] != self.ignore_index
         loss, accuracy = cross_entropy_and_accuracy(logits, batch["labels"], valid)
-        return {"loss": loss, "pixel_accuracy": accuracy}
-
-    def loss_parts(self, batch: dict[str, Any]) -> list[Part]:
-        """The objective, in one part (see `USRN.loss_parts`)."""
-        return [lambda: self.loss_terms(batch)]
-
-    def slow_variables(self) -> list[keras.Variable]:
-        """Variables of the backbone, which learn at a fraction of the rate."""
-        return self.branch.backbone_variables()
-
-    def get_config(self) -> dict[str, Any]:
-        branch = keras.saving.serialize_keras_object(self.branch)
-        return super().get_config() | {"branch": branch, "ignore_index": self.ignore_index}
+        return {"loss": loss, "pixel_accuracy": accuracy}, self.labelled_context(logits)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Supervised:
-        return cls(**(config | {"branch": keras.saving.deserialize_keras_object(config["branch"])}))
-
-
-def labelled_images(batch: dict[str, Any]) -> Any:
-    """The labelled images of a batch as float32, jittered where the batch says how."""
-    images = ops.cast(batch["labelled"], "float32")
-    if "labelled_parameters" in batch:
-        images = strong_view(images, batch["labelled_parameters"])
-    return images
+    def _restored(cls, networks: Sequence[Network], config: dict[str, Any]) -> Supervised:
+        return cls(networks[0].F, **config)

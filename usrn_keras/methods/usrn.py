@@ -1,57 +1,64 @@
-"""USRN: two branches, three views, one objective."""
+"""USRN, the method of the paper: two branches, three views, one objective."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import ops
 
-from usrn_keras.backends import no_gradient, run_graph
-from usrn_keras.losses import supervised_losses, unlabelled_losses
-from usrn_keras.methods.supervised import labelled_images
-from usrn_keras.networks import Branch, upsample
-from usrn_keras.terms import ALL_TERMS, Correction, Gate, Term, refuse_unknown, term_faults
-from usrn_keras.training.backend import TrainStep
-from usrn_keras.training.parts import Part, sum_of_parts
-from usrn_keras.views import strong_view
+from usrn_keras.backends import no_gradient
+from usrn_keras.losses import normalised_entropy, pseudo_labels, supervised_losses, unlabelled_losses
+from usrn_keras.losses.pseudo_labels import validate_gate
+from usrn_keras.methods.base import (
+    Batch,
+    BatchSpec,
+    Context,
+    LossPart,
+    Method,
+    Tensor,
+    labelled_images,
+    unique,
+    unlabelled_images,
+)
+from usrn_keras.networks import Branch
+from usrn_keras.networks.two_branch import ForwardPass, Network
+from usrn_keras.recipe.method_options import ALL_TERMS, Gate, Term, USRNOptions, effective_gate, term_errors
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
-class USRN(TrainStep, keras.Model):
+class USRN(Method):
     """Unbiased Subclass Regularization (CVPR 2022, arXiv 2203.10026).
 
     Both branches see every view. Each view is a batch of its own through batch
     normalisation; the weak view of the unlabelled images makes the pseudo labels and is
     passed without gradient; unlabelled features are average-pooled 2x2 before the
-    classifiers, so that the unlabelled losses stand at stride 8 (as in the official code).
+    classifiers, so that the unlabelled losses have stride 8 (as in the official code).
 
     Args:
         branch: The class branch F, the only one used at inference.
         sub_branch: The subclass branch F_sub. Parts that are the same objects are shared.
-        parents: `(subclasses,)` int, the class of each subclass.
-        threshold: gamma, the confidence a pseudo label must exceed.
+        parents: Class of each subclass, `(subclasses,)` int.
+        threshold: gamma, the confidence that a pseudo label must exceed.
         lambda_u: Weight of the unlabelled losses.
         lambda_sub: Weight of the subclass losses.
         gate: `fallback`, `stop` or `off`; see `usrn_keras.losses.usrn_losses`.
-        correction: `mask` (the paper), `replace` or `average`, how F_sub corrects pseudo labels; see there.
-        sub_sizes: `(subclasses,)` sizes of the subclasses: F_sub learns them with logit adjustment, so that
-            it does not learn to prefer large ones; None: as they come (the paper, whose sizes are equal).
-        terms: What the objective is made of, names of `usrn_keras.terms.TERMS` (the paper's Table 3).
+        sub_head: Initial classifier of F_sub where training starts from the Baseline: `random`, or the
+            cluster `centroids`.
+        terms: Terms of the objective, the paper's ablation (Table 3): `msl`, `ost`, `usr`, `sst`, `egm`.
             What no term needs is not computed.
         ignore_index: Label of pixels without a class.
-        **kwargs: Of `keras.Model`.
+        **kwargs: Arguments of `keras.Model`.
 
     A batch is a dict of images `labelled`, `weak` `(batch, height, width, 3)`, RGB in 0..255,
     `labels` and `sublabels` `(batch, height, width)` int, and either the strong view of the weak
-    images, `strong`, or `strong_parameters` (see `usrn_keras.views`), from which it is made on the
-    device; without both the strong view is the weak one. With `msl` alone only the labelled are read.
+    images, `strong`, or `strong_parameters` (see `usrn_keras.views`), from which it is computed on the
+    device; without both the strong view is the weak one. With `msl` alone only the labelled images are read.
 
     Raises:
-        ValueError: The terms make no objective, there is no such gate or correction, or `parents` are not
-            those of the branches.
+        ValueError: The terms make no objective, there is no such gate, or `parents` do not fit the branches.
 
     Example:
 
@@ -66,6 +73,12 @@ class USRN(TrainStep, keras.Model):
     True
     """
 
+    method_name = "usrn"
+    title = "USRN"
+    Options = USRNOptions
+    needs_subclasses: ClassVar[bool] = True
+    makes_pseudo_labels: ClassVar[bool] = True
+
     def __init__(
         self,
         branch: Branch,
@@ -76,176 +89,140 @@ class USRN(TrainStep, keras.Model):
         lambda_u: float = 1.0,
         lambda_sub: float = 1.0,
         gate: Gate = "fallback",
-        correction: Correction = "mask",
-        sub_sizes: Sequence[int] | None = None,
+        sub_head: str = "random",
         terms: Sequence[Term] = ALL_TERMS,
         ignore_index: int = 255,
         **kwargs: Any,
     ):
-        if faults := list(term_faults(terms)):
-            raise ValueError(f"`terms`: {'; '.join(faults)}, received {list(terms)}")
-        refuse_unknown(gate=gate, correction=correction)
-        _refuse_other_parents(parents, branch, sub_branch)
-        super().__init__(**kwargs)
-        self.branch = branch
-        self.sub_branch = sub_branch
+        if errors := list(term_errors(terms)):
+            raise ValueError(f"`terms`: {'; '.join(errors)}, received {list(terms)}")
+        validate_gate(gate)
+        validate_parents(parents, branch, sub_branch)
+        super().__init__([Network(branch, sub_branch)], ignore_index=ignore_index, **kwargs)
         self.parents = [int(parent) for parent in parents]
-        self.threshold = threshold
+        self._threshold = threshold
         self.lambda_u = lambda_u
         self.lambda_sub = lambda_sub
         self.gate = gate
-        self.correction = correction
-        self.sub_sizes = None if sub_sizes is None else [int(size) for size in sub_sizes]
+        self.sub_head = sub_head
         self.terms = tuple(terms)
-        self.ignore_index = ignore_index
-        self.upsample = upsample(4)
-        self.pool = keras.layers.AveragePooling2D(2, name="stride_8")
-        self.pool.build((None, None, None, None))
-        self.built = True
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
-        """Logits of F at full size, `(batch, height, width, classes)` float32."""
-        return self.upsample(self.branch(images, training=training))
+    @classmethod
+    def from_recipe(cls, options: USRNOptions, build: Any) -> USRN:
+        (network,) = build.networks(with_sub=True)
+        return cls(
+            *network, build.subclasses.parents, **options.model_dump(), ignore_index=build.ignore_index
+        )
 
-    def loss_terms(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The terms of the objective for a batch, float32 scalars (see `usrn_losses`)."""
-        return sum_of_parts([part() for part in self.loss_parts(batch)])
-
-    def loss_parts(self, batch: dict[str, Any]) -> list[Part]:
-        """The objective in two parts, labelled and unlabelled images, whose `loss` add up.
-
-        A training step takes their gradients one after the other, so that the activations of one view
-        are in memory at a time.
-        """
-        parts = [lambda: self._labelled_losses(batch)]
-        return [*parts, lambda: self._unlabelled_losses(batch)] if self.sees_unlabelled else parts
+    def start_from(self, start: Any) -> None:
+        super().start_from(start)
+        if self.sub_head == "centroids":
+            self.networks[0].set_sub_classifier(*start.centroid_classifier())
 
     @property
-    def sees_unlabelled(self) -> bool:
-        """Whether any term is about unlabelled images."""
-        return not {"ost", "sst"}.isdisjoint(self.terms)
+    def branch(self) -> Branch:
+        """The class branch F."""
+        return self.networks[0].F
 
     @property
-    def branches_of_view(self) -> dict[str, dict[str, bool]]:
-        """Whether F, `own`, and F_sub, `sub`, see a view, `labelled`, `weak` or `strong`."""
-        own, subclasses = "ost" in self.terms, "sst" in self.terms
-        return {
-            "labelled": {"own": True, "sub": "msl" in self.terms},
-            "weak": {"own": own, "sub": subclasses or "usr" in self.terms},
-            "strong": {"own": own, "sub": subclasses},
-        }
+    def sub_branch(self) -> Branch:
+        """The subclass branch F_sub."""
+        return self.networks[0].F_sub
 
-    def _labelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
-        logits = self.view_logits(labelled_images(batch), **self.branches_of_view["labelled"])
-        return supervised_losses(
-            logits["own"],
-            logits.get("sub"),
+    @property
+    def threshold(self) -> float:
+        return self._threshold
+
+    @property
+    def inputs(self) -> BatchSpec:
+        unlabelled = not {"ost", "sst"}.isdisjoint(self.terms)
+        return BatchSpec(unlabelled=unlabelled, strong=int(unlabelled), sublabels=True)
+
+    @property
+    def forward_passes(self) -> tuple[ForwardPass, ...]:
+        own = ("F",) * ("ost" in self.terms)
+        sub = ("F_sub",) * ("sst" in self.terms)
+        weak_sub = ("F_sub",) * ("sst" in self.terms or "usr" in self.terms)
+        passes = [ForwardPass("labelled", "labelled", ("F", "F_sub"))]
+        if self.inputs.unlabelled:
+            passes += [
+                ForwardPass("weak", "unlabelled", own + weak_sub, gradient=False, pooled=True),
+                ForwardPass("strong", "unlabelled", own + sub, pooled=True),
+            ]
+        return tuple(passes)
+
+    def loss_parts(self) -> list[LossPart]:
+        """The objective in two parts, labelled and unlabelled images, whose losses add up (Eq. 8)."""
+        trains = self.networks[0].trainable_variables
+        parts = [LossPart("labelled", self._labelled, trains, reports=("supervised", "supervised_sub"))]
+        if self.inputs.unlabelled:
+            own, sub = "ost" in self.terms, "sst" in self.terms
+            learners = self.branch.trainable_variables * own + self.sub_branch.trainable_variables * sub
+            reports = ("self_training", "confident", "gate_open") * own
+            reports += ("self_training_sub", "confident_sub") * sub
+            parts.append(LossPart("unlabelled", self._unlabelled, unique(learners), reports))
+        return parts
+
+    def _labelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
+        """Eq. 2."""
+        logits = self.networks[0].logits(labelled_images(batch), ("F", "F_sub"))
+        terms = supervised_losses(
+            logits["F"],
+            logits["F_sub"],
             batch["labels"],
             batch["sublabels"],
             lambda_sub=self.lambda_sub,
-            sub_log_prior=self._sub_log_prior(),
             ignore_index=self.ignore_index,
         )
+        return terms, self.labelled_context(logits["F"])
 
-    def _sub_log_prior(self) -> np.ndarray | None:
-        """Log of each subclass's size over the mean size: small numbers, all 0 where sizes are equal."""
-        if self.sub_sizes is None:
-            return None
-        sizes = np.maximum(np.array(self.sub_sizes, "float32"), 1)  # a class may be too thin for any feature
-        return np.log(sizes / sizes.mean())
-
-    def _unlabelled_losses(self, batch: dict[str, Any]) -> dict[str, Any]:
-        weak_images = ops.cast(batch["weak"], "float32")
-        strong_images = ops.cast(batch.get("strong", batch["weak"]), "float32")
-        if "strong_parameters" in batch:
-            strong_images = strong_view(weak_images, batch["strong_parameters"])
-        branches = self.branches_of_view
+    def _unlabelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
+        """Eqs. 4 to 7."""
+        network = self.networks[0]
+        weak_images, strong_images = unlabelled_images(batch)
+        _, weak_pass, strong_pass = self.forward_passes
         with no_gradient():
-            weak = self.view_logits(weak_images, **branches["weak"], pooled=True)
-        strong = self.view_logits(strong_images, **branches["strong"], pooled=True)
-        return unlabelled_losses(
-            {"weak": weak.get("own"), "strong": strong.get("own")},
-            {"weak": weak.get("sub"), "strong": strong.get("sub")},
+            weak = network.logits(weak_images, weak_pass.heads, pooled=True)
+        strong = network.logits(strong_images, strong_pass.heads, pooled=True)
+        terms = unlabelled_losses(
+            {"weak": weak.get("F"), "strong": strong.get("F")},
+            {"weak": weak.get("F_sub"), "strong": strong.get("F_sub")},
             np.array(self.parents, dtype="int32"),
             threshold=self.threshold,
             lambda_u=self.lambda_u,
             lambda_sub=self.lambda_sub,
-            gate=self.gate,
-            correction=self.correction,
-            terms=self.terms,
+            gate=effective_gate(self.terms, self.gate),
         )
+        return terms, {}
 
-    def view_logits(
-        self,
-        images: Any,
-        *,
-        own: bool = True,
-        sub: bool = True,
-        pooled: bool = False,
-        training: bool = True,
-    ) -> dict[str, Any]:
-        """Logits of F, `own`, and F_sub, `sub`, for one view; what they share is computed once.
-
-        Args:
-            images: `(batch, height, width, 3)` float32, RGB in 0..255.
-            own, sub: Which of them are wanted.
-            pooled: At stride 8, from average-pooled features, instead of 4.
-            training: Whether batch normalisation takes the statistics of this view.
-
-        Returns:
-            `(batch, height / stride, width / stride, classes or subclasses)` float32, by name.
-        """
-        branches = {"own": self.branch} if own else {}
-        branches |= {"sub": self.sub_branch} if sub else {}
-        lows = self._applied("stem", dict.fromkeys(branches, images), training)
-        highs = self._applied("tail", lows, training)
-        logits = {}
-        for name, branch in branches.items():
-            features = branch.features(lows[name], highs[name], training=training)
-            features = self.pool(features) if pooled else features
-            logits[name] = run_graph(branch.classifier, features, training=training)
-        return logits
-
-    def _applied(self, part: str, inputs: dict[str, Any], training: bool) -> dict[str, Any]:
-        """A part of each branch applied to its input, once where part and input are the same."""
-        models = {"own": getattr(self.branch, part), "sub": getattr(self.sub_branch, part)}
-        results: dict[str, Any] = {}
-        for name, value in inputs.items():
-            shared = name == "sub" and "own" in results and models["own"] is models["sub"]
-            if shared and inputs["own"] is value:
-                results[name] = results["own"]
-            else:
-                results[name] = run_graph(models[name], value, training=training)
-        return results
-
-    def slow_variables(self) -> list[keras.Variable]:
-        """Variables of the backbones, which learn at a fraction of the rate."""
-        return [*self.branch.backbone_variables(), *self.sub_branch.backbone_variables()]
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        plain = (
-            "parents", "threshold", "lambda_u", "lambda_sub", "gate", "correction", "sub_sizes", "terms",
-            "ignore_index",
-        )  # fmt: skip
-        return super().get_config() | {
-            "branch": serialize(self.branch),
-            "sub_branch": serialize(self.sub_branch),
-            "shared": [p for p in ("stem", "tail") if getattr(self.branch, p) is getattr(self.sub_branch, p)],
-            **{name: getattr(self, name) for name in plain},
+    def pseudo_labels(self, images: Tensor) -> dict[str, Tensor]:
+        logits = self.networks[0].logits(images, ("F", "F_sub"), pooled=True, training=False)
+        parents = ops.convert_to_tensor(np.array(self.parents, dtype="int32"))
+        gate = effective_gate(self.terms, self.gate)
+        found = pseudo_labels(logits["F"], logits["F_sub"], parents, gate=gate)
+        return found | {
+            "sub_labels": ops.take(parents, found["sublabels"]),
+            "entropy": normalised_entropy(logits["F"]),
+            "sub_entropy": normalised_entropy(logits["F_sub"]),
         }
 
+    def get_config(self) -> dict[str, Any]:
+        names = ("parents", "threshold", "lambda_u", "lambda_sub", "gate", "sub_head", "terms")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> USRN:
-        config = dict(config)
-        branch = keras.saving.deserialize_keras_object(config.pop("branch"))
-        sub_branch = keras.saving.deserialize_keras_object(config.pop("sub_branch"))
-        own = {part: getattr(branch, part) for part in config.pop("shared")}
-        parts = {part: getattr(sub_branch, part) for part in ("stem", "tail", "decoder", "classifier")}
-        return cls(branch, Branch(**(parts | own), name=sub_branch.name), **config)
+    def _restored(cls, networks: Sequence[Network], config: dict[str, Any]) -> USRN:
+        return cls(*networks[0], **config)
 
 
-def _refuse_other_parents(parents: Sequence[int], branch: Branch, sub_branch: Branch) -> None:
+def validate_parents(parents: Sequence[int], branch: Branch, sub_branch: Branch) -> None:
+    """Raise a `ValueError` for parents that do not fit the branches.
+
+    Args:
+        parents: Class of each subclass, `(subclasses,)` int.
+        branch: The class branch F.
+        sub_branch: The subclass branch F_sub.
+    """
     classes, subclasses = (one.classifier.output_shape[-1] for one in (branch, sub_branch))
     if len(parents) != subclasses:
         raise ValueError(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from usrn_keras.data.layouts.lists import Lists
+from usrn_keras.metrics.scores import rare_classes
 from usrn_keras.project.classes import Scheme
 from usrn_keras.project.proposal import Proposal
 from usrn_keras.project.recipe_text import time_line
 from usrn_keras.project.value_counts import shown
-from usrn_keras.report.scores import rare_classes
 
 if TYPE_CHECKING:
     from rich.table import Table

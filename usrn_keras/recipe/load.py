@@ -1,4 +1,4 @@
-"""From a TOML file and `--set` overrides to a checked `Recipe`, every fault at once."""
+"""From a TOML file and `--set` overrides to a checked `Recipe`, every error at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from typing import Any
 import pydantic
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.recipe.contradictions import contradictions
-from usrn_keras.recipe.schema import Recipe, Section
+from usrn_keras.recipe.checks import contradictions
+from usrn_keras.recipe.method_options import METHOD_OPTIONS
+from usrn_keras.recipe.old_keys import moved_key, upgrade
+from usrn_keras.recipe.plugins import find_options
+from usrn_keras.recipe.schema import (
+    Recipe,
+    Training,
+    all_sections,
+    common_sections,
+    options_section,
+    recipe_class,
+)
+from usrn_keras.recipe.section import Section
 
-SECTIONS: dict[str, type[Section]] = {
-    name: field.annotation for name, field in Recipe.model_fields.items() if name != "name"
-}
+DEFAULT_METHOD = Training.model_fields["method"].get_default()
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -47,18 +56,71 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     path = _find(source)
     values = _read_toml(path)
     _root_beside_the_file(values, path)
-    faults = [fault for text in overrides if (fault := _override(values, text))]
-    faults += _unknown_keys(values)
-    known = _known(values)
+    own_method = _method(values)
+    errors = [error for text in overrides if (error := _override(values, text))]
+    if _method(values) != own_method:  # by --set: the options of the file's own method do not apply
+        overridden = {text.partition(".")[0].strip() for text in overrides}
+        if (section := options_section(own_method)) not in overridden:
+            values.pop(section, None)
+    return _checked(values, path.stem, errors, source=str(path))
+
+
+def build_recipe(values: Mapping[str, Any], name: str) -> Recipe:
+    """A recipe from its tables by section, as `Recipe.model_dump` gives them.
+
+    Args:
+        values: The keys and values of each section.
+        name: Name of the recipe.
+
+    Raises:
+        RecipeError: As `load_recipe`.
+    """
+    return _checked({section: dict(table) for section, table in values.items()}, name, [], source=name)
+
+
+def load_run_recipe(path: Path) -> Recipe:
+    """The recipe of a run folder, which may be of an earlier version.
+
+    Args:
+        path: File `recipe.toml` of the run.
+
+    Raises:
+        RecipeError: As `load_recipe`.
+    """
+    return _checked(upgrade(_read_toml(path)), path.stem, [], source=str(path))
+
+
+def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: str) -> Recipe:
+    """The recipe of these values, or one `RecipeError` with everything that is wrong."""
+    method = _method(values)
     try:
-        recipe = Recipe(**known, name=path.stem)
+        options = find_options(method)
+    except RecipeError as error:
+        errors.append(error.message)
+        options, method = METHOD_OPTIONS[DEFAULT_METHOD], DEFAULT_METHOD
+    sections = common_sections()
+    if options is not None:
+        sections[options_section(method)] = options
+    errors += _unknown_keys(values, sections, method)
+    known = _known(values, sections)
+    try:
+        recipe = recipe_class(method, options)(**known, name=name)
     except pydantic.ValidationError as error:
-        faults += [_describe(detail) for detail in error.errors()]
-    faults += contradictions(_sections(known))
-    if faults:
-        hint = "Mend these in the file, or with --set. All keys: usrn recipes show quickstart"
-        raise RecipeError(f"{path}: {len(faults)} fault(s)", faults=faults, hint=hint)
+        errors += [_describe(detail) for detail in error.errors()]
+    errors += contradictions(_valid_sections(known, sections), options_section(method))
+    if errors:
+        raise RecipeError(
+            f"{source}: {len(errors)} error(s)",
+            faults=errors,
+            hint="Fix them in the file, or override them with --set. `usrn recipes keys` lists all keys.",
+        )
     return recipe
+
+
+def _method(values: Mapping[str, Any]) -> str:
+    training = values.get("training")
+    method = training.get("method", DEFAULT_METHOD) if isinstance(training, dict) else DEFAULT_METHOD
+    return method if isinstance(method, str) else DEFAULT_METHOD
 
 
 def _root_beside_the_file(values: dict[str, Any], path: Path) -> None:
@@ -130,43 +192,51 @@ def _override(values: dict[str, Any], text: str) -> str | None:
 
 
 def _is_text(section: str, key: str) -> bool:
-    field = SECTIONS[section].model_fields.get(key) if section in SECTIONS else None
+    sections = all_sections()
+    field = sections[section].model_fields.get(key) if section in sections else None
     return field is not None and field.annotation is str
 
 
-def _unknown_keys(values: dict[str, Any]) -> list[str]:
-    faults = []
+def _unknown_keys(values: Mapping[str, Any], sections: Mapping[str, type[Section]], method: str) -> list[str]:
+    errors = []
     for section, table in values.items():
-        if section not in SECTIONS:
-            faults.append(_unknown(section, section, SECTIONS, "section"))
-        elif isinstance(table, dict):
-            keys = SECTIONS[section].model_fields
-            faults += [_unknown(f"{section}.{key}", key, keys, "key") for key in table if key not in keys]
-    return faults
-
-
-def _unknown(path: str, name: str, allowed: Any, kind: str) -> str:
-    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    elsewhere = [other for other, model in SECTIONS.items() if name in model.model_fields]
-    if near:
-        advice = f"did you mean `{near[0]}`?"
-    elif elsewhere:
-        advice = f"it belongs to [{elsewhere[0]}]"
-    else:
-        advice = f"allowed: {', '.join(allowed)}"
-    return f"{path}: unknown {kind}; {advice}"
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    """The part of `values` whose keys exist (the others are reported already)."""
-    known = {}
-    for section, table in values.items():
-        if section in SECTIONS:
-            keys = SECTIONS[section].model_fields
-            known[section] = (
-                {k: v for k, v in table.items() if k in keys} if isinstance(table, dict) else table
+        if section in sections:
+            if isinstance(table, dict):
+                keys = sections[section].model_fields
+                errors += [_unknown_key(section, key, sections, method) for key in table if key not in keys]
+        elif section in METHOD_OPTIONS:
+            errors.append(
+                f"[{section}]: these options are read by training.method = {section!r} alone, received "
+                f"training.method = {method!r}; remove the section, or choose that method"
             )
-    return known
+        else:
+            errors.append(f"{section}: unknown section; {_advice(section, sections)}")
+    return errors
+
+
+def _unknown_key(section: str, key: str, sections: Mapping[str, type[Section]], method: str) -> str:
+    path = f"{section}.{key}"
+    if moved := moved_key(path, method):
+        return f"{path}: {moved}"
+    owners = [other for other, model in sections.items() if key in model.model_fields]
+    return f"{path}: unknown key; {_advice(key, sections[section].model_fields, owners)}"
+
+
+def _advice(name: str, allowed: Any, owners: Sequence[str] = ()) -> str:
+    if near := difflib.get_close_matches(name, allowed, n=1, cutoff=0.5):
+        return f"did you mean `{near[0]}`?"
+    return f"it belongs to [{owners[0]}]" if owners else f"allowed: {', '.join(allowed)}"
+
+
+def _known(values: Mapping[str, Any], sections: Mapping[str, type[Section]]) -> dict[str, Any]:
+    """The part of `values` whose keys exist; the others are reported already."""
+    return {
+        section: {key: value for key, value in table.items() if key in sections[section].model_fields}
+        if isinstance(table, dict)
+        else table
+        for section, table in values.items()
+        if section in sections
+    }
 
 
 def _describe(detail: Any) -> str:
@@ -188,10 +258,10 @@ def _nearest(detail: Any) -> str:
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
-def _sections(values: dict[str, Any]) -> dict[str, Section]:
-    """The sections whose own keys are right, so that what contradicts in them is told at once."""
-    sections = {}
-    for name, section in SECTIONS.items():
+def _valid_sections(values: Mapping[str, Any], sections: Mapping[str, type[Section]]) -> dict[str, Section]:
+    """The sections whose own keys are right, so that contradictions between them are reported, too."""
+    valid = {}
+    for name, section in sections.items():
         with contextlib.suppress(pydantic.ValidationError, TypeError):
-            sections[name] = section(**values.get(name, {}))
-    return sections
+            valid[name] = section(**values.get(name, {}))
+    return valid

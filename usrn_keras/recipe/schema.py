@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
 
-from usrn_keras.terms import term_faults
+from usrn_keras.recipe.method_options import METHOD_OPTIONS, MethodOptions
+from usrn_keras.recipe.section import Section
 
 Positive = Annotated[int, Field(gt=0)]
 Batch = Annotated[int, Field(ge=2)]  # one image has no variance that its pooled features could be scaled by
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
-
-
-class Section(pydantic.BaseModel):
-    """A flat section of a recipe: unknown keys are refused, types are not converted."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Data(Section):
@@ -131,11 +126,6 @@ class Network(Section):
     decoder_channels: Positive = Field(256, description="channels of the map before the classifier")
     classifier_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the classifier")
     batch_norm_momentum: float = Field(0.9, ge=0, lt=1, description="of the moving statistics")
-    sub_head: Literal["random", "centroids", "fixed_centroids"] = Field(
-        "random",
-        description="subclass classifier: drawn at random (the paper); from the cluster centres, which needs "
-        "training.start = baseline; or fixed there",
-    )
 
 
 class Subclasses(Section):
@@ -188,11 +178,13 @@ class Views(Section):
 class Training(Section):
     """Losses, optimizer and schedule of both stages."""
 
-    method: Literal["usrn", "supervised"] = Field(
-        "usrn", description="supervised: nothing comes after the Baseline"
+    method: str = Field(
+        "usrn",
+        description="method that is trained: usrn (the paper), self_training, prototype_ensemble, supervised "
+        "(the Baseline alone), or MODULE:CLASS; its options are a section of the same name",
     )
-    baseline_steps: Positive = Field(description="steps of the Baseline")
-    usrn_steps: Positive = Field(description="steps of USRN")
+    baseline_steps: Positive = Field(description="training steps of the Baseline")
+    usrn_steps: Positive = Field(description="training steps of the method that follows the Baseline")
     batch_labelled: Batch = Field(8, description="labelled images in a batch")
     batch_unlabelled: Batch = Field(8, description="unlabelled images in a batch")
     optimizer: Literal["sgd", "adamw"] = Field(
@@ -213,30 +205,6 @@ class Training(Section):
         1e-4, ge=0, description="sgd: coupled, added to the gradient; adamw: decoupled, kernels only"
     )
     poly_power: float = Field(0.9, ge=0, description="learning_rate * (1 - t/T)^poly_power")
-    terms: list[Literal["msl", "ost", "usr", "sst", "egm"]] = Field(
-        ["msl", "ost", "usr", "sst", "egm"],
-        description="what the objective is made of: sublabels (msl), self-training of F (ost), masked by "
-        "F_sub (usr), self-training of F_sub (sst), the entropy gate (egm); usr without msl: F_sub is not "
-        "trained, but for the layers that it shares with F",
-    )
-    threshold: Fraction = Field(0.75, description="gamma: least confidence of a pseudo label")
-    lambda_u: float = Field(1.0, ge=0, description="weight of the losses on unlabelled images")
-    lambda_sub: float = Field(1.0, ge=0, description="weight of the subclass losses")
-    gate: Literal["fallback", "stop", "off"] = Field(
-        "fallback",
-        description="where the entropy gate is closed, F learns its own pseudo label (fallback) or nothing "
-        "(stop); off: without the gate, as without egm",
-    )
-    correction: Literal["mask", "replace", "average"] = Field(
-        "mask",
-        description="where the gate is open: F_sub drops the pseudo labels that it contradicts (mask, the "
-        "paper), its own take their place (replace), or both branches vote (average)",
-    )
-    sub_prior: Literal["learnt", "adjusted"] = Field(
-        "learnt",
-        description="whether F_sub learns how large subclasses are, or not, by logit adjustment: unbiased "
-        "where subclasses.size_factor leaves some smaller than others",
-    )
     start: Literal["imagenet", "baseline"] = Field(
         "imagenet", description="where USRN starts: backbone weights (the paper) or the Baseline"
     )
@@ -247,13 +215,6 @@ class Training(Section):
     seed: int = Field(0, ge=0, description="of weights, order, views and dropout")
     checkpoint_seconds: Positive = Field(300, description="at most this long between checkpoints")
     log_every: Positive = Field(20, description="steps between two lines of metrics.jsonl")
-
-    @pydantic.field_validator("terms")
-    @classmethod
-    def _make_an_objective(cls, terms: list[str]) -> list[str]:
-        if faults := list(term_faults(terms)):
-            raise ValueError("; ".join(faults))
-        return terms
 
 
 class Evaluation(Section):
@@ -282,7 +243,11 @@ class Evaluation(Section):
 
 
 class Recipe(Section):
-    """A whole recipe, `Recipe.load("quickstart")` reads one; `name` is that of its file."""
+    """A whole recipe. `recipe_class` adds the section of its method, whose name is that of the method.
+
+    Attributes:
+        name: Name of the recipe, that of its file.
+    """
 
     name: str = Field("", exclude=True)
     data: Data
@@ -292,9 +257,43 @@ class Recipe(Section):
     training: Training
     evaluation: Evaluation = Evaluation()
 
-    @classmethod
-    def load(cls, source: str, overrides: Sequence[str] = ()) -> Recipe:
-        """Read the recipe file `source` (a path or a shipped name); see `load_recipe`."""
-        from usrn_keras.recipe.load import load_recipe
+    @property
+    def options(self) -> MethodOptions | None:
+        """The options of its method; None for a method without any."""
+        return getattr(self, options_section(self.training.method), None)
 
-        return load_recipe(source, overrides)
+
+def options_section(method: str) -> str:
+    """Name of the section with the options of a method.
+
+    Example:
+
+    >>> options_section("usrn"), options_section("my_package.my_method:MyMethod")
+    ('usrn', 'my_method')
+    """
+    module, colon, _ = method.partition(":")
+    return module.rpartition(".")[2] if colon else method
+
+
+@cache
+def recipe_class(method: str, options: type[MethodOptions] | None) -> type[Recipe]:
+    """The class of recipes with a method.
+
+    Args:
+        method: Value of `training.method`.
+        options: Section with the options of the method; None without any.
+    """
+    if options is None:
+        return Recipe
+    return pydantic.create_model("Recipe", __base__=Recipe, **{options_section(method): (options, options())})
+
+
+def common_sections() -> dict[str, type[Section]]:
+    """The sections that every recipe has, by name."""
+    return {name: field.annotation for name, field in Recipe.model_fields.items() if name != "name"}
+
+
+def all_sections() -> dict[str, type[Section]]:
+    """The sections of every recipe and of every method of this package, by name."""
+    options = {name: section for name, section in METHOD_OPTIONS.items() if section is not None}
+    return common_sections() | options

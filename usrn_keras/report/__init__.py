@@ -1,7 +1,5 @@
-"""What a trained model reached: scores, and tables that set runs side by side."""
+"""Results for people: tables that compare models, charts, pictures and the page of a run."""
 
-from usrn_keras.report.provenance import Provenance
-from usrn_keras.report.scores import Scores
-from usrn_keras.report.tables import Comparison
+from usrn_keras.report.comparison import Comparison, comparison_csv, comparison_markdown, comparison_table
 
-__all__ = ["Comparison", "Provenance", "Scores"]
+__all__ = ["Comparison", "comparison_csv", "comparison_markdown", "comparison_table"]

@@ -1,4 +1,4 @@
-"""Curves over the steps of training, as wide as a phone: one chart of lines, or one small chart per class."""
+"""Curves over the steps of training, sized for a phone: one chart of lines, or a small one per class."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from usrn_keras.report.figure import figure_svg, new_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Told apart by the colour-blind, too (Okabe and Ito), and by the way they are dashed.
+# Distinguishable for the colour-blind, too (Okabe and Ito), and by their dashes.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#000000", "#cc79a7")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 3)))
-WIDTH = 4.6  # inches: 331 points, about the pixels across a phone, so letters keep their size there
+WIDTH = 4.6  # inches: 331 points, about the width of a phone in pixels, so that letters keep their size
 HEIGHT = 2.9
 TEXT, SMALL = 10.5, 9  # points
 MOST_POINTS = 250  # of a line; more would be noise
@@ -32,9 +32,9 @@ class Line:
     """A line of a chart.
 
     Args:
-        name: For the legend.
+        name: Name of the line in the legend.
         steps: `(n,)` steps of training.
-        values: `(n,)`, NaN where there is nothing.
+        values: `(n,)` floats, NaN where there is no value.
     """
 
     name: str
@@ -42,19 +42,19 @@ class Line:
     values: np.ndarray
 
     def known(self) -> bool:
-        """Whether there is anything to draw."""
+        """Whether there is a value to draw."""
         return bool(np.isfinite(self.values).any())
 
 
 def recorded(records: Iterable[Mapping[str, float]], key: str, name: str, *, means: bool = True) -> Line:
-    """The values of a key in the records of a training stage; records without it are left out.
+    """Read the values of a key from the records of a training stage; records without it are skipped.
 
     Args:
-        records: Each with its `step`.
-        key: What to read.
-        name: Of the line.
-        means: Each value is a mean over the steps since the record before. Where these are few, as before
-            a checkpoint, it is too noisy to stand alone, and goes into the next one.
+        records: Records of the stage, each with its `step`.
+        key: Key of the values.
+        name: Name of the line.
+        means: Whether each value is a mean over the steps since the previous record. A value over few
+            steps, as before a checkpoint, is noisy and is averaged into the next one.
 
     Example:
 
@@ -67,7 +67,7 @@ def recorded(records: Iterable[Mapping[str, float]], key: str, name: str, *, mea
     if not means or len(steps) < 3:
         return Line(name, steps, values)
     windows = np.diff(steps, prepend=0)
-    ends = [0]  # the first record is of the first step alone: a beginning
+    ends = [0]  # the first record covers the first step alone
     for i in range(1, len(steps)):
         if steps[i] - steps[ends[-1]] >= np.median(windows) / 2:
             ends.append(i)
@@ -78,19 +78,19 @@ def recorded(records: Iterable[Mapping[str, float]], key: str, name: str, *, mea
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A small chart of one line; `colour` is red, green and blue in 0..255, or None for dark grey."""
+    """A small chart of one line, drawn in `colour`, RGB in 0..255, or in dark grey."""
 
     line: Line
     colour: Sequence[int] | None
 
 
 def line_chart_svg(lines: Sequence[Line], *, unit: str = "", percent: bool = False) -> bytes:
-    """An SVG file with up to five lines over the steps of training.
+    """Draw up to five lines over the steps of training as an SVG file.
 
     Args:
-        lines: At least one of them with something to draw. Long ones are smoothed.
-        unit: What the values are; stands above the axis.
-        percent: Values are shares in 0..1, and shown in percent.
+        lines: The lines, at least one of them with a value; long ones are smoothed.
+        unit: Unit of the values, written above the axis.
+        percent: Whether to show the values, shares in 0..1, in percent.
 
     Example:
 
@@ -122,14 +122,14 @@ def line_chart_svg(lines: Sequence[Line], *, unit: str = "", percent: bool = Fal
 
 
 def panels_svg(panels: Sequence[Panel], *, percent: bool = True, top: float | None = None) -> bytes:
-    """An SVG file with small charts that share their axes, three in a row.
+    """Draw small charts that share their axes, three in a row, as an SVG file.
 
-    The line of the first panel stands in all others too, thin and grey, to be compared with.
+    The line of the first panel is repeated in all others, thin and grey, for comparison.
 
     Args:
-        panels: At least one; the names of the lines stand above them.
-        percent: Values are shares in 0..1, and shown in percent.
-        top: Where the axis of the values ends; None: at the largest value.
+        panels: One or more charts, each headed by the name of its line.
+        percent: Whether to show the values, shares in 0..1, in percent.
+        top: Upper end of the value axis; None: the largest value.
     """
     rows = -(-len(panels) // COLUMNS)
     every = [panel.line for panel in panels]
@@ -151,7 +151,7 @@ def panels_svg(panels: Sequence[Panel], *, percent: bool = True, top: float | No
 
 
 def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most `MOST_POINTS` points: the means of as many neighbours each as are needed.
+    """Reduce a line to at most `MOST_POINTS` points, each the mean of an equal number of neighbours.
 
     Example:
 
@@ -172,7 +172,7 @@ def _draw_panel(axes: Axes, panel: Panel, reference: Line | None) -> None:
         axes.plot(reference.steps, reference.values, color=PALE, lw=1)
     colour = INK if panel.colour is None else tuple(part / 255 for part in panel.colour)
     steps, values = panel.line.steps, panel.line.values
-    # Pale colours of classes would be lost on a pale ground: the line lies upon a darker one.
+    # Pale colours would be lost on a pale background, so the line is drawn over a darker one.
     whole = {"solid_capstyle": "round", "clip_on": False}  # at 0 and 100 %, too
     axes.plot(steps, values, color=INK, lw=2.8, **whole)
     axes.plot(steps, values, color=colour, lw=1.8, **whole)
@@ -186,7 +186,7 @@ def _draw_panel(axes: Axes, panel: Panel, reference: Line | None) -> None:
 
 
 def _alone(values: np.ndarray) -> np.ndarray:
-    """`(n,)` bool, the values without a neighbour: no line leads to them."""
+    """`(n,)` bool, the values without a neighbour, which a line does not show."""
     known = np.pad(np.isfinite(values), 1)
     return known[1:-1] & ~known[:-2] & ~known[2:]
 
@@ -214,5 +214,5 @@ def _scale(
 
 
 def _short(value: float) -> str:
-    """`1500` as it is, `60000` as `60k`."""
+    """Format `1500` as it is and `60000` as `60k`."""
     return f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}"

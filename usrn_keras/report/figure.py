@@ -1,4 +1,4 @@
-"""Drawing with matplotlib: the same picture whatever the user's matplotlibrc and backend say."""
+"""Drawing with matplotlib, independent of the user's matplotlibrc and backend."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def new_figure(inches: tuple[float, float], dpi: int, layout: str = "constrained") -> Iterator[Figure]:
-    """A figure of that width and height to draw on; pyplot and its state are left alone."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its font cache is not our output
+    """Create a figure to draw on, of this width and height; pyplot and its state are not touched."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports building its font cache
     from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with style.context(["default", SETTINGS]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box in a name is no failure
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the font draws a box
         figure = Figure(figsize=inches, dpi=dpi, layout=layout)
         FigureCanvasAgg(figure)
         yield figure
 
 
 def figure_png(figure: Figure) -> bytes:
-    """The figure as the content of a PNG file."""
+    """Return the figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
 def figure_svg(figure: Figure) -> bytes:
-    """The figure as the content of an SVG file, on whatever ground the page has."""
+    """Return the figure as an SVG file with a transparent background."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()

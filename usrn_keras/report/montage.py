@@ -1,8 +1,7 @@
-"""Sample patches of the subclasses of one class: what each of them is, for a person to see."""
+"""A sheet of sample patches for each subclass of one class, to see what the clustering found."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import cv2
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from usrn_keras.data import Sample, read_image, read_sublabels
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.report.pictures import faded, png_bytes
 from usrn_keras.subclasses import SubclassMap
 
 ROWS = 12  # subclasses shown at most
@@ -33,19 +33,18 @@ def montage_png(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> bytes:
-    """A PNG file with a row of patches for each subclass of a class, its pixels in colour and outlined.
+    """Draw a row of patches for each subclass of a class, its pixels in colour and outlined, as a PNG file.
 
-    Every patch is around a pixel of the subclass, where it is dense, and from another image as
-    long as there are any; images with more of it are likelier. Where there is no room for `COLUMNS`
-    patches apart, there are fewer. Of many subclasses, `ROWS` are shown,
-    evenly chosen.
+    Every patch is centred on a dense pixel of the subclass. Patches come from different images as long as
+    there are any, images with more of the subclass being more likely. There are fewer than `COLUMNS` patches
+    if the images have no room for more. Of more than `ROWS` subclasses, `ROWS` are shown, evenly chosen.
 
     Args:
         samples: Labelled images with their sublabel maps.
-        subclasses: The subclasses.
-        class_id: The class, with at least one subclass.
-        seed: The same seed gives the same picture.
-        progress: Counts images.
+        subclasses: Subclasses of the run.
+        class_id: Id of the class, which has at least one subclass.
+        seed: Seed of the choice of patches.
+        progress: Progress bar, counts images.
     """
     own = np.arange(subclasses.total)[subclasses.of_class(class_id)]
     shown = own[np.unique(np.linspace(0, len(own) - 1, min(ROWS, len(own))).round().astype(int))]
@@ -59,21 +58,20 @@ def montage_png(
 
 
 def cut_patch(image: np.ndarray, inside: np.ndarray, centre: tuple[int, int], side: int) -> np.ndarray:
-    """A square around a pixel as `(CELL, CELL, 3)`; what is not `inside` is grey and faded.
+    """Cut a square around a pixel, `(CELL, CELL, 3)` uint8; pixels that are not `inside` are grey and faded.
 
     Args:
         image: (height, width, 3) uint8.
         inside: (height, width) bool, the pixels of the subclass.
-        centre: Row and column of the pixel. Near the border of the image the square stays within it.
+        centre: Row and column of the pixel; the square is shifted to stay inside the image.
         side: Height and width of the square, at most those of the image.
     """
     starts = [min(max(0, at - side // 2), n - side) for at, n in zip(centre, inside.shape, strict=True)]
     window = tuple(slice(start, start + side) for start in starts)
     crop = cv2.resize(image[window], (CELL, CELL), interpolation=cv2.INTER_LINEAR)
     mask = cv2.resize(inside[window].astype(np.uint8), (CELL, CELL), interpolation=cv2.INTER_NEAREST)
-    brightness, contrast = FADED
-    grey = (brightness + contrast * crop.mean(axis=2, keepdims=True)).astype(np.uint8)
-    around = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # a line upon thin objects would hide them
+    grey = faded(crop, *FADED)
+    around = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # a line over thin objects would hide them
     patch = np.where(mask[..., None], crop, np.where(around[..., None], np.uint8(OUTLINE), grey))
     return np.ascontiguousarray(patch)
 
@@ -90,12 +88,12 @@ def _counts(samples: Sequence[Sample], own: np.ndarray, progress: Progress) -> n
 
 
 def _choose_images(counts: np.ndarray, seed: int) -> list[list[int]]:
-    """For each subclass the images of its patches: different ones first, then those again."""
+    """For each subclass the images of its patches: different ones first, then the same again."""
     rng = np.random.default_rng(seed)
     chosen = []
     for pixels in counts.T:
         having = np.flatnonzero(pixels)
-        if len(having) == 0:  # no pixel at label resolution is of it
+        if len(having) == 0:  # the subclass has no pixel at label resolution
             chosen.append([])
             continue
         share = pixels[having] / pixels[having].sum()
@@ -122,13 +120,14 @@ def _cut(
 
 
 def dense_pixels(inside: np.ndarray, n: int, rng: np.random.Generator, window: int) -> list[tuple[int, int]]:
-    """Up to `n` pixels of a region, apart, each among the half with the most of it around.
+    """Draw up to `n` pixels of a region at a distance from each other, where the region is dense.
 
     Args:
         inside: (height, width) bool, the region.
-        n: How many; fewer are returned where there is no room for them apart.
-        rng: Draws them.
-        window: Height and width in pixels of what counts as around, and the distance between two.
+        n: Number of pixels; fewer are returned if the region has no room for them.
+        rng: Random number generator.
+        window: Height and width in pixels of the neighbourhood that density is measured in, and the least
+            distance of two pixels.
     """
     around = cv2.boxFilter(inside.astype(np.float32), -1, (window, window), borderType=cv2.BORDER_CONSTANT)
     left = np.where(inside, around, 0.0)
@@ -152,6 +151,4 @@ def _sheet(title: str, names: Sequence[tuple[str, str]], patches: Sequence[Seque
         pen.text((GAP, top + CELL // 2 - FONT_SIZE), f"{name}\n{size}", fill="black", font=font)
         for column, cell in enumerate(cells):
             sheet.paste(Image.fromarray(cell), (NAME_WIDTH + column * (CELL + GAP), top))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()
+    return png_bytes(sheet)

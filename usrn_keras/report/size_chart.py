@@ -1,4 +1,4 @@
-"""The sizes of the classes before the clustering, and of the subclasses after it, as a picture."""
+"""Bar charts of the sizes of the classes before clustering and of the subclasses after it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.figure import figure_png, figure_svg, new_figure
 
 if TYPE_CHECKING:
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 INCHES = (10.0, 7.0)
 DPI = 110
-NEAREST_NAMES = 0.03  # of the width: names under the bars are not set closer
+NEAREST_NAMES = 0.03  # share of the width: names under the bars are not drawn closer to each other
 NARROW = (4.6, 3.3)  # inches of a chart on a phone
 NEAREST_NARROW = 0.065
 
 
 def size_chart_png(report: ClusterReport, palette: np.ndarray) -> bytes:
-    """A PNG file with two bar charts on one logarithmic axis, the share of the labelled pixels.
+    """Draw two bar charts on one logarithmic axis, the share of the labelled pixels, as a PNG file.
 
     Above: the classes, the most frequent first. Below: their subclasses in the same order and
-    colours, and as dots the sizes that plain k-means gives, where it was measured.
+    colours, and as dots the sizes that plain k-means gives, if it was measured.
 
     Args:
-        report: The figures.
+        report: Subclasses of the run.
         palette: (C, 3) uint8 RGB, the colours of the classes.
     """
     with new_figure(INCHES, DPI) as figure:
@@ -36,15 +36,15 @@ def size_chart_png(report: ClusterReport, palette: np.ndarray) -> bytes:
 
 
 def size_charts_svg(report: ClusterReport, palette: np.ndarray) -> list[tuple[bytes, str]]:
-    """The same two charts as SVG files for a narrow page, each with a sentence on what it shows.
+    """Draw the same two charts as SVG files for a narrow page, each with a sentence that describes it.
 
     Args:
-        report: The figures.
+        report: Subclasses of the run.
         palette: (C, 3) uint8 RGB, the colours of the classes.
     """
-    made, colours = report.subclasses, palette / 255.0
+    found, colours = report.subclasses, palette / 255.0
     order = _present(report)
-    smallest = min(made.in_label_pixels(made.sizes).min(), made.pixels[order].min()) / made.pixels.sum()
+    smallest = min(found.in_label_pixels(found.sizes).min(), found.pixels[order].min()) / found.pixels.sum()
     charts = []
     for title, draw in ((_title_before(report), _draw_classes), (_title_after(report), _draw_subclasses)):
         with new_figure(NARROW, dpi=72) as figure:
@@ -111,10 +111,10 @@ def _share_axis(axes: Axes) -> None:
 def _draw_classes(
     axes: Axes, report: ClusterReport, order: list[int], colours: np.ndarray, nearest: float = NEAREST_NAMES
 ) -> None:
-    made = report.subclasses
-    share = made.pixels[order] / made.pixels.sum()
+    found = report.subclasses
+    share = found.pixels[order] / found.pixels.sum()
     axes.bar(range(len(order)), share, color=colours[order], edgecolor="black", linewidth=0.6)
-    names = [made.classes[class_id] for class_id in order]
+    names = [found.classes[class_id] for class_id in order]
     every = -(-nearest * len(order) // 1)  # of many classes some are named
     axes.set_xticks(
         range(0, len(order), int(every)),
@@ -129,27 +129,27 @@ def _draw_classes(
 def _draw_subclasses(
     axes: Axes, report: ClusterReport, order: list[int], colours: np.ndarray, nearest: float = NEAREST_NAMES
 ) -> None:
-    made, total = report.subclasses, report.subclasses.total
-    owner = np.repeat(order, made.counts[order])
-    share = _shares(report, made.sizes, order)
+    found, total = report.subclasses, report.subclasses.total
+    owner = np.repeat(order, found.counts[order])
+    share = _shares(report, found.sizes, order)
     # The dots come first: the legend names the first thing that is drawn.
     if report.plain is not None and report.assignment != "free":
         shares = _shares(report, report.plain, order)
         axes.plot(range(total), shares, "o", color="black", markersize=4, markeredgecolor="white", mew=0.6)
     axes.bar(range(total), share, width=1.0, color=colours[owner], edgecolor="white", linewidth=0.2)
-    starts = np.cumsum(made.counts[order]) - made.counts[order]
+    starts = np.cumsum(found.counts[order]) - found.counts[order]
     centres, names = [], []
-    for class_id, centre in zip(order, starts + (made.counts[order] - 1) / 2, strict=True):
+    for class_id, centre in zip(order, starts + (found.counts[order] - 1) / 2, strict=True):
         if not centres or centre - centres[-1] >= nearest * total:
             centres.append(centre)
-            names.append(f"{made.classes[class_id]} ({made.counts[class_id]})")
+            names.append(f"{found.classes[class_id]} ({found.counts[class_id]})")
     axes.set_xticks(centres, names, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, total - 0.4)
 
 
 def _shares(report: ClusterReport, sizes: np.ndarray, order: list[int]) -> np.ndarray:
     """(K,) sizes as shares of all, class by class in the given order, the largest first in each."""
-    made = report.subclasses
-    pixels = made.in_label_pixels(np.asarray(sizes))
-    parts = [np.sort(pixels[made.of_class(class_id)])[::-1] for class_id in order]
-    return np.concatenate(parts) / made.pixels.sum()
+    found = report.subclasses
+    pixels = found.in_label_pixels(np.asarray(sizes))
+    parts = [np.sort(pixels[found.of_class(class_id)])[::-1] for class_id in order]
+    return np.concatenate(parts) / found.pixels.sum()

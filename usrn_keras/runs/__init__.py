@@ -1,16 +1,6 @@
 """Run folders: one per fit, atomic, resumable, locked."""
 
 from usrn_keras.runs.reuse import reuse_stages, why_not_reused
-from usrn_keras.runs.run import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run, start_run
+from usrn_keras.runs.run import Run, open_run, start_run
 
-__all__ = [
-    "BASELINE",
-    "STAGES",
-    "SUBCLASSES",
-    "USRN",
-    "Run",
-    "open_run",
-    "reuse_stages",
-    "start_run",
-    "why_not_reused",
-]
+__all__ = ["Run", "open_run", "reuse_stages", "start_run", "why_not_reused"]

@@ -7,11 +7,13 @@ import platform
 import sys
 import time
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import keras
 
-import usrn_keras
+from usrn_keras._version import NUMERICS, __version__
+from usrn_keras.files import read_json
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "opencv-python-headless")
 
@@ -21,7 +23,8 @@ def describe_environment() -> dict[str, Any]:
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "backend": keras.backend.backend(),
-        "usrn_keras": usrn_keras.__version__,
+        "usrn_keras": __version__,
+        "numerics": NUMERICS,
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -29,6 +32,16 @@ def describe_environment() -> dict[str, Any]:
         "devices": [str(device) for device in keras.distribution.list_devices()] if _has_devices() else [],
         "command": sys.argv,
     }
+
+
+def recorded_numerics(run: Path) -> str:
+    """`NUMERICS` of the sessions that worked in a run folder, such as `1`; 0 for runs that did not record it.
+
+    Args:
+        run: The run folder.
+    """
+    sessions = read_json(run / "environment.json")
+    return ", ".join(sorted({str(session.get("numerics", 0)) for session in sessions}))
 
 
 def _version(package: str) -> str | None:

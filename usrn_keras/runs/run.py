@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,20 @@ import tomli_w
 from usrn_keras.data import Dataset
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path, read_json, remove_leftovers, storage_errors, write_json
-from usrn_keras.recipe import Recipe, load_recipe
+from usrn_keras.recipe import Recipe, load_run_recipe
+from usrn_keras.recipe.stage_plan import (
+    Cluster,
+    Stage,
+    Train,
+    stage_folders,
+    stages_from_json,
+    stages_to_json,
+)
 from usrn_keras.runs.environment import describe_environment
 from usrn_keras.runs.identity import describe, refuse_other_data
 from usrn_keras.runs.log import MetricsLog
 
-BASELINE, SUBCLASSES, USRN = STAGES = ("1-baseline", "2-subclasses", "3-usrn")
+STAGES_FILE = "stages.json"
 
 # Keys that change how a run is computed, watched or measured, but not what it computes.
 FREE_KEYS = {
@@ -39,10 +47,12 @@ class Run:
     Attributes:
         path: The folder.
         recipe: The resolved recipe.
+        plan: The stages that its method asked for, by the name of their folders.
     """
 
     path: Path
     recipe: Recipe
+    plan: Mapping[str, Stage]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -51,18 +61,46 @@ class Run:
 
     @property
     def palette(self) -> np.ndarray:
-        """`(classes, 3)` uint8."""
+        """Colour of each class, `(classes, 3)` uint8."""
         return np.array(self.data["palette"], dtype=np.uint8)
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Those that it has once it is complete."""
-        return STAGES[:1] if self.recipe.training.method == "supervised" else STAGES
+        """Folders of the stages, in order."""
+        return tuple(self.plan)
+
+    @property
+    def training_stages(self) -> dict[str, Train]:
+        """The stages that train, by folder."""
+        return {folder: stage for folder, stage in self.plan.items() if isinstance(stage, Train)}
+
+    @property
+    def cluster_stage(self) -> str:
+        """Folder of the subclasses; empty for a method without any."""
+        return next((folder for folder, stage in self.plan.items() if isinstance(stage, Cluster)), "")
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that it has once it is complete: `baseline` and, unless it is supervised, `usrn`."""
-        return ("baseline",) if self.recipe.training.method == "supervised" else ("baseline", "usrn")
+        """Names of the models that it has once it is complete, the final one last."""
+        return tuple(stage.name for stage in self.training_stages.values())
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Headings of the models in tables and reports, by name."""
+        return {stage.name: stage.title for stage in self.training_stages.values()}
+
+    @property
+    def subclasses_are_complete(self) -> bool:
+        """Whether it has subclasses, and they are complete."""
+        return bool(self.cluster_stage) and self.is_complete(self.cluster_stage)
+
+    def stage_of(self, model: str) -> str:
+        """Folder of the stage that trains a model.
+
+        Args:
+            model: Name of the model.
+        """
+        return next(folder for folder, stage in self.training_stages.items() if stage.name == model)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -75,15 +113,20 @@ class Run:
         return self.model_file(self.models[-1], self.recipe.evaluation.checkpoint)
 
     def model_file(self, model: str, checkpoint: str = "last") -> Path:
-        """The `.keras` file of `usrn` or `baseline`, with the `last` weights or the `best` on val.
+        """The `.keras` file of a model, with the `last` weights or the `best` on val.
+
+        Args:
+            model: Name of the model.
+            checkpoint: `last` or `best`.
 
         Raises:
             RunError: The model is not trained yet, or its best weights were not kept.
         """
         if model not in self.models:
             raise RunError(
-                f"{self.path} has no {model} model: its recipe says training.method = 'supervised'",
-                hint="Its model is called baseline: --model baseline",
+                f"{self.path} has no {model} model: with training.method = "
+                f"{self.recipe.training.method!r} it has {', '.join(self.models)}",
+                hint=f"Choose one of them: --model {self.models[-1]}",
             )
         path = self.model_folder(model) / f"{'model' if checkpoint == 'last' else 'best'}.keras"
         if path.exists():
@@ -96,16 +139,17 @@ class Run:
             )
         raise RunError(
             f"{self.path} has no {model} model yet; complete: {self._progress() or 'no stage'}",
-            hint=f"usrn fit goes on with the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
+            hint=f"Resume the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
         )
 
     def has_best(self, model: str) -> bool:
-        """Whether the best weights of `usrn` or `baseline` were kept."""
+        """Whether the best weights of a model were kept."""
         return (self.model_folder(model) / "best.keras").exists()
 
     def model_folder(self, model: str) -> Path:
-        """Where the weights of `usrn` or `baseline` lie."""
-        return self.path if model == "usrn" else self.stage(BASELINE)
+        """Folder of the weights of a model: the run itself for the final one, the stage for earlier ones."""
+        _, *later = self.models
+        return self.path if later and model == later[-1] else self.stage(self.stage_of(model))
 
     def checkpoint_name(self, model: str, checkpoint: str) -> str:
         """`last`, or `best` with the step that was best."""
@@ -141,10 +185,10 @@ class Run:
     @property
     def learnt_from(self) -> tuple[str, ...]:
         """Lists whose files may not change: until the Baseline is complete, one may have been unreadable."""
-        return ("labelled",) if self.is_complete(BASELINE) else ()
+        return ("labelled",) if self.is_complete(self.stages[0]) else ()
 
     def _progress(self) -> str:
-        return ", ".join(stage for stage in STAGES if self.is_complete(stage))
+        return ", ".join(stage for stage in self.stages if self.is_complete(stage))
 
 
 def open_run(path: Path | str) -> Run:
@@ -160,12 +204,38 @@ def open_run(path: Path | str) -> Run:
             f"{path} is no run folder{'' if path.exists() else ': it does not exist'}",
             hint=f"Runs in it: {', '.join(near)}" if near else "usrn fit RECIPE --run FOLDER makes one.",
         )
-    return Run(path, load_recipe(str(path / "recipe.toml")))
+    recipe = load_run_recipe(path / "recipe.toml")
+    return Run(path, recipe, _stored_plan(path, recipe))
+
+
+def _stored_plan(path: Path, recipe: Recipe) -> Mapping[str, Stage]:
+    """The stages that a run folder names; the first versions wrote no file of them."""
+    if (path / STAGES_FILE).exists():
+        return stage_folders(stages_from_json(read_json(path / STAGES_FILE)))
+    training = recipe.training
+    baseline = Train(
+        "baseline", "Baseline", "supervised", training.baseline_steps, "training.baseline_steps",
+        training.learning_rate,
+    )  # fmt: skip
+    if training.method == "supervised":
+        return stage_folders((baseline,))
+    rate = training.usrn_learning_rate or training.learning_rate
+    last = Train(
+        "usrn", "USRN", training.method, training.usrn_steps, "training.usrn_steps", rate,
+        start="baseline" if training.start == "baseline" else "",
+    )  # fmt: skip
+    return stage_folders((baseline, Cluster(), last))
 
 
 @contextlib.contextmanager
-def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Run]:
-    """A run folder to work in, made or taken up again, locked until the block ends.
+def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[Stage, ...]) -> Iterator[Run]:
+    """A run folder to work in, new or resumed, locked until the block ends.
+
+    Args:
+        path: The folder.
+        recipe: The recipe of the run.
+        dataset: The data set of the recipe.
+        stages: The stages that the method of the recipe asks for.
 
     Raises:
         RunError: The folder holds another recipe, another data set, something that is no run,
@@ -186,7 +256,7 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset) -> Iterator[Ru
             hint="Wait for it, or choose another folder: --run FOLDER",
         ) from None
     try:
-        run = Run(path, _resolved(recipe))
+        run = Run(path, _resolved(recipe), stage_folders(stages))
         _claim(run, dataset)
         remove_leftovers(path)
         yield run
@@ -205,25 +275,37 @@ def _is_run(path: Path) -> bool:
 def _claim(run: Run, dataset: Dataset) -> None:
     """Check that the folder is about the same, and write what it is about; refused, it stays as it was."""
     recipe_file, dataset_file = run.path / "recipe.toml", run.path / "dataset.json"
-    begun = any(run.stage(stage).exists() for stage in STAGES)
-    if begun and recipe_file.exists():  # a recipe that never got to work may be mended
-        _refuse_other_recipe(run, load_recipe(str(recipe_file)))
+    begun = any(run.stage(stage).exists() for stage in run.stages)
+    if recipe_file.exists() and _has_stages(run.path):  # a recipe that trained nothing yet may be corrected
+        _refuse_other_recipe(run, load_run_recipe(recipe_file))
     if begun and dataset_file.exists():
         refuse_other_data(run.path, run.data, dataset, run.learnt_from)
     with atomic_path(recipe_file) as temporary:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
     write_json(dataset_file, describe(dataset))
+    write_json(run.path / STAGES_FILE, stages_to_json(tuple(run.plan.values())))
     environment_file = run.path / "environment.json"
     sessions = read_json(environment_file) if environment_file.exists() else []
     write_json(environment_file, [*sessions, describe_environment()])
 
 
+def _has_stages(path: Path) -> bool:
+    """Whether a stage of whatever method has begun in a run folder."""
+    return any(folder.is_dir() and folder.name[0].isdigit() for folder in path.iterdir())
+
+
 def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
     before, now = flat_recipe(stored), flat_recipe(run.recipe)
+    if not (run.path / STAGES_FILE).exists():
+        raise RunError(
+            f"{run.path} is the run of an earlier version",
+            hint="It can be evaluated, predicted with, exported and reported. To train, choose another "
+            "folder: --run FOLDER",
+        )
     faults = [
-        f"{key}: the run has {before[key]!r}, the recipe {now[key]!r}"
-        for key in now
-        if before[key] != now[key] and key not in FREE_KEYS
+        f"{key}: the run has {before.get(key)!r}, the recipe {now.get(key)!r}"
+        for key in {**before, **now}
+        if before.get(key) != now.get(key) and key not in FREE_KEYS
     ]
     if faults:
         raise RunError(

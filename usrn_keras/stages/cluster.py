@@ -1,4 +1,4 @@
-"""Stage 1b: subclasses of equal size from the Baseline's features."""
+"""The clustering stage: subclasses of equal size from the features of a trained model."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import Progress
-from usrn_keras.report.clusters import ClusterReport
-from usrn_keras.runs import SUBCLASSES, Run
-from usrn_keras.stages.baseline import trained_baseline
+from usrn_keras.report.cluster_report import ClusterReport
+from usrn_keras.runs import Run
+from usrn_keras.stages.train import trained_method
 from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes
 from usrn_keras.subclasses.extract import FEATURES
 
@@ -26,7 +26,7 @@ def cluster(
     run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None], *, keep_features: bool = False
 ) -> None:
     """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps."""
-    folder, started = run.stage(SUBCLASSES), time.monotonic()
+    folder, started = run.stage(run.cluster_stage), time.monotonic()
     resumed = (folder / FEATURES).exists()
     plain_file(run).unlink(missing_ok=True)  # of subclasses that are being made anew
     model = _feature_model(run, dataset)
@@ -37,7 +37,7 @@ def cluster(
     before = class_balance_rate(subclasses.pixels)
     after = class_balance_rate(subclasses.in_label_pixels(subclasses.sizes))
     run.complete(
-        SUBCLASSES,
+        run.cluster_stage,
         subclasses=subclasses.total,
         counts=dict(zip(dataset.classes, subclasses.counts.tolist(), strict=True)),
         class_balance_rate={"classes": round(before, 4), "subclasses": round(after, 4)},
@@ -54,7 +54,7 @@ def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[
     """Write `2-subclasses/plain.json`, the sizes that plain k-means gives, unless it is there already."""
     if run.recipe.subclasses.assignment == "free" or plain_file(run).exists():
         return  # free: the subclasses are plain k-means themselves
-    folder, started = run.stage(SUBCLASSES), time.monotonic()
+    folder, started = run.stage(run.cluster_stage), time.monotonic()
     if not (folder / FEATURES).exists():
         log("plain k-means was not measured with the subclasses: features are extracted again for it")
     model, subclasses = _feature_model(run, dataset), SubclassMap.load(folder)
@@ -68,10 +68,10 @@ def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[
 
 def cluster_report(run: Run) -> ClusterReport:
     """The figures of a run whose subclasses are complete."""
-    facts = run.facts(SUBCLASSES)
+    facts = run.facts(run.cluster_stage)
     plain = read_json(plain_file(run))["sizes"] if plain_file(run).exists() else None
     return ClusterReport(
-        SubclassMap.load(run.stage(SUBCLASSES)),
+        SubclassMap.load(run.stage(run.cluster_stage)),
         assignment=run.recipe.subclasses.assignment,
         plain=None if plain is None else np.array(plain),
         seconds=facts["seconds"],
@@ -81,7 +81,7 @@ def cluster_report(run: Run) -> ClusterReport:
 
 def plain_file(run: Run) -> Path:
     """Where the sizes of plain k-means are kept."""
-    return run.stage(SUBCLASSES) / "plain.json"
+    return run.stage(run.cluster_stage) / "plain.json"
 
 
 def _clustering(run: Run) -> Clustering:
@@ -89,4 +89,4 @@ def _clustering(run: Run) -> Clustering:
 
 
 def _feature_model(run: Run, dataset: Dataset) -> keras.Model:
-    return trained_baseline(run, dataset).branch.feature_model()
+    return trained_method(run, run.plan[run.cluster_stage].model, dataset).inference_network.feature_model()

@@ -18,11 +18,13 @@ from usrn_keras.data import Dataset, Sample, image_size, load_dataset, read_mask
 from usrn_keras.data.layouts import camvid, cityscapes, voc
 from usrn_keras.data.sample import PARTS
 from usrn_keras.errors import DataError, OutOfMemoryError
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import Data
-from usrn_keras.runs import SUBCLASSES, open_run
-from usrn_keras.stages.beforehand import refuse_other_counts
+from usrn_keras.recipe.stage_plan import Train
+from usrn_keras.runs import open_run
 from usrn_keras.stages.memory import step_counts, step_sizes
+from usrn_keras.stages.preflight import validate_counts
 from usrn_keras.subclasses import SubclassMap, subclass_counts
 from usrn_keras.subclasses.survey import class_pixels
 from usrn_keras.worker import Worker, WorkerError
@@ -67,10 +69,11 @@ def dry_run(recipe: Recipe, run_dir: Path | str) -> Budget:
         # The process holds them, which counts only where training runs on the CPU.
         kept_images=0 if network["device"]["gpu"] else _image_bytes(data.dataset),
     )
-    planned = {"Baseline": recipe.training.baseline_steps, "USRN": recipe.training.usrn_steps}
+    planned = {stage.title: stage for stage in stages_of(recipe) if isinstance(stage, Train)}
     return make_budget(
         facts, network, found, step_sizes(recipe),
-        steps={stage: planned[stage] for stage in network["flops"]}, step_keys=step_counts(recipe),
+        steps={stage: planned[stage].steps for stage in network["flops"]},
+        step_keys=step_counts(recipe),
     )  # fmt: skip
 
 
@@ -83,6 +86,7 @@ def _try_steps(
     messages: list[dict[str, Any]] = []
     order = {
         "recipe": recipe.model_dump(mode="json"),
+        "name": recipe.name,
         "classes": list(data.dataset.classes),
         "subclasses": data.counts.tolist(),
     }
@@ -149,9 +153,9 @@ def _count_subclasses(found: _FoundData, recipe: Recipe, run_dir: Path) -> None:
     """K from the run folder, the recipe, the masks, or assumed, whichever is known first."""
     settings, classes = recipe.subclasses, len(found.dataset.classes)
     if found.images:  # or the number of classes is a guess
-        refuse_other_counts(settings, found.dataset)
-    if (run_dir / "dataset.json").exists() and (run := open_run(run_dir)).is_complete(SUBCLASSES):
-        subclasses = SubclassMap.load(run.stage(SUBCLASSES))
+        validate_counts(settings, found.dataset)
+    if (run_dir / "dataset.json").exists() and (run := open_run(run_dir)).subclasses_are_complete:
+        subclasses = SubclassMap.load(run.stage(run.cluster_stage))
         if len(subclasses.classes) == classes:
             found.counts, found.counts_from = subclasses.counts, f"of {run_dir}"
             return

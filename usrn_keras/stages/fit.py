@@ -1,4 +1,4 @@
-"""The whole way: Baseline, subclasses, USRN, scores. Read this first."""
+"""A whole run: the stages that the method asks for, then the scores. Read this first."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from usrn_keras.data import Dataset
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, Run, open_run, reuse_stages, why_not_reused
-from usrn_keras.stages.baseline import train_baseline
-from usrn_keras.stages.beforehand import refuse_what_would_stop
+from usrn_keras.recipe.stage_plan import Train
+from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
 from usrn_keras.stages.cluster import cluster
-from usrn_keras.stages.measure import measure
+from usrn_keras.stages.evaluate import evaluate_models
+from usrn_keras.stages.preflight import validate_run
 from usrn_keras.stages.session import complete_stages, session
-from usrn_keras.stages.usrn import train_usrn
+from usrn_keras.stages.train import train
 
 
 def fit(
@@ -27,39 +28,53 @@ def fit(
 ) -> dict[str, Any]:
     """Run the stages of a recipe that are not complete in `run_dir`.
 
-    Interrupted at any moment and called again, it goes on from the last checkpoint and
-    reaches the result it would have reached.
+    Interrupted at any moment and called again, it resumes from the last checkpoint and reaches the same
+    result.
 
     Args:
-        recipe: What to do.
-        run_dir: Folder of the run; made if it does not exist.
+        recipe: The recipe.
+        run_dir: Folder of the run; created if it does not exist.
         reuse: Folders of other runs: their complete stages are taken over where this recipe gives the same.
-        progress: Shows how far each stage is.
-        log: Told one line at a time what happens.
+        progress: Shows the progress of each stage.
+        log: Receives one line at a time.
 
     Returns:
         What is in `evaluation.json`: `dataset`, `split`, `images`, `fingerprint`, `checkpoint`, how
-        the images were predicted (`mode`, `flip`, `scales`), `scores` of Baseline and USRN, and
-        `class_balance_rate` and `subclasses`; of a supervised run, `scores` of the Baseline alone.
+        the images were predicted (`mode`, `flip`, `scales`), `scores` of each model, and, where the method
+        has subclasses, `class_balance_rate` and `subclasses`.
 
     Raises:
         USRNError: See `usrn_keras.errors`.
 
     Example:
 
-    >>> recipe = Recipe.load("quickstart", ["training.usrn_steps=10"])
+    >>> recipe = load_recipe("quickstart", ["training.usrn_steps=10"])
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
     with session(recipe, run_dir, log) as (run, dataset):
         _take_over(run, [open_run(path) for path in reuse], log)
-        refuse_what_would_stop(run, dataset)
-        work = {
-            BASELINE: lambda: train_baseline(run, dataset, progress),
-            SUBCLASSES: lambda: cluster(run, dataset, progress, log),
-            USRN: lambda: train_usrn(run, dataset, progress),
-        }
-        complete_stages(run, {stage: work[stage] for stage in run.stages}, log)
-        return measure(run, dataset, progress)
+        validate_run(run, dataset)
+        complete_stages(
+            run, {folder: stage_work(run, folder, dataset, progress, log) for folder in run.stages}, log
+        )
+        return evaluate_models(run, dataset, progress)
+
+
+def stage_work(
+    run: Run, folder: str, dataset: Dataset, progress: Progress, log: Callable[[str], None]
+) -> Callable[[], None]:
+    """What completes a stage.
+
+    Args:
+        run: The run.
+        folder: Folder of the stage.
+        dataset: The data set.
+        progress: Shows the progress.
+        log: Receives one line at a time.
+    """
+    if isinstance(run.plan[folder], Train):
+        return lambda: train(run, folder, dataset, progress)
+    return lambda: cluster(run, dataset, progress, log)
 
 
 def _take_over(run: Run, donors: Sequence[Run], log: Callable[[str], None]) -> None:

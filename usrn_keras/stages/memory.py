@@ -10,19 +10,25 @@ from usrn_keras.backends.peak_memory import PeakMemory
 from usrn_keras.backends.training_device import training_device
 from usrn_keras.budget.out_of_memory import memory_errors
 from usrn_keras.budget.step_sizes import StepSizes, settings, smaller_sizes
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.stage_plan import Train
 
 
 def step_sizes(recipe: Recipe) -> StepSizes:
-    """The images of a training step of a recipe; a supervised one takes no unlabelled images."""
+    """The images of a training step of a recipe; the Baseline alone reads no unlabelled images."""
     training = recipe.training
-    unlabelled = 0 if training.method == "supervised" else training.batch_unlabelled
+    unlabelled = training.batch_unlabelled if len(_training_stages(recipe)) > 1 else 0
     return StepSizes(training.batch_labelled, unlabelled, recipe.views.crop_size, training.accumulation)
 
 
+def _training_stages(recipe: Recipe) -> list[Train]:
+    return [stage for stage in stages_of(recipe) if isinstance(stage, Train)]
+
+
 def step_counts(recipe: Recipe) -> dict[str, int]:
-    """Recipe keys that count steps, and their values."""
-    return {f"training.{name}": getattr(recipe.training, name) for name in ("baseline_steps", "usrn_steps")}
+    """Recipe keys that count the steps of its stages, and their values."""
+    return {stage.steps_key: stage.steps for stage in _training_stages(recipe)}
 
 
 @contextlib.contextmanager

@@ -9,22 +9,20 @@ from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
 from usrn_keras.data.batches.whole_images import labels_of
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
-from usrn_keras.evaluation.image_scores import ImageMious, read_image_scores
+from usrn_keras.evaluation.report_files import ImageMious, read_image_scores
 from usrn_keras.files import atomic_path, read_json
+from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report import Scores
+from usrn_keras.report.pictures import PredictedImage
 from usrn_keras.report.run_page import run_page
-from usrn_keras.report.run_story import RunStory
-from usrn_keras.report.side_by_side import Compared
-from usrn_keras.runs import BASELINE, STAGES, SUBCLASSES, USRN, Run, open_run
+from usrn_keras.report.run_summary import RunSummary
+from usrn_keras.runs import Run, open_run
 from usrn_keras.runs.identity import refuse_other_data
 from usrn_keras.stages.cluster import cluster_report
 from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.run_facts import run_facts
-from usrn_keras.terms import gate_of
 
-MODELS = {"baseline": "Baseline", "usrn": "USRN"}
 FIXED = WORST = 4  # images
 
 
@@ -47,7 +45,7 @@ def write_report(
     >>> write_report(open_run("runs/quickstart"))  # doctest: +SKIP
     PosixPath('runs/quickstart/report/index.html')
     """
-    html = run_page(tell(run, dataset, predictors)).html()
+    html = run_page(collect_summary(run, dataset, predictors)).html()
     path = run.path / "report" / "index.html"
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -85,74 +83,82 @@ def report_runs(runs: Sequence[Path], *, progress: Progress = SILENT) -> list[Pa
 def leave_report(
     run: Run, dataset: Dataset, predictors: Mapping[str, Predictor], log: Callable[[str], None]
 ) -> None:
-    """Write the report of a run that has just been measured; a failure is told, and costs nothing else."""
+    """Write the report of a run that has just been measured; a failure is logged, and costs nothing else."""
     try:
         write_report(run, dataset=dataset, predictors=predictors)
     except Exception as error:  # whatever it is, hours of training stand behind the results
         log(f"report/index.html could not be drawn: {error}. Draw it again: usrn report {run.path}")
 
 
-def tell(
+def collect_summary(
     run: Run, dataset: Dataset | None = None, predictors: Mapping[str, Predictor] | None = None
-) -> RunStory:
-    """What is known of a run, and why the rest is not."""
-    training = run.recipe.training
-    story = RunStory(
+) -> RunSummary:
+    """Everything that is known of a run, and the reason why the rest is missing."""
+    method = run.recipe.training.method
+    options = run.recipe.options
+    *_, last = run.training_stages
+    summary = RunSummary(
         str(run.path),
         run.classes,
         run.palette,
         facts=run_facts(run),
         recipe=(run.path / "recipe.toml").read_text(encoding="utf-8"),
-        metrics={stage: list(run.log(stage).records()) for stage in (BASELINE, USRN)},
-        diagnosis=diagnosis_log(run).records(),
-        gate=gate_of(training.terms, training.gate) if "ost" in training.terms else "unused",
+        training={
+            stage.title: list(run.log(folder).records()) for folder, stage in run.training_stages.items()
+        },
+        pseudo_labels=diagnosis_log(run, last).records(),
+        has_gate=options is not None and options.has_gate,
+        pseudo_label_note="" if options is None else options.pseudo_label_note,
     )
     if run.evaluation_file.exists():
-        story.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
+        summary.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
     else:
-        done = ", ".join(stage for stage in STAGES if run.is_complete(stage)) or "no stage"
-        story.missing["scores"] = (
-            f"The run is not measured yet; complete: {done}. `usrn fit` goes on with it."
+        done = ", ".join(stage for stage in run.stages if run.is_complete(stage)) or "no stage"
+        summary.missing["scores"] = (
+            f"The run has not been evaluated yet; complete: {done}. `usrn fit` resumes it."
         )
-    if run.is_complete(SUBCLASSES):
-        story.clusters = cluster_report(run)
-    elif training.method == "supervised":
-        story.missing["clusters"] = "A supervised run has no subclasses."
-    if not story.diagnosis:
-        story.missing["diagnosis"] = _why_no_diagnosis(run)
-    _add_pictures(story, run, dataset, predictors)
-    return story
+    if not run.cluster_stage:
+        summary.missing["clusters"] = f"A run with training.method = {method!r} has no subclasses."
+    elif run.is_complete(run.cluster_stage):
+        summary.clusters = cluster_report(run)
+    if not summary.pseudo_labels:
+        summary.missing["pseudo_labels"] = _why_no_diagnosis(run)
+    _add_pictures(summary, run, dataset, predictors)
+    return summary
 
 
 def _why_no_diagnosis(run: Run) -> str:
-    if run.recipe.training.method == "supervised":
+    *_, last = run.training_stages
+    if len(run.training_stages) == 1:
         return "A supervised run has no pseudo labels."
     if run.recipe.evaluation.diagnosis == 0:
-        return "Nobody looked at the pseudo labels: the recipe says evaluation.diagnosis = 0."
-    if not run.stage(USRN).exists():
-        return "USRN has not been trained yet."
+        return "The pseudo labels were not measured: the recipe says evaluation.diagnosis = 0."
+    if not run.stage(last).exists():
+        return f"{run.training_stages[last].title} has not been trained yet."
     return (
-        "Nobody looked at the pseudo labels: there were no unlabelled images, or the run was trained by a "
-        "version of usrn-keras that did not diagnose them."
+        "The pseudo labels were not measured: there were no unlabelled images, or the run was trained by an "
+        "older version of usrn-keras."
     )
 
 
 def _add_pictures(
-    story: RunStory, run: Run, dataset: Dataset | None, predictors: Mapping[str, Predictor] | None
+    summary: RunSummary, run: Run, dataset: Dataset | None, predictors: Mapping[str, Predictor] | None
 ) -> None:
-    """Images beside what each model makes of them: some that are fixed, and those that went worst."""
-    mious = _image_mious(run, story)
+    """Images beside the predictions of each model: some that are fixed, and those with the lowest mIoU."""
+    mious = _image_mious(run, summary)
     try:
         if dataset is None:
             dataset = load_dataset(run.recipe.data)
             refuse_other_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
-        worst = worst_samples(samples, mious.get(MODELS[run.models[-1]], {}))
-        shown = _compare([*fixed_samples(samples), *worst], dataset, predictors or _predictors(run), mious)
+        worst = worst_samples(samples, mious.get(run.titles[run.models[-1]], {}))
+        shown = _compare(
+            run, [*fixed_samples(samples), *worst], dataset, predictors or _predictors(run), mious
+        )
     except USRNError as error:  # images or models that are not there cost the pictures alone
-        story.missing["pictures"] = f"There are no pictures: {error.message}."
+        summary.missing["pictures"] = f"There are no pictures: {error.message}."
         return
-    story.fixed, story.worst = shown[: len(shown) - len(worst)], shown[len(shown) - len(worst) :]
+    summary.fixed, summary.worst = shown[: len(shown) - len(worst)], shown[len(shown) - len(worst) :]
 
 
 def _predictors(run: Run) -> dict[str, Predictor]:
@@ -164,29 +170,30 @@ def _predictors(run: Run) -> dict[str, Predictor]:
 
 
 def _compare(
+    run: Run,
     samples: Sequence[Sample],
     dataset: Dataset,
     predictors: Mapping[str, Predictor],
     mious: Mapping[str, ImageMious],
-) -> list[Compared]:
+) -> list[PredictedImage]:
     rows = []
     for sample in samples:
         image, mask = read_sample(sample, dataset)
-        predictions = {MODELS[model]: predictor.ids(image) for model, predictor in predictors.items()}
+        predictions = {run.titles[model]: predictor.ids(image) for model, predictor in predictors.items()}
         known = [mious.get(model, {}).get(sample.name) for model in predictions]
-        rows.append(Compared(sample.name, image, labels_of(mask, dataset), predictions, known))
+        rows.append(PredictedImage(sample.name, image, labels_of(mask, dataset), predictions, known))
     return rows
 
 
-def _image_mious(run: Run, story: RunStory) -> dict[str, ImageMious]:
+def _image_mious(run: Run, summary: RunSummary) -> dict[str, ImageMious]:
     """The mIoU of each image by each model, as far as they are known."""
     file = run.path / "report" / "image_scores.csv"
     if file.exists():
         return read_image_scores(file)
     if run.evaluation_file.exists():
-        story.missing["worst"] = (
-            "Which images went worst is not known: the run was measured by a version of usrn-keras that kept "
-            f"no scores of images. Remove {run.evaluation_file} and run `usrn fit` again to measure it anew."
+        summary.missing["worst"] = (
+            "The images with the lowest mIoU are unknown: the run was evaluated by an older version of "
+            f"usrn-keras. Remove {run.evaluation_file} and run `usrn fit` again to evaluate it once more."
         )
     return {}
 

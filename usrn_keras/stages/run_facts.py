@@ -1,4 +1,4 @@
-"""What a run is, in a few lines: data, network, method, backend, hardware, time."""
+"""Facts about a run: data, network, method, backend, hardware, time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 from usrn_keras.data.sample import PARTS
 from usrn_keras.files import read_json
 from usrn_keras.progress import duration
-from usrn_keras.recipe.schema import Network, Training
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN, Run
+from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.schema import Network
+from usrn_keras.recipe.stage_plan import Train
+from usrn_keras.runs import Run
 
-STAGES = {BASELINE: "Baseline", SUBCLASSES: "subclasses", USRN: "USRN"}
 BACKEND_PACKAGES = ("keras", "jax", "tensorflow", "torch")
 
 
@@ -31,29 +32,29 @@ def _dataset(run: Run) -> str:
 
 def _recipe_facts(run: Run) -> list[tuple[str, str]]:
     training, views = run.recipe.training, run.recipe.views
-    supervised = training.method == "supervised"
-    steps, batch = f"{training.baseline_steps:,} of the Baseline", f"{training.batch_labelled} labelled"
-    rate = f"{training.learning_rate:g}"
-    if not supervised:
-        steps += f", {training.usrn_steps:,} of USRN"
+    stages = list(run.training_stages.values())
+    batch = f"{training.batch_labelled} labelled"
+    if len(stages) > 1:
         batch += f" and {training.batch_unlabelled} unlabelled"
-        rate += f", {training.usrn_learning_rate or training.learning_rate:g} of USRN"
+    rates = ", ".join(f"{stage.learning_rate:g} of {stage.title}" for stage in stages)
     return [
-        ("method", "supervised: the Baseline alone" if supervised else _method(training)),
+        ("method", _method(run.recipe, stages[-1])),
         ("network", _network(run.recipe.network)),
-        ("steps", steps),
+        ("steps", ", ".join(f"{stage.steps:,} of {stage.title}" for stage in stages)),
         ("batch", f"{batch} images, crops of {views.crop_size} x {views.crop_size} pixels"),
-        ("learning rate", f"{rate}; of the backbone {training.backbone_multiplier:g} times that"),
+        ("learning rate", f"{rates}; of the backbone {training.backbone_multiplier:g} times that"),
         ("seed", str(training.seed)),
     ]
 
 
-def _method(training: Training) -> str:
-    terms = ", ".join(term.upper() for term in training.terms)
-    start = "the Baseline" if training.start == "baseline" else "the weights of the backbone"
-    gate = f"gate {training.gate}, gamma {training.threshold:g}"
-    correction = f"correction {training.correction}, prior of F_sub {training.sub_prior}"
-    return f"USRN: {terms}; {gate}; {correction}; starts from {start}"
+def _method(recipe: Recipe, stage: Train) -> str:
+    """Name, options and start of the method, all of them as in the recipe."""
+    options = {} if recipe.options is None else recipe.options.model_dump()
+    shown = ", ".join(
+        f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in options.items()
+    )
+    start = f"; starts from {stage.start}" if stage.start else ""
+    return f"{stage.title}{': ' if shown else ''}{shown}{start}"
 
 
 def _network(network: Network) -> str:
@@ -64,7 +65,8 @@ def _network(network: Network) -> str:
 
 def _time(run: Run) -> list[tuple[str, str]]:
     parts = []
-    for stage, name in STAGES.items():
+    for stage in run.stages:
+        name = getattr(run.plan[stage], "title", run.plan[stage].name)
         seconds = run.facts(stage).get("seconds") if run.is_complete(stage) else None
         seconds = seconds or _recorded_seconds(run, stage)
         if seconds:

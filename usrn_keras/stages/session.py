@@ -1,4 +1,4 @@
-"""Work in a run folder: the data set, the lock, the stages that are not complete, a kind end on Ctrl-C."""
+"""Work in a run folder: the data set, the lock, the stages that are not complete, Ctrl-C handling."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import keras
 
 from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.data.sample import PARTS
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import Run, start_run
 
-INTERRUPTED = "interrupted; run the same command again to go on"
+INTERRUPTED = "interrupted; run the same command again to resume"
 
 
 @contextlib.contextmanager
 def session(recipe: Recipe, run_dir: Path | str, log: Callable[[str], None]) -> Iterator[tuple[Run, Dataset]]:
-    """The run folder of a recipe, locked, and its data set. An interrupt says how to go on."""
+    """The run folder of a recipe, locked, and its data set. An interrupt says how to resume."""
     try:
         log(f"Keras {keras.__version__} on {keras.backend.backend()} (set KERAS_BACKEND for another)")
         dataset = load_dataset(recipe.data)
         log(_lists(dataset))
-        with start_run(run_dir, recipe, dataset) as run:
+        with start_run(run_dir, recipe, dataset, stages_of(recipe)) as run:
             yield run, dataset
     except KeyboardInterrupt as interrupt:
         # The training loop says more: which step it saved.
@@ -34,7 +35,7 @@ def complete_stages(run: Run, stages: Mapping[str, Callable[[], None]], log: Cal
     """Do the work of each stage that is not complete, in order."""
     for stage, work in stages.items():
         if run.is_complete(stage):
-            log(f"{stage}: complete already")
+            log(f"{stage}: already complete")
         else:
             work()
 

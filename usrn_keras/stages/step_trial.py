@@ -15,21 +15,22 @@ import keras
 import numpy as np
 from PIL import Image
 
+from usrn_keras.backends import CompiledStep, prepare_backend
 from usrn_keras.backends.peak_memory import PeakMemory
-from usrn_keras.backends.settings import prepare_backend
 from usrn_keras.backends.training_device import training_device
 from usrn_keras.budget.extrapolation import MeasuredStep
 from usrn_keras.budget.out_of_memory import ran_out_of_memory
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.build import build_batches
+from usrn_keras.methods import Method, Supervised, stages_of
 from usrn_keras.networks.operations import part_passes, step_flops
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import Recipe, build_recipe
+from usrn_keras.recipe.stage_plan import Train
+from usrn_keras.stages.build import build_method, compile_method
 from usrn_keras.stages.memory import step_sizes
-from usrn_keras.stages.models import baseline_of, supervised_model, usrn_model
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.subclasses.sublabels import write_sublabels
-from usrn_keras.training.backend import CompiledStep
 
 IMAGES = 4  # made-up images of each kind; larger batches take them several times
 BATCHES_AHEAD = 6  # made ahead and under way, as in training
@@ -40,7 +41,8 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     """Build what a recipe trains, count its operations, and measure steps of its most expensive stage.
 
     Args:
-        order: `recipe`, its values; `classes`, their names; `subclasses`, their number in each class.
+        order: `recipe`, its values; `name`, its name; `classes`, their names;
+            `subclasses`, their number in each class.
         send: Called with `network`, what is known without a step; then with the sizes to `try` and the
             `step` that was measured, for the smaller batch and for the larger one.
 
@@ -49,7 +51,7 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     """
     prepare_backend()
     _end_this_process_first()
-    recipe = Recipe(**order["recipe"])
+    recipe = build_recipe(order["recipe"], order["name"])
     with tempfile.TemporaryDirectory() as folder:
         dataset = made_up_data(Path(folder), recipe.views.crop_size, order["classes"], order["subclasses"])
         subclasses = made_up_subclasses(order["classes"], order["subclasses"])
@@ -72,7 +74,7 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     return {"out_of_memory": ""}
 
 
-def describe(methods: Mapping[str, keras.Model], sizes: StepSizes) -> dict[str, Any]:
+def describe(methods: Mapping[str, Method], sizes: StepSizes) -> dict[str, Any]:
     """Operations of each stage, the most expensive `stage`, and the parts of its network (see `Budget`)."""
     crop = sizes.crop_size
     batches = (sizes.batch_labelled, sizes.batch_unlabelled)
@@ -110,16 +112,19 @@ def made_up_subclasses(classes: list[str], counts: list[int]) -> SubclassMap:
     )  # fmt: skip
 
 
-def _methods(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap) -> dict[str, keras.Model]:
-    """The compiled method of each training stage."""
-    if recipe.training.method == "supervised":
-        return {"Baseline": supervised_model(recipe, dataset, pretrained=False)}
-    model = usrn_model(recipe, dataset, subclasses, pretrained=False)
-    return {"Baseline": baseline_of(model, recipe), "USRN": model}
+def _methods(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap) -> dict[str, Method]:
+    """The compiled method of each training stage, by its title; all share the network of the last one."""
+    *earlier, last = [stage for stage in stages_of(recipe) if isinstance(stage, Train)]
+    method = build_method(recipe, last, dataset, subclasses, pretrained=False)
+    methods = {}
+    for stage in earlier:
+        methods[stage.title] = Supervised(method.inference_network, ignore_index=dataset.ignore_index)
+        compile_method(methods[stage.title], recipe, stage)
+    return methods | {last.title: method}
 
 
 def _measure(
-    method: keras.Model, recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, sizes: StepSizes
+    method: Method, recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, sizes: StepSizes
 ) -> MeasuredStep:
     """Two steps at one batch size, the second one timed; a long step that needs no compiler is made once."""
     batch = {"batch_labelled": sizes.batch_labelled, "batch_unlabelled": sizes.batch_unlabelled}
@@ -133,7 +138,6 @@ def _measure(
         seconds = _seconds(step, next(stream))
         if compiles or seconds < LONG_SECONDS:
             seconds = _seconds(step, next(stream))
-    step.sync()
     return MeasuredStep(sizes, memory.peak() or 0, round(seconds, 4))
 
 
@@ -143,7 +147,7 @@ def _seconds(step: CompiledStep, batch: dict[str, np.ndarray]) -> float:
     return time.perf_counter() - started
 
 
-def _parts(method: keras.Model, crop: int) -> list[dict[str, Any]]:
+def _parts(method: Method, crop: int) -> list[dict[str, Any]]:
     """The parts that labelled images pass through, and parts that only unlabelled ones do; each once."""
     rows: dict[tuple, dict[str, Any]] = {}
     for one in part_passes(method, crop, crop):
@@ -157,7 +161,7 @@ def _parts(method: keras.Model, crop: int) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _trainable(method: keras.Model) -> int:
+def _trainable(method: Method) -> int:
     return _count(method.trainable_variables)
 
 

@@ -1,9 +1,10 @@
-"""Stage 1 alone: Baseline and subclasses, and what came out of them, in figures and pictures."""
+"""The stages up to the subclasses alone, with a report of the clusters in figures and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.report.clusters import ClusterReport
+from usrn_keras.recipe.stage_plan import Cluster
+from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.report.montage import montage_png
 from usrn_keras.report.size_chart import size_chart_png
-from usrn_keras.runs import BASELINE, SUBCLASSES, Run
-from usrn_keras.stages.baseline import train_baseline
-from usrn_keras.stages.beforehand import refuse_unclusterable
+from usrn_keras.runs import Run
 from usrn_keras.stages.cluster import cluster, cluster_report, measure_plain
+from usrn_keras.stages.preflight import validate_clustering
 from usrn_keras.stages.session import complete_stages, session
+from usrn_keras.stages.train import train
 from usrn_keras.subclasses import SubclassMap, remove_features, sublabel_file
 
 
@@ -56,7 +58,7 @@ def cluster_run(
 ) -> Clustered:
     """Run the stages of a recipe up to its subclasses, where they are not complete in `run_dir`.
 
-    `fit` with the same recipe and folder goes on from there.
+    `fit` with the same recipe and folder resumes from there.
 
     Args:
         recipe: What to do.
@@ -70,21 +72,35 @@ def cluster_run(
         USRNError: See `usrn_keras.errors`.
     """
     with session(recipe, run_dir, log) as (run, dataset):
-        refuse_unclusterable(run, dataset)
-        stages = {
-            BASELINE: lambda: train_baseline(run, dataset, progress),
-            SUBCLASSES: lambda: cluster(run, dataset, progress, log, keep_features=plain),
-        }
-        complete_stages(run, stages, log)
+        validate_clustering(run, dataset)
+        complete_stages(run, _stages_to_clusters(run, dataset, progress, log, keep_features=plain), log)
         if plain:
             measure_plain(run, dataset, progress, log)
-        remove_features(run.stage(SUBCLASSES))  # kept for plain k-means, maybe by an interrupted call
+        remove_features(run.stage(run.cluster_stage))  # kept for plain k-means, maybe by an interrupted call
         report = cluster_report(run)
         pictures = {
             "class_sizes": _chart(run, report),
             "montage": _montage(run, dataset, report.subclasses, montage, progress),
         }
         return Clustered(Path(run_dir), report, pictures)
+
+
+def _stages_to_clusters(
+    run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None], *, keep_features: bool
+) -> dict[str, Callable[[], None]]:
+    """What completes the stages of a run up to its subclasses."""
+    if not run.cluster_stage:
+        raise RunError(
+            f"training.method = {run.recipe.training.method!r} has no subclasses",
+            hint="Choose a method that has: --set training.method=usrn",
+        )
+    work: dict[str, Callable[[], None]] = {}
+    for folder, stage in run.plan.items():
+        if isinstance(stage, Cluster):
+            work[folder] = lambda: cluster(run, dataset, progress, log, keep_features=keep_features)
+            break
+        work[folder] = partial(train, run, folder, dataset, progress)
+    return work
 
 
 def _chart(run: Run, report: ClusterReport) -> Path:
@@ -104,7 +120,7 @@ def _montage(
             f"class {name!r} has no pixel in the labelled images, so it has no subclass to show",
             hint=f"Classes with subclasses: {', '.join(present)}",
         )
-    folder = run.stage(SUBCLASSES)
+    folder = run.stage(run.cluster_stage)
     samples = [replace(sample, sublabels=sublabel_file(folder, sample)) for sample in dataset.labelled]
     path = run.path / "report" / f"subclasses_{_file_name(dataset.classes[class_id])}.png"
     with atomic_path(path) as temporary:

@@ -1,48 +1,151 @@
-"""Running the training loop of a stage inside a run folder."""
+"""A training stage: the method, its batches, the loop inside a run folder."""
 
 from __future__ import annotations
 
-from usrn_keras.data import Batches, Dataset
-from usrn_keras.methods import USRN, Supervised
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from usrn_keras.data import Dataset
+from usrn_keras.data.batches.build import build_batches
+from usrn_keras.errors import DataError
+from usrn_keras.methods import Method
 from usrn_keras.progress import Progress
-from usrn_keras.runs import BASELINE, Run
-from usrn_keras.stages.diagnosis import DiagnosisWatch
+from usrn_keras.runs import Run
+from usrn_keras.stages.build import Start, build_method
+from usrn_keras.stages.diagnosis import DiagnosisCallback
 from usrn_keras.stages.memory import memory_watched
-from usrn_keras.stages.validation import Validation
-from usrn_keras.stages.weights import checkpoint_file, save_segmenter
-from usrn_keras.training import Loop
+from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter
+from usrn_keras.stages.validation import ValidationCallback
+from usrn_keras.subclasses import SubclassMap, sublabel_file
+from usrn_keras.subclasses.head import calibrated_temperature, centroid_classifier
+from usrn_keras.training import Loop, load_checkpoint
+from usrn_keras.training.loop import BatchSource
 
 
-def train(
-    run: Run,
-    stage: str,
-    model: Supervised | USRN,
-    source: Batches,
-    steps: int,
-    dataset: Dataset,
-    progress: Progress,
-) -> None:
-    """Train `model` from the stage's checkpoint, if any, to the end, and write `model.keras`."""
-    training, name = run.recipe.training, "baseline" if stage == BASELINE else "usrn"
-    watches: list[Validation | DiagnosisWatch] = [Validation(run, stage, name, model.branch, dataset, steps)]
-    if isinstance(model, USRN):
-        watches.append(DiagnosisWatch(run, model, dataset, steps, progress.log))
-    loop = Loop(
-        model=model,
-        batches=source,
-        steps=steps,
-        checkpoint=checkpoint_file(run, stage),
-        checkpoint_seconds=training.checkpoint_seconds,
-        log_every=training.log_every,
-        record=run.log(stage).record,
-        rewind=lambda step: [watch.resume(step) for watch in watches],
-        watches=watches,
-        progress=progress,
-        description=stage,
+def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
+    """Train the method of a stage from its checkpoint, if any, to the end, and write `model.keras`.
+
+    Args:
+        run: The run.
+        folder: Folder of the stage.
+        dataset: The data set.
+        progress: Shows the progress.
+    """
+    recipe, stage = run.recipe, run.training_stages[folder]
+    resumes = checkpoint_file(run, folder).exists()
+    subclasses = _subclasses(run, folder)
+    pretrained = not resumes and not stage.start
+    method = build_method(recipe, stage, dataset, subclasses, pretrained=pretrained)
+    if stage.start and not resumes:
+        method.start_from(_start(run, stage.start, dataset, subclasses))
+    batches = build_batches(
+        recipe,
+        _with_sublabels(run, dataset) if subclasses is not None else dataset,
+        unlabelled=method.inputs.unlabelled,
+        parents=None if subclasses is None else subclasses.parents,
     )
-    with memory_watched(run.recipe, stage, unlabelled=isinstance(model, USRN)) as memory:
+    callbacks = [ValidationCallback(run, folder, method.inference_network, dataset)]
+    if method.makes_pseudo_labels:
+        callbacks.append(DiagnosisCallback(run, folder, method, dataset, progress.log))
+    loop = Loop(
+        model=method,
+        batches=batches,
+        steps=stage.steps,
+        checkpoint=checkpoint_file(run, folder),
+        checkpoint_seconds=recipe.training.checkpoint_seconds,
+        log_every=recipe.training.log_every,
+        record=run.log(folder).record,
+        rewind=lambda step: [callback.resume(step) for callback in callbacks],
+        callbacks=callbacks,
+        progress=progress,
+        description=folder,
+    )
+    with memory_watched(recipe, folder, unlabelled=method.inputs.unlabelled) as memory:
         loop.run()
-    for file in (run.evaluation_file, run.stage(stage) / "scores.json"):  # of a model that was here before
+    for file in (run.evaluation_file, run.stage(folder) / "scores.json"):  # of a model that was here before
         file.unlink(missing_ok=True)
-    save_segmenter(model.branch, run.model_folder(name) / "model.keras")
-    run.complete(stage, steps=steps, seconds=round(loop.seconds, 3), peak_memory=memory.peak())
+    save_segmenter(method.inference_network, run.model_folder(stage.name) / "model.keras")
+    run.complete(folder, steps=stage.steps, seconds=round(loop.seconds, 3), peak_memory=memory.peak())
+
+
+def trained_method(run: Run, model: str, dataset: Dataset) -> Method:
+    """The method of a complete training stage without subclasses, restored from its checkpoint.
+
+    Args:
+        run: The run.
+        model: Name of the model.
+        dataset: The data set.
+    """
+    folder = run.stage_of(model)
+    method = build_method(run.recipe, run.training_stages[folder], dataset, pretrained=False)
+    load_checkpoint(checkpoint_file(run, folder), method)
+    return method
+
+
+def _subclasses(run: Run, folder: str) -> SubclassMap | None:
+    """The subclasses, where they are complete before this stage."""
+    clusters = run.cluster_stage
+    if not clusters or run.stages.index(clusters) > run.stages.index(folder):
+        return None
+    return SubclassMap.load(run.stage(clusters))
+
+
+def _with_sublabels(run: Run, dataset: Dataset) -> Dataset:
+    """The data set with the sublabel map of each labelled image."""
+    folder = run.stage(run.cluster_stage)
+    labelled = tuple(replace(sample, sublabels=sublabel_file(folder, sample)) for sample in dataset.labelled)
+    return replace(dataset, labelled=labelled)
+
+
+def _start(run: Run, model: str, dataset: Dataset, subclasses: SubclassMap | None) -> Start:
+    """The trained network that a stage starts from."""
+    branch = trained_method(run, model, dataset).inference_network
+
+    def classifier() -> tuple[np.ndarray, np.ndarray]:
+        batches = build_batches(
+            run.recipe, _with_sublabels(run, dataset), unlabelled=False, parents=subclasses.parents
+        )
+        features, sublabels = some_features(batches, branch.feature_model().predict_on_batch)
+        temperature = calibrated_temperature(features, sublabels, subclasses.centers)
+        return centroid_classifier(subclasses.centers, temperature)
+
+    return Start(branch, classifier)
+
+
+def some_features(
+    batches: BatchSource,
+    extract: Callable[[np.ndarray], np.ndarray],
+    *,
+    batches_read: int = 4,
+    most_read: int = 256,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features and sublabels of the labelled pixels of a few training batches, as the branch sees them.
+
+    A few batches of masks that are points or strokes may show none: then more are read.
+
+    Args:
+        batches: Batches with `labelled` images and `sublabels`.
+        extract: Function from images to features `(batch, height / 4, width / 4, channels)`.
+        batches_read: Number of batches that are enough, if they show any.
+        most_read: Number of batches that are read before an error.
+
+    Raises:
+        DataError: No batch shows a labelled pixel.
+    """
+    features, sublabels = [], []
+    for step in range(most_read):
+        if step >= batches_read and any(map(len, sublabels)):
+            break
+        batch = batches.batch(step)
+        at_centres = batch["sublabels"][:, 2::4, 2::4]
+        labelled_pixels = at_centres >= 0
+        features.append(np.asarray(extract(batch["labelled"]))[labelled_pixels])
+        sublabels.append(at_centres[labelled_pixels])
+    if not any(map(len, sublabels)):
+        raise DataError(
+            f"{most_read} batches of labelled images show no pixel with a class to measure features at",
+            hint="Label more pixels, or raise views.crop_size.",
+        )
+    return np.concatenate(features).astype(np.float32), np.concatenate(sublabels)

@@ -1,4 +1,4 @@
-"""Measuring on val while a stage trains, and keeping the weights that were best there."""
+"""Evaluates on val while a stage trains, and keeps the weights that were best there."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, evaluate_with
-from usrn_keras.evaluation.inference import inference_of
+from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.files import read_json, write_json
 from usrn_keras.networks import Branch
 from usrn_keras.runs import Run
-from usrn_keras.stages.weights import save_segmenter
+from usrn_keras.stages.stage_files import save_segmenter
 
 
-class Validation:
-    """Measures F after every `evaluation.every` steps and at the end; the best is `best.keras`.
+class ValidationCallback:
+    """Evaluates F after every `evaluation.every` steps and at the end; the best weights are `best.keras`.
 
-    `best.json` beside it is what counts: `step` and `val_miou` of the best weights, `measured`, the last
+    `best.json` beside it is the record: `step` and `val_miou` of the best weights, `measured`, the last
     step that was compared, and `saved`, whether `best.keras` holds those weights yet. The training loop
-    writes its checkpoint before each measurement. So whenever a stage is killed, the weights that were
-    being measured or saved are those it goes on from, and `resume` does what is left.
+    writes its checkpoint before each evaluation. So whenever a stage is killed, the weights that were
+    being evaluated or saved are those that training resumes from, and `resume` does what is left.
 
     Args:
-        run: The run folder.
-        stage: Name of the training stage.
-        model: `usrn` or `baseline`, what the stage trains.
-        branch: Its F, with the weights of the moment.
-        dataset: Says what val is.
-        steps: Of the stage.
+        run: The run.
+        folder: Folder of the training stage.
+        branch: F of the method that is trained.
+        dataset: Holds the val images.
 
     Raises:
-        DataError: There is nothing to measure on.
+        DataError: There are no val images.
     """
 
-    def __init__(self, run: Run, stage: str, model: str, branch: Branch, dataset: Dataset, steps: int):
+    def __init__(self, run: Run, folder: str, branch: Branch, dataset: Dataset):
         self.every = run.recipe.evaluation.every
         if self.every and not dataset.val:
             raise DataError(
                 f"the data set {dataset.name} has no val images",
                 hint=f"Set evaluation.every = 0 (it is {self.every}), or add val images.",
             )
-        self._run, self._stage, self._branch, self._dataset, self._steps = run, stage, branch, dataset, steps
-        self._log = run.log(stage)
-        self._weights = run.model_folder(model) / "best.keras"
+        self._run, self._stage, self._branch, self._dataset = run, folder, branch, dataset
+        stage = run.training_stages[folder]
+        self._steps = stage.steps
+        self._log = run.log(folder)
+        self._weights = run.model_folder(stage.name) / "best.keras"
         self._file = self._weights.with_suffix(".json")
 
     def resume(self, step: int) -> None:
-        """Bring the best and the log to where training goes on from: `step`, its weights in place."""
+        """Bring the best weights and the log to the step that training resumes from, its weights in place."""
         self._log.rewind(step)
-        if self._best().get("measured", 0) > step:  # of a training that is begun anew
+        if self._best().get("measured", 0) > step:  # of a training that starts again
             self._weights.unlink(missing_ok=True)
             self._file.unlink()
         self._save()
         if step and self.due(step):
-            self.measure(step)
+            self.after_step(step)
 
     def due(self, step: int) -> bool:
-        """Whether to measure after this step; the end of training counts, too."""
+        """Whether to evaluate after this step; the end of training counts, too."""
         return self.every > 0 and (step % self.every == 0 or step == self._steps)
 
-    def measure(self, step: int) -> None:
-        """Measure the weights of `step`, unless they were, and keep them if they are the best so far."""
+    def after_step(self, step: int) -> None:
+        """Evaluate the weights of a step, unless they were, and keep them if they are the best so far."""
         best = self._best()
         if best.get("measured") == step:
             return
@@ -92,7 +92,7 @@ class Validation:
 
     @cached_property
     def _predictor(self) -> Predictor:
-        """One for all measurements, so that the network is compiled for them once."""
+        """One for all evaluations, so that the network is compiled for them once."""
         recipe = self._run.recipe
         return Predictor(self._branch.segmenter(), inference_of(recipe), batch=recipe.evaluation.batch)
 

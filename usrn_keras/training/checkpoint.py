@@ -20,7 +20,7 @@ def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> 
 
     Args:
         path: File to write, `.npz`.
-        model: Compiled model; its variables must be up to date (`CompiledStep.sync`).
+        model: Compiled model; its variables are written.
         step: Steps done.
         **facts: JSON values to keep beside it.
 
@@ -44,7 +44,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
     """Restore what `save_checkpoint` wrote; returns `step` and the other facts.
 
     Raises:
-        WeightsError: The file cannot be read, or is of another network.
+        WeightsError: The file cannot be read, or is from another network.
     """
     header, arrays = _read(path)
     expected = dict(_keyed(model))
@@ -56,7 +56,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
         if key in arrays and tuple(variable.shape) != arrays[key].shape
     ]
     if faults:
-        raise WeightsError(f"{path} is of another network", faults=faults[:40])
+        raise WeightsError(f"{path} is from another network", faults=faults[:40])
     for key, variable in expected.items():
         variable.assign(arrays[key])
     return header

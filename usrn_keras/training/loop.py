@@ -1,4 +1,4 @@
-"""The training loop: from one checkpoint to the end, or to the next interruption."""
+"""The training loop: from a checkpoint to the end, or to the next interruption."""
 
 from __future__ import annotations
 
@@ -8,57 +8,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import keras
 import numpy as np
 
+from usrn_keras.backends import CompiledStep
 from usrn_keras.errors import DivergedError
+from usrn_keras.methods import Method
 from usrn_keras.progress import SILENT, Progress, Task
-from usrn_keras.training.backend import CompiledStep
+from usrn_keras.training.callbacks import Callback, deferred_interrupt
 from usrn_keras.training.checkpoint import load_checkpoint, save_checkpoint
-from usrn_keras.training.interrupt import deferred_interrupt
 
 
 class BatchSource(Protocol):
-    """Batches by step: `usrn_keras.data.Batches`, or anything alike."""
+    """Batches by step, such as `usrn_keras.data.Batches`."""
 
     def iterate(self, start_step: int, stop_step: int) -> Any: ...
 
     def names(self, step: int) -> list[str]: ...
 
 
-class Watch(Protocol):
-    """Looks at the weights now and then: `usrn_keras.stages.validation.Validation`, or anything alike."""
-
-    def due(self, step: int) -> bool:
-        """Whether to look after this step."""
-
-    def measure(self, step: int) -> None:
-        """Look at the weights, which are in place, as the checkpoint is."""
-
-
 @dataclass
 class Loop:
-    """Trains a compiled method for a number of steps, resumably.
+    """Trains a compiled method for a number of steps; resumable.
 
     Args:
-        model: A compiled method (`Supervised`, `USRN`).
-        batches: Where batches come from; the batch of a step must depend on the step alone.
+        model: A compiled method.
+        batches: Source of batches; the batch of a step must depend on the step alone.
         steps: Total number of steps.
-        checkpoint: File of the checkpoint; training goes on from it if it exists.
-        checkpoint_seconds: At most this long between two checkpoints.
-        log_every: Steps between two records; the device is asked for numbers only then.
+        checkpoint: File of the checkpoint; training resumes from it if it exists.
+        checkpoint_seconds: Longest time between two checkpoints, in seconds.
+        log_every: Steps between two records; numbers are fetched from the device only then.
         record: Called with each record, a flat dict of numbers.
-        rewind: Called with the step that training goes on from, before any record.
-        watches: Look at the weights after the steps at which they are due; the checkpoint is written before.
-        progress: Where to show how far it is.
-        description: Of the progress bar.
+        rewind: Called with the step that training resumes from, before any record.
+        callbacks: Called after the steps at which they are due; the checkpoint is written first.
+        progress: Shows the progress.
+        description: Description of the progress bar.
 
     Raises:
         DivergedError: A loss is not finite; names the step and the images.
         KeyboardInterrupt: After Ctrl-C or SIGTERM, with the checkpoint written.
     """
 
-    model: keras.Model
+    model: Method
     batches: BatchSource
     steps: int
     checkpoint: Path
@@ -66,7 +56,7 @@ class Loop:
     log_every: int = 20
     record: Callable[[dict[str, float]], None] = lambda numbers: None
     rewind: Callable[[int], None] = lambda step: None
-    watches: Sequence[Watch] = ()
+    callbacks: Sequence[Callback] = ()
     progress: Progress = SILENT
     description: str = "training"
     _pending: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False)
@@ -86,29 +76,30 @@ class Loop:
         ):
             self._window = saved = time.monotonic()
             for step, batch in enumerate(self.batches.iterate(start, self.steps), start=start):
+                if self.model.inputs.progress:
+                    batch = {**batch, "progress": np.float32(step / self.steps)}
                 self._pending.append((step, step_function(batch)))
                 done = step + 1
                 last = done == self.steps
                 if last or interrupt.asked or done % self.log_every == 0 or step == start:
                     self._flush(task, batch)
-                due = [watch for watch in self.watches if watch.due(done)]
+                due = [callback for callback in self.callbacks if callback.due(done)]
                 if last or interrupt.asked or due or time.monotonic() - saved > self.checkpoint_seconds:
                     self._flush(task, batch)
-                    step_function.sync()
                     save_checkpoint(self.checkpoint, self.model, done, seconds=round(self._seconds, 3))
                     saved = time.monotonic()
-                for watch in due:
-                    watch.measure(done)
-                    self._window = time.monotonic()  # what that took is no time of training
+                for callback in due:
+                    callback.after_step(done)
+                    self._window = time.monotonic()  # not a time of training
                 if interrupt.asked:  # after the last step, too: what follows may take long
                     raise KeyboardInterrupt(
                         f"interrupted after step {done} of {self.steps} of {self.description}, "
-                        "checkpoint written; run the same command again to go on"
+                        "checkpoint written; run the same command again to resume"
                     )
 
     @property
     def seconds(self) -> float:
-        """What training took up to now, interrupted parts included, without what the watches took."""
+        """Seconds of training so far, interrupted sessions included, callbacks excluded."""
         return self._seconds
 
     def _restore(self) -> int:
@@ -130,7 +121,7 @@ class Loop:
         elapsed, self._window = now - self._window, now
         self._seconds += elapsed
         numbers = {name: float(np.mean([values[name] for _, values in terms])) for name in terms[0][1]}
-        images = len(terms) * sum(len(batch[key]) for key in ("labelled", "weak") if key in batch)
+        images = len(terms) * self.model.images_per_step(batch)
         speed = images / elapsed
         shown = {name: numbers[name] for name in numbers if name in SHOWN}
         task.advance(len(terms), **shown, images_per_second=speed)
@@ -156,7 +147,7 @@ class Loop:
         raise DivergedError(
             f"{self.description}: {', '.join(broken)} is not finite in step {step + 1} of {self.steps}",
             faults=self.batches.names(step),
-            hint=f"{kept}Look at these images, or lower training.learning_rate in a new run.",
+            hint=f"{kept}Check these images, or lower training.learning_rate in a new run.",
         )
 
 

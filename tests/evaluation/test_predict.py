@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from usrn_keras.errors import DataError, WeightsError
+from usrn_keras.evaluation import inference_of, predict
+from usrn_keras.evaluation.predict import predict_files
+from usrn_keras.networks import load_segmenter
+from usrn_keras.recipe import Recipe
+
+PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+
+
+def brightest_channel() -> keras.Model:
+    """A model whose logits are the channels of its image: the class is the brightest channel."""
+    images = keras.Input((None, None, 3), name="images")
+    return keras.Model(images, keras.layers.Rescaling(1.0)(images))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A complete run folder whose model tells the brightest channel."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    brightest_channel().save(folder / "model.keras")
+    recipe = Recipe.load("quickstart")
+    opened = SimpleNamespace(path=folder, palette=PALETTE, model_path=folder / "model.keras", recipe=recipe)
+    monkeypatch.setattr(predict, "open_run", lambda run_dir: opened)
+    return opened
+
+
+def write_image(path, seed=0, height=20, width=45):
+    """An image of blocks of 5 x 5 pixels; returns its classes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    classes = np.random.default_rng(seed).integers(0, 3, (height // 5, width // 5))
+    classes = classes.repeat(5, 0).repeat(5, 1)
+    assert cv2.imwrite(str(path), PALETTE[classes][..., ::-1])
+    return classes
+
+
+def test_labels_and_overlay_of_an_image(run, tmp_path):
+    classes = write_image(tmp_path / "photo.png")
+    written = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
+    assert written == [tmp_path / "out/photo.png", tmp_path / "out/photo_overlay.png"]
+    with Image.open(written[0]) as labels, Image.open(written[1]) as overlay:
+        np.testing.assert_array_equal(np.asarray(labels), classes)
+        np.testing.assert_array_equal(np.asarray(labels.convert("RGB")), PALETTE[classes])
+        np.testing.assert_array_equal(np.asarray(overlay), PALETTE[classes])
+
+
+@pytest.mark.parametrize("override", ["evaluation.mode=slide", "evaluation.scales=[0.5, 1.0]"])
+def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, override):
+    run.recipe = Recipe.load("quickstart", [override, "views.crop_size=32"])
+    write_image(tmp_path / "photo.png")
+    asked = []
+
+    class Recorded(predict.Predictor):
+        def __init__(self, segmenter, options, **settings):
+            asked.append(options)
+            super().__init__(segmenter, options, **settings)
+
+    monkeypatch.setattr(predict, "Predictor", Recorded)
+    labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
+    assert asked == [inference_of(run.recipe)] and asked[0].line() != "whole"
+    assert cv2.imread(str(labels)).shape == (20, 45, 3)
+
+
+def test_more_than_256_classes_are_grey_values_of_16_bits(run, tmp_path, monkeypatch):
+    run.palette = np.zeros((1000, 3), np.uint8)
+    write_image(tmp_path / "photo.png")
+    monkeypatch.setattr(predict.Predictor, "ids", lambda self, image: np.full(image.shape[:2], 999))
+    labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
+    found = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
+    assert found.dtype == np.uint16 and (found == 999).all()
+
+
+def test_folders_are_walked_and_keep_their_sub_folders(run, tmp_path):
+    for i, name in enumerate(["b.jpg", "a.JPG", "deep/er/a.png"]):
+        write_image(tmp_path / "in" / name, seed=i)
+    (tmp_path / "in/notes.txt").write_text("no image")
+    written = predict_files(run.path, [tmp_path / "in"], tmp_path / "out")
+    names = [path.relative_to(tmp_path / "out").as_posix() for path in written]
+    assert names == [f"{stem}{end}.png" for stem in ("a", "b", "deep/er/a") for end in ("", "_overlay")]
+
+
+def test_a_second_call_does_not_segment_the_predictions(run, tmp_path):
+    write_image(tmp_path / "in/a.jpg")
+    first = predict_files(run.path, [tmp_path / "in"], tmp_path / "in/out")
+    assert predict_files(run.path, [tmp_path / "in"], tmp_path / "in/out") == first
+
+
+def test_unreadable_inputs_are_all_named_and_the_others_written(run, tmp_path):
+    write_image(tmp_path / "in/good.png")
+    (tmp_path / "in/broken.jpg").write_bytes(b"no image")
+    (tmp_path / "in/empty.png").touch()
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "in/._good.png").write_bytes(b"what macOS writes beside it")
+    inputs = [tmp_path / "missing.jpg", tmp_path / "nothing", tmp_path / "in"]
+    with pytest.raises(DataError, match="could not be segmented") as raised:
+        predict_files(run.path, inputs, tmp_path / "out")
+    named = "\n".join(raised.value.faults)
+    assert len(raised.value.faults) == 4
+    for name in ("missing.jpg does not exist", "nothing contains no images", "broken.jpg", "empty.png"):
+        assert name in named
+    assert sorted(os.listdir(tmp_path / "out")) == ["good.png", "good_overlay.png"]
+
+
+def test_no_image_is_overwritten(run, tmp_path):
+    write_image(tmp_path / "photo.png")
+    before = (tmp_path / "photo.png").read_bytes()
+    with pytest.raises(DataError, match="would overwrite") as raised:
+        predict_files(run.path, [tmp_path / "photo.png"], tmp_path)
+    assert "photo.png is one of the images" in raised.value.faults[0]
+    assert (tmp_path / "photo.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "a.png"), ("a.jpg", "other/a.jpg"), ("a.jpg", "a_overlay.jpg")])
+def test_two_images_with_the_same_result_are_refused(run, tmp_path, names):
+    for name in names:
+        write_image(tmp_path / name)
+    with pytest.raises(DataError, match="would overwrite") as raised:
+        predict_files(run.path, [tmp_path / name for name in names], tmp_path / "out")
+    assert "2 times" in raised.value.faults[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5])
+def test_a_damaged_model_is_refused(run, kept):
+    file = run.model_path
+    content = file.read_bytes()
+    file.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
+    with pytest.raises(WeightsError, match="cannot be loaded as a Keras model"):
+        load_segmenter(file)

@@ -1,0 +1,46 @@
+"""The one place where these tests make a method: what a change of the API has to change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from tests.methods.handmade import PARENTS
+from usrn_keras.backends import CompiledStep
+from usrn_keras.methods import USRN, PrototypeEnsemble, SelfTraining, Supervised
+from usrn_keras.networks import Branch
+from usrn_keras.recipe.method_options import ALL_TERMS
+
+
+def build_method(
+    method: str,
+    branch: Branch,
+    sub_branch: Branch,
+    *,
+    threshold: float = 0.75,
+    lambda_u: float = 1.0,
+    lambda_sub: float = 1.0,
+    gate: str = "fallback",
+    terms: Sequence[str] = ALL_TERMS,
+    ignore_index: int = 255,
+) -> keras.Model:
+    """`supervised`, `self_training`, `usrn` or `prototype_ensemble`; reads only the options that it has."""
+    if method == "supervised":
+        return Supervised(branch, ignore_index=ignore_index)
+    options = {"threshold": threshold, "lambda_u": lambda_u, "ignore_index": ignore_index}
+    if method == "self_training":
+        return SelfTraining(branch, **options)
+    if method == "prototype_ensemble":
+        return PrototypeEnsemble(branch, sub_branch, PARENTS, **options)
+    return USRN(branch, sub_branch, PARENTS, lambda_sub=lambda_sub, gate=gate, terms=terms, **options)
+
+
+def compiled_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, *, backbone_multiplier: float = 1.0
+) -> CompiledStep:
+    """`step(batch)` -> loss terms, as the training loop takes it."""
+    optimizer.multiply_learning_rate(model.slow_variables(), backbone_multiplier)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "torch")
+    return CompiledStep(model)

@@ -1,0 +1,90 @@
+"""A two-branch network of a few layers, and batches for it: compiles in seconds, and numpy can follow it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from usrn_keras.networks import Branch
+from usrn_keras.views import StrongView
+
+CLASSES, SUBCLASSES, PARENTS = 3, 5, (0, 0, 1, 2, 2)
+LOW, HIGH, DECODER = 6, 8, 7  # channels
+IMAGES, SIZE, PATCH = 4, 32, 8
+EPSILON, MOMENTUM = 1e-3, 0.9  # of batch normalisation
+
+
+def handmade_branches() -> tuple[Branch, Branch]:
+    """F and F_sub, which share the stem (`sharing = "low"`); no dropout, weights as Keras draws them."""
+    shared = _stem()
+    branch = Branch(shared, _tail(), _decoder(), _classifier(CLASSES), name="branch")
+    return branch, Branch(shared, _tail(), _decoder(), _classifier(SUBCLASSES), name="sub_branch")
+
+
+def variables_of(branch: Branch, sub_branch: Branch | None = None) -> list[keras.Variable]:
+    """All variables of one or two branches, each once, in an order that no method class can change."""
+    found: dict[int, keras.Variable] = {}
+    for part in ("stem", "tail", "decoder", "classifier"):
+        for one in (branch, sub_branch):
+            if one is not None:
+                found |= {id(variable): variable for variable in getattr(one, part).variables}
+    return list(found.values())
+
+
+def handmade_batch(seed: int, *, ignore_index: int = 255) -> dict[str, np.ndarray]:
+    """Images of patches in the colour of their subclass, with noise; some pixels have no class."""
+    rng = np.random.default_rng(seed)
+    colours = np.random.default_rng(0).integers(40, 216, (SUBCLASSES, 3))
+
+    def scene() -> tuple[np.ndarray, np.ndarray]:
+        patches = rng.integers(0, SUBCLASSES, (IMAGES, SIZE // PATCH, SIZE // PATCH))
+        subclasses = patches.repeat(PATCH, axis=1).repeat(PATCH, axis=2)
+        noise = rng.integers(-40, 40, (IMAGES, SIZE, SIZE, 3))
+        return subclasses.astype("int32"), (colours[subclasses] + noise).astype("uint8")
+
+    (sublabels, labelled), (_, weak) = scene(), scene()
+    unknown = rng.random(sublabels.shape) < 0.1
+    return {
+        "labelled": labelled,
+        "weak": weak,
+        "labels": np.where(unknown, ignore_index, np.array(PARENTS)[sublabels]).astype("int32"),
+        "sublabels": np.where(unknown, -1, sublabels).astype("int32"),
+        "labelled_parameters": StrongView().draw(rng, IMAGES),
+        "strong_parameters": StrongView().draw(rng, IMAGES),
+    }
+
+
+def _stem() -> keras.Model:
+    """Images to features at stride 4: patches of 4 x 4 pixels."""
+    images = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 127.5, -1.0)(images)
+    x = layers.Conv2D(LOW, 4, strides=4, use_bias=False, name="patches")(x)
+    return keras.Model(images, layers.ReLU()(_normalised(x, "patches_norm")))
+
+
+def _tail() -> keras.Model:
+    """Features at stride 4 to features at stride 8."""
+    low = keras.Input((None, None, LOW))
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depthwise")(low)
+    x = layers.ReLU(6.0)(_normalised(x, "depthwise_norm"))
+    x = layers.Conv2D(HIGH, 2, strides=2, use_bias=False, name="halving")(x)
+    return keras.Model(low, layers.ReLU()(_normalised(x, "halving_norm")))
+
+
+def _decoder() -> keras.Model:
+    low, high = keras.Input((None, None, LOW)), keras.Input((None, None, HIGH))
+    x = layers.Concatenate()([layers.UpSampling2D(2, interpolation="bilinear")(high), low])
+    x = layers.Conv2D(DECODER, 3, padding="same", use_bias=False, name="fusion")(x)
+    return keras.Model([low, high], layers.ReLU()(_normalised(x, "fusion_norm")))
+
+
+def _classifier(outputs: int) -> keras.Model:
+    features = keras.Input((None, None, DECODER))
+    return keras.Model(features, layers.Conv2D(outputs, 1, name="logits")(features))
+
+
+def _normalised(x: Any, name: str) -> Any:
+    return layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)

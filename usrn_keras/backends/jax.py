@@ -1,0 +1,210 @@
+"""JAX: graphs by the operations of Keras, one compiled program for a step, its buffers donated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import keras
+from keras import layers
+
+from usrn_keras.backends import layer_operations
+from usrn_keras.backends.memory import release_memory
+from usrn_keras.backends.steps import Terms, sum_of_terms, takes_parts
+
+# Pseudo labels stop the gradient; the compiler removes what only a gradient would need.
+no_gradient = contextlib.nullcontext
+OPERATIONS_ON_CPU = layer_operations.OPERATIONS | {layers.DepthwiseConv2D: layer_operations.depthwise_by_taps}
+
+
+def prepare(programs: Path) -> None:
+    """Keep compiled programs in a folder, so that the next run of the same network starts sooner."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(programs))
+    # Building a network compiles hundreds of small programs, one for each shape of weights.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
+    """`model(inputs, training=training)`, faster to trace; see `layer_operations.run_with`."""
+    operations = OPERATIONS_ON_CPU if jax.default_backend() == "cpu" else layer_operations.OPERATIONS
+    return layer_operations.run_with(operations, model, inputs, training)
+
+
+def compile_forward(model: keras.Model, function: Callable) -> Callable:
+    """`function(network, images)` without gradients, compiled for each shape of images."""
+    variables = model.variables
+
+    @jax.jit
+    def program(values: list, images: Any) -> Any:
+        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
+            return function(partial(run_graph, model, training=False), images)
+
+    return lambda images: program([variable.value for variable in variables], images)
+
+
+def on_accelerator() -> bool:
+    """Whether the device that computes is something other than a CPU."""
+    return jax.default_backend() != "cpu"
+
+
+def device_peak_memory() -> Callable[[], int] | None:
+    """A function that gives the peak of the memory of the GPU in bytes; None on a CPU."""
+    device = jax.local_devices()[0]
+    return None if device.platform == "cpu" else lambda: device.memory_stats()["peak_bytes_in_use"]
+
+
+def train_step(method: Any, state: tuple, data: Any) -> tuple[Terms, tuple]:
+    """Keras' `train_step(state, data)`: `(trainable, non_trainable, optimizer, metrics)` in and out."""
+    batch = method.batch_of(data)
+    terms, context, *values = _update(method, batch, *state[:3])
+    with _scope((method.metrics_variables, state[3])) as scope:
+        logs = method.step_logs(batch, terms, context)
+    return logs, (*values, _current(scope, method.metrics_variables))
+
+
+def _update(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
+    """One step as a pure function: terms, context, and the values of all variables after it."""
+    update = _lean_update if takes_parts(method.optimizer) else _plain_update
+    return update(method, batch, trainable, non_trainable, optimizer)
+
+
+def _lean_update(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
+    """The gradients of each part go into the momentum before those of the next one are taken."""
+    terms, context, started = [], {}, set()
+    for part in method.loss_parts():
+        gradients, found, context, non_trainable = _gradients(
+            method, part, batch, context, trainable, non_trainable
+        )
+        with _scope(
+            (method.trainable_variables, trainable), (method.optimizer.variables, optimizer)
+        ) as scope:
+            for gradient, variable in zip(gradients, part.trains, strict=True):
+                method.optimizer.add_gradient(gradient, variable, first=id(variable) not in started)
+                started.add(id(variable))
+        optimizer = _current(scope, method.optimizer.variables)
+        terms.append(found)
+        # The next part begins when this one has ended, or the activations of both would be in memory.
+        trainable, non_trainable, optimizer, context = jax.lax.optimization_barrier(
+            (trainable, non_trainable, optimizer, context)
+        )
+    with _scope((method.trainable_variables, trainable), (method.optimizer.variables, optimizer)) as scope:
+        method.optimizer.take_step([v for v in method.trainable_variables if id(v) in started])
+    trainable = _current(scope, method.trainable_variables)
+    optimizer = _current(scope, method.optimizer.variables)
+    return sum_of_terms(terms), context, trainable, non_trainable, optimizer
+
+
+def _plain_update(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
+    """Any optimizer of Keras: the gradients are summed, then applied."""
+    terms, context, total = [], {}, {}
+    for part in method.loss_parts():
+        gradients, found, context, non_trainable = _gradients(
+            method, part, batch, context, trainable, non_trainable
+        )
+        for gradient, variable in zip(gradients, part.trains, strict=True):
+            key = id(variable)
+            total[key] = total[key] + gradient if key in total else gradient
+        terms.append(found)
+    known = [variable for variable in method.trainable_variables if id(variable) in total]
+    with _scope((method.trainable_variables, trainable), (method.optimizer.variables, optimizer)) as scope:
+        method.optimizer.apply([total[id(variable)] for variable in known], known)
+    trainable = _current(scope, method.trainable_variables)
+    optimizer = _current(scope, method.optimizer.variables)
+    return sum_of_terms(terms), context, trainable, non_trainable, optimizer
+
+
+def _gradients(
+    method: Any, part: Any, batch: Any, context: dict, trainable: list, non_trainable: list
+) -> tuple:
+    """Gradients of a part by what it trains, its terms, the context and the state after it."""
+    places = {id(variable): place for place, variable in enumerate(method.trainable_variables)}
+    trained = [places[id(variable)] for variable in part.trains]
+
+    def compute(values: list) -> tuple:
+        current = list(trainable)
+        for place, value in zip(trained, values, strict=True):
+            current[place] = value
+        with _scope(
+            (method.trainable_variables, current), (method.non_trainable_variables, non_trainable)
+        ) as scope:
+            terms, found = part.compute(batch, context)
+        found = {**context, **jax.lax.stop_gradient(found)}
+        return terms.get("loss", 0.0), (terms, found, _current(scope, method.non_trainable_variables))
+
+    values = [trainable[place] for place in trained]
+    if not trained:
+        _, (terms, context, non_trainable) = compute(values)
+        return [], terms, context, non_trainable
+    gradients, (terms, context, non_trainable) = jax.grad(compute, has_aux=True)(values)
+    return gradients, terms, context, non_trainable
+
+
+def _scope(*pairs: tuple[Sequence[keras.Variable], Sequence[Any]]) -> keras.StatelessScope:
+    mapping = [pair for variables, values in pairs for pair in zip(variables, values, strict=True)]
+    return keras.StatelessScope(state_mapping=mapping)
+
+
+def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list:
+    values = [(scope.get_current_value(variable), variable) for variable in variables]
+    return [variable.value if value is None else value for value, variable in values]
+
+
+class CompiledStep:
+    """`step(batch)` -> loss terms on the device, for a compiled method.
+
+    The variables of the method hold the state: each step takes their buffers and gives them new ones, so
+    that there is one set of weights and momentum in memory.
+
+    Args:
+        method: A compiled method.
+    """
+
+    def __init__(self, method: Any):
+        self._variables = (
+            method.trainable_variables,
+            method.non_trainable_variables,
+            method.optimizer.variables,
+        )
+
+        def update(state: tuple, batch: dict) -> tuple:
+            terms, _, *values = _update(method, batch, *state)
+            return terms, tuple(values)
+
+        self._function = jax.jit(update, donate_argnums=0, compiler_options=_compiler_options())
+        self._first = True
+        _separate(self._variables)
+        release_memory()
+
+    def __call__(self, batch: dict[str, Any]) -> Terms:
+        state = tuple([variable.value for variable in variables] for variables in self._variables)
+        terms, state = self._function(state, batch)
+        for variables, values in zip(self._variables, state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable._value = value
+        if self._first:
+            self._first = False
+            release_memory()
+        return terms
+
+
+def _compiler_options() -> dict[str, str]:
+    """On a CPU, XLA orders a program for concurrency and keeps all gradients of a part at once; we do not."""
+    if jax.default_backend() != "cpu":
+        return {}
+    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+
+
+def _separate(variables: Sequence[Sequence[keras.Variable]]) -> None:
+    """Give each variable a buffer of its own: one buffer cannot be donated twice."""
+    seen = set()
+    for variable in (variable for part in variables for variable in part):
+        pointer = variable.value.unsafe_buffer_pointer()
+        if pointer in seen:
+            variable._value = variable.value + 0
+        seen.add(variable.value.unsafe_buffer_pointer())

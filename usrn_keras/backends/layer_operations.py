@@ -1,0 +1,154 @@
+"""Running a functional Keras graph on JAX, and most of it on TensorFlow, with the operations of Keras.
+
+The layers' own calls are left out: they cost more of the tracing than what they compute. Kernels lose the
+taps that meet padding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keras import layers, ops, tree
+
+from usrn_keras.backends.graph import Plan, Step, dead_taps, plan_of, run, same_padding
+
+Tensor = Any
+Operation = Callable[[Step, list[Tensor], bool], Tensor]
+
+
+def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, training: bool | None) -> Any:
+    """`model(inputs, training=training)`; layers of the types in `operations` are computed by these.
+
+    Args:
+        operations: By the type of a layer.
+        model: A Keras model or layer; anything but a plain functional graph is simply called.
+        inputs: A tensor `(batch, height, width, channels)`, or a list of them, nested or not.
+        training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+    """
+    plan = plan_of(model)
+    if plan is None:
+        return model(inputs, training=training)
+
+    def operation(step: Step, given: list[Tensor]) -> Tensor:
+        nested: Plan | None = plan_of(step.layer)
+        if nested is not None:
+            return run(nested, given, operation)
+        if type(step.layer) in operations:
+            return operations[type(step.layer)](step, given, bool(training))
+        return by_keras(step, given, bool(training))
+
+    given = [ops.cast(tensor, model.compute_dtype) for tensor in tree.flatten(inputs)]
+    return run(plan, given, operation)
+
+
+def by_keras(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """The layer itself."""
+    given = inputs if step.listed else inputs[0]
+    return step.layer(given, training=training) if step.layer._call_has_training_arg else step.layer(given)
+
+
+def living_kernel(layer: layers.Conv2D, size: tuple[int, ...], dtype: str) -> Tensor:
+    """The kernel without the taps that meet nothing but padding."""
+    kernel = ops.cast(layer.kernel, dtype)
+    rows, columns = dead_taps(layer, size)
+    height, width = layer.kernel_size
+    return kernel[rows : height - rows, columns : width - columns] if rows or columns else kernel
+
+
+def finish(layer: layers.Conv2D, result: Tensor) -> Tensor:
+    """Bias and activation of a convolution."""
+    result = result + ops.cast(layer.bias, result.dtype) if layer.use_bias else result
+    return result if layer.activation is None else layer.activation(result)
+
+
+def convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """`keras.layers.Conv2D`."""
+    layer = step.layer
+    x = ops.cast(inputs[0], layer.compute_dtype)
+    kernel = living_kernel(layer, x.shape[1:3], layer.compute_dtype)
+    result = ops.conv(x, kernel, list(layer.strides), layer.padding, dilation_rate=layer.dilation_rate)
+    return finish(layer, result)
+
+
+def batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """`keras.layers.BatchNormalization`, with the variance as the mean square of the deviations.
+
+    Keras takes the mean square minus the square of the mean, which loses digits where the mean is large.
+    """
+    layer = step.layer
+    if layer.axis not in (-1, 3):
+        return by_keras(step, inputs, training)
+    x = ops.cast(inputs[0], "float32")
+    mean, variance = layer.moving_mean, layer.moving_variance
+    if training and layer.trainable:
+        mean = ops.mean(x, axis=(0, 1, 2))
+        variance = ops.mean(ops.square(x - mean), axis=(0, 1, 2))
+        update_moments(layer, mean, variance)
+    scale = ops.rsqrt(variance + layer.epsilon)
+    scale = scale * layer.gamma if layer.scale else scale
+    result = (x - mean) * scale
+    return ops.cast(result + layer.beta if layer.center else result, layer.compute_dtype)
+
+
+def update_moments(layer: layers.BatchNormalization, mean: Tensor, variance: Tensor) -> None:
+    """Moving mean and variance, after a batch with these."""
+    for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign(moving * layer.momentum + ops.stop_gradient(value) * (1.0 - layer.momentum))
+
+
+def relu(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """`keras.layers.Activation`; `ReLU` where it is plain."""
+    layer = step.layer
+    if isinstance(layer, layers.Activation):
+        return layer.activation(inputs[0])
+    if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6):
+        return by_keras(step, inputs, training)
+    return ops.relu(inputs[0]) if layer.max_value is None else ops.relu6(inputs[0])
+
+
+def add(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """`keras.layers.Add`."""
+    return sum(inputs[1:], start=inputs[0])
+
+
+OPERATIONS: dict[type, Operation] = {
+    layers.Conv2D: convolution,
+    layers.BatchNormalization: batch_normalization,
+    layers.ReLU: relu,
+    layers.Activation: relu,
+    layers.Add: add,
+}
+
+
+def depthwise_by_taps(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """`keras.layers.DepthwiseConv2D`, a product and a sum for each tap of the kernel."""
+    layer: layers.DepthwiseConv2D = step.layer
+    x = ops.cast(inputs[0], layer.compute_dtype)
+    if layer.depth_multiplier != 1 or layer.data_format != "channels_last" or None in x.shape[1:3]:
+        return by_keras(step, inputs, training)
+    kernel = ops.cast(layer.kernel, layer.compute_dtype)
+    shifted = _shifted(x, layer)
+    return finish(layer, sum(view * kernel[row, column, :, 0] for (row, column), view in shifted.items()))
+
+
+def _shifted(x: Tensor, layer: layers.DepthwiseConv2D) -> dict[tuple[int, int], Tensor]:
+    """What each tap of the kernel sees, `(batch, out height, out width, channels)`, by its row and column."""
+    (height, width), strides, rates = layer.kernel_size, layer.strides, layer.dilation_rate
+    if layer.padding == "same":
+        sides = zip(x.shape[1:3], layer.kernel_size, strides, rates, strict=True)
+        x = ops.pad(x, ((0, 0), *(same_padding(*side) for side in sides), (0, 0)))
+    reach = [(taps - 1) * rate + 1 for taps, rate in zip(layer.kernel_size, rates, strict=True)]
+    rows, columns = (
+        (pixels - span) // stride * stride + 1
+        for pixels, span, stride in zip(x.shape[1:3], reach, strides, strict=True)
+    )
+    return {
+        (row, column): x[
+            :,
+            row * rates[0] : row * rates[0] + rows : strides[0],
+            column * rates[1] : column * rates[1] + columns : strides[1],
+        ]
+        for row in range(height)
+        for column in range(width)
+    }

@@ -1,0 +1,172 @@
+"""`diagnose`: looks at versions, backends, GPUs, precision, cores, memory, images, disk and a recipe.
+
+What may break, hang or crash runs in worker processes (see `probes`); this process loads no backend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import join
+from typing import Any
+
+import psutil
+
+from usrn_keras.backend_choice import BACKENDS, chosen_backend, is_installed
+from usrn_keras.doctor import sections
+from usrn_keras.doctor.findings import Diagnosis, Finding, Section
+from usrn_keras.errors import USRNError
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.worker import Worker, WorkerError
+
+SECONDS = 180.0  # what takes longer is reported instead of waited for
+TIMED_SECONDS = 1.5  # timed at least for each rate
+GPU_WORDS = ("CUDA", "GPU", "NVIDIA")
+MADE_UP = (8, 512, 1024)  # images, and their height and width
+
+
+def diagnose(
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    run_dir: Path | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> Diagnosis:
+    """Look at this machine, and at a recipe.
+
+    Args:
+        recipe: A TOML file or the name of a shipped recipe; None: the machine alone.
+        overrides: Values that replace those of the recipe, as `section.key=value`.
+        run_dir: Folder of the run; None: `runs/` and the recipe's name.
+        progress: Shows what takes long.
+
+    Example:
+
+    >>> diagnose().error  # doctest: +SKIP
+    """
+    started, load = time.monotonic(), psutil.getloadavg()[0]  # the load of others, before anything runs
+    chosen, source = chosen_backend()
+    probes, rates, said, broken = _probe(chosen, progress)
+    probe = probes.get(chosen)
+    found = {
+        "versions": sections.versions_section(broken),
+        "backend": sections.backend_section(chosen, source, probes),
+        "gpu": sections.gpu_section(chosen, probe, said),
+    }
+    if not broken:
+        loaded, recipe_found = None, {}
+        if recipe:
+            progress.log(f"reading {recipe}")
+            loaded, section = sections.recipe_section(recipe, overrides, run_dir)
+            recipe_found = {"recipe": section}
+        if rates:
+            asked = loaded.training.precision if loaded else None
+            found["precision"] = sections.precision_section(rates, probe["devices"][0], asked)
+        found["machine"] = sections.machine_section(load, chosen, sections.is_on_accelerator(probe))
+        can_run = loaded and rates and not any(f.error for f in recipe_found["recipe"].findings)
+        progress.log(f"timing the input pipeline{' and a training step' * bool(can_run)}")
+        found["pipeline"] = _recipe_pipeline(recipe, overrides, chosen) if can_run else _small_pipeline()
+        folder = Path("runs") / loaded.name if loaded else Path("runs")
+        found |= {"disk": sections.disk_section(run_dir or folder)} | recipe_found
+    given = [*([recipe] if recipe else []), *(word for text in overrides for word in ("--set", text))]
+    return Diagnosis(found, *_commands(given, run_dir), time.monotonic() - started)
+
+
+def _commands(given: Sequence[str], run_dir: Path | None) -> tuple[list[str], str]:
+    """Commands to run next where training can run; the command to run after a change."""
+    run = ["--run", str(run_dir)] if run_dir else []
+    again = f"{join(['usrn', 'doctor', *given, *run])}  # again, when that is changed"
+    if not given:
+        return [
+            "usrn doctor RECIPE   # the same for your own images and settings",
+            "usrn fit quickstart  # train on drawn scenes, to see that all works",
+        ], again
+    fit = join(["usrn", "fit", *given, *run])
+    return [
+        f"{join(['usrn', 'data', 'check', *given])}  # every error of the images and masks",
+        f"{fit} --dry-run  # shapes, memory, and the batches that fit",
+        fit,
+    ], again
+
+
+def _probe(chosen: str, progress: Progress) -> tuple[dict[str, dict], dict, list[str], dict[str, str]]:
+    """Load all backends and packages at once, then let the chosen backend compute while nothing else runs.
+
+    Returns:
+        Facts of each backend (see `backend_section`); rates of the chosen one (see `precision_section`); what
+        it wrote about GPUs; why packages cannot be imported.
+    """
+    nothing = {
+        "installed": False,
+        "version": None,
+        "loads": False,
+        "error": "",
+        "seconds": 0.0,
+        "devices": [],
+    }
+    probes, rates, said = {name: dict(nothing) for name in BACKENDS}, {}, []
+    installed = [name for name in BACKENDS if is_installed(name)]
+    with contextlib.ExitStack() as stack:
+        packages = stack.enter_context(_worker("import_packages", {"modules": [*sections.MODULES]}))
+        workers = [stack.enter_context(_worker("load_backend", {"name": name}, name)) for name in installed]
+        with progress.task("loading backends", total=len(installed)) as task:
+            for name, worker in zip(installed, workers, strict=True):
+                facts, error = _result(worker)
+                lines = facts.pop("warnings", None) or worker.stderr_lines()
+                if name == chosen:
+                    said = [line for line in lines if any(word in line.upper() for word in GPU_WORDS)]
+                facts |= {"installed": True, "version": sections.version(name)}
+                probes[name] |= facts | {"loads": not error, "error": error}
+                task.advance()
+        answer, error = _result(packages)
+    broken = {next(iter(sections.MODULES)): error} if error else answer["broken"]
+    if chosen in probes and probes[chosen]["loads"]:
+        order = {"gpu": sections.is_on_accelerator(probes[chosen]), "seconds": TIMED_SECONDS}
+        with _worker("time_small_steps", order, chosen) as worker:
+            rates, probes[chosen]["error"] = _result(worker)
+    return probes, rates, said, broken
+
+
+def _small_pipeline() -> Section:
+    with _worker("time_made_up_images", {"images": MADE_UP, "seconds": TIMED_SECONDS}) as worker:
+        loader, error = _result(worker)
+    source = f"made JPEGs of {MADE_UP[2]} x {MADE_UP[1]}, crops of 320"
+    failures = [Finding("pipeline", f"the input pipeline fails: {error}")] if error else []
+    return sections.pipeline_section(source, loader, None, failures)
+
+
+def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> Section:
+    sent, step, failures = {}, None, []
+    order = {"recipe": recipe, "overrides": list(overrides), "seconds": TIMED_SECONDS}
+    with _worker("time_recipe", order, backend, on_message=sent.update) as worker:
+        try:
+            step = worker.result(SECONDS)
+        except TimeoutError:
+            message = f"no training step has ended within {SECONDS:.0f} seconds: its time is not known"
+            failures.append(Finding("step_not_timed", message, level="note"))
+        except WorkerError as error:
+            failures.append(sections.step_failure(error.reason))
+        except USRNError as error:
+            failures.append(Finding.of("step" if sent else "pipeline", error))
+    source = f"the images and views of {recipe}"
+    return sections.pipeline_section(source, sent.get("loader", {}), step, failures)
+
+
+def _worker(function: str, order: Mapping[str, Any], backend: str = "", **options: Any) -> Worker:
+    # TensorFlow's log says why it sees no GPU; no backend may take all of a GPU's memory.
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "1"}
+    variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    variables |= {"KERAS_BACKEND": backend} if backend else {}
+    return Worker(f"usrn_keras.doctor.probes:{function}", order, variables, **options)
+
+
+def _result(worker: Worker) -> tuple[dict, str]:
+    """The result of a worker, or {} and the reason why there is none."""
+    try:
+        return worker.result(SECONDS), ""
+    except WorkerError as error:
+        return {}, error.reason
+    except TimeoutError:
+        return {}, f"it has not ended after {SECONDS:.0f} seconds"

@@ -1,0 +1,406 @@
+"""The contract of a method: what it trains, which batches it reads, which stages it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from usrn_keras import backends
+from usrn_keras.backends.steps import sum_of_terms
+from usrn_keras.losses import cross_entropy
+from usrn_keras.networks import Branch, upsample
+from usrn_keras.networks.two_branch import ForwardPass, Network
+from usrn_keras.recipe.method_options import MethodOptions
+from usrn_keras.recipe.schema import Recipe
+from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
+from usrn_keras.views import strong_view
+
+Tensor = Any
+Batch = dict[str, Tensor]
+Context = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LossPart:
+    """A part of the objective whose gradients are taken by themselves.
+
+    A step computes the parts in order, the activations of one part in memory at a time. All gradients are
+    taken at one point, then all variables move.
+
+    Args:
+        name: Name of the part.
+        compute: Function `(batch, context) -> (terms, context)`. The terms are float32 scalars; `loss` is
+            added to the objective. The context holds tensors that later parts read, without gradient.
+        trains: Variables whose gradients are taken; `()` for a part without gradient.
+        reports: Names of the terms, beside `loss`, whose means over an epoch `fit` shows.
+    """
+
+    name: str
+    compute: Callable[[Batch, Context], tuple[dict[str, Tensor], Context]]
+    trains: Sequence[keras.Variable] = ()
+    reports: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """What a batch must hold beside `labelled` images and their `labels`.
+
+    Args:
+        unlabelled: Whether it holds the weak view of unlabelled images, `weak`.
+        strong: Number of strong views of the unlabelled images.
+        sublabels: Whether it holds the subclass of each labelled pixel, `sublabels`.
+        progress: Whether it holds `progress`, the share of the training that is done, a float32 scalar.
+    """
+
+    unlabelled: bool = False
+    strong: int = 0
+    sublabels: bool = False
+    progress: bool = False
+
+
+class Method(keras.Model):
+    """Base of all methods, a `keras.Model` with its own `train_step`.
+
+    A subclass names itself, says which batches it reads and which parts its objective has. Everything
+    outside asks the object; nothing asks for its class.
+
+    Args:
+        networks: What is trained: one `Network`, a branch F and perhaps F_sub, or several.
+        ignore_index: Label of pixels without a class.
+        **kwargs: Arguments of `keras.Model`.
+
+    A batch is a dict of images `labelled (batch, height, width, 3)`, RGB in 0..255, their `labels
+    (batch, height, width)` int, and what `inputs` names.
+
+    Example: a method of your own is a subclass with a name and its parts.
+
+    >>> class HalfSupervised(Method):
+    ...     method_name = title = "half_supervised"
+    ...
+    ...     def loss_parts(self):
+    ...         return [LossPart("labelled", self.half, self.networks[0].trainable_variables)]
+    ...
+    ...     def half(self, batch, context):
+    ...         logits = self.networks[0].logits(labelled_images(batch))["F"]
+    ...         labels = batch["labels"]
+    ...         return {"loss": 0.5 * cross_entropy(logits, labels, labels != self.ignore_index)}, {}
+    """
+
+    method_name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    Options: ClassVar[type[MethodOptions] | None] = None
+    inputs: BatchSpec = BatchSpec()
+    needs_subclasses: ClassVar[bool] = False
+    makes_pseudo_labels: ClassVar[bool] = False
+
+    def __init__(
+        self, networks: Sequence[Network | Sequence[Branch]], *, ignore_index: int = 255, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.networks = [Network(*network) for network in networks]
+        self.ignore_index = ignore_index
+        self.upsample = upsample(4)
+        self.has_metrics = False
+        self.term_means: list[keras.metrics.Mean] = []
+        self.built = True
+
+    # ---- what a method is asked for
+
+    def loss_parts(self) -> list[LossPart]:
+        """The parts of the objective, in the order in which they are computed."""
+        raise NotImplementedError(f"{type(self).__name__} must define `loss_parts`")
+
+    def pseudo_labels(self, images: Tensor) -> dict[str, Tensor] | None:
+        """The pseudo labels that the method would teach; None for a method that makes none.
+
+        Args:
+            images: `(batch, height, width, 3)` RGB in 0..255.
+
+        Returns:
+            Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
+            `own_confidence` of F alone; and where there is an F_sub its `sub_labels` (classes),
+            `sub_confidence`, `open` (the gate), and the normalised `entropy` and `sub_entropy`.
+        """
+        return None
+
+    @property
+    def threshold(self) -> float:
+        """Confidence that a pseudo label must exceed; 0 for a method without a threshold."""
+        return 0.0
+
+    @property
+    def inference_network(self) -> Branch:
+        """The branch that is evaluated, saved and exported."""
+        return self.networks[0].F
+
+    @property
+    def forward_passes(self) -> tuple[ForwardPass, ...]:
+        """The passes of images in one training step; operation counts read them."""
+        return (ForwardPass("labelled", "labelled", ("F",)),)
+
+    @classmethod
+    def stages(cls, recipe: Recipe) -> list[Stage]:
+        """The stages of a run: the Baseline, the subclasses if the method needs them, and the method.
+
+        Args:
+            recipe: The recipe of the run.
+        """
+        baseline = baseline_stage(recipe)
+        return [
+            baseline,
+            *([Cluster(model=baseline.name)] if cls.needs_subclasses else []),
+            Train(
+                name=cls.method_name,
+                title=cls.title,
+                method=recipe.training.method,
+                steps=recipe.training.usrn_steps,
+                steps_key="training.usrn_steps",
+                learning_rate=recipe.training.usrn_learning_rate or recipe.training.learning_rate,
+                start=baseline.name if recipe.training.start == "baseline" else "",
+            ),
+        ]
+
+    @classmethod
+    def from_recipe(cls, options: MethodOptions | None, build: Any) -> Method:
+        """The method as a recipe describes it.
+
+        Args:
+            options: The options of the method.
+            build: Builder of its parts: `build.networks(with_sub=..., count=...)`, `build.subclasses` and
+                `build.ignore_index`.
+        """
+        keys = options.model_dump() if options is not None else {}
+        return cls(build.networks(), ignore_index=build.ignore_index, **keys)
+
+    def start_from(self, start: Any) -> None:
+        """Start from a trained network: `training.start = "baseline"`.
+
+        Args:
+            start: Where it starts from: `start.branch`, the trained F, and `start.centroid_classifier()`, the
+                weights of a classifier at the cluster centers.
+        """
+        for network in self.networks:
+            network.copy_weights(start.branch)
+
+    # ---- one step, and what Keras does with it
+
+    def train_step(self, *arguments: Any) -> Any:
+        """One step: gradients of all parts, then one move of the optimizer, by the backend's own means.
+
+        Args:
+            *arguments: `(data)` on TensorFlow and PyTorch, `(state, data)` on JAX, as Keras passes them.
+        """
+        return backends.train_step(self, *arguments)
+
+    def compile(self, *args: Any, metrics: Any = None, **kwargs: Any) -> None:
+        super().compile(*args, metrics=metrics, **kwargs)
+        self.has_metrics = bool(metrics)
+        if not self.term_means:
+            names = dict.fromkeys(name for part in self.loss_parts() for name in part.reports)
+            self.term_means = [keras.metrics.Mean(name=name) for name in names]
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile a method that is loaded from a file, and build its optimizer, whose state follows."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def call(self, images: Any, training: bool | None = None) -> Tensor:
+        """Logits of the inference network at full size, `(batch, height, width, classes)` float32.
+
+        Args:
+            images: `(batch, height, width, 3)` RGB in 0..255, or a batch of training, whose labelled images
+                are taken.
+            training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+        """
+        images = images["labelled"] if isinstance(images, dict) else images
+        return self.upsample(self.inference_network(images, training=training))
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Cross entropy of F over the labelled pixels: the loss of `evaluate` and of `validation_data`."""
+        labels = ops.cast(_labels(x, y), "int32")
+        return cross_entropy(y_pred, labels, labels != self.ignore_index)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Tensor]:
+        results = super().compute_metrics(x, _labels(x, y), y_pred, sample_weight)
+        means = {mean.name for mean in self.term_means}  # of training alone
+        return {name: value for name, value in results.items() if name not in means}
+
+    def step_logs(self, batch: Batch, terms: dict[str, Tensor], context: Context) -> dict[str, Tensor]:
+        """Means over the epoch up to this step: the terms of the objective, and the compiled metrics.
+
+        Args:
+            batch: The batch of the step.
+            terms: The terms of all parts.
+            context: What the parts left; `labelled_logits` are F's, where metrics were compiled.
+        """
+        for mean in self.metrics:
+            if mean.name in terms and isinstance(mean, keras.metrics.Mean):
+                mean.update_state(terms[mean.name])
+        if self.has_metrics:
+            logits = self.upsample(context["labelled_logits"])
+            super().compute_metrics(batch, batch["labels"], logits)
+        return self.get_metrics_result()
+
+    def batch_of(self, data: Any) -> Batch:
+        """The batch of a step as a dict; `(images, labels)` pairs are labelled images.
+
+        Args:
+            data: What Keras passes to `train_step`.
+
+        Raises:
+            ValueError: It lacks what the method reads.
+        """
+        if isinstance(data, (tuple, list)):
+            data = data[0] if len(data) == 1 or data[1] is None else {"labelled": data[0], "labels": data[1]}
+        needed = ["labelled", "labels"]
+        needed += ["sublabels"] * self.inputs.sublabels + ["weak"] * self.inputs.unlabelled
+        needed += ["progress"] * self.inputs.progress
+        if not isinstance(data, dict) or (missing := [name for name in needed if name not in data]):
+            lacks = ", ".join(missing) if isinstance(data, dict) else f"everything: it is a {type(data)}"
+            raise ValueError(
+                f"`{type(self).__name__}` trains on batches that are a dict of {', '.join(needed)}; this one "
+                f"lacks {lacks}"
+            )
+        return data
+
+    def labelled_context(self, logits: Tensor) -> Context:
+        """What a part with the labelled images leaves: F's logits, where compiled metrics read them.
+
+        Args:
+            logits: F's logits of the labelled images.
+        """
+        return {"labelled_logits": logits} if self.has_metrics else {}
+
+    # ---- what others ask
+
+    def loss_terms(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the objective for a batch, float32 scalars.
+
+        Args:
+            batch: See the class.
+        """
+        terms, context = [], {}
+        for part in self.loss_parts():
+            found, left = part.compute(batch, context)
+            terms.append(found)
+            context = context | {name: ops.stop_gradient(value) for name, value in left.items()}
+        return sum_of_terms(terms)
+
+    def images_per_step(self, batch: Batch) -> int:
+        """Number of images that a step with a batch learns from."""
+        return sum(len(batch[name]) for name in ("labelled", "weak") if name in batch)
+
+    def slow_variables(self) -> list[keras.Variable]:
+        """Variables of the backbones, which learn at a fraction of the rate."""
+        branches = [branch for network in self.networks for branch in network.branches.values()]
+        return [variable for branch in branches for variable in branch.backbone_variables()]
+
+    def wrap_optimizer(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+        """The optimizer of the method; one with several optimizers returns a `GroupedOptimizer`.
+
+        Args:
+            optimizer: The optimizer that the recipe names, not built yet.
+        """
+        return optimizer
+
+    def export(self, filepath: Any, format: str | None = None, **kwargs: Any) -> None:
+        """Write the inference network for deployment: images to logits at full size.
+
+        Args:
+            filepath: Where to write.
+            format: A format of `keras.Model.export`; None: the native one of the backend, `torch` on PyTorch
+                and `tf_saved_model` on TensorFlow and JAX.
+            **kwargs: Arguments of `keras.Model.export`.
+        """
+        native = "torch" if keras.backend.backend() == "torch" else "tf_saved_model"
+        self.inference_network.segmenter().export(filepath, format=format or native, **kwargs)
+
+    # ---- saving
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        networks = [
+            {
+                "branches": [serialize(branch) for branch in network.branches.values()],
+                "shared": network.shared_parts,
+            }
+            for network in self.networks
+        ]
+        return super().get_config() | {"networks": networks, "ignore_index": self.ignore_index}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Method:
+        config = dict(config)
+        networks = [
+            Network.joined(
+                [keras.saving.deserialize_keras_object(branch) for branch in network["branches"]],
+                network["shared"],
+            )
+            for network in config.pop("networks")
+        ]
+        return cls._restored(networks, config)
+
+    @classmethod
+    def _restored(cls, networks: Sequence[Network], config: dict[str, Any]) -> Method:
+        """The method of its networks and the rest of its config.
+
+        A subclass whose arguments differ overrides it.
+        """
+        return cls(networks, **config)
+
+
+def baseline_stage(recipe: Recipe) -> Train:
+    """The first stage of every method: F trained on the labelled images alone.
+
+    Args:
+        recipe: The recipe of the run.
+    """
+    training = recipe.training
+    return Train(
+        name="baseline",
+        title="Baseline",
+        method="supervised",
+        steps=training.baseline_steps,
+        steps_key="training.baseline_steps",
+        learning_rate=training.learning_rate,
+    )
+
+
+def labelled_images(batch: Batch) -> Tensor:
+    """The labelled images of a batch as float32, jittered where the batch says how."""
+    images = ops.cast(batch["labelled"], "float32")
+    if "labelled_parameters" in batch:
+        images = strong_view(images, batch["labelled_parameters"])
+    return images
+
+
+def unlabelled_images(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The weak and the strong view of the unlabelled images of a batch, float32.
+
+    The strong view is `strong` if the batch has it, or is computed here from `strong_parameters`; without
+    both it is the weak one.
+    """
+    weak = ops.cast(batch["weak"], "float32")
+    if "strong_parameters" in batch:
+        return weak, strong_view(weak, batch["strong_parameters"])
+    return weak, ops.cast(batch.get("strong", batch["weak"]), "float32")
+
+
+def unique(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
+    """The variables in order, each once."""
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def _labels(x: Any, y: Any) -> Any:
+    return x["labels"] if y is None and isinstance(x, dict) else y

@@ -1,0 +1,144 @@
+"""A network of F and F_sub: what they share is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from usrn_keras.backends import run_graph
+from usrn_keras.networks.branch import Branch
+
+Tensor = Any
+Head = Literal["F", "F_sub"]
+
+
+class Network(NamedTuple):
+    """A class branch and, where the method has one, the subclass branch that shares layers with it.
+
+    Attributes:
+        F: The class branch.
+        F_sub: The subclass branch; parts that are the same objects are shared. None: there is none.
+    """
+
+    F: Branch
+    F_sub: Branch | None = None
+
+    @property
+    def branches(self) -> dict[Head, Branch]:
+        """The branches by name."""
+        return {"F": self.F} if self.F_sub is None else {"F": self.F, "F_sub": self.F_sub}
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """Trainable variables of both branches, those that they share once."""
+        found = [v for branch in self.branches.values() for v in branch.trainable_variables]
+        return list({id(variable): variable for variable in found}.values())
+
+    def logits(
+        self,
+        images: Tensor,
+        heads: Collection[Head] = ("F",),
+        *,
+        pooled: bool = False,
+        training: bool = True,
+    ) -> dict[Head, Tensor]:
+        """Logits of one view.
+
+        Args:
+            images: `(batch, height, width, 3)` float32, RGB in 0..255.
+            heads: Branches whose logits are needed.
+            pooled: Whether the features are average-pooled 2x2 before the classifiers, so that the logits
+                have stride 8 instead of 4.
+            training: Whether batch normalisation takes the statistics of this view, and dropout drops.
+
+        Returns:
+            `(batch, height / stride, width / stride, classes or subclasses)` float32, by branch.
+        """
+        branches = {name: branch for name, branch in self.branches.items() if name in heads}
+        lows = self._applied("stem", dict.fromkeys(branches, images), training)
+        highs = self._applied("tail", lows, training)
+        logits = {}
+        for name, branch in branches.items():
+            features = branch.features(lows[name], highs[name], training=training)
+            if pooled:
+                features = ops.average_pool(features, 2, strides=2, padding="valid")
+            logits[name] = run_graph(branch.classifier, features, training=training)
+        return logits
+
+    def _applied(self, part: str, inputs: dict[Head, Tensor], training: bool) -> dict[Head, Tensor]:
+        """A part of each branch applied to its input, once where part and input are the same."""
+        results: dict[Head, Tensor] = {}
+        for name, value in inputs.items():
+            model = getattr(self.branches[name], part)
+            shared = name == "F_sub" and "F" in results and model is getattr(self.F, part)
+            if shared and inputs["F"] is value:
+                results[name] = results["F"]
+            else:
+                results[name] = run_graph(model, value, training=training)
+        return results
+
+    @property
+    def shared_parts(self) -> list[str]:
+        """Names of the parts that both branches share."""
+        if self.F_sub is None:
+            return []
+        return [part for part in ("stem", "tail") if getattr(self.F, part) is getattr(self.F_sub, part)]
+
+    @classmethod
+    def joined(cls, branches: Sequence[Branch], shared: Collection[str]) -> Network:
+        """A network of branches that were restored one by one.
+
+        Args:
+            branches: F and, if there is one, F_sub.
+            shared: Names of the parts of F that F_sub shares.
+        """
+        if len(branches) == 1:
+            return cls(*branches)
+        branch, sub_branch = branches
+        parts = {part: getattr(sub_branch, part) for part in ("stem", "tail", "decoder", "classifier")}
+        parts |= {part: getattr(branch, part) for part in shared}
+        return cls(branch, Branch(**parts, name=sub_branch.name))
+
+    def copy_weights(self, source: Branch) -> None:
+        """Let both branches start from a trained class branch; F_sub's classifier stays as it is.
+
+        Args:
+            source: The trained branch, of the same architecture.
+        """
+        for branch in self.branches.values():
+            for part in ("stem", "tail", "decoder"):
+                getattr(branch, part).set_weights(getattr(source, part).get_weights())
+        self.F.classifier.set_weights(source.classifier.get_weights())
+
+    def set_sub_classifier(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+        """Replace the weights of F_sub's classifier.
+
+        Args:
+            kernel: `(channels, subclasses)` float32.
+            bias: `(subclasses,)` float32.
+        """
+        self.F_sub.classifier.set_weights([kernel[None, None], bias])
+
+
+class ForwardPass(NamedTuple):
+    """One pass of images through a network in a training step; operation counts read it.
+
+    Attributes:
+        view: Name of the view: `labelled`, `weak`, `strong`, ...
+        images: Batch that the images come from.
+        heads: Branches that the images pass through.
+        network: Number of the network in `Method.networks`.
+        gradient: Whether the pass goes backward, too.
+        pooled: Whether the features are pooled 2x2 before the classifiers.
+    """
+
+    view: str
+    images: Literal["labelled", "unlabelled"]
+    heads: tuple[Head, ...]
+    network: int = 0
+    gradient: bool = True
+    pooled: bool = False

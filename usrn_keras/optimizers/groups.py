@@ -1,0 +1,113 @@
+"""Several optimizers as one: each moves its own group of variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class GroupedOptimizer(keras.optimizers.Optimizer):
+    """Delegates to one optimizer for each group of variables.
+
+    A method with several networks may need several optimizers, such as GCT, whose task networks learn by
+    SGD and whose flaw detector learns by Adam. As one object they are compiled, saved and resumed like any
+    other optimizer.
+
+    Args:
+        optimizers: The optimizer of each group, by the name of the group. The first one moves all variables
+            that no group names.
+        name: Name of the optimizer.
+        **kwargs: Arguments of `keras.optimizers.Optimizer`; those that change gradients (clipping, weight
+            decay, accumulation) belong to the single optimizers.
+
+    Example:
+
+    >>> import numpy as np
+    >>> task, detector = keras.Variable([1.0]), keras.Variable([1.0])
+    >>> optimizer = GroupedOptimizer({
+    ...     "task": keras.optimizers.SGD(0.1), "detector": keras.optimizers.SGD(0.01)})
+    >>> optimizer.assign_groups({"detector": [detector]})
+    >>> optimizer.apply([np.ones(1, "float32"), np.ones(1, "float32")], [task, detector])
+    >>> [round(float(variable[0]), 3) for variable in (task, detector)]
+    [0.9, 0.99]
+    """
+
+    def __init__(
+        self,
+        optimizers: Mapping[str, keras.optimizers.Optimizer],
+        name: str = "grouped",
+        **kwargs: Any,
+    ):
+        if not optimizers:
+            raise ValueError("`optimizers` must hold at least one optimizer, received none")
+        first = next(iter(optimizers.values()))
+        super().__init__(learning_rate=_rate_of(first), name=name, **kwargs)
+        self.optimizers = dict(optimizers)
+        self._group_of: dict[int, str] = {}
+
+    def assign_groups(self, groups: Mapping[str, Iterable[keras.Variable]]) -> None:
+        """Say which variables belong to which group. Call before `build`.
+
+        Args:
+            groups: The variables of each group by its name; what no group holds belongs to the first.
+
+        Raises:
+            ValueError: The optimizer is built already, or there is no such group.
+        """
+        if self.built:
+            raise ValueError("`assign_groups` must be called before the optimizer is built")
+        if unknown := [name for name in groups if name not in self.optimizers]:
+            raise ValueError(f"`groups` must be among {', '.join(self.optimizers)}, received {unknown}")
+        self._group_of |= {id(variable): name for name, group in groups.items() for variable in group}
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        for name, optimizer in self.optimizers.items():
+            optimizer.build([variable for variable in variables if self._name(variable) == name])
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Own variables and those of every group, which a checkpoint holds."""
+        return [*super().variables, *(v for one in self.optimizers.values() for v in one.variables)]
+
+    def apply(
+        self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        self.build(list(trainable_variables))
+        for name, optimizer in self.optimizers.items():
+            pairs = [
+                (gradient, variable)
+                for gradient, variable in zip(grads, trainable_variables, strict=True)
+                if self._name(variable) == name
+            ]
+            if pairs:
+                optimizer.apply(*map(list, zip(*pairs, strict=True)))
+        self._iterations.assign_add(1)
+
+    def _name(self, variable: keras.Variable) -> str:
+        return self._group_of.get(id(variable), next(iter(self.optimizers)))
+
+    def get_config(self) -> dict[str, Any]:
+        optimizers = {
+            name: keras.optimizers.serialize(optimizer) for name, optimizer in self.optimizers.items()
+        }
+        return {"name": self.name, "optimizers": optimizers}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GroupedOptimizer:
+        optimizers = {
+            name: keras.optimizers.deserialize(one, custom_objects)
+            for name, one in config["optimizers"].items()
+        }
+        return cls(**(config | {"optimizers": optimizers}))
+
+
+def _rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
+    return optimizer._learning_rate if callable(optimizer._learning_rate) else float(optimizer.learning_rate)

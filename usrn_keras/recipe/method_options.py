@@ -1,0 +1,168 @@
+"""The options of each method: a section of the recipe that needs no Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Annotated, ClassVar, Literal
+
+import pydantic
+from pydantic import Field
+
+from usrn_keras.recipe.section import Section
+
+Threshold = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+Term = Literal["msl", "ost", "usr", "sst", "egm"]
+Gate = Literal["fallback", "stop", "off"]
+
+TERMS: dict[Term, str] = {
+    "msl": "multi-level supervised learning: F_sub learns the sublabels of the labelled images (Eq. 2)",
+    "ost": "original-class self-training: F learns its pseudo labels on the strong view (Eq. 7)",
+    "usr": "unbiased subclass regularization: F_sub's prediction masks those pseudo labels (Eq. 4)",
+    "sst": "subclass self-training: F_sub learns its own pseudo labels on the strong view (Eq. 5)",
+    "egm": "entropy-based gate mechanism: the mask holds where F_sub is more confident (Eq. 6)",
+}
+REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # what each is built upon
+ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
+
+
+class MethodOptions(Section):
+    """Base of the options of a method.
+
+    A subclass whose keys depend on other sections yields what contradicts in `contradictions`.
+    """
+
+    starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether a gate decides where pseudo labels are corrected; reports show how often it is open."""
+        return False
+
+    @property
+    def pseudo_label_note(self) -> str:
+        """What reports say above the pseudo labels; empty: nothing."""
+        return ""
+
+    def contradictions(self, name: str, start: str) -> Iterator[str]:
+        """Yield one line for each contradiction with the rest of the recipe.
+
+        Args:
+            name: Name of the section.
+            start: `training.start` of the recipe.
+        """
+        if self.starts_from_baseline and start != "baseline":
+            yield (
+                f"training.start: training.method = {name!r} needs 'baseline', the network whose features "
+                f"were clustered, received {start!r}"
+            )
+
+
+class SelfTrainingOptions(MethodOptions):
+    """Options of `self_training`: F learns its own pseudo labels."""
+
+    threshold: Threshold = Field(0.75, description="gamma: confidence that a pseudo label must exceed")
+    lambda_u: Weight = Field(1.0, description="weight of the loss on unlabelled images")
+
+
+class USRNOptions(MethodOptions):
+    """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
+
+    terms: list[Term] = Field(
+        list(ALL_TERMS),
+        description="terms of the objective (Table 3): sublabels (msl), self-training of F (ost), masked by "
+        "F_sub (usr), self-training of F_sub (sst), the entropy gate (egm)",
+    )
+    threshold: Threshold = Field(0.75, description="gamma: confidence that a pseudo label must exceed")
+    lambda_u: Weight = Field(1.0, description="weight of the losses on unlabelled images")
+    lambda_sub: Weight = Field(1.0, description="weight of the subclass losses")
+    gate: Gate = Field(
+        "fallback",
+        description="where the entropy gate is closed, F learns its own pseudo label (fallback, the official "
+        "code) or nothing (stop, the paper's text); off: no gate, as without egm",
+    )
+    sub_head: Literal["random", "centroids"] = Field(
+        "random",
+        description="initial classifier of F_sub: random weights (the paper), or the cluster centers, which "
+        "needs training.start = 'baseline'",
+    )
+
+    @pydantic.field_validator("terms")
+    @classmethod
+    def _make_an_objective(cls, terms: list[str]) -> list[str]:
+        if errors := list(term_errors(terms)):
+            raise ValueError("; ".join(errors))
+        return terms
+
+    @property
+    def has_gate(self) -> bool:
+        return "ost" in self.terms and effective_gate(self.terms, self.gate) in ("fallback", "stop")
+
+    @property
+    def pseudo_label_note(self) -> str:
+        if "ost" not in self.terms:
+            return "F learns no pseudo labels in this run; this is what they would be."
+        notes = {
+            "off": "The gate is off in this run: F_sub corrects every label.",
+            "closed": "The gate is closed in this run: F learns its own labels, and F_sub corrects none.",
+        }
+        return notes.get(effective_gate(self.terms, self.gate), "")
+
+    def contradictions(self, name: str, start: str) -> Iterator[str]:
+        yield from super().contradictions(name, start)
+        if self.sub_head == "centroids" and start != "baseline":
+            yield (
+                f"{name}.sub_head: 'centroids' needs training.start = 'baseline' (they are features of "
+                f"the Baseline), received training.start = {start!r}"
+            )
+
+
+class PrototypeEnsembleOptions(MethodOptions):
+    """Options of `prototype_ensemble`: F and fixed cluster centers vote on the pseudo labels."""
+
+    starts_from_baseline: ClassVar[bool] = True
+
+    threshold: Threshold = Field(0.75, description="gamma: confidence that the vote must exceed")
+    lambda_u: Weight = Field(1.0, description="weight of the loss on unlabelled images")
+
+
+def term_errors(terms: Iterable[str]) -> Iterator[str]:
+    """Yield why these terms make no objective, one line each.
+
+    Example:
+
+    >>> list(term_errors(["msl", "ost", "egm"]))
+    ['egm needs usr (unbiased subclass regularization)']
+    """
+    terms = list(terms)
+    if unknown := [term for term in terms if term not in TERMS]:
+        yield f"unknown: {', '.join(unknown)}; allowed: {', '.join(TERMS)}"
+    if len(set(terms)) < len(terms):
+        yield "a term is listed twice"
+    if "msl" not in terms:
+        yield "msl must be among them (without it F_sub learns nothing; for F alone use method self_training)"
+    for term, required in REQUIRED_TERMS.items():
+        if term in terms and required not in terms and required != "msl":
+            yield f"{term} needs {required} ({TERMS[required].partition(':')[0]})"
+
+
+def effective_gate(terms: Collection[str], gate: str) -> str:
+    """What the gate does with these terms: without `usr` nothing is masked, without `egm` everything is.
+
+    Example:
+
+    >>> [effective_gate(terms, "stop") for terms in (["ost"], ["ost", "usr"], ["ost", "usr", "egm"])]
+    ['closed', 'off', 'stop']
+    """
+    if "usr" not in terms:
+        return "closed"
+    return gate if "egm" in terms else "off"
+
+
+METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
+    "supervised": None,
+    "self_training": SelfTrainingOptions,
+    "usrn": USRNOptions,
+    "prototype_ensemble": PrototypeEnsembleOptions,
+}
+"""The options of the methods of this package, by the name that `training.method` takes."""

@@ -1,0 +1,73 @@
+"""Methods by name: those of this package, of entry points, and `MODULE:CLASS`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib import metadata
+from typing import Any
+
+from usrn_keras.errors import RecipeError
+from usrn_keras.recipe.method_options import METHOD_OPTIONS, MethodOptions
+
+ENTRY_POINTS = "usrn_keras.methods"
+
+
+def method_names() -> list[str]:
+    """Names that `training.method` takes, beside `MODULE:CLASS`."""
+    installed = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
+    return [*METHOD_OPTIONS, *(name for name in installed if name not in METHOD_OPTIONS)]
+
+
+def find_options(method: str) -> type[MethodOptions] | None:
+    """The section with the options of a method; None for one without options.
+
+    Raises:
+        RecipeError: No method has this name, or its class cannot be imported.
+    """
+    if method in METHOD_OPTIONS:
+        return METHOD_OPTIONS[method]
+    return getattr(plugin_class(method), "Options", None)
+
+
+def plugin_class(method: str) -> Any:
+    """Import the class of a method that is not of this package.
+
+    Args:
+        method: `MODULE:CLASS`, or the name of an entry point of the group `usrn_keras.methods`.
+
+    Raises:
+        RecipeError: No method has this name, or its class cannot be imported.
+    """
+    if ":" not in method:
+        points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+        if method not in points:
+            raise RecipeError(_unknown(method))
+        return _imported(method, points[method].value)
+    return _imported(method, method)
+
+
+def _unknown(method: str) -> str:
+    names = method_names()
+    near = difflib.get_close_matches(method, names, n=1)
+    guess = f"; did you mean `{near[0]}`?" if near else ""
+    return (
+        f"training.method: must be one of {', '.join(names)}, or MODULE:CLASS of a method of your own, "
+        f"received {method!r}{guess}"
+    )
+
+
+def _imported(method: str, target: str) -> Any:
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise RecipeError(
+            f"training.method: {method!r} cannot be imported: {error}",
+            hint=f"Install the package of {module}, or run the command in the folder that holds it with "
+            "PYTHONPATH=.",
+        ) from None
+    except AttributeError:
+        raise RecipeError(
+            f"training.method: module {module} has no class {name!r}, received {method!r}"
+        ) from None

@@ -1,0 +1,158 @@
+"""Methods of a recipe: networks, objective, optimizer. The only place that reads the recipe for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from usrn_keras.data import Dataset
+from usrn_keras.methods import Method, Network, find_method
+from usrn_keras.networks import Branch, build_branches
+from usrn_keras.networks.psanet import mask_of
+from usrn_keras.optimizers import SGD, AdamW
+from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.quiet import native_stderr_held
+from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.stage_plan import Train
+from usrn_keras.subclasses import SubclassMap
+
+
+def build_method(
+    recipe: Recipe,
+    stage: Train,
+    dataset: Dataset,
+    subclasses: SubclassMap | None = None,
+    *,
+    pretrained: bool = True,
+) -> Method:
+    """The method of a training stage, compiled.
+
+    Args:
+        recipe: The recipe of the run.
+        stage: The stage.
+        dataset: Its classes give the channels of F.
+        subclasses: The subclasses, for a method that needs them.
+        pretrained: Whether to load the weights of the backbone; without, the weights are restored next.
+    """
+    seed_everything(recipe)
+    options = recipe.options if stage.method == recipe.training.method else None
+    method = find_method(stage.method).from_recipe(options, Builder(recipe, dataset, subclasses, pretrained))
+    compile_method(method, recipe, stage)
+    return method
+
+
+class Builder:
+    """What `Method.from_recipe` builds a method of.
+
+    Args:
+        recipe: The recipe.
+        dataset: Its classes give the channels of F.
+        subclasses: The subclasses; None where they are not known.
+        pretrained: Whether to load the weights of the backbone.
+    """
+
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, subclasses: SubclassMap | None = None, pretrained: bool = True
+    ):
+        self.recipe = recipe
+        self.dataset = dataset
+        self.subclasses = subclasses
+        self.pretrained = pretrained
+
+    @property
+    def ignore_index(self) -> int:
+        """Label of pixels without a class."""
+        return self.dataset.ignore_index
+
+    def networks(self, *, with_sub: bool = False, count: int = 1) -> list[Network]:
+        """Networks of the architecture of the recipe, with equal backbone weights and heads of their own.
+
+        Args:
+            with_sub: Whether they have an F_sub.
+            count: Number of networks.
+        """
+        subclasses = self.subclasses.total if with_sub else None
+        return [
+            Network(
+                *build_branches(
+                    classes=len(self.dataset.classes),
+                    subclasses=subclasses,
+                    **network_options(self.recipe, pretrained=self.pretrained),
+                )
+            )
+            for _ in range(count)
+        ]
+
+
+class Start:
+    """Where `Method.start_from` starts from: a trained network.
+
+    Args:
+        branch: The trained F.
+        classifier: Computes kernel and bias of a classifier at the cluster centers.
+    """
+
+    def __init__(self, branch: Branch, classifier: Callable[[], tuple[np.ndarray, np.ndarray]]):
+        self.branch = branch
+        self.centroid_classifier = classifier
+
+
+def seed_everything(recipe: Recipe) -> None:
+    """Seed weights and dropout, and set the precision, so that a stage is the same every time."""
+    with tensorflow_left_out(), native_stderr_held():  # TensorFlow is as loud as it can be
+        keras.utils.set_random_seed(recipe.training.seed)
+    keras.config.set_dtype_policy(recipe.training.precision)
+
+
+def network_options(recipe: Recipe, *, pretrained: bool = True) -> dict:
+    """Keyword arguments of `build_branches` that a recipe gives.
+
+    Args:
+        recipe: The recipe.
+        pretrained: Whether to load the weights of the backbone.
+    """
+    options = recipe.network.model_dump()
+    # A map of attention whose size no key gives covers every offset of a training crop.
+    options["psa_mask"] = options["psa_mask"] or mask_of(
+        recipe.views.crop_size, output_stride=options["output_stride"], shrink=options["psa_shrink"]
+    )
+    return options if pretrained else options | {"weights": "none"}
+
+
+def compile_method(method: Method, recipe: Recipe, stage: Train) -> None:
+    """Compile a method with the optimizer and the schedule of a stage.
+
+    Args:
+        method: The method.
+        recipe: The recipe of the run.
+        stage: Says steps and learning rate.
+    """
+    training = recipe.training
+    schedule = keras.optimizers.schedules.PolynomialDecay(
+        stage.learning_rate, stage.steps, end_learning_rate=0.0, power=training.poly_power
+    )
+    optimizer = _optimizer(recipe, schedule)
+    optimizer.multiply_learning_rate(method.slow_variables(), training.backbone_multiplier)
+    optimizer = method.wrap_optimizer(optimizer)
+    optimizer.build(method.trainable_variables)
+    method.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "torch")
+
+
+def _optimizer(recipe: Recipe, schedule: keras.optimizers.schedules.LearningRateSchedule) -> SGD | AdamW:
+    training = recipe.training
+    accumulation = training.accumulation if training.accumulation > 1 else None
+    if training.optimizer == "adamw":
+        return AdamW(
+            schedule,
+            beta_1=training.momentum,
+            decoupled_weight_decay=training.weight_decay,
+            gradient_accumulation_steps=accumulation,
+        )
+    return SGD(
+        schedule,
+        momentum=training.momentum,
+        coupled_weight_decay=training.weight_decay,
+        gradient_accumulation_steps=accumulation,
+    )

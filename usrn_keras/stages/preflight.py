@@ -1,0 +1,79 @@
+"""Checks before the first step of what would stop a run hours later."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from usrn_keras.data import Dataset, read_mask
+from usrn_keras.errors import DataError, RecipeError, RunError
+from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.schema import Subclasses
+from usrn_keras.runs import Run
+
+
+def validate_run(run: Run, dataset: Dataset) -> None:
+    """Raise what a later stage would raise, as far as it is known before the first one begins.
+
+    Raises:
+        DataError: `evaluation.split` has no images, or no labelled image has a pixel with a class.
+        RecipeError: `subclasses.counts` are not those of the classes.
+        RunError: The best weights are asked for, of a stage that is complete and kept none.
+    """
+    validate_evaluation(run.recipe, dataset)
+    validate_clustering(run, dataset)
+    _validate_best_weights(run)
+
+
+def validate_clustering(run: Run, dataset: Dataset) -> None:
+    """The same for the Baseline and its subclasses alone."""
+    validate_counts(run.recipe.subclasses, dataset)
+    if not run.is_complete(run.stages[0]):
+        _validate_masks(dataset)
+
+
+def validate_evaluation(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise a `DataError` where `evaluation.split` has no images."""
+    split = recipe.evaluation.split
+    if not getattr(dataset, split):
+        other = "val" if split == "test" else "test"
+        raise DataError(
+            f"evaluation.split = {split!r}: the data set {dataset.name} has no {split} images",
+            hint=f"Set evaluation.split = {other!r}, or name them with data.{split}.",
+        )
+
+
+def validate_counts(settings: Subclasses, dataset: Dataset) -> None:
+    """Raise a `RecipeError` where `subclasses.counts` has not one count for each class."""
+    if settings.counts and len(settings.counts) != len(dataset.classes):
+        raise RecipeError(
+            f"subclasses.counts: must have one count for each of the {len(dataset.classes)} classes of "
+            f"{dataset.name}, received {len(settings.counts)}",
+            hint="Give as many, or leave the key out: the counts then follow from the sizes of the classes.",
+        )
+
+
+def _validate_masks(dataset: Dataset) -> None:
+    """Reads masks until one has a class, which is the first one as a rule."""
+    for sample in dataset.labelled:
+        if (np.asarray(read_mask(sample.mask, dataset)) != dataset.ignore_index).any():
+            return
+    raise DataError(
+        f"no labelled image of {dataset.name} has a pixel with a class: all {len(dataset.labelled)} masks "
+        f"hold the value to ignore alone",
+        hint="`usrn data check RECIPE` shows which values they hold; data.mask_ids and data.ignore_index "
+        "say what they mean.",
+    )
+
+
+def _validate_best_weights(run: Run) -> None:
+    """A stage keeps its best weights while it trains: complete, it cannot make up for it."""
+    if run.recipe.evaluation.checkpoint != "best":
+        return
+    for folder, stage in run.training_stages.items():
+        model = stage.name
+        if run.is_complete(folder) and not run.has_best(model):
+            raise RunError(
+                f"{run.path} kept no best weights of its {model} model, which is complete: when it was "
+                "trained, evaluation.every was 0",
+                hint="Take the last ones, evaluation.checkpoint = 'last', or start a new run: --run FOLDER",
+            )

@@ -1,0 +1,1 @@
+"""Sweeps: a recipe trained over the rows of a table, seeds and splits, and the aggregated results."""

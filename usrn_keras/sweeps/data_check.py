@@ -1,0 +1,80 @@
+"""Whether the data sets of a plan can be used, and are those that the runs of the family began with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+
+from usrn_keras.data import Dataset, load_dataset
+from usrn_keras.errors import DataError, RunError
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs.identity import changes
+from usrn_keras.stages.beforehand import refuse_unmeasurable
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.plan import Plan, PlannedRun
+from usrn_keras.sweeps.spec import Row
+
+
+def check_data(plan: Plan, family: Family, log: Callable[[str], None] = lambda line: None) -> Plan:
+    """The plan without optional rows whose data set cannot be used, each run with `contents`.
+
+    Args:
+        plan: The plan of a table.
+        family: The folder of its runs.
+        log: Called with a line for each row that is left out.
+
+    Raises:
+        DataError: Another row cannot be trained or measured. Nothing is trained before.
+        RunError: Runs of the family are of other images, masks or classes.
+    """
+    datasets: dict[str, Dataset] = {}
+    left_out = set()
+    for row in plan.spec.rows:
+        try:
+            for data, recipe in _data_of(plan, row).items():
+                if data not in datasets:
+                    datasets[data] = load_dataset(recipe.data)
+                refuse_unmeasurable(recipe, datasets[data])
+        except DataError as error:
+            if not row.optional:
+                raise
+            left_out.add(row.name)
+            log(f"{row.name} is left out: {'; '.join(error.faults) or error.message}")
+    plan = plan.without(left_out)
+    _validate_data(plan, family, datasets)
+    return _with_contents(plan, datasets)
+
+
+def _data_of(plan: Plan, row: Row) -> dict[str, Recipe]:
+    """A recipe for each different data set of a row."""
+    recipes = [cell.run.recipe for cell in plan.cells if cell.row == row.name]
+    return {recipe.data.model_dump_json(): recipe for recipe in recipes}
+
+
+def _validate_data(plan: Plan, family: Family, datasets: Mapping[str, Dataset]) -> None:
+    """Compare the data set of each run with that of today: the key of a run follows from its recipe alone."""
+    found = []
+    for planned in plan.runs:
+        if run := family.run(planned):
+            differences = changes(run.data, datasets[planned.recipe.data.model_dump_json()], run.learnt_from)
+            found += [f"{run.path.name}: {'; '.join(differences)}"] * bool(differences)
+    if found:
+        raise RunError(
+            f"{family.path} has runs of another data set",
+            faults=found,
+            hint="Choose another folder: --folder FOLDER. Or restore the data set, or remove these runs.",
+        )
+
+
+def _with_contents(plan: Plan, datasets: Mapping[str, Dataset]) -> Plan:
+    """The plan with what each run is measured on, so that scores on a mask that was fixed are not reused."""
+
+    @cache
+    def contents(data: str, split: str) -> str:
+        return datasets[data].contents(split)
+
+    def known(run: PlannedRun) -> PlannedRun:
+        return replace(run, contents=contents(run.recipe.data.model_dump_json(), run.recipe.evaluation.split))
+
+    return replace(plan, cells=tuple(replace(cell, run=known(cell.run)) for cell in plan.cells))

@@ -1,0 +1,117 @@
+"""The folder of a family of runs: each is found by what it computes; one process works there at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from usrn_keras._version import NUMERICS
+from usrn_keras.errors import RunError
+from usrn_keras.files import read_json, storage_errors, write_json
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import Run, open_run
+from usrn_keras.runs.environment import recorded_numerics
+from usrn_keras.runs.reuse import stage_key
+from usrn_keras.stages.measure import known_results
+from usrn_keras.sweeps.plan import PlannedRun
+
+
+@dataclass(frozen=True)
+class Family:
+    """A folder with the runs of one or several tables.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    def folder(self, planned: PlannedRun) -> Path:
+        """Folder of a run, whichever row it was made for; the folder it will get if there is none."""
+        found = sorted(self.path.glob(f"*-{planned.key}"))
+        return found[0] if found else self.path / planned.name
+
+    def run(self, planned: PlannedRun) -> Run | None:
+        """A run as far as it is; None before it has begun."""
+        folder = self.folder(planned)
+        return open_run(folder) if (folder / "dataset.json").exists() else None
+
+    def has(self, planned: PlannedRun, stage: str) -> bool:
+        """Whether a stage of a run is complete."""
+        return (self.folder(planned) / stage / "complete.json").exists()
+
+    def is_done(self, planned: PlannedRun) -> bool:
+        """Whether a run is trained, and measured as its recipe says."""
+        run = self.run(planned)
+        if run is None or not all(map(run.is_complete, planned.needs)):
+            return False
+        return known_results(run, planned.recipe, planned.contents) is not None
+
+    def donors(self, planned: PlannedRun) -> list[Path]:
+        """Folders of other runs whose stages a run may reuse: their first stage is complete and the same."""
+        folder = self.folder(planned)
+        first, *_ = planned.needs
+
+        def depends_on(recipe: Recipe) -> dict[str, Any]:
+            # Without the path of the weights, which is an absolute one in a run folder.
+            return {**stage_key(recipe, first, data="", backend=""), "network.weights": ""}
+
+        others = [other for other in self._begun(today=True) if other != folder]
+        wanted = depends_on(planned.recipe)
+        return [other for other in others if depends_on(open_run(other).recipe) == wanted]
+
+    def notes(self) -> list[str]:
+        """Which runs in the folder are not used, one sentence each."""
+        if not (others := [folder.name for folder in self._begun(today=False)]):
+            return []
+        why = f"Runs of other numerics than {NUMERICS}, whose seeds give another result today, are not used"
+        return [f"{why}: {', '.join(others)}."]
+
+    def _begun(self, *, today: bool) -> list[Path]:
+        """Folders of runs with a complete stage, of today's numerics or of others."""
+        begun = sorted({file.parents[1] for file in self.path.glob("*/*/complete.json")})
+        return [folder for folder in begun if (recorded_numerics(folder) == str(NUMERICS)) == today]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder until the block ends.
+
+        Raises:
+            RunError: Another process works in it; the message names it.
+        """
+        holder = self.path / ".holder.json"
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        try:
+            with storage_errors(self.path):
+                lock.acquire()
+        except filelock.Timeout:
+            raise RunError(
+                f"another process works in {self.path}: {_described(holder)}",
+                hint="Wait for it, or choose another folder: --folder FOLDER",
+            ) from None
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_json(holder, {"pid": os.getpid(), "host": platform.node(), "since": since})
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def _described(holder: Path) -> str:
+    try:
+        who = read_json(holder)
+        return f"process {who['pid']} on {who['host']}, since {who['since']}"
+    except (OSError, json.JSONDecodeError, KeyError):
+        return "it has not written who it is yet"

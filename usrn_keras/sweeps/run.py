@@ -1,0 +1,196 @@
+"""Run what a plan lacks: a process for each run, several at a time, each shared stage once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from usrn_keras.backends.settings import prepare_backend
+from usrn_keras.errors import USRNError
+from usrn_keras.machine import usable_cores
+from usrn_keras.progress import Progress, Task
+from usrn_keras.recipe import Recipe
+from usrn_keras.stages import fit
+from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.plan import PlannedRun
+from usrn_keras.worker import Worker, WorkerError
+
+TARGET = "usrn_keras.sweeps.run:fit_run"  # what each process runs
+POLL_SECONDS = 0.1
+
+
+def run_all(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: Progress) -> dict[str, str]:
+    """Do the runs. One that fails does not stop the others.
+
+    A run waits while another one is at a stage that both share, and reuses it then.
+
+    Args:
+        runs: The runs to do, in this order where nothing forbids it.
+        family: Their folder; locked by the caller.
+        jobs: Maximum number of runs at a time.
+        progress: Shows the stages of each run and how many runs are done.
+
+    Returns:
+        Why runs failed, by the name of the run.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C or SIGTERM, once the runs under way have written their checkpoints.
+    """
+    waiting, failures = list(runs), {}
+    under_way: list[_RunProcess] = []
+    with (
+        _received_signals() as signals,
+        contextlib.ExitStack() as processes,
+        progress.task("runs", total=len(runs)) as task,
+    ):
+        while under_way or (waiting and not signals):
+            while not signals and len(under_way) < jobs and (planned := _next(waiting, under_way, family)):
+                waiting.remove(planned)
+                under_way.append(processes.enter_context(_RunProcess(planned, family, jobs, progress)))
+            for process in list(under_way):
+                process.interrupt(len(signals))
+                if process.has_ended():
+                    under_way.remove(process)
+                    if process.failure:
+                        failures[process.planned.name] = process.failure
+                        progress.log(f"{process.planned.name} failed: {process.failure.splitlines()[0]}")
+                    if not signals:
+                        task.advance()
+    if signals:
+        raise KeyboardInterrupt("interrupted, checkpoints written; run the same command again to resume")
+    return failures
+
+
+def _next(
+    waiting: Sequence[PlannedRun], under_way: Sequence[_RunProcess], family: Family
+) -> PlannedRun | None:
+    """The first run that shares no missing stage with a run under way."""
+
+    def must_wait(planned: PlannedRun, other: PlannedRun) -> bool:
+        shared = [stage for stage, key in planned.needs.items() if other.needs.get(stage) == key]
+        return any(not family.has(other, stage) and not family.has(planned, stage) for stage in shared)
+
+    free = (run for run in waiting if not any(must_wait(run, process.planned) for process in under_way))
+    return next(free, None)
+
+
+@contextlib.contextmanager
+def _received_signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM do no more than to appear in the list, until the block ends."""
+    received: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()  # Python delivers them to the main thread alone
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _RunProcess(contextlib.ExitStack):
+    """A run under way. Its log, with the traceback if it fails, is the file `NAME.log` beside its folder.
+
+    Leaving its `with` block kills the process if it still runs.
+
+    Attributes:
+        planned: The run.
+        failure: Why it failed; "" if it did not.
+    """
+
+    def __init__(self, planned: PlannedRun, family: Family, jobs: int, progress: Progress):
+        super().__init__()
+        self.planned, self.failure = planned, ""
+        self._progress, self._interrupts = progress, 0
+        self._task: Task | None = None
+        self._task_block = self.enter_context(contextlib.ExitStack())
+        folder = family.folder(planned)
+        order = {
+            "recipe": planned.recipe.model_dump(),
+            "name": planned.recipe.name,
+            "folder": str(folder),
+            "reuse": [str(donor) for donor in family.donors(planned)],
+        }
+        self._log = folder.with_name(f"{folder.name}.log")  # names such as 0.55 have dots
+        worker = Worker(TARGET, order, _environment(jobs), self._show, log=self._log)
+        self._worker = self.enter_context(worker)
+
+    def interrupt(self, times: int) -> None:
+        """Ask the process to write its checkpoint and stop, unless it was asked as many times already."""
+        for _ in range(self._interrupts, times):
+            self._worker.interrupt()
+        self._interrupts = times
+
+    def has_ended(self) -> bool:
+        """Wait a moment for the end of the run, and show its progress."""
+        try:
+            self._worker.result(POLL_SECONDS)
+        except TimeoutError:
+            return False
+        except KeyboardInterrupt:
+            self.failure = "" if self._interrupts else "the process was interrupted"
+        except USRNError as error:
+            self.failure = str(error)
+        except WorkerError as error:
+            self.failure = f"{error.reason}; see {self._log}"
+        self.close()
+        return True
+
+    def _show(self, message: dict) -> None:
+        """Show a message of `_SentProgress`."""
+        if "advance" in message:
+            self._task.advance(message["advance"], **message["numbers"])
+            return
+        self._task_block.close()
+        if "task" in message:
+            title = f"{self.planned.name} {message['task']}"
+            shown = self._progress.task(title, message["total"], message["done"])
+            self._task = self._task_block.enter_context(shown)
+
+
+def _environment(jobs: int) -> dict[str, str]:
+    """Variables that keep several runs on one machine from disturbing each other."""
+    if jobs == 1:
+        return {}
+    threads = str(max(1, usable_cores() // jobs))
+    ours = {"OMP_NUM_THREADS": threads, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return {name: os.environ.get(name, value) for name, value in ours.items()}
+
+
+def fit_run(order: dict, send: Callable[[dict], None]) -> dict:
+    """Do one run in a process of its own; see `usrn_keras.worker`.
+
+    Args:
+        order: `recipe`: its values; `name`: of the recipe; `folder`: of the run; `reuse`: folders of other
+            runs whose stages may be reused.
+        send: Sends the progress of the run to the parent.
+    """
+    prepare_backend()
+    recipe, progress = Recipe(**order["recipe"], name=order["name"]), _SentProgress(send)
+    fit(recipe, order["folder"], reuse=order["reuse"], progress=progress, log=progress.log)
+    return {}
+
+
+class _SentProgress:
+    """A `Progress` that the parent process shows; lines of text go to the log of the run."""
+
+    def __init__(self, send: Callable[[dict], None]):
+        self._send = send
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:
+        self._send({"task": description, "total": total, "done": done})
+        yield self
+        self._send({"end": description})
+
+    def advance(self, n: int = 1, /, **numbers: float) -> None:
+        numbers = {name: float(value) for name, value in numbers.items()}
+        self._send({"advance": n, "numbers": numbers})
+
+    def log(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)

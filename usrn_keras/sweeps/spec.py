@@ -1,0 +1,169 @@
+"""A table as a file: its rows, each a few keys of a recipe, the figures it shows, and the paper's figures."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pydantic
+from pydantic import Field
+
+from usrn_keras.errors import RecipeError
+from usrn_keras.recipe.load import find_shipped
+
+
+class Figure(NamedTuple):
+    """How a figure of a run is shown.
+
+    Attributes:
+        title: Heading of its column.
+        scale: Factor from the stored value to the one shown; 100 for shares shown in percent.
+        decimals: Number of decimals shown.
+        compared: Whether its difference to the reference row is shown.
+    """
+
+    title: str
+    scale: float = 100.0
+    decimals: int = 1
+    compared: bool = False
+
+
+# A new figure needs a line here and its value in `usrn_keras.sweeps.result`.
+FIGURES = {
+    "miou": Figure("mIoU", compared=True),
+    "rare_miou": Figure("rare mIoU", compared=True),
+    "boundary_miou": Figure("boundary mIoU", compared=True),
+    "class_balance_rate": Figure("balance %"),
+    "subclasses": Figure("subclasses", scale=1.0, decimals=0),
+    "peak_memory": Figure("memory GB", scale=1e-9),
+}
+IOU = "iou "  # and the name of a class
+
+
+def find_figure(name: str) -> Figure:
+    """How a figure is shown.
+
+    Args:
+        name: A key of `FIGURES`, or `iou CLASS` for the IoU of one class.
+
+    Raises:
+        ValueError: There is no such figure.
+
+    Example:
+
+    >>> find_figure("iou pole").title
+    'pole IoU'
+    """
+    if name.startswith(IOU):
+        return Figure(f"{name.removeprefix(IOU)} IoU", compared=True)
+    if name not in FIGURES:
+        raise ValueError(f"unknown figure {name!r}; allowed: {', '.join(FIGURES)}, {IOU}CLASS")
+    return FIGURES[name]
+
+
+class _Part(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Row(_Part):
+    """A row of a table.
+
+    Attributes:
+        name: Its heading.
+        set: Keys of the recipe, `"section.key" = value`; they override what the user sets for all rows. The
+            figures of the row are those of the last model that such a run trains.
+        marks: The columns of the table's `marks` that are ticked.
+        once: Whether the row is the same for every split, as the Oracle is: it is trained for the first only.
+        all_steps: Whether its first stage trains for as many steps as all stages of the recipe together.
+        optional: Whether the row is left out, with a note, where the data set cannot be used for it.
+    """
+
+    name: str
+    set: dict[str, Any] = {}
+    marks: list[str] = []
+    once: bool = False
+    all_steps: bool = False
+    optional: bool = False
+
+
+class TableSpec(_Part):
+    """A table file.
+
+    Attributes:
+        name: Name of the file without its suffix.
+        title: Heading.
+        about: What the table asks, and how to read it.
+        marks: Columns of ticks between the name of a row and its figures.
+        splits: `recipe`: the split of the recipe; `shipped`: all that the package has for its data set.
+        reference: The row that the others are compared with.
+        figures: Figures shown for each row: keys of `FIGURES`, or `iou CLASS`.
+        rows: The rows.
+        paper: mIoU in percent that the paper reports, by data set, split and row.
+    """
+
+    name: str = Field("", exclude=True)
+    title: str
+    about: str
+    marks: list[str] = []
+    splits: Literal["recipe", "shipped"] = "recipe"
+    reference: str
+    figures: list[str] = ["miou", "rare_miou"]
+    rows: list[Row] = Field(min_length=1)
+    paper: dict[str, dict[str, dict[str, float]]] = {}
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> TableSpec:
+        names = [row.name for row in self.rows]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each row needs a name of its own, received {', '.join(names)}")
+        if self.reference not in names:
+            raise ValueError(f"reference must name a row ({', '.join(names)}), received {self.reference!r}")
+        for row in self.rows:
+            if unknown := [mark for mark in row.marks if mark not in self.marks]:
+                raise ValueError(f"row {row.name!r}: marks {unknown} are not among {self.marks}")
+        for figure in self.figures:
+            find_figure(figure)
+        return self
+
+
+def shipped_tables() -> dict[str, Path]:
+    """Names and files of the tables in the package, such as `components`."""
+    folder = Path(str(resources.files("usrn_recipes"))) / "tables"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_table(source: str) -> TableSpec:
+    """Read a table.
+
+    Args:
+        source: Path of a TOML file, or the name of a shipped table.
+
+    Raises:
+        RecipeError: The file is missing, is no TOML, or is not such a table; every error is reported.
+
+    Example:
+
+    >>> [row.name for row in load_table("main").rows]
+    ['Baseline', 'USRN', 'Oracle']
+    """
+    hint = "A table of your own is a TOML file like those."
+    path = find_shipped("table", source, shipped_tables(), hint=hint)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return TableSpec(**values, name=path.stem)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
+    except pydantic.ValidationError as error:
+        found = [_describe(detail) for detail in error.errors()]
+        hint = f"Shipped tables to start from: {', '.join(map(str, shipped_tables().values()))}"
+        raise RecipeError(f"{path}: {len(found)} error(s)", faults=found, hint=hint) from None
+
+
+def _describe(detail: Any) -> str:
+    place = ".".join(map(str, detail["loc"])) or "the table"
+    received = "" if detail["type"] in ("missing", "value_error") else f", received {detail['input']!r}"
+    return f"{place}: {detail['msg'].removeprefix('Value error, ')}{received}"
