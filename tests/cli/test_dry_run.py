@@ -11,7 +11,7 @@ from usrn_cli.main import main
 from usrn_keras.budget.extrapolation import MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes
 from usrn_keras.errors import OutOfMemoryError
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import SUBCLASSES, start_run
 from usrn_keras.stages import dry_run as dry_run_module
 from usrn_keras.stages.step_trial import made_up_subclasses
@@ -158,7 +158,7 @@ def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file):
     settings = ("subclasses.counts=[2, 3]",)
     found = look(recipe_file, *settings)
     assert (found.counts.tolist(), found.counts_from) == ([2, 3], "subclasses.counts of the recipe")
-    recipe, folder = Recipe.load(str(recipe_file)), recipe_file.parent / "run"
+    recipe, folder = load_recipe(str(recipe_file)), recipe_file.parent / "run"
     with start_run(folder, recipe, look(recipe_file).dataset) as run:
         run.stage(SUBCLASSES).mkdir()
         made_up_subclasses(["road", "car"], [4, 2]).save(run.stage(SUBCLASSES))
@@ -169,7 +169,7 @@ def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file):
 
 def look(recipe_file, *settings: str):
     """What is found of the data."""
-    recipe = Recipe.load(str(recipe_file), list(settings))
+    recipe = load_recipe(str(recipe_file), list(settings))
     return dry_run_module._look_at_data(recipe, recipe_file.parent / "run")
 
 
