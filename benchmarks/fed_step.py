@@ -17,13 +17,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
 from benchmarks.worker import serve
+from usrn_keras.backends import CompiledStep
 from usrn_keras.data import Dataset, Sample, load_dataset, read_mask
 from usrn_keras.data.batches.build import build_batches
 from usrn_keras.recipe import load_recipe
 from usrn_keras.stages.models import usrn_model
 from usrn_keras.subclasses import SubclassMap, subclass_counts, sublabel_file
 from usrn_keras.subclasses.sublabels import write_sublabels
-from usrn_keras.training.backend import CompiledStep
 
 STRIPE = 16  # pixels
 

@@ -17,12 +17,11 @@ from benchmarks.devices import device_of
 from benchmarks.made_batch import made_batch, parents
 from benchmarks.timed_step import TimedStep
 from benchmarks.worker import serve
-from usrn_keras.backends.settings import prepare_backend
+from usrn_keras.backends import CompiledStep, prepare_backend
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
 from usrn_keras.networks.operations import step_flops
 from usrn_keras.training import SGD
-from usrn_keras.training.backend import CompiledStep
 from usrn_keras.views import StrongView
 
 

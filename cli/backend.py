@@ -54,7 +54,7 @@ def load_backend() -> None:
         except Exception as error:
             command = "pip install --force-reinstall keras"
             raise _broken(f"Keras on the backend {name!r}", command, name, error) from error
-        from usrn_keras.backends.settings import prepare_backend
+        from usrn_keras.backends import prepare_backend
 
         prepare_backend()
 

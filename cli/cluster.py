@@ -77,12 +77,12 @@ def _recipe_and_folder(
     run_or_recipe: str, overrides: tuple[str, ...], run_dir: Path | None
 ) -> tuple[Recipe, Path]:
     """What to do and where."""
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
     path = Path(run_or_recipe)
     if _means_a_run(path):
         return _recipe_of_run(path, overrides, run_dir), path
-    recipe = Recipe.load(run_or_recipe, list(overrides))
+    recipe = load_recipe(run_or_recipe, list(overrides))
     return recipe, run_dir or Path("runs") / recipe.name
 
 

@@ -48,9 +48,9 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
     """
     from usrn_keras.inspection import inspect_data
     from usrn_keras.progress import for_terminal
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
-    loaded = Recipe.load(recipe, list(overrides))
+    loaded = load_recipe(recipe, list(overrides))
     with for_terminal(quiet=quiet) as progress:
         inspection = inspect_data(loaded, progress=progress)
     if as_json:
@@ -93,11 +93,11 @@ def show(
     augmented. Look whether the classes lie on what they name, and whether their objects are still large
     enough to be recognised.
     """
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
     if seed is not None:
         overrides = (*overrides, f"training.seed={seed}")
-    loaded = Recipe.load(recipe, list(overrides))
+    loaded = load_recipe(recipe, list(overrides))
     target = out or Path(f"{loaded.name}_views.png")
     if target.suffix.lower() != ".png":
         raise click.BadParameter(f"must end in .png, received {target}", param_hint="--out")

@@ -157,9 +157,9 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
 def _recipe(options: dict[str, Any]) -> Recipe | None:
     if not options["recipe"]:
         return None
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
-    return Recipe.load(options["recipe"], list(options["overrides"]))
+    return load_recipe(options["recipe"], list(options["overrides"]))
 
 
 def _show(comparison: Comparison, options: dict[str, Any]) -> None:

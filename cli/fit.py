@@ -61,9 +61,9 @@ def command(
 
     The same command goes on where an interrupted one stopped, and does nothing twice.
     """
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
-    loaded = Recipe.load(recipe, list(overrides))
+    loaded = load_recipe(recipe, list(overrides))
     load_backend()
     folder = run_dir or Path("runs") / loaded.name
     if dry_run:

@@ -85,9 +85,9 @@ def command(
     """
     from usrn_keras.data.splitting.make_split import Wish, make_split
     from usrn_keras.progress import for_terminal
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
 
-    loaded = Recipe.load(recipe, list(overrides))
+    loaded = load_recipe(recipe, list(overrides))
     wish = Wish(labelled, val, seed, cover_classes)
     with for_terminal(quiet=quiet) as progress:
         made = make_split(loaded.data, wish, out, recipe=loaded.name, force=force, progress=progress)

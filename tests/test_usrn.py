@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.tools import fill, tiny_batch, tiny_branches
+from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.terms import ALL_TERMS
 from usrn_keras.training import SGD
-from usrn_keras.training.backend import CompiledStep
 from usrn_keras.views import strong_view
 
 pytestmark = pytest.mark.every_backend

@@ -55,7 +55,7 @@ def test_core_needs_neither_tensorflow_nor_keras_cv(backend):
         "    def exec_module(self, module): pass\n"
         "sys.meta_path.insert(0, Absent())\n"
         "from tests.tools import *\n"
-        "from usrn_keras.training.backend import CompiledStep\n"
+        "from usrn_keras.backends import CompiledStep\n"
         "from usrn_keras.methods import Supervised\n"
         "from usrn_keras import SGD, stages, evaluation\n"
         "from usrn_keras.evaluation import predict\n"

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from usrn_cli.main import main
 from usrn_keras.data import load_dataset
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 
 COLOURS = ((0, 0, 0), (128, 64, 128), (255, 0, 0))
 
@@ -22,7 +22,7 @@ def dataset_of(root: Path, *options: object, **folders: str):
     """The data set that the written recipe loads."""
     result = usrn_init(root, "--quiet", *options, **folders)
     assert result.exit_code == 0, result.stderr
-    return load_dataset(Recipe.load(str(root / "my_project/my_project.toml")).data)
+    return load_dataset(load_recipe(str(root / "my_project/my_project.toml")).data)
 
 
 def sizes(dataset) -> list[int]:

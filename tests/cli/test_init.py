@@ -15,7 +15,7 @@ from tests.cli.init_tools import COLOURS, dataset_of, sizes, usrn_init
 from tests.project.made import SIZE, make_folders, write_mask, write_palette_mask, write_photo
 from usrn_cli.main import main
 from usrn_keras.data import load_dataset, read_mask
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 
 
 def test_what_is_printed_and_written(tmp_path):
@@ -56,7 +56,7 @@ def test_json_alone_on_stdout(tmp_path):
     assert [entry["name"] for entry in value["classes"]] == ["class_0", "class_1", "class_2"]
     assert sum(entry["share"] for entry in value["classes"]) == pytest.approx(1)
     assert value["images"] == {"labelled": 4, "unlabelled": 3, "val": 1, "test": 0}
-    dataset = load_dataset(Recipe.load(value["recipe"]).data)
+    dataset = load_dataset(load_recipe(value["recipe"]).data)
     assert value["fingerprint"] == dataset.fingerprint()
     assert value["seconds"] > 0 and value["assumptions"]
 
@@ -136,7 +136,7 @@ def test_val_and_test_folders(tmp_path):
     result = usrn_init(tmp_path, *options, "--test", tmp_path / "test/photos", **train)
     assert "note: 3 val image(s) have no mask and are left out: a5.png, a6.png, a7.png" in result.stdout
     assert "assumed: the masks of test are in " in result.stdout
-    loaded = load_dataset(Recipe.load(str(tmp_path / "my_project/my_project.toml")).data)
+    loaded = load_dataset(load_recipe(str(tmp_path / "my_project/my_project.toml")).data)
     assert sizes(loaded) == [5, 3, 5, 5]
 
 
@@ -145,7 +145,7 @@ def test_folders_below_images_that_are_called_val_and_test(tmp_path):
         make_folders(tmp_path, image=f"photos/{part}/{{}}.png", mask=f"masks/{part}/{{}}.png")
     result = usrn_init(tmp_path)
     assert f"assumed: the folder {tmp_path}/photos/val is val" in result.stdout
-    dataset = load_dataset(Recipe.load(str(tmp_path / "my_project/my_project.toml")).data)
+    dataset = load_dataset(load_recipe(str(tmp_path / "my_project/my_project.toml")).data)
     assert sizes(dataset) == [5, 3, 5, 5]
 
 
@@ -175,7 +175,7 @@ def test_a_project_may_be_moved(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "my_project").rename(tmp_path / "elsewhere/renamed")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert sizes(load_dataset(Recipe.load("renamed/my_project.toml").data)) == [4, 3, 1, 0]
+    assert sizes(load_dataset(load_recipe("renamed/my_project.toml").data)) == [4, 3, 1, 0]
 
 
 def test_leftovers_are_told(tmp_path):
@@ -185,7 +185,7 @@ def test_leftovers_are_told(tmp_path):
     result = usrn_init(tmp_path)
     assert "note: 1 mask(s) have no image: z9.png" in result.stdout
     assert "note: 1 image(s) are not named as `{name}_rgb` and are left out: other.png" in result.stdout
-    dataset = load_dataset(Recipe.load(str(tmp_path / "my_project/my_project.toml")).data)
+    dataset = load_dataset(load_recipe(str(tmp_path / "my_project/my_project.toml")).data)
     assert sizes(dataset) == [4, 3, 1, 0]
 
 
@@ -201,10 +201,10 @@ def test_large_photographs_and_a_gpu(tmp_path):
     for i in range(3):
         write_mask(tmp_path / f"masks/a{i}.png", (0, 1), (600, 1800))
     assert usrn_init(tmp_path, "--gpu", name="gpu").exit_code == 0
-    recipe = Recipe.load(str(tmp_path / "gpu/gpu.toml"))
+    recipe = load_recipe(str(tmp_path / "gpu/gpu.toml"))
     assert (recipe.network.backbone, recipe.views.long_side) == ("keras_cv/resnet50", 1024)
     result = usrn_init(tmp_path)
-    recipe = Recipe.load(str(tmp_path / "my_project/my_project.toml"))
+    recipe = load_recipe(str(tmp_path / "my_project/my_project.toml"))
     assert (recipe.network.backbone, recipe.views.long_side) == ("keras/mobilenet", 512)
     assert recipe.evaluation.scales == [0.284] and recipe.subclasses.rows_per_image == 20_000
     assert "assumed: large images are trained and measured at 0.284 of their size" in result.stdout

@@ -6,11 +6,11 @@ import pytest
 
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 
 
 def load(recipe_file, *overrides):
-    return load_dataset(Recipe.load(str(recipe_file), overrides).data)
+    return load_dataset(load_recipe(str(recipe_file), overrides).data)
 
 
 def test_masks_of_unlabelled_images_are_labels_too(recipe_file, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 from tests.conftest import RECIPE
 from tests.evaluation.networks import convolution, red_reader
 from usrn_keras.data import load_dataset
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run
 
 VAL = ("town/0", "town/1", "village/2")
@@ -48,7 +48,7 @@ def make_run(folder: Path, classes: str = "road\npole\nsky\n") -> np.ndarray:
     (folder / "recipe.toml").write_text(
         RECIPE.format(root=folder / "data").replace("workers = 1", 'workers = 1\nval = "val.txt"')
     )
-    recipe = Recipe.load(str(folder / "recipe.toml"))
+    recipe = load_recipe(str(folder / "recipe.toml"))
     with start_run(folder / "run", recipe, load_dataset(recipe.data)) as run:
         red_reader(3).save(run.path / "model.keras")
         (run.path / "1-baseline").mkdir()

@@ -10,7 +10,7 @@ from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.evaluation import entries as module
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.progress import SILENT
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run
 
 
@@ -18,7 +18,7 @@ from usrn_keras.runs import start_run
 def made(tmp_path, monkeypatch):
     """A run with last weights alone, measured on val with flips by its recipe."""
     dataset = red_dataset(tmp_path, [(40, 40), (20, 33)], 3)[0]
-    recipe = Recipe.load("quickstart", ["views.crop_size=32", "evaluation.flip=true"])
+    recipe = load_recipe("quickstart", ["views.crop_size=32", "evaluation.flip=true"])
     with start_run(tmp_path / "run", recipe, dataset) as run:
         red_reader(3).save(run.path / "model.keras")
     monkeypatch.setattr(module, "load_dataset", lambda data: dataset)

@@ -13,7 +13,7 @@ from usrn_keras.errors import DataError, WeightsError
 from usrn_keras.evaluation import inference_of, predict
 from usrn_keras.evaluation.predict import predict_files
 from usrn_keras.networks import load_segmenter
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 
 PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 
@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     folder.mkdir()
     brightest_channel().save(folder / "model.keras")
-    recipe = Recipe.load("quickstart")
+    recipe = load_recipe("quickstart")
     opened = SimpleNamespace(path=folder, palette=PALETTE, model_path=folder / "model.keras", recipe=recipe)
     monkeypatch.setattr(predict, "open_run", lambda run_dir: opened)
     return opened
@@ -57,7 +57,7 @@ def test_labels_and_overlay_of_an_image(run, tmp_path):
 
 @pytest.mark.parametrize("override", ["evaluation.mode=slide", "evaluation.scales=[0.5, 1.0]"])
 def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, override):
-    run.recipe = Recipe.load("quickstart", [override, "views.crop_size=32"])
+    run.recipe = load_recipe("quickstart", [override, "views.crop_size=32"])
     write_image(tmp_path / "photo.png")
     asked = []
 

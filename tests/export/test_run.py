@@ -11,7 +11,7 @@ from usrn_keras.errors import ExportError, RunError
 from usrn_keras.export import run as module
 from usrn_keras.export.report import ExportReport
 from usrn_keras.export.run import export_run
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def run_dir(tmp_path, network, monkeypatch):
     network.save(tmp_path / "model.keras")
     run = SimpleNamespace(
         model_path=tmp_path / "model.keras",
-        recipe=Recipe.load("quickstart", ["evaluation.flip=true"]),
+        recipe=load_recipe("quickstart", ["evaluation.flip=true"]),
         classes=("road", "sky"),
         palette=np.array([[128, 64, 128], [70, 130, 180]], "uint8"),
     )

@@ -12,7 +12,7 @@ from usrn_keras.inspection import inspect, inspect_data
 from usrn_keras.inspection.inspection import SplitCensus
 from usrn_keras.inspection.reading import Reading
 from usrn_keras.inspection.tables import ClassTable, SplitTable, _short
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.subclasses.counts import class_balance_rate
 
 
@@ -25,7 +25,7 @@ def test_pixels_and_images_of_each_class(recipe_file):
     ids = np.zeros((40, 48), np.uint8)
     ids[:, 20:] = 255
     Image.fromarray(ids).save(masks / "0.png")
-    inspection = inspect_data(Recipe.load(str(recipe_file)))
+    inspection = inspect_data(load_recipe(str(recipe_file)))
     labelled = inspection.census("labelled")
     read = [np.asarray(Image.open(masks / f"{i}.png")) for i in (0, 1, 2)]
     assert labelled.pixels.tolist() == [sum(int((mask == c).sum()) for mask in read) for c in (0, 1)]
@@ -40,9 +40,9 @@ def test_pixels_and_images_of_each_class(recipe_file):
 
 def test_masks_that_no_image_goes_with(recipe_file):
     masks = recipe_file.parent / "data/masks"
-    assert inspect_data(Recipe.load(str(recipe_file))).notes == ()
+    assert inspect_data(load_recipe(str(recipe_file))).notes == ()
     (masks / "1.png").rename(masks / "one.png")
-    inspection = inspect_data(Recipe.load(str(recipe_file)))
+    inspection = inspect_data(load_recipe(str(recipe_file)))
     (note,) = inspection.notes
     assert note.message == f"{masks / 'one.png'}: no image is called one" and inspection.faults == ()
 
@@ -57,7 +57,7 @@ def test_sizes_by_area():
 def test_nothing_that_can_be_read(recipe_file):
     for path in (recipe_file.parent / "data").glob("*/*.png"):
         path.write_bytes(b"no image")
-    inspection = inspect_data(Recipe.load(str(recipe_file)))
+    inspection = inspect_data(load_recipe(str(recipe_file)))
     assert len(inspection.faults) == 6 + 4
     assert inspection.class_balance_rate is None
     assert inspection.to_json()["splits"]["labelled"]["sizes"] == {}
@@ -70,7 +70,7 @@ def test_an_unforeseen_error_is_a_finding(recipe_file, monkeypatch):
         raise RuntimeError("decoder gave up")
 
     monkeypatch.setattr("usrn_keras.inspection.reading.read_image", broken)
-    inspection = inspect_data(Recipe.load(str(recipe_file)))
+    inspection = inspect_data(load_recipe(str(recipe_file)))
     assert len(inspection.faults) == 6
     assert "RuntimeError: decoder gave up" in inspection.faults[0].message
 
@@ -87,7 +87,7 @@ def test_workers_read_in_threads_and_change_nothing(recipe_file, monkeypatch):
     results = []
     for workers in (0, 3):
         threads.clear()
-        inspection = inspect_data(Recipe.load(str(recipe_file), [f"data.workers={workers}"]))
+        inspection = inspect_data(load_recipe(str(recipe_file), [f"data.workers={workers}"]))
         assert any(name.startswith("reader") for name in threads) == bool(workers)
         results.append(inspection.to_json() | {"seconds": 0})
     assert results[0] == results[1]
@@ -95,7 +95,7 @@ def test_workers_read_in_threads_and_change_nothing(recipe_file, monkeypatch):
 
 def test_a_class_without_pixels_and_many_pixels_in_the_table(recipe_file):
     inspection = inspect_data(
-        Recipe.load(str(recipe_file), ['data.classes=["road", "car", "tram"]', "data.ignore_index=9"])
+        load_recipe(str(recipe_file), ['data.classes=["road", "car", "tram"]', "data.ignore_index=9"])
     )
     rows = ClassTable(inspection).rows()
     assert rows[0] == ["0", "road", "#000000", "5.40k", "93.75", "3/3", "1.80k", "93.75", "1/1"]

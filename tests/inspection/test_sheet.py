@@ -15,12 +15,12 @@ from usrn_keras.inspection import sheet
 from usrn_keras.inspection.legend import MOST, Legend
 from usrn_keras.inspection.sheet import views_png
 from usrn_keras.inspection.views import _unlabelled, first_views
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.views import strong_view
 
 
 def load(recipe_file, *overrides):
-    recipe = Recipe.load(str(recipe_file), list(overrides))
+    recipe = load_recipe(str(recipe_file), list(overrides))
     return recipe, load_dataset(recipe.data)
 
 

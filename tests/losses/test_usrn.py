@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tools import gradients, shared
+from tests.tools import ROOT, gradients
 from usrn_keras.losses import (
     cross_entropy,
     normalised_entropy,
@@ -31,7 +31,7 @@ TERMS = {
 
 
 def golden(case: int) -> dict[str, np.ndarray]:
-    file = np.load(shared("golden/usrn_losses.npz"))
+    file = np.load(ROOT / "tests/methods/golden/usrn_losses.npz")
     return {key.split("/")[1]: file[key] for key in file.files if key.startswith(f"{case}/")}
 
 

@@ -123,6 +123,32 @@ def test_saved_segmenter_is_the_same(tmp_path):
     np.testing.assert_array_equal(numpy_of(again(image())), numpy_of(segmenter(image())))
 
 
+def test_a_stem_gives_the_backbone_what_its_weights_expect():
+    """RGB in 0..255 comes in, and is rescaled as keras.applications does it for the published weights."""
+    backbone = keras.applications.MobileNet((None, None, 3), alpha=0.25, include_top=False, weights=None)
+    fill(backbone.variables)
+    low = keras.Model(backbone.input, backbone.get_layer("conv_pw_3_relu").output)
+    branch, _ = tiny_branches()
+    branch.stem.set_weights(low.get_weights())
+    expected = low(keras.applications.mobilenet.preprocess_input(image()))
+    np.testing.assert_allclose(numpy_of(branch.stem(image())), numpy_of(expected), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "black", "white"),
+    [
+        ("keras/mobilenet", (-1, -1, -1), (1, 1, 1)),
+        ("keras/resnet50", (-123.68, -116.779, -103.939), (131.32, 138.221, 151.061)),
+        ("keras_cv/resnet50", (0, 0, 0), (1, 1, 1)),
+    ],
+)
+def test_black_and_white_as_the_backbones_expect_them(name, black, white):
+    preprocess = find_backbone(name).preprocess()
+    for value, expected in ((0, black), (255, white)):
+        found = numpy_of(preprocess(np.full((1, 1, 1, 3), value, "float32")))
+        np.testing.assert_allclose(found[0, 0, 0], expected, atol=1e-4)
+
+
 def test_published_weights_fit():
     options = {"weights": str(shared(WEIGHTS)), "backbone_end": "conv_pw_12_relu"}
     branch, sub_branch = build_branches("keras/mobilenet", classes=2, subclasses=3, **options)
@@ -132,9 +158,13 @@ def test_published_weights_fit():
     assert 0.05 < (high > 0).mean() < 0.95  # neither dead nor saturated, as random weights would be
 
 
-def test_weights_that_do_not_fit_are_listed():
+def test_weights_that_do_not_fit_are_listed(tmp_path):
+    """A file of a part of the backbone, where all of it is asked for."""
+    backbone = keras.applications.MobileNet((None, None, 3), alpha=0.25, include_top=False, weights=None)
+    part = keras.Model(backbone.input, backbone.get_layer("conv_pw_12_relu").output)
+    part.save_weights(tmp_path / "part.weights.h5")
     with pytest.raises(WeightsError, match="tensors differ") as error:
-        build_branches("keras/mobilenet", classes=2, weights=str(shared(WEIGHTS)))
+        tiny_branches(weights=str(tmp_path / "part.weights.h5"), backbone_end="")
     assert any("conv_2d_13" in fault or "conv2d_13" in fault for fault in error.value.faults), (
         error.value.faults
     )

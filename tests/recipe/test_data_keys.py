@@ -4,7 +4,7 @@ import pytest
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe import load_recipe, shipped_recipes
-from usrn_keras.recipe.data_keys import data_contradictions
+from usrn_keras.recipe.checks import data_contradictions
 from usrn_keras.recipe.schema import Data
 
 FOLDER = {"dataset": "folder", "root": "somewhere"}

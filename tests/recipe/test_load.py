@@ -47,6 +47,14 @@ def test_contradictions_are_told_beside_wrong_values():
     ]  # fmt: skip
 
 
+def test_hue_ends_at_half_a_turn():
+    assert load_recipe("quickstart", ["views.jitter=[0.4, 0.4, 0.4, 0.5]"]).views.jitter[3] == 0.5
+    with pytest.raises(RecipeError) as error:
+        load_recipe("quickstart", ["views.jitter=[0.4, 0.4, 0.4, 0.51]"])
+    (fault,) = error.value.faults
+    assert fault.startswith("views.jitter: hue must be at most 0.5") and fault.endswith("received 0.51")
+
+
 def test_a_file_of_notepad_is_read(tmp_path):
     text = shipped_recipes()["quickstart"].read_text()
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8-sig")

@@ -6,7 +6,7 @@ import pytest
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe import load_recipe
-from usrn_keras.recipe.network_keys import network_contradictions
+from usrn_keras.recipe.checks import network_contradictions
 from usrn_keras.recipe.schema import Network
 
 SEGFORMER = "keras_cv/segformer_b0"

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from usrn_keras.recipe import Recipe, shipped_recipes
+from usrn_keras.recipe import load_recipe, shipped_recipes
 
 RECIPES = shipped_recipes()
 PAPER = {  # mIoU of USRN and Baseline, ResNet-50
@@ -29,7 +29,7 @@ def test_all_are_shipped():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_validates(name):
-    assert Recipe.load(name).name == name
+    assert load_recipe(name).name == name
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -52,7 +52,7 @@ def test_header_names_the_papers_figures(name, figures):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_holds_the_papers_settings(name):
-    recipe = Recipe.load(name)
+    recipe = load_recipe(name)
     voc = name.startswith("voc")
     training, views = recipe.training, recipe.views
     assert (recipe.network.backbone, recipe.network.output_stride) == ("keras_cv/resnet50", 16)
@@ -69,7 +69,7 @@ def test_holds_the_papers_settings(name):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_counts_one_number_per_class(name):
-    assert len(Recipe.load(name).subclasses.counts) == (21 if name.startswith("voc") else 19)
+    assert len(load_recipe(name).subclasses.counts) == (21 if name.startswith("voc") else 19)
 
 
 @pytest.mark.parametrize("family", ["camvid", "voc", "cityscapes"])

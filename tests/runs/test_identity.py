@@ -13,7 +13,7 @@ from usrn_keras.errors import RunError
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.files import write_json
 from usrn_keras.progress import SILENT
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import BASELINE, start_run
 from usrn_keras.runs.identity import changes, describe
 from usrn_keras.stages.measure import _asked, known_results
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def loaded(folder, *overrides):
-    return load_dataset(Recipe.load(str(folder / "recipe.toml"), overrides).data)
+    return load_dataset(load_recipe(str(folder / "recipe.toml"), overrides).data)
 
 
 def correct_a_mask(folder):
@@ -62,7 +62,7 @@ def test_what_makes_it_another_one(folder):
 
 def test_what_stopped_a_run_may_be_mended(folder):
     """A broken labelled image shows while the Baseline trains, an unlabelled one after it."""
-    recipe, image = Recipe.load(str(folder / "recipe.toml")), folder / "data/images/c.png"
+    recipe, image = load_recipe(str(folder / "recipe.toml")), folder / "data/images/c.png"
     with start_run(folder / "run", recipe, loaded(folder)) as run:
         pass
     correct_a_mask(folder)
@@ -96,7 +96,7 @@ def mend_a_val_mask(folder):
 
 
 def test_a_mended_mask_to_measure_on_is_measured_anew(folder):
-    recipe, before = Recipe.load(str(folder / "recipe.toml")), loaded(folder)
+    recipe, before = load_recipe(str(folder / "recipe.toml")), loaded(folder)
     known, measured_on = describe(before), before.contents("val")
     with start_run(folder / "run", recipe, before) as run:
         write_json(run.evaluation_file, {**_asked(recipe), "contents": measured_on})
@@ -133,7 +133,7 @@ def table_of_one(folder):
 def test_a_refused_run_stays_as_it_was(folder):
     before = (folder / "run/recipe.toml").read_bytes()
     make_data(folder / "copy", "pole\nroad\nsky\n")
-    other = Recipe.load(str(folder / "recipe.toml"), [f"data.root={folder / 'copy'}"])
+    other = load_recipe(str(folder / "recipe.toml"), [f"data.root={folder / 'copy'}"])
     with (
         pytest.raises(RunError, match="data set has changed") as error,
         start_run(folder / "run", other, load_dataset(other.data)),
@@ -144,7 +144,7 @@ def test_a_refused_run_stays_as_it_was(folder):
 
 
 def test_a_folder_with_a_recipe_in_it_is_no_run(folder):
-    recipe = Recipe.load(str(folder / "recipe.toml"))
+    recipe = load_recipe(str(folder / "recipe.toml"))
     before = (folder / "recipe.toml").read_text()
     with (
         pytest.raises(RunError, match="no run folder"),

@@ -11,7 +11,7 @@ import pytest
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.runs import BASELINE, open_run, start_run
 from usrn_keras.runs.log import MetricsLog
 
@@ -22,7 +22,7 @@ def dataset(*names: str) -> Dataset:
 
 
 def recipe(*overrides: str) -> Recipe:
-    return Recipe.load("quickstart", overrides)
+    return load_recipe("quickstart", overrides)
 
 
 def test_folder_says_what_it_is(tmp_path):

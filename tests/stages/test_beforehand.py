@@ -8,7 +8,7 @@ from PIL import Image
 
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError, RecipeError, RunError
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import BASELINE, STAGES, start_run
 from usrn_keras.stages import fit
 from usrn_keras.stages.subclasses import cluster_run
@@ -20,7 +20,7 @@ def begun(folder) -> bool:
 
 @pytest.mark.parametrize("command", [fit, cluster_run])
 def test_counts_of_other_classes(recipe_file, tmp_path, command):
-    recipe = Recipe.load(str(recipe_file), ["subclasses.counts=[1, 2, 3]"])
+    recipe = load_recipe(str(recipe_file), ["subclasses.counts=[1, 2, 3]"])
     with pytest.raises(RecipeError, match=r"one count for each of the 2 classes of .*, received 3"):
         command(recipe, tmp_path / "run")
     assert not begun(tmp_path / "run")
@@ -31,14 +31,14 @@ def test_masks_without_any_class(recipe_file, tmp_path, command):
     for file in (recipe_file.parent / "data/masks").glob("[0-2].png"):
         Image.fromarray(np.full((40, 48), 255, np.uint8)).save(file)
     with pytest.raises(DataError, match="no labelled image of data has a pixel with a class: all 3 masks"):
-        command(Recipe.load(str(recipe_file)), tmp_path / "run")
+        command(load_recipe(str(recipe_file)), tmp_path / "run")
     assert not begun(tmp_path / "run")
 
 
 def test_best_weights_of_a_stage_that_kept_none(recipe_file, tmp_path):
-    recipe = Recipe.load(str(recipe_file))
+    recipe = load_recipe(str(recipe_file))
     with start_run(tmp_path / "run", recipe, load_dataset(recipe.data)) as run:
         run.complete(BASELINE)
     best = ["evaluation.every=2", "evaluation.checkpoint=best"]
     with pytest.raises(RunError, match="kept no best weights of its baseline model, which is complete"):
-        fit(Recipe.load(str(recipe_file), best), tmp_path / "run")
+        fit(load_recipe(str(recipe_file), best), tmp_path / "run")

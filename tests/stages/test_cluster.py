@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from usrn_keras.errors import RunError
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.runs import SUBCLASSES, open_run
 from usrn_keras.stages import cluster, cluster_run, fit, subclasses
 
 
 @pytest.fixture
 def recipe(recipe_file) -> Recipe:
-    return Recipe.load(str(recipe_file))
+    return load_recipe(str(recipe_file))
 
 
 def names(folder) -> set[str]:
@@ -107,7 +107,7 @@ def test_subclasses_that_are_made_anew_have_no_old_plain_sizes(recipe, tmp_path)
 
 def test_free_assignment_measures_nothing_else(recipe_file, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "plain_sizes", None)
-    free = Recipe.load(str(recipe_file), ["subclasses.assignment=free"])
+    free = load_recipe(str(recipe_file), ["subclasses.assignment=free"])
     report = cluster_run(free, tmp_path / "run").report
     assert report.rates["balanced"] is None
     np.testing.assert_array_equal(report.plain, report.subclasses.sizes)

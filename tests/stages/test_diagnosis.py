@@ -13,7 +13,7 @@ import pytest
 from usrn_keras.data import load_dataset
 from usrn_keras.evaluation.diagnosis_log import DiagnosisLog
 from usrn_keras.progress import SILENT
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import USRN, Run, open_run, start_run
 from usrn_keras.stages import cluster_run
 from usrn_keras.stages.diagnosis import DiagnosisWatch, diagnosis_period
@@ -29,7 +29,7 @@ class Killed(BaseException):
 
 def train(recipe_file: Path, run_dir: Path, *overrides: str) -> Run:
     """The USRN stage of a run whose subclasses are complete."""
-    recipe = Recipe.load(str(recipe_file), [*KEYS, *overrides])
+    recipe = load_recipe(str(recipe_file), [*KEYS, *overrides])
     dataset = load_dataset(recipe.data)
     with start_run(run_dir, recipe, dataset) as run:
         train_usrn(run, dataset, SILENT)
@@ -39,7 +39,7 @@ def train(recipe_file: Path, run_dir: Path, *overrides: str) -> Run:
 @pytest.fixture
 def clustered(recipe_file, tmp_path) -> Path:
     """A run whose USRN is still to be trained."""
-    recipe = Recipe.load(str(recipe_file), KEYS)
+    recipe = load_recipe(str(recipe_file), KEYS)
     cluster_run(recipe, tmp_path / "clustered", plain=False)
     return tmp_path / "clustered"
 
@@ -94,7 +94,7 @@ def killing(function: Callable, state: SimpleNamespace) -> Callable:
 
 def test_killed_at_every_moment_ends_with_the_same_records(recipe_file, tmp_path, monkeypatch):
     """The training loop as it saves, looks and resumes; what it sees depends on the step alone."""
-    recipe = Recipe.load(str(recipe_file), ["evaluation.diagnosis=2"])
+    recipe = load_recipe(str(recipe_file), ["evaluation.diagnosis=2"])
     dataset, checkpoint, state = load_dataset(recipe.data), [0], SimpleNamespace(passed=0, kill_at=0)
     monkeypatch.setattr(DiagnosisLog, "append", killing(DiagnosisLog.append, state))
     monkeypatch.setattr(DiagnosisLog, "rewind", killing(DiagnosisLog.rewind, state))
@@ -123,7 +123,7 @@ def test_killed_at_every_moment_ends_with_the_same_records(recipe_file, tmp_path
 
 
 def test_a_training_that_is_begun_anew_forgets_all_records(recipe_file, tmp_path):
-    recipe = Recipe.load(str(recipe_file), ["evaluation.diagnosis=2"])
+    recipe = load_recipe(str(recipe_file), ["evaluation.diagnosis=2"])
     dataset = load_dataset(recipe.data)
     with start_run(tmp_path / "run", recipe, dataset) as run:
         for step in (0, 2, 4):
@@ -140,12 +140,12 @@ def test_a_training_that_is_begun_anew_forgets_all_records(recipe_file, tmp_path
     [(7, 100, 7), (0, 100, 0), (-1, 1000, 100), (-1, 431, 44), (-1, 20, 43)],
 )
 def test_period(recipe_file, setting, steps, period):
-    recipe = Recipe.load(str(recipe_file), [f"evaluation.diagnosis={setting}"])
+    recipe = load_recipe(str(recipe_file), [f"evaluation.diagnosis={setting}"])
     assert diagnosis_period(recipe, load_dataset(recipe.data).unlabelled, steps) == period
 
 
 def test_without_unlabelled_images_nobody_looks(recipe_file, tmp_path):
-    recipe = Recipe.load(str(recipe_file), ["evaluation.diagnosis=2"])
+    recipe = load_recipe(str(recipe_file), ["evaluation.diagnosis=2"])
     dataset = SimpleNamespace(unlabelled=())
     with start_run(tmp_path / "run", recipe, load_dataset(recipe.data)) as run:
         watch = DiagnosisWatch(run, None, dataset, STEPS, print)

@@ -20,7 +20,7 @@ from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.networks import Branch
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import SUBCLASSES, USRN, open_run
 from usrn_keras.stages import fit
 from usrn_keras.stages.baseline import trained_baseline
@@ -32,7 +32,7 @@ from usrn_keras.training import load_checkpoint
 
 def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
     run_dir = tmp_path / "run"
-    results = fit(Recipe.load(str(recipe_file)), run_dir)
+    results = fit(load_recipe(str(recipe_file)), run_dir)
     assert [scores["name"] for scores in results["scores"]] == ["Baseline", "USRN"]
     assert results["images"] == 1 and results["subclasses"] > 2
     assert results["class_balance_rate"]["subclasses"] > results["class_balance_rate"]["classes"]
@@ -53,19 +53,19 @@ def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
 
     before = (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns
     lines = []
-    assert fit(Recipe.load(str(recipe_file)), run_dir, log=lines.append) == results
+    assert fit(load_recipe(str(recipe_file)), run_dir, log=lines.append) == results
     assert lines[1].endswith("3 labelled, 2 unlabelled, 1 val, 0 test; lists " + results["fingerprint"])
     assert lines[2:] == [f"{stage}: complete already" for stage in ("1-baseline", "2-subclasses", "3-usrn")]
     assert (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns == before
 
     shutil.rmtree(run_dir / "3-usrn")  # USRN is trained anew, and what was measured is that of another
     (run_dir / "evaluation.json").write_text(json.dumps(results | {"scores": "of a model that is gone"}))
-    assert fit(Recipe.load(str(recipe_file)), run_dir)["scores"][0] == results["scores"][0]
+    assert fit(load_recipe(str(recipe_file)), run_dir)["scores"][0] == results["scores"][0]
 
 
 def test_a_supervised_run_ends_with_its_baseline(recipe_file, tmp_path):
     run_dir = tmp_path / "run"
-    results = fit(Recipe.load(str(recipe_file), ["training.method=supervised"]), run_dir)
+    results = fit(load_recipe(str(recipe_file), ["training.method=supervised"]), run_dir)
     assert [scores["name"] for scores in results["scores"]] == ["Baseline"] and "subclasses" not in results
     assert not (run_dir / "3-usrn").exists() and not (run_dir / "2-subclasses").exists()
     assert open_run(run_dir).model_path == run_dir / "1-baseline/model.keras"
@@ -76,10 +76,10 @@ def test_a_supervised_run_ends_with_its_baseline(recipe_file, tmp_path):
 
 
 def test_stages_of_another_run_give_the_same_result(recipe_file, tmp_path):
-    alone = fit(Recipe.load(str(recipe_file), ["training.gate=stop"]), tmp_path / "alone")
-    fit(Recipe.load(str(recipe_file), ["training.usrn_steps=1"]), tmp_path / "other")
+    alone = fit(load_recipe(str(recipe_file), ["training.gate=stop"]), tmp_path / "alone")
+    fit(load_recipe(str(recipe_file), ["training.usrn_steps=1"]), tmp_path / "other")
     lines = []
-    recipe = Recipe.load(str(recipe_file), ["training.gate=stop"])
+    recipe = load_recipe(str(recipe_file), ["training.gate=stop"])
     shared = fit(recipe, tmp_path / "shared", reuse=[tmp_path / "other"], log=lines.append)
     taken = [line for line in lines if "taken over" in line]
     assert [line.split(":")[0] for line in taken] == ["1-baseline", "2-subclasses"]
@@ -88,7 +88,7 @@ def test_stages_of_another_run_give_the_same_result(recipe_file, tmp_path):
 
 def test_nothing_is_trained_without_images_to_measure_on(recipe_file, tmp_path):
     with pytest.raises(DataError, match=r"evaluation.split = 'test'.* has no test images"):
-        fit(Recipe.load(str(recipe_file), ["evaluation.split=test"]), tmp_path / "run")
+        fit(load_recipe(str(recipe_file), ["evaluation.split=test"]), tmp_path / "run")
     assert not (tmp_path / "run/1-baseline").exists()
 
 
@@ -98,7 +98,7 @@ def test_start_from_the_baseline(recipe_file, tmp_path):
     first = {}
     for head in ("random", "centroids"):
         overrides = ["training.start=baseline", f"network.sub_head={head}", "network.dropout=0"]
-        fit(Recipe.load(str(recipe_file), overrides), tmp_path / head)
+        fit(load_recipe(str(recipe_file), overrides), tmp_path / head)
         records = [json.loads(line) for line in (tmp_path / head / "metrics.jsonl").read_text().splitlines()]
         first[head] = next(record for record in records if record["stage"] == "3-usrn")
     assert first["centroids"]["supervised_sub"] < 0.95 * first["random"]["supervised_sub"]
@@ -111,11 +111,11 @@ def test_a_fixed_classifier_stays_at_the_centroids(recipe_file, tmp_path, optimi
     overrides = ["training.start=baseline", "network.sub_head=fixed_centroids",
                  f"training.optimizer={optimizer}", "training.correction=replace",
                  "training.sub_prior=adjusted"]  # fmt: skip
-    recipe = Recipe.load(str(recipe_file), overrides)
+    recipe = load_recipe(str(recipe_file), overrides)
     heads = []
     for steps in (1, 3):
         fit(
-            Recipe.load(str(recipe_file), [*overrides, f"training.usrn_steps={steps}"]), tmp_path / str(steps)
+            load_recipe(str(recipe_file), [*overrides, f"training.usrn_steps={steps}"]), tmp_path / str(steps)
         )
         run = open_run(tmp_path / str(steps))
         model = usrn_model(recipe, load_dataset(recipe.data), SubclassMap.load(run.stage(SUBCLASSES)))
@@ -132,7 +132,7 @@ def test_without_a_loss_f_sub_stays_as_it_starts(recipe_file, tmp_path, optimize
     overrides = ["training.start=baseline", "network.sub_head=centroids", "training.terms=['ost', 'usr']",
                  "training.correction=average", f"training.optimizer={optimizer}",
                  "training.weight_decay=0.1"]  # fmt: skip
-    recipe = Recipe.load(str(recipe_file), overrides)
+    recipe = load_recipe(str(recipe_file), overrides)
     fit(recipe, tmp_path / "run")
     run = open_run(tmp_path / "run")
     dataset = load_dataset(recipe.data)
@@ -162,7 +162,7 @@ def test_without_a_loss_f_sub_stays_as_it_starts(recipe_file, tmp_path, optimize
 @pytest.mark.slow
 def test_every_switch_trains(recipe_file, tmp_path, override):
     try:
-        results = fit(Recipe.load(str(recipe_file), [override]), tmp_path / "run")
+        results = fit(load_recipe(str(recipe_file), [override]), tmp_path / "run")
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(results["scores"][1]["pixel_accuracy"])
@@ -170,7 +170,7 @@ def test_every_switch_trains(recipe_file, tmp_path, override):
 
 def test_wrong_number_of_counts_is_refused(recipe_file, tmp_path):
     with pytest.raises(RecipeError, match=r"one count for each of the 2 classes .* received 3"):
-        fit(Recipe.load(str(recipe_file), ["subclasses.counts=[1, 2, 3]"]), tmp_path / "run")
+        fit(load_recipe(str(recipe_file), ["subclasses.counts=[1, 2, 3]"]), tmp_path / "run")
 
 
 def command(recipe_file, run_dir) -> list[str]:

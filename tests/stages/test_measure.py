@@ -10,7 +10,7 @@ import pytest
 from tests.evaluation.networks import red_dataset, red_reader
 from usrn_keras.errors import DataError, RunError
 from usrn_keras.progress import SILENT
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import BASELINE, SUBCLASSES, open_run, start_run
 from usrn_keras.stages.measure import measure
 
@@ -26,7 +26,7 @@ def measured(tmp_path, dataset):
     folder = tmp_path / "run"
 
     def make(*overrides: str) -> dict:
-        recipe = Recipe.load("quickstart", ["views.crop_size=32", *overrides])
+        recipe = load_recipe("quickstart", ["views.crop_size=32", *overrides])
         with start_run(folder, recipe, dataset) as run:
             run.complete(SUBCLASSES, class_balance_rate={}, subclasses=5)
             for file in (run.path / "model.keras", run.stage(BASELINE) / "model.keras"):

@@ -10,13 +10,13 @@ from click.testing import CliRunner
 
 from tests.tools import ROOT
 from usrn_cli.main import main
+from usrn_keras.backends import CompiledStep
 from usrn_keras.backends.training_device import TrainingDevice
 from usrn_keras.errors import OutOfMemoryError
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages import memory
 from usrn_keras.stages.memory import memory_watched
 from usrn_keras.training import loop, read_header
-from usrn_keras.training.backend import CompiledStep
 
 # Addresses for 256 MB more than the process has, and a batch that needs more.
 LIMITED = """
@@ -24,16 +24,16 @@ import resource, sys
 import numpy as np
 from tests.networks.tiny_branches import tiny_branches
 from usrn_keras.methods import Supervised
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages.memory import memory_watched
 from usrn_keras.training import SGD
-from usrn_keras.training.backend import CompiledStep
+from usrn_keras.backends import CompiledStep
 
 model = Supervised(tiny_branches()[0])
 optimizer = SGD(0.01)
 optimizer.build(model.trainable_variables)
 model.compile(optimizer=optimizer)
-recipe = Recipe.load(sys.argv[1], ["training.batch_labelled=48", "views.crop_size=192"])
+recipe = load_recipe(sys.argv[1], ["training.batch_labelled=48", "views.crop_size=192"])
 step = CompiledStep(model)
 batch = {"labelled": np.zeros((48, 192, 192, 3), np.uint8), "labels": np.zeros((48, 192, 192), np.int32)}
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -91,7 +91,7 @@ def error_of(recipe: Recipe) -> OutOfMemoryError:
 def test_figures_and_advice(recipe_file, monkeypatch):
     monkeypatch.setattr(memory, "training_device", lambda: TrainingDevice("torch", True, 3 * 10**9))
     batches = ["training.batch_labelled=8", "training.batch_unlabelled=4", "training.accumulation=2"]
-    error = error_of(Recipe.load(str(recipe_file), batches))
+    error = error_of(load_recipe(str(recipe_file), batches))
     assert error.message == "memory ran out: 3-usrn, 8 labelled and 4 unlabelled images of 32 x 32"
     assert error.faults[0].endswith("GB when it ran out; training could use 3.00 GB when it began")
     assert (
@@ -101,10 +101,10 @@ def test_figures_and_advice(recipe_file, monkeypatch):
 
 
 def test_the_smallest_batch_leaves_smaller_crops(recipe_file):
-    error = error_of(Recipe.load(str(recipe_file), ["views.crop_size=96"]))
+    error = error_of(load_recipe(str(recipe_file), ["views.crop_size=96"]))
     assert "a smaller step: --set views.crop_size=64 --run FOLDER" in error.hint
 
 
 def test_a_device_of_unknown_memory(recipe_file, monkeypatch):
     monkeypatch.setattr(memory, "training_device", lambda: TrainingDevice("tensorflow", True, None))
-    assert error_of(Recipe.load(str(recipe_file))).faults[0].endswith(" when it ran out")
+    assert error_of(load_recipe(str(recipe_file))).faults[0].endswith(" when it ran out")

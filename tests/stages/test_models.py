@@ -5,28 +5,46 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.data import load_dataset
+from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import DataError
-from usrn_keras.recipe import Recipe
-from usrn_keras.stages.models import usrn_model
+from usrn_keras.recipe import load_recipe
+from usrn_keras.stages.models import supervised_model, usrn_model
 from usrn_keras.stages.usrn import some_features
 from usrn_keras.subclasses import SubclassMap
 
 
-def test_the_adjusted_prior_is_that_of_the_pixels_f_sub_learns_from(recipe_file):
-    """Of the first class a tenth was clustered (`subclasses.rows_per_image`), of the others all."""
-    recipe = Recipe.load(str(recipe_file), ["training.sub_prior=adjusted"])
-    dataset = load_dataset(recipe.data)
+def subclasses_of(dataset: Dataset) -> SubclassMap:
+    """Two subclasses of the first class, of which a tenth was clustered; of all other classes one, of all."""
     classes = len(dataset.classes)
     counts = np.array([2] + [1] * (classes - 1))
-    feature_pixels = np.array([20] + [10] * (classes - 1))
-    subclasses = SubclassMap(
+    return SubclassMap(
         dataset.classes, counts, sizes=np.array([15, 5] + [10] * (classes - 1)),
         centers=np.zeros((counts.sum(), 1)), pixels=np.array([3200] + [160] * (classes - 1)),
-        feature_pixels=feature_pixels, inertia=np.zeros(classes), prices=np.zeros(counts.sum()),
+        feature_pixels=np.array([20] + [10] * (classes - 1)), inertia=np.zeros(classes),
+        prices=np.zeros(counts.sum()),
     )  # fmt: skip
-    model = usrn_model(recipe, dataset, subclasses, pretrained=False)
-    assert model.sub_sizes == [2400, 800] + [160] * (classes - 1)
+
+
+def test_the_adjusted_prior_is_that_of_the_pixels_f_sub_learns_from(recipe_file):
+    """A tenth was clustered where `subclasses.rows_per_image` says so."""
+    recipe = load_recipe(str(recipe_file), ["training.sub_prior=adjusted"])
+    dataset = load_dataset(recipe.data)
+    model = usrn_model(recipe, dataset, subclasses_of(dataset), pretrained=False)
+    assert model.sub_sizes == [2400, 800] + [160] * (len(dataset.classes) - 1)
+
+
+def test_every_option_of_the_recipe_reaches_the_method(recipe_file):
+    """Each has another value than its default."""
+    options = {"threshold": 0.6, "lambda_u": 0.5, "lambda_sub": 2.0, "gate": "stop", "correction": "average"}
+    settings = [f"training.{name}={value}" for name, value in options.items()]
+    recipe = load_recipe(
+        str(recipe_file), [*settings, "training.terms=['msl', 'ost', 'usr', 'egm']", "data.ignore_index=77"]
+    )
+    dataset = load_dataset(recipe.data)
+    model = usrn_model(recipe, dataset, subclasses_of(dataset), pretrained=False)
+    assert {name: getattr(model, name) for name in options} == options
+    assert (model.terms, model.ignore_index) == (("msl", "ost", "usr", "egm"), 77)
+    assert supervised_model(recipe, dataset, pretrained=False).ignore_index == 77
 
 
 class Sparse:

@@ -12,7 +12,7 @@ from tests.report.test_page import Reader
 from usrn_keras.data import Sample, load_dataset
 from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import SILENT
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import open_run
 from usrn_keras.stages import fit, measure
 from usrn_keras.stages.report import collect_summary, leave_report, worst_samples, write_report
@@ -22,7 +22,7 @@ from usrn_keras.stages.report import collect_summary, leave_report, worst_sample
 def fitted(tmp_path_factory):
     """A run of a few steps, from its first to its last."""
     folder = tmp_path_factory.mktemp("fitted")
-    recipe = Recipe.load(
+    recipe = load_recipe(
         str(_recipe_file.__wrapped__(folder)), ["evaluation.diagnosis=2", "evaluation.every=2"]
     )
     fit(recipe, folder / "run")

@@ -7,7 +7,7 @@ import pytest
 
 from usrn_keras.budget.extrapolation import MeasuredStep
 from usrn_keras.data.batches.build import build_batches
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.stages import step_trial
 from usrn_keras.stages.step_trial import made_up_data, made_up_subclasses, try_steps
 
@@ -16,7 +16,7 @@ CLASSES, COUNTS = ["road", "pole", "car"], [2, 0, 3]
 
 @pytest.fixture
 def recipe(recipe_file):
-    return Recipe.load(str(recipe_file), ["training.batch_labelled=6"])
+    return load_recipe(str(recipe_file), ["training.batch_labelled=6"])
 
 
 def test_made_up_images_give_whole_batches(recipe, tmp_path):

@@ -14,7 +14,7 @@ from tests.evaluation.networks import red_dataset, red_reader
 from usrn_keras.data import Dataset
 from usrn_keras.errors import DataError
 from usrn_keras.networks import load_segmenter
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import USRN, Run, start_run
 from usrn_keras.runs.log import MetricsLog
 from usrn_keras.stages import validation
@@ -65,7 +65,7 @@ def dataset(tmp_path) -> Dataset:
 
 @pytest.fixture
 def run(tmp_path, dataset):
-    recipe = Recipe.load("quickstart", ["evaluation.every=2", f"training.usrn_steps={STEPS}"])
+    recipe = load_recipe("quickstart", ["evaluation.every=2", f"training.usrn_steps={STEPS}"])
     with start_run(tmp_path / "run", recipe, dataset) as run:
         yield run
 
@@ -142,7 +142,7 @@ def test_a_training_that_is_begun_anew_forgets_the_best_of_the_former(run, datas
 
 
 def test_without_measurements_nothing_is_kept(tmp_path, dataset):
-    recipe = Recipe.load("quickstart", [f"training.usrn_steps={STEPS}"])
+    recipe = load_recipe("quickstart", [f"training.usrn_steps={STEPS}"])
     with start_run(tmp_path / "other", recipe, dataset) as run:
         Branch().train(run, dataset)
         assert not list(run.path.glob("best.*")) and not (run.path / "metrics.jsonl").exists()

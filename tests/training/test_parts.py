@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.tools import fill, tiny_batch, tiny_branches
+from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import USRN
 from usrn_keras.training import SGD, AdamW
-from usrn_keras.training.backend import CompiledStep
 from usrn_keras.training.parts import sum_of_parts, takes_parts
 
 pytestmark = pytest.mark.every_backend

@@ -136,19 +136,20 @@ def time_recipe(order: dict, send: Send) -> dict:
     Returns:
         `images_per_second` and `seconds` of a training step.
     """
-    from usrn_keras.backends.settings import prepare_backend
+    from usrn_keras.backends import CompiledStep, prepare_backend
     from usrn_keras.data import load_dataset
     from usrn_keras.data.batches.build import build_batches
+    from usrn_keras.methods.base import baseline_stage
     from usrn_keras.recipe import load_recipe
-    from usrn_keras.stages.models import supervised_model
-    from usrn_keras.training.backend import CompiledStep
+    from usrn_keras.stages.build import build_method
 
     prepare_backend()
     recipe = load_recipe(order["recipe"], order["overrides"])
     dataset = load_dataset(recipe.data)
     batches = build_batches(recipe, dataset, unlabelled=bool(dataset.unlabelled))
     send({"loader": _loader_rate(batches, order["seconds"])})
-    model = supervised_model(recipe, dataset, pretrained=recipe.network.weights != "imagenet")
+    pretrained = recipe.network.weights != "imagenet"
+    model = build_method(recipe, baseline_stage(recipe), dataset, pretrained=pretrained)
     step, batch = CompiledStep(model), build_batches(recipe, dataset, unlabelled=False).batch(0)
     # A number is there when the device is done.
     seconds = _shortest(lambda: float(step(batch)["loss"]), order["seconds"])

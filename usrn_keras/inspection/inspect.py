@@ -32,7 +32,7 @@ def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
 
     Example:
 
-    >>> inspection = inspect_data(Recipe.load("quickstart"))   # doctest: +SKIP
+    >>> inspection = inspect_data(load_recipe("quickstart"))   # doctest: +SKIP
     >>> [finding.message for finding in inspection.faults]     # doctest: +SKIP
     []
     """

@@ -23,7 +23,7 @@ from usrn_keras.project.report import Project
 from usrn_keras.project.request import Plan, Request, check_request
 from usrn_keras.project.sources import Sources, find_sources
 from usrn_keras.project.survey import Survey, survey_files
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 
 SHOWN = 40
 FEW = 5  # images
@@ -65,7 +65,7 @@ def create_project(folder: Path | str, request: Request, *, progress: Progress =
     text = recipe_text(folder, plan, sources, scheme, parts, proposal, machine, assumptions)
     with staged_path(folder) as temporary:
         _write(temporary, folder.name, text, scheme, parts)
-        recipe = Recipe.load(str(temporary / f"{folder.name}.toml"))
+        recipe = load_recipe(str(temporary / f"{folder.name}.toml"))
         dataset = load_dataset(recipe.data)
     return Project(
         recipe=shown_recipe,

@@ -10,7 +10,7 @@ from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import DataError, RunError
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs.identity import changes
-from usrn_keras.stages.beforehand import refuse_unmeasurable
+from usrn_keras.stages.preflight import validate_evaluation
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan, PlannedRun
 from usrn_keras.sweeps.spec import Row
@@ -35,7 +35,7 @@ def check_data(plan: Plan, family: Family, log: Callable[[str], None] = lambda l
             for data, recipe in _data_of(plan, row).items():
                 if data not in datasets:
                     datasets[data] = load_dataset(recipe.data)
-                refuse_unmeasurable(recipe, datasets[data])
+                validate_evaluation(recipe, datasets[data])
         except DataError as error:
             if not row.optional:
                 raise

@@ -14,8 +14,10 @@ import tomli_w
 from usrn_keras._version import NUMERICS
 from usrn_keras.data.layouts.splits import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
-from usrn_keras.methods import stages_of
+from usrn_keras.methods import find_method, stages_of
 from usrn_keras.recipe import Recipe, load_recipe, shipped_recipes
+from usrn_keras.recipe.method_options import METHOD_OPTIONS
+from usrn_keras.recipe.schema import options_section
 from usrn_keras.recipe.stage_plan import Train, stage_folders
 from usrn_keras.runs.reuse import stage_key
 from usrn_keras.runs.run import FREE_KEYS
@@ -126,6 +128,7 @@ def make_plan(
             f"a seed is given twice: {', '.join(map(str, seeds))}", hint="Name each once: --seeds 0,1,2"
         )
     base = load_recipe(source, overrides)
+    spec = _named(spec, base)
     splits = tuple(splits) or _splits(spec, base)
     sources = {split: _source_of(source, base.data.split, split) for split in splits}
     bases = {split: load_recipe(sources[split], overrides) for split in splits}
@@ -139,7 +142,8 @@ def make_plan(
             for seed in seeds:
                 try:
                     own = _settings(bases[lists], row, lists, seed)
-                    recipe = load_recipe(sources[lists], [*overrides, *own])
+                    common = _applicable(overrides, row.set.get("training.method", base.training.method))
+                    recipe = load_recipe(sources[lists], [*common, *own])
                 except RecipeError as error:
                     errors[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
                 else:
@@ -147,6 +151,20 @@ def make_plan(
     if errors:
         raise RecipeError(f"{len(errors)} row(s) of {spec.name} are no recipes", faults=[*errors.values()])
     return Plan(spec, base.name, splits, tuple(seeds), tuple(cells))
+
+
+def _named(spec: TableSpec, base: Recipe) -> TableSpec:
+    """The table with the title of the recipe's method in the place of `{method}`."""
+    title = find_method(base.training.method).title
+    rows = [row.model_copy(update={"name": row.name.replace("{method}", title)}) for row in spec.rows]
+    reference = spec.reference.replace("{method}", title)
+    return spec.model_copy(update={"rows": rows, "reference": reference})
+
+
+def _applicable(overrides: Sequence[str], method: str) -> list[str]:
+    """The overrides of all rows without the options of methods that a row does not have."""
+    others = {*METHOD_OPTIONS} - {options_section(method)}
+    return [text for text in overrides if text.partition(".")[0].strip() not in others]
 
 
 def _source_of(source: str, own_split: str, split: str) -> str:

@@ -190,6 +190,6 @@ def _group(header: Sequence[str], sections: Sequence[list[list[str]]], notes: Se
     from rich.console import Group
     from rich.text import Text
 
-    from usrn_keras.report.columns import Columns
+    from usrn_keras.report.text_tables import Columns
 
     return Group(Columns(header, sections, fixed=1), *map(Text, notes))

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from usrn_keras._version import NUMERICS
-from usrn_keras.report import Scores
-from usrn_keras.stages.measure import known_results
+from usrn_keras.metrics import Scores
+from usrn_keras.stages.evaluate import known_results
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan
 from usrn_keras.sweeps.spec import IOU

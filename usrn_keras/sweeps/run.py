@@ -9,11 +9,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from usrn_keras.backends.settings import prepare_backend
+from usrn_keras.backends import prepare_backend
 from usrn_keras.errors import USRNError
 from usrn_keras.machine import usable_cores
 from usrn_keras.progress import Progress, Task
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import build_recipe
 from usrn_keras.stages import fit
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import PlannedRun
@@ -171,7 +171,7 @@ def fit_run(order: dict, send: Callable[[dict], None]) -> dict:
         send: Sends the progress of the run to the parent.
     """
     prepare_backend()
-    recipe, progress = Recipe(**order["recipe"], name=order["name"]), _SentProgress(send)
+    recipe, progress = build_recipe(order["recipe"], order["name"]), _SentProgress(send)
     fit(recipe, order["folder"], reuse=order["reuse"], progress=progress, log=progress.log)
     return {}
 

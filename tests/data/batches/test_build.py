@@ -8,7 +8,7 @@ import pytest
 from usrn_keras.data.batches.build import build_batches
 from usrn_keras.data.batches.padding import IMAGE_MEAN
 from usrn_keras.data.layouts.load import load_dataset
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.recipe.schema import Views
 from usrn_keras.views import StrongView
 
@@ -16,7 +16,7 @@ from usrn_keras.views import StrongView
 @pytest.fixture
 def batches(recipe_file):
     def batches(*overrides, **options):
-        recipe = Recipe.load(str(recipe_file), overrides)
+        recipe = load_recipe(str(recipe_file), overrides)
         return build_batches(recipe, load_dataset(recipe.data), **{"unlabelled": True, **options})
 
     return batches

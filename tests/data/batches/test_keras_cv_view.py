@@ -16,7 +16,7 @@ from usrn_keras.data.batches.keras_cv_view import KerasCVView
 from usrn_keras.data.layouts.load import load_dataset
 from usrn_keras.errors import BackendError
 from usrn_keras.optional import import_keras_cv
-from usrn_keras.recipe import Recipe
+from usrn_keras.recipe import load_recipe
 from usrn_keras.views import StrongView
 
 NEUTRAL = (1, 1, 1, 0, 0, 0)
@@ -124,7 +124,7 @@ def test_a_view_depends_on_its_image_and_parameters_alone(view):
 @pytest.fixture
 def batches(recipe_file):
     def batches(*overrides, **options):
-        recipe = Recipe.load(str(recipe_file), ["views.strong=keras_cv", *overrides])
+        recipe = load_recipe(str(recipe_file), ["views.strong=keras_cv", *overrides])
         return build_batches(recipe, load_dataset(recipe.data), **{"unlabelled": True, **options})
 
     return batches

@@ -105,6 +105,16 @@ def test_strongly_reduced_images_are_averaged():
     assert (_whole(16, 16, 16).cut_image(image) == 50).all()
 
 
+@pytest.mark.parametrize("factor", [3, 4, 6])
+def test_strongly_reduced_images_are_means_of_areas(factor):
+    """Noise, so that the two pixels next to a centre, which bilinear reads, are not the mean of all."""
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    side = 48 // factor
+    means = image.reshape(side, factor, side, factor, 3).mean(axis=(1, 3))
+    cut = _whole(side, side, side).cut_image(image)
+    assert np.abs(cut - means).max() <= 0.51
+
+
 @pytest.mark.parametrize("scaled", [1, 5, 16, 17, 31, 64])
 def test_maps_take_the_pixel_under_the_centre(scaled):
     values = np.random.default_rng(0).integers(0, 99, (17, 17), dtype=np.uint8)

@@ -84,6 +84,15 @@ def test_reduced_as_far_as_the_long_side_allows(tmp_path, suffix, at_least, fact
     assert np.abs(image[1, :, 0] - areas).max() <= 4
 
 
+@pytest.mark.parametrize("factor", [4, 8])
+def test_reduced_images_are_means_of_areas(tmp_path, factor):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png", at_least=80 // factor)
+    means = noise.reshape(64 // factor, factor, 80 // factor, factor, 3).mean(axis=(1, 3))
+    assert np.abs(image - means).max() <= 0.51
+
+
 @pytest.mark.parametrize(
     ("size", "factor"), [((80, 64), 8), ((84, 64), 4), ((80, 62), 2), ((83, 64), 1), ((80, 61), 1)]
 )

@@ -18,7 +18,7 @@ from usrn_keras.data.layouts.splits import given_lists
 from usrn_keras.data.layouts.text import read_lines
 from usrn_keras.data.sample import Dataset
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.data_keys import data_contradictions
+from usrn_keras.recipe.checks import data_contradictions
 from usrn_keras.recipe.schema import Data
 
 LAYOUT = Layout(

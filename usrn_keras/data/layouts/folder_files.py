@@ -13,7 +13,7 @@ from usrn_keras.data.files.images import IMAGE_SUFFIXES
 from usrn_keras.data.files.masks import MASK_SUFFIXES
 from usrn_keras.data.layouts.index import index_files
 from usrn_keras.data.layouts.lists import Names
-from usrn_keras.recipe.data_keys import PLACEHOLDER
+from usrn_keras.recipe.checks import PLACEHOLDER
 from usrn_keras.recipe.schema import Data
 
 Files = dict[str, Path]
