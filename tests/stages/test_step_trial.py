@@ -33,7 +33,8 @@ def trial_of(recipe, monkeypatch, measure) -> tuple[dict, list[dict]]:
     messages = []
     monkeypatch.setattr(step_trial, "_measure", measure)
     monkeypatch.setattr(step_trial, "_end_this_process_first", lambda: None)
-    order = {"recipe": recipe.model_dump(mode="json"), "classes": CLASSES, "subclasses": COUNTS}
+    order = {"recipe": recipe.model_dump(mode="json"), "name": recipe.name}
+    order |= {"classes": CLASSES, "subclasses": COUNTS}
     return try_steps(order, messages.append), messages
 
 

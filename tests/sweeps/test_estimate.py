@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from tests.sweeps.made import made_plan
-from usrn_keras.runs import BASELINE, USRN
 from usrn_keras.sweeps import estimate as module
 from usrn_keras.sweeps.estimate import estimate
 from usrn_keras.sweeps.family import Family
 
+BASELINE, USRN = "1-baseline", "3-usrn"
 STEPS = ("training.baseline_steps=10", "training.usrn_steps=20")
 
 

@@ -35,9 +35,9 @@ def in_words(seconds: float) -> str:
 
 
 def _seconds_per_step(runs: Sequence[PlannedRun], family: Family, jobs: int) -> dict[str, float]:
-    """By training stage: as its runs took; of a stage that was never trained, as a dry run measures it.
+    """By training stage: as its runs took, or where it was never trained as a dry run measures it.
 
-    Where other stages were trained, the dry run gives the ratio to these. Empty if a dry run measures nothing.
+    Where other stages were trained, the dry run gives the ratio to these. Empty if it measures nothing.
     """
     stages = {stage: planned for planned in runs for stage in planned.steps}
     known = {stage: seconds / jobs for stage in stages if (seconds := _median_step(runs, family, stage))}
@@ -47,9 +47,7 @@ def _seconds_per_step(runs: Sequence[PlannedRun], family: Family, jobs: int) -> 
             budget = dry_run(planned.recipe, family.folder(planned))
             if not budget.seconds:
                 return {}
-            measured |= dict(
-                zip(planned.steps, budget.seconds.values(), strict=True)
-            )  # in the order of training
+            measured |= dict(zip(planned.steps, budget.seconds.values(), strict=True))
     both = [stage for stage in known if stage in measured]
     scale = sum(known[stage] for stage in both) / sum(measured[stage] for stage in both) if both else 1.0
     return {stage: seconds * scale for stage, seconds in measured.items()} | known
