@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that 
 from benchmarks import devices, machine, table
 from benchmarks.padding import voc_sizes
 from benchmarks.worker import Worker
-from usrn_keras.data.files.masks import read_raw
+from usrn_keras.data.mask_files import read_raw
 
 BACKENDS = ("torch", "jax", "tensorflow")
 CLASSES = 11  # of CamVid; drawn scenes have fewer, which changes next to nothing
@@ -49,7 +49,7 @@ def camvid_files(camvid: Path, count: int) -> Files:
 
 def drawn_files(folder: Path, count: int) -> Files:
     """Street scenes, 360 x 480 as CamVid's."""
-    from usrn_keras.quickstart import make_quickstart
+    from usrn_keras.data.quickstart import make_quickstart
 
     root = make_quickstart(folder / "drawn", labelled=1, unlabelled=1, val=count, size=(360, 480))
     names = (root / "lists" / "val.txt").read_text().split()

@@ -19,11 +19,11 @@ from benchmarks.devices import device_of
 from benchmarks.worker import serve
 from usrn_keras.backends import CompiledStep
 from usrn_keras.data import Dataset, Sample, load_dataset, read_mask
-from usrn_keras.data.batches.build import build_batches
+from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.recipe import load_recipe
 from usrn_keras.stages.models import usrn_model
 from usrn_keras.subclasses import SubclassMap, subclass_counts, sublabel_file
-from usrn_keras.subclasses.sublabels import write_sublabels
+from usrn_keras.subclasses.sublabel_maps import write_sublabels
 
 STRIPE = 16  # pixels
 

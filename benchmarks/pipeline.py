@@ -45,10 +45,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that 
 from benchmarks import table
 from benchmarks.pillow_pipeline import PillowPipeline
 from usrn_keras.data import Batches, Sample, WeakView
-from usrn_keras.data.batches.keras_cv_view import KerasCVView
+from usrn_keras.data.keras_cv_view import KerasCVView
 from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.quickstart import make_quickstart
-from usrn_keras.views import StrongView, strong_view
+from usrn_keras.data.quickstart import make_quickstart
+from usrn_keras.strong_view import StrongView, strong_view
 
 METHODS = {
     "labelled": ("usrn-keras", "pillow"),

@@ -41,7 +41,7 @@ def load_backend() -> None:
         BackendError: Keras does not know the backend, it is not installed, or it cannot be loaded.
     """
     name = require_backend()
-    from usrn_keras.quiet import native_stderr_held
+    from usrn_keras.lazy_imports import native_stderr_held
 
     with native_stderr_held():
         try:

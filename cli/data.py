@@ -107,7 +107,7 @@ def show(
         )
     load_backend()
     from usrn_keras.files import atomic_path
-    from usrn_keras.inspection.sheet import views_png
+    from usrn_keras.inspection.contact_sheet import views_png
 
     picture = views_png(loaded, images)
     with atomic_path(target) as temporary:
@@ -116,8 +116,8 @@ def show(
 
 
 def _show(inspection: Inspection) -> None:
-    from usrn_keras.inspection.findings import FAULTS, NOTES, listing
-    from usrn_keras.inspection.tables import ClassTable, SplitTable
+    from usrn_keras.inspection.census_tables import ClassTable, SplitTable
+    from usrn_keras.inspection.data_findings import FAULTS, NOTES, listing
 
     found = {finding.kind for finding in inspection.findings}
     for kinds, colour in ((FAULTS, "red"), (NOTES, "yellow")):

@@ -46,10 +46,10 @@ def command(folder: Path, quiet: bool, as_json: bool, **options: object) -> None
       usrn init my_project --images photos --masks masks --labelled 1/4
     """
     from usrn_keras.progress import for_terminal
-    from usrn_keras.project import Request, create_project
+    from usrn_keras.project import ProjectRequest, create_project
 
     with for_terminal(quiet=quiet) as progress:
-        project = create_project(folder, Request(**options), progress=progress)
+        project = create_project(folder, ProjectRequest(**options), progress=progress)
     if as_json:
         print_json(project.to_json())
         return

@@ -12,8 +12,8 @@ from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json
 
 if TYPE_CHECKING:
-    from usrn_keras.data.splitting.make_split import MadeSplit
-    from usrn_keras.data.splitting.share import Share
+    from usrn_keras.data.random_split import Share
+    from usrn_keras.data.split import MadeSplit
 
 
 class ShareType(click.ParamType):
@@ -22,7 +22,7 @@ class ShareType(click.ParamType):
     name = "share"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Share:
-        from usrn_keras.data.splitting.share import Share
+        from usrn_keras.data.random_split import Share
 
         try:
             return Share(value)
@@ -83,7 +83,7 @@ def command(
 
     The same seed gives the same images on every machine, and a larger share of it holds the smaller one.
     """
-    from usrn_keras.data.splitting.make_split import Wish, make_split
+    from usrn_keras.data.split import Wish, make_split
     from usrn_keras.progress import for_terminal
     from usrn_keras.recipe import load_recipe
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usrn_keras._version import __version__
-from usrn_keras.lazy import loader
+from usrn_keras.lazy_imports import loader
 
 if TYPE_CHECKING:
     from usrn_keras.clustering import BalancedKMeans

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old file or the new one, never a half."""
+"""Files that survive a crash: the old file or the new one is there, never a half; and the cache folder."""
 
 from __future__ import annotations
 
@@ -162,3 +162,8 @@ def _umask() -> int:
 
 
 _umask()  # before there are threads
+
+
+def cache_folder() -> Path:
+    """`usrn-keras` in the user's cache folder, which `XDG_CACHE_HOME` names."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "usrn-keras"

@@ -11,7 +11,7 @@ from types import ModuleType
 import keras
 
 from usrn_keras.errors import BackendError
-from usrn_keras.quiet import native_stderr_held
+from usrn_keras.lazy_imports import native_stderr_held
 
 
 def require_keras_cv(asked_by: str, instead: str) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from tests.tools import fill, tiny_batch, tiny_branches
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import USRN
+from usrn_keras.strong_view import StrongView
 from usrn_keras.training import SGD, PolySchedule
-from usrn_keras.views import StrongView
 
 
 def main(path: str) -> None:

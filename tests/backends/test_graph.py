@@ -10,7 +10,7 @@ from keras import layers
 from tests.tools import fill, gradients
 from usrn_keras.backends import run_graph
 from usrn_keras.networks import build_branches
-from usrn_keras.networks.decoders import DecoderOptions, Maps, find_decoder
+from usrn_keras.networks.decoders.decoder_options import DecoderOptions, Maps, find_decoder
 
 pytestmark = pytest.mark.every_backend
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tests.cli.data_tools import check, data, found, image, mask, turned
-from usrn_keras.inspection import inspect
+from usrn_keras.inspection import dataset_inspection
 
 
 def plant_faults(root) -> None:
@@ -89,7 +89,7 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(recipe_file, tmp_path, monk
 
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(inspect, "read_entry", interrupted)
+    monkeypatch.setattr(dataset_inspection, "read_entry", interrupted)
     result = check(recipe_file)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
     assert sorted(tmp_path.rglob("*")) == before

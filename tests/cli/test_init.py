@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tests.cli.init_tools import COLOURS, dataset_of, sizes, usrn_init
-from tests.project.made import SIZE, make_folders, write_mask, write_palette_mask, write_photo
+from tests.project.made_folders import SIZE, make_folders, write_mask, write_palette_mask, write_photo
 from usrn_cli.main import main
 from usrn_keras.data import load_dataset, read_mask
 from usrn_keras.recipe import load_recipe

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.init_tools import COLOURS, usrn_init
-from tests.project.made import SIZE, make_folders, write_mask, write_photo
+from tests.project.made_folders import SIZE, make_folders, write_mask, write_photo
 from usrn_keras.project import create
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from usrn_cli.main import main
 from usrn_keras.data import load_dataset
-from usrn_keras.data.layouts.splits import shipped_list
+from usrn_keras.data.formats.lists import shipped_list
 from usrn_keras.recipe import load_recipe
 
 
@@ -105,7 +105,7 @@ def test_an_interrupt_leaves_nothing(recipe_file, root, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("usrn_keras.data.splitting.make_split._check_read_back", interrupted)
+    monkeypatch.setattr("usrn_keras.data.split._check_read_back", interrupted)
     before = sorted(root.rglob("*"))
     result = split(recipe_file, "--labelled", 1)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "interrupted")

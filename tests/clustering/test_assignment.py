@@ -8,7 +8,7 @@ from usrn_keras.clustering import assignment
 from usrn_keras.clustering.assignment import assign_rows
 from usrn_keras.clustering.prices import FINEST
 from usrn_keras.clustering.repair import Repaired
-from usrn_keras.clustering.sweep import sweep
+from usrn_keras.clustering.row_sweep import sweep
 
 
 def problem(rows, clusters, features=5, seed=0):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.clustering.candidates import Candidates
-from usrn_keras.clustering.dense import DenseCosts
+from usrn_keras.clustering.costs import Candidates, DenseCosts
 from usrn_keras.clustering.prices import balance_prices
 
 

@@ -3,12 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.clustering.dense import DenseCosts
+from usrn_keras.clustering.costs import CUT, DenseCosts
 from usrn_keras.clustering.lloyd import fill_costs
-from usrn_keras.clustering.margins import corrected_prices, measure_margins
 from usrn_keras.clustering.prices import FINEST, balance_prices
-from usrn_keras.clustering.smoothed import CUT
-from usrn_keras.clustering.sweep import sweep
+from usrn_keras.clustering.row_sweep import corrected_prices, measure_margins, sweep
 
 
 def plane(rows, seed=0):

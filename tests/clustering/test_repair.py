@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from usrn_keras.clustering.candidates import Candidates
+from usrn_keras.clustering.costs import Candidates
 from usrn_keras.clustering.repair import repair
 
 

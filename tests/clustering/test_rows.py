@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.clustering.halves import center_halves
-from usrn_keras.clustering.rows import Frame, draw_sample, sum_blocks
+from usrn_keras.clustering.rows import Frame, center_halves, draw_sample, sum_blocks
 
 
 def test_every_half_is_converted_exactly():

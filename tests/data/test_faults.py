@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from usrn_keras.data.faults import Faults
+from usrn_keras.data.dataset import Faults
 from usrn_keras.errors import DataError
 
 

@@ -3,11 +3,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from usrn_keras.inspection.orientation import (
-    exif_orientation,
-    perhaps_turned_apart,
-    turned_apart,
-)
+from usrn_keras.inspection.suspicious_masks import exif_orientation, perhaps_turned_apart, turned_apart
 
 
 def save(path, orientation=None):

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from usrn_keras.networks import Branch
-from usrn_keras.views import StrongView
+from usrn_keras.strong_view import StrongView
 
 CLASSES, SUBCLASSES, PARENTS = 3, 5, (0, 0, 1, 2, 2)
 LOW, HIGH, DECODER = 6, 8, 7  # channels

@@ -7,9 +7,9 @@ import pytest
 from keras import layers
 
 from tests.networks.tiny_branches import CLASSES, DECODER_CHANNELS, SUBCLASSES, tiny_branches
+from usrn_keras.networks.decoders.psanet import Gather
+from usrn_keras.networks.keras_cv_segformer import MapAttention
 from usrn_keras.networks.operations import call_flops, forward_flops, layer_calls, part_passes, step_flops
-from usrn_keras.networks.point_attention import Gather
-from usrn_keras.networks.stock.map_attention import MapAttention
 
 
 def model_of(*stack: layers.Layer, channels: int = 3) -> keras.Model:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from usrn_keras.data.splitting.share import Share
-from usrn_keras.project.held_out import held_out
+from usrn_keras.data.random_split import Share
+from usrn_keras.project.project_request import held_out
 
 
 def folders(root, *paths):

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from usrn_keras.errors import DataError
-from usrn_keras.project.listing import File, is_below, list_files
-from usrn_keras.project.naming import Pattern, Rule
+from usrn_keras.project.naming_rules import File, Pattern, Rule, is_below, list_files
 from usrn_keras.project.pairing import find_rule, pair
 
 

@@ -3,9 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.project.cost import MOBILENET, step_bytes
-from usrn_keras.project.machine import GIB, Machine
-from usrn_keras.project.proposal import propose
+from usrn_keras.project.proposal import GIB, MOBILENET, Machine, propose, step_bytes
 
 CPU = Machine(gpu=False, memory=16 * GIB, memory_known=True, cores=2, flops=1e11)
 GPU = Machine(gpu=True, memory=40 * GIB, memory_known=True, cores=8, flops=0.0)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.evaluation.made_run import make_data, make_run, write
 from usrn_keras.data import load_dataset
-from usrn_keras.data.sample import PARTS
+from usrn_keras.data.dataset import PARTS
 from usrn_keras.errors import RunError
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.files import write_json

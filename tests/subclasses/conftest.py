@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.subclasses.made import MASKS, colours_at_stride_4, write_dataset
+from tests.subclasses.made_dataset import MASKS, colours_at_stride_4, write_dataset
 
 
 @pytest.fixture(scope="module")

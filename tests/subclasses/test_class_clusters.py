@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.subclasses.made import Recorder
+from tests.subclasses.made_dataset import Recorder
 from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.subclasses import Clustering, class_clusters
 from usrn_keras.subclasses.class_clusters import cluster_classes, cluster_rows

@@ -7,7 +7,7 @@ from PIL import Image
 from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.data import read_sublabels
 from usrn_keras.subclasses import SubclassMap
-from usrn_keras.subclasses.sublabels import cheapest_subclass, sublabel_map, write_sublabels
+from usrn_keras.subclasses.sublabel_maps import cheapest_subclass, sublabel_map, write_sublabels
 
 PRICES = np.array([0.0, 60.0, 0.0])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 
 from usrn_keras.backends.memory import release_memory
-from usrn_keras.cache import cache_folder
+from usrn_keras.files import cache_folder
 
 if keras.backend.backend() == "torch":
     from usrn_keras.backends import torch as current

@@ -1,5 +1,5 @@
 """Clusters of equal size for millions of rows. Knows nothing of images: of use on its own."""
 
-from usrn_keras.clustering.balanced_kmeans import BalancedKMeans, Progress
+from usrn_keras.clustering.balanced_kmeans import BalancedKMeans, ClusteringProgress
 
-__all__ = ["BalancedKMeans", "Progress"]
+__all__ = ["BalancedKMeans", "ClusteringProgress"]

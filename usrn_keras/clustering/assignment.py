@@ -12,11 +12,17 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from usrn_keras.clustering.candidates import Candidates
-from usrn_keras.clustering.margins import corrected_prices, everything, measure_margins
+from usrn_keras.clustering.costs import Candidates
 from usrn_keras.clustering.prices import balance_prices
 from usrn_keras.clustering.repair import Repaired, repair
-from usrn_keras.clustering.sweep import ReadBlock, Sweep, sweep
+from usrn_keras.clustering.row_sweep import (
+    ReadBlock,
+    Sweep,
+    corrected_prices,
+    everything,
+    measure_margins,
+    sweep,
+)
 
 ENTRIES = 2**22  # candidates that there is always room for (32 MiB), or
 ENTRIES_PER_ROW = 2  # as many where that is more

@@ -16,17 +16,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from usrn_keras.clustering.assignment import assign_rows
-from usrn_keras.clustering.lloyd import Solution, fill_costs, fit_centers
+from usrn_keras.clustering.lloyd import Solution, fill_costs, fit_centers, start_centers
+from usrn_keras.clustering.row_sweep import cheapest, squared_distances
 from usrn_keras.clustering.rows import draw_sample, for_blocks, frame_block, sum_blocks
-from usrn_keras.clustering.seeding import start_centers
-from usrn_keras.clustering.sweep import cheapest, squared_distances
 
 SAMPLE = 65_536  # rows that the centers are fitted on, or
 SAMPLE_PER_CLUSTER = 2048  # as many where that is more: it costs about 1/2048 of the inertia
 DTYPES = [np.float32, np.float64, np.float16]  # kept as they are; anything else becomes the first
 
 
-class Progress(NamedTuple):
+class ClusteringProgress(NamedTuple):
     """What a callback is told."""
 
     phase: Literal["fit", "assign"]
@@ -60,7 +59,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         assignment: `"balanced"`, or `"free"`: plain k-means by scikit-learn, clusters of any size.
         random_state: int, `numpy.random.RandomState` or None; with an int, results repeat exactly.
         n_jobs: threads, as in joblib: None is 1, -1 all cores. The result does not depend on it.
-        callback: called with a `Progress` after every Lloyd step and every block of labelled rows.
+        callback: called with a `ClusteringProgress` after every Lloyd step and every block of labelled rows.
 
     Attributes:
         labels_: `(n,)` int32 cluster of each row.
@@ -97,7 +96,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         assignment: Literal["balanced", "free"] = "balanced",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
-        callback: Callable[[Progress], None] | None = None,
+        callback: Callable[[ClusteringProgress], None] | None = None,
     ):
         self.n_clusters = n_clusters
         self.init = init
@@ -237,7 +236,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def _report(self, phase: str, done: int, total: int, inertia: float) -> None:
         """Tells the callback, inertia in the unit of the data."""
         if self.callback is not None:
-            self.callback(Progress(phase, done, total, inertia / self._frame.scale**2))
+            self.callback(ClusteringProgress(phase, done, total, inertia / self._frame.scale**2))
 
     def _validate(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)

@@ -1,7 +1,7 @@
-"""Balanced k-means on a sample in memory, in stages over growing prefixes of it.
+"""Balanced k-means on a sample in memory, in stages over growing prefixes of it, from k-means++ centers on.
 
 A step assigns the rows under balancing prices and moves every center to the mean of its rows. Far from the
-solution a few thousand rows tell as much as all of them, so each stage starts where a smaller one has ended.
+solution a few thousand rows say as much as all of them, so each stage starts where a smaller one has ended.
 """
 
 from __future__ import annotations
@@ -11,12 +11,33 @@ from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
+from sklearn.cluster import kmeans_plusplus
 
-from usrn_keras.clustering.candidates import Candidates
-from usrn_keras.clustering.dense import DenseCosts
+from usrn_keras.clustering.costs import Candidates, DenseCosts
 from usrn_keras.clustering.prices import FINEST, Balanced, balance_prices
 from usrn_keras.clustering.repair import repair
 from usrn_keras.clustering.rows import for_blocks, sum_blocks
+
+ROWS_PER_CLUSTER = 50  # k-means++ gains nothing from more, and costs K passes over them
+
+
+def start_centers(
+    init: str | np.ndarray, sample: np.ndarray, clusters: int, rng: np.random.RandomState
+) -> np.ndarray:
+    """`(clusters, features)` float32 rows to start from.
+
+    Args:
+        init: `"k-means++"`, `"random"` (distinct rows) or the centers themselves, in the frame of the sample.
+        sample: `(n, features)` float32 in random order, at least `clusters` rows.
+    """
+    if isinstance(init, np.ndarray):
+        return init.astype(np.float32)
+    if init == "random":
+        return sample[rng.permutation(len(sample))[:clusters]]
+    rows = sample[: ROWS_PER_CLUSTER * clusters].astype(np.float64)  # scikit-learn would, block by block
+    centers, _ = kmeans_plusplus(rows, clusters, random_state=rng)
+    return centers.astype(np.float32)
+
 
 FIRST_STAGE = 64  # rows per cluster
 GROWTH = 4

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from usrn_keras.clustering.candidates import Candidates
+from usrn_keras.clustering.costs import Candidates
 from usrn_keras.clustering.heaps import count_tied, drop_strangers, empty_nodes, pop, push, with_room
 
 TIE = 1e-6  # in the unit of the frame: rows this close are moved together

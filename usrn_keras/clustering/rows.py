@@ -11,10 +11,37 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numba
 import numpy as np
 from sklearn.utils import assert_all_finite
 
-from usrn_keras.clustering.halves import center_halves
+REBIAS = np.float32(2.0**112)  # between the exponent biases 15 and 127; exact, subnormal halves included
+SPECIAL = 0x7C00  # the exponent of infinity and NaN
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"nsz", "contract"})
+def center_halves(bits, shift, scale, centred):  # pragma: no cover - compiled
+    """Writes `(x - shift) * scale`; returns whether all values were finite.
+
+    Args:
+        bits: `(n, features)` uint16 view of float16 rows.
+        shift: `(features,)` float32.
+        scale: float32.
+        centred: `(n, features)` float32, overwritten.
+    """
+    words = centred.view(np.uint32)
+    largest = np.uint16(0)
+    for i in range(bits.shape[0]):
+        for f in range(bits.shape[1]):
+            half = np.uint32(bits[i, f])
+            words[i, f] = ((half & np.uint32(0x8000)) << np.uint32(16)) | (
+                (half & np.uint32(0x7FFF)) << np.uint32(13)
+            )
+            largest = max(largest, np.uint16(bits[i, f] & np.uint16(SPECIAL)))
+        for f in range(bits.shape[1]):
+            centred[i, f] = (centred[i, f] * REBIAS - shift[f]) * scale
+    return largest < SPECIAL
+
 
 BLOCK = 4096  # rows; fixed, since the rounding of a matrix product depends on its shape
 FRAME_ROWS = 1024

@@ -138,7 +138,7 @@ def time_recipe(order: dict, send: Send) -> dict:
     """
     from usrn_keras.backends import CompiledStep, prepare_backend
     from usrn_keras.data import load_dataset
-    from usrn_keras.data.batches.build import build_batches
+    from usrn_keras.data.recipe_batches import build_batches
     from usrn_keras.methods.base import baseline_stage
     from usrn_keras.recipe import load_recipe
     from usrn_keras.stages.build import build_method

@@ -333,12 +333,11 @@ def recipe_section(
 ) -> tuple[Recipe | None, Section]:
     """A recipe, None where it cannot be read, its data set, and the space that its features take."""
     from usrn_keras.data import image_size, load_dataset
-    from usrn_keras.data.faults import Faults
-    from usrn_keras.data.layouts.load import layout_help
-    from usrn_keras.data.sample import PARTS
+    from usrn_keras.data.catalog import layout_help
+    from usrn_keras.data.dataset import PARTS, Faults
     from usrn_keras.recipe import load_recipe
+    from usrn_keras.subclasses.feature_grid import feature_size
     from usrn_keras.subclasses.feature_store import check_space
-    from usrn_keras.subclasses.features import feature_size
 
     faults, found, lines, values = Faults(), [], [], {"source": source, "readable": False, "images": None}
     try:

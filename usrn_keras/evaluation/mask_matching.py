@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from usrn_keras.data import Sample
-from usrn_keras.data.faults import Faults
-from usrn_keras.data.files.walk import walk
+from usrn_keras.data.dataset import Faults
+from usrn_keras.data.file_index import walk
 from usrn_keras.errors import DataError
 
 SHOWN = 3  # examples in a message

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usrn_keras.data.faults import Faults
-from usrn_keras.data.files.images import IMAGE_SUFFIXES, read_image
-from usrn_keras.data.files.walk import walk
+from usrn_keras.data.dataset import Faults
+from usrn_keras.data.file_index import walk
+from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path

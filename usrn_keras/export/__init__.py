@@ -1,8 +1,6 @@
 """Export of a trained network for deployment, checked by running what was written."""
 
 from usrn_keras.export.formats import FORMATS
-from usrn_keras.export.model import export_model
-from usrn_keras.export.report import ExportReport
-from usrn_keras.export.run import export_run
+from usrn_keras.export.run_export import ExportReport, export_model, export_run
 
 __all__ = ["FORMATS", "ExportReport", "export_model", "export_run"]

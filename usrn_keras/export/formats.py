@@ -11,10 +11,8 @@ import keras
 import numpy as np
 
 from usrn_keras.errors import BackendError, ExportError
-from usrn_keras.export.litert import run_litert, write_litert
-from usrn_keras.export.onnx import run_onnx, write_onnx
-from usrn_keras.export.saved_model import run_saved_model, write_saved_model
-from usrn_keras.export.torch import run_torch, write_torch
+from usrn_keras.export.onnx_files import run_onnx, run_torch, write_onnx, write_torch
+from usrn_keras.export.tensorflow_files import run_litert, run_saved_model, write_litert, write_saved_model
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Looking at a data set before training: every fault at once, its classes, and what training sees."""
 
-from usrn_keras.inspection.findings import FAULTS, NOTES, Finding, Kind
-from usrn_keras.inspection.inspect import inspect_data
-from usrn_keras.inspection.inspection import Inspection
+from usrn_keras.inspection.data_findings import FAULTS, NOTES, DataFinding, Kind
+from usrn_keras.inspection.dataset_inspection import Inspection, inspect_data
 
-__all__ = ["FAULTS", "NOTES", "Finding", "Inspection", "Kind", "inspect_data"]
+__all__ = ["FAULTS", "NOTES", "DataFinding", "Inspection", "Kind", "inspect_data"]

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_image, read_mask
-from usrn_keras.data.files.masks import MaskRules, RawMask, Rules, read_raw
+from usrn_keras.data.mask_files import RawMask, read_raw
+from usrn_keras.data.masks import MaskRules, Rules
 from usrn_keras.errors import DataError
-from usrn_keras.inspection.findings import (
+from usrn_keras.inspection.data_findings import (
     ALL_IGNORED,
     MASK_VALUES,
     ORIENTATION,
@@ -21,11 +22,16 @@ from usrn_keras.inspection.findings import (
     SUSPICIOUS_MASK,
     UNREADABLE_IMAGE,
     UNREADABLE_MASK,
-    Finding,
+    DataFinding,
     Kind,
 )
-from usrn_keras.inspection.orientation import perhaps_turned_apart, turned_apart
-from usrn_keras.inspection.strange_values import BETWEEN_AT_MOST, between_share, explain_values
+from usrn_keras.inspection.suspicious_masks import (
+    BETWEEN_AT_MOST,
+    between_share,
+    explain_values,
+    perhaps_turned_apart,
+    turned_apart,
+)
 
 LEADS_HERE = "`usrn data check` lists all such masks."
 
@@ -49,11 +55,11 @@ class Reading:
     size: tuple[int, int] | None = None
     digest: bytes | None = None
     pixels: np.ndarray | None = None
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[DataFinding] = field(default_factory=list)
 
     def add(self, kind: Kind, message: str, advice: str, *files: Path) -> None:
         """Add a finding."""
-        self.findings.append(Finding(kind, message, advice, files))
+        self.findings.append(DataFinding(kind, message, advice, files))
 
 
 def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:

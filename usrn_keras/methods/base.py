@@ -17,7 +17,7 @@ from usrn_keras.networks.two_branch import ForwardPass, Network
 from usrn_keras.recipe.method_options import MethodOptions
 from usrn_keras.recipe.schema import Recipe
 from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
-from usrn_keras.views import strong_view
+from usrn_keras.strong_view import strong_view
 
 Tensor = Any
 Batch = dict[str, Tensor]

@@ -54,7 +54,7 @@ class USRN(Method):
 
     A batch is a dict of images `labelled`, `weak` `(batch, height, width, 3)`, RGB in 0..255,
     `labels` and `sublabels` `(batch, height, width)` int, and either the strong view of the weak
-    images, `strong`, or `strong_parameters` (see `usrn_keras.views`), from which it is computed on the
+    images, `strong`, or `strong_parameters` (see `usrn_keras.strong_view`), from which it is computed on the
     device; without both the strong view is the weak one. With `msl` alone only the labelled images are read.
 
     Raises:

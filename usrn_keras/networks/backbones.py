@@ -1,15 +1,44 @@
-"""Backbones by supplier: `keras/...` from keras.applications, `keras_cv/...` from keras-cv."""
+"""Backbones by name and supplier: `keras/...` from keras.applications, `keras_cv/...` from keras-cv."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import keras
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.networks.names import look_up
 from usrn_keras.optional import import_keras_cv
+
+Named = TypeVar("Named")
+
+
+def look_up(key: str, name: str, known: Mapping[str, Named]) -> Named:
+    """What `name` stands for.
+
+    Args:
+        key: `backbone`, `decoder` or `architecture`, for the message.
+        name: As the recipe has it.
+        known: What there is, by name.
+
+    Raises:
+        RecipeError: There is no such name; the message tells all that there are, and the nearest.
+
+    Example:
+
+    >>> look_up("decoder", "pspnet", {"pspnet": 1})
+    1
+    """
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    raise RecipeError(
+        f"network.{key}: unknown {key} {name!r}; allowed: {', '.join(known)}",
+        hint=f"Did you mean `{near[0]}`?" if near else "",
+    )
+
 
 ASKED_BY = ("a keras_cv backbone", "a keras/... backbone")
 CAFFE_MEAN = (123.68, 116.779, 103.939)

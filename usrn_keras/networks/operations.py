@@ -15,8 +15,8 @@ import keras
 from keras import layers
 
 from usrn_keras.networks.branch import Branch
-from usrn_keras.networks.point_attention import Gather
-from usrn_keras.networks.stock.map_attention import MapAttention
+from usrn_keras.networks.decoders.psanet import Gather
+from usrn_keras.networks.keras_cv_segformer import MapAttention
 
 PARTS = ("stem", "tail", "decoder", "classifier")
 # The gradients of a convolution with respect to its input and to its kernel cost a forward pass each.

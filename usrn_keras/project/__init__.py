@@ -1,7 +1,7 @@
 """Projects: from folders of images and masks to a recipe, with everything that was assumed said."""
 
 from usrn_keras.project.create import create_project
-from usrn_keras.project.report import Project
-from usrn_keras.project.request import Request
+from usrn_keras.project.project_request import ProjectRequest
+from usrn_keras.project.project_summary import Project
 
-__all__ = ["Project", "Request", "create_project"]
+__all__ = ["Project", "ProjectRequest", "create_project"]

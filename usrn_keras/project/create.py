@@ -1,4 +1,4 @@
-"""From folders of images and masks to a project: recipe, lists, classes and colours."""
+"""From folders of images and masks to a project: recipe, lists, classes and colours, and what was assumed."""
 
 from __future__ import annotations
 
@@ -8,28 +8,100 @@ from shlex import quote
 import numpy as np
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.layouts.lists import Lists
-from usrn_keras.data.sample import PARTS
+from usrn_keras.data.dataset import PARTS
+from usrn_keras.data.formats.lists import Lists
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.project.assumptions import all_assumptions
-from usrn_keras.project.classes import Scheme, recognise
-from usrn_keras.project.machine import look_at_machine
-from usrn_keras.project.parts import draw_parts
-from usrn_keras.project.proposal import propose
+from usrn_keras.project.class_names import Scheme, recognise
+from usrn_keras.project.image_parts import draw_parts
+from usrn_keras.project.project_request import ProjectPlan, ProjectRequest, check_request
+from usrn_keras.project.project_summary import Project
+from usrn_keras.project.proposal import (
+    FEATURES_PER_SUBCLASS,
+    GIB,
+    PASSES,
+    Machine,
+    Proposal,
+    look_at_machine,
+    propose,
+)
 from usrn_keras.project.recipe_text import command, recipe_text
-from usrn_keras.project.report import Project
-from usrn_keras.project.request import Plan, Request, check_request
-from usrn_keras.project.sources import Sources, find_sources
-from usrn_keras.project.survey import Survey, survey_files
+from usrn_keras.project.sources import Sources, Survey, find_sources, survey_files
 from usrn_keras.recipe import load_recipe
+
+
+def all_assumptions(
+    plan: ProjectPlan,
+    sources: Sources,
+    scheme: Scheme,
+    proposal: Proposal,
+    machine: Machine,
+    pixels: np.ndarray,
+) -> dict[str, list[str]]:
+    """A sentence for each assumption, by section of the recipe; `pixels` are the labelled ones by class."""
+    return {
+        "data": _data(plan, sources, scheme, pixels),
+        "network": [_network(machine)],
+        "subclasses": [_subclasses(proposal)],
+        "views": _views(proposal),
+        "training": _training(proposal, machine),
+    }
+
+
+def _data(plan: ProjectPlan, sources: Sources, scheme: Scheme, pixels: np.ndarray) -> list[str]:
+    pairs = (
+        f"names: {sources.main.rule} ({len(sources.main.masks)} pairs); images without a mask are unlabelled"
+    )
+    absent = ", ".join(name for name, count in zip(scheme.classes, pixels, strict=True) if not count)
+    return [
+        *([] if all(plan.patterns.values()) else [pairs]),
+        *(part.assumption for part in plan.held_out if part.assumption),
+        *scheme.assumptions,
+        *([f"no labelled image shows {absent}: that cannot be learnt"] if absent else []),
+    ]
+
+
+def _network(machine: Machine) -> str:
+    if machine.gpu:
+        return "there is an NVIDIA GPU that the backend can use (none was loaded to see); --cpu for a CPU"
+    return "there is no GPU (no device file of an NVIDIA GPU; no backend was loaded to see); --gpu for one"
+
+
+def _subclasses(proposal: Proposal) -> str:
+    return (
+        f"clusters of {proposal.size_factor} x the smallest class, at most {proposal.max_subclasses} per "
+        f"class: {proposal.counts.sum()} subclasses, so that one has about {FEATURES_PER_SUBCLASS} feature "
+        "pixels (of 4 x 4 pixels) or more and few masks are not cut too fine"
+    )
+
+
+def _views(proposal: Proposal) -> list[str]:
+    found = [f"images are about {round(proposal.long_side / proposal.scale)} pixels long (median)"]
+    if proposal.scale < 1:
+        found.append(
+            f"large images are trained and measured at {proposal.scale} of their size; the features that are "
+            "clustered are taken at full size: smaller files would be quicker there"
+        )
+    return found
+
+
+def _training(proposal: Proposal, machine: Machine) -> list[str]:
+    where = "of the GPU" if machine.gpu else "free now"
+    known = "" if machine.memory_known else "; the system does not tell"
+    return [
+        f"memory: {machine.memory / GIB:.1f} GiB {where}{known}; a step of {proposal.batch} + "
+        f"{proposal.batch} images takes about {proposal.memory / GIB:.1f} GiB",
+        f"steps: {PASSES} passes over the training images for USRN, "
+        f"{PASSES if machine.gpu else PASSES // 2} for the Baseline, within bounds",
+    ]
+
 
 SHOWN = 40
 FEW = 5  # images
 
 
-def create_project(folder: Path | str, request: Request, *, progress: Progress = SILENT) -> Project:
+def create_project(folder: Path | str, request: ProjectRequest, *, progress: Progress = SILENT) -> Project:
     """Look at the files and write a project.
 
     Args:
@@ -82,7 +154,7 @@ def create_project(folder: Path | str, request: Request, *, progress: Progress =
     )
 
 
-def _look(request: Request, progress: Progress) -> tuple[Plan, Sources, Survey]:
+def _look(request: ProjectRequest, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
     """Options, names and contents of the files, each stage with all of its faults at once."""
     faults: list[str] = []
     plan = check_request(request, faults)

@@ -1,4 +1,4 @@
-"""Which kind of masks these are: ids, palette indices or colours."""
+"""Which values the masks hold, how many pixels of each, and their kind: ids, palette indices or colours."""
 
 from __future__ import annotations
 
@@ -7,10 +7,113 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from usrn_keras.data.files.colours import unpack
-from usrn_keras.data.layouts.palette import voc_palette
+from usrn_keras.data.mask_files import RawMask
+from usrn_keras.data.mask_values import pack, rgb_text, unpack, voc_palette
 from usrn_keras.errors import DataError
-from usrn_keras.project.value_counts import MaskValues, ValueTable, join, shown
+
+KEPT_VALUES = 4096  # of one mask; with more it is no mask, and the rest need not be known
+
+
+@dataclass(frozen=True, eq=False)
+class ValueCounts:
+    """The values of one mask.
+
+    Args:
+        mode: How the file stores them, as in `RawMask`.
+        size: Height and width.
+        values: `(n,)` int64 in rising order: ids, or colours as `RED * 65536 + GREEN * 256 + BLUE`.
+        pixels: `(n,)` int64, pixels of each value.
+        runs: `(n,)` int64, horizontal runs that these make.
+        colours: `(n,)` int64, the colours of palette indices; None where there is no palette.
+        coloured: Whether the values are colours.
+    """
+
+    mode: str
+    size: tuple[int, int]
+    values: np.ndarray
+    pixels: np.ndarray
+    runs: np.ndarray
+    colours: np.ndarray | None = None
+    coloured: bool = False
+
+    def as_colours(self) -> ValueCounts:
+        """The same with palette indices replaced by their colours."""
+        if self.coloured or self.colours is None:
+            return self
+        values, place = np.unique(self.colours, return_inverse=True)
+        pixels, runs = (np.bincount(place, weights=n).astype(np.int64) for n in (self.pixels, self.runs))
+        return ValueCounts(self.mode, self.size, values, pixels, runs, coloured=True)
+
+
+@dataclass(frozen=True, eq=False)
+class ValueTable:
+    """The values of all masks together.
+
+    Args:
+        values: `(n,)` int64 in rising order.
+        pixels: `(masks, n)` int64, pixels of each value in each mask.
+        runs: `(n,)` int64, horizontal runs over all masks.
+    """
+
+    values: np.ndarray
+    pixels: np.ndarray
+    runs: np.ndarray
+
+    @property
+    def total(self) -> np.ndarray:
+        """(n,) pixels of each value over all masks."""
+        return self.pixels.sum(axis=0)
+
+    @property
+    def run_length(self) -> np.ndarray:
+        """(n,) mean length in pixels of a horizontal run."""
+        return self.total / np.maximum(1, self.runs)
+
+
+def count_values(raw: RawMask) -> ValueCounts:
+    """Count the values of a decoded mask by their runs, which are far fewer than its pixels.
+
+    Example:
+
+    >>> counted = count_values(RawMask(np.array([[0, 0, 7], [7, 7, 7]], np.uint8), None, "L"))
+    >>> counted.values.tolist(), counted.pixels.tolist(), counted.runs.tolist()
+    ([0, 7], [2, 4], [1, 2])
+    """
+    coloured = raw.values.ndim == 3
+    values = pack(raw.values) if coloured else raw.values
+    starts = np.ones(values.shape, bool)
+    starts[:, 1:] = values[:, 1:] != values[:, :-1]
+    places = np.flatnonzero(starts)
+    lengths = np.diff(places, append=values.size)
+    found, which = np.unique(values.ravel()[places], return_inverse=True)
+    pixels = np.bincount(which, weights=lengths).astype(np.int64)
+    kept = np.sort(np.argsort(-pixels, kind="stable")[:KEPT_VALUES])
+    found = found.astype(np.int64)[kept]
+    palette = None
+    if raw.palette is not None:
+        colours = np.zeros((int(found.max()) + 1, 3), np.uint8)
+        colours[: len(raw.palette)] = raw.palette[: len(colours)]
+        palette = pack(colours[found]).astype(np.int64)
+    runs = np.bincount(which)[kept]
+    return ValueCounts(raw.mode, values.shape, found, pixels[kept], runs, palette, coloured)
+
+
+def join(masks: Mapping[str, ValueCounts]) -> ValueTable:
+    """The values of all masks, one row of pixels for each mask in the order given."""
+    values = np.unique(np.concatenate([mask.values for mask in masks.values()]))
+    pixels = np.zeros((len(masks), len(values)), np.int64)
+    runs = np.zeros(len(values), np.int64)
+    for row, mask in enumerate(masks.values()):
+        places = np.searchsorted(values, mask.values)
+        pixels[row, places] = mask.pixels
+        runs[places] += mask.runs
+    return ValueTable(values, pixels, runs)
+
+
+def shown(value: int, coloured: bool) -> str:
+    """A mask value for people: `7`, or `128 64 128`."""
+    return rgb_text(value) if coloured else str(value)
+
 
 MAX_COLOURS = 256
 MAX_IDS = 1024
@@ -37,7 +140,7 @@ class MaskKind:
     assumptions: tuple[str, ...] = ()
 
 
-def find_kind(masks: Mapping[str, MaskValues], *, prefer_colours: bool = False) -> MaskKind:
+def find_kind(masks: Mapping[str, ValueCounts], *, prefer_colours: bool = False) -> MaskKind:
     """The kind of all masks together.
 
     Args:
@@ -58,7 +161,7 @@ def find_kind(masks: Mapping[str, MaskValues], *, prefer_colours: bool = False) 
     return kind
 
 
-def _kind(masks: Mapping[str, MaskValues], prefer_colours: bool) -> MaskKind:
+def _kind(masks: Mapping[str, ValueCounts], prefer_colours: bool) -> MaskKind:
     coloured = {name for name, mask in masks.items() if mask.coloured}
     indexed = {name for name, mask in masks.items() if mask.colours is not None}
     plain = [name for name in masks if name not in coloured and name not in indexed]
@@ -80,7 +183,7 @@ def _kind(masks: Mapping[str, MaskValues], prefer_colours: bool) -> MaskKind:
     return MaskKind(kind, False, table, None if odd else _common_palette(masks))
 
 
-def _different_palettes(masks: Mapping[str, MaskValues]) -> tuple[str, str] | None:
+def _different_palettes(masks: Mapping[str, ValueCounts]) -> tuple[str, str] | None:
     """Two masks in whose palettes an index has different colours."""
     first: dict[int, tuple[int, str]] = {}
     for name, mask in masks.items():
@@ -92,7 +195,7 @@ def _different_palettes(masks: Mapping[str, MaskValues]) -> tuple[str, str] | No
     return None
 
 
-def _common_palette(masks: Mapping[str, MaskValues]) -> np.ndarray | None:
+def _common_palette(masks: Mapping[str, ValueCounts]) -> np.ndarray | None:
     """Colour by index over all masks, or None where they are grey or two are alike."""
     colours: dict[int, int] = {}
     for mask in masks.values():
@@ -107,7 +210,7 @@ def _common_palette(masks: Mapping[str, MaskValues]) -> np.ndarray | None:
     return palette
 
 
-def _refuse_blends(kind: MaskKind, fullest: MaskValues, name: str) -> None:
+def _refuse_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
     """Refuse masks whose values are mostly blends: smooth resizing, JPEG, or photographs."""
     table, what = kind.table, "colours" if kind.coloured else "values"
     specks = table.run_length < SPECK
@@ -124,7 +227,7 @@ def _refuse_blends(kind: MaskKind, fullest: MaskValues, name: str) -> None:
     )
 
 
-def _refuse_too_many(masks: Mapping[str, MaskValues]) -> None:
+def _refuse_too_many(masks: Mapping[str, ValueCounts]) -> None:
     coloured = any(mask.coloured for mask in masks.values())
     found = len(np.unique(np.concatenate([mask.values for mask in masks.values()])))
     limit = MAX_COLOURS if coloured else MAX_IDS

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from usrn_keras.data.layouts.text import is_utf8, shown_path
+from usrn_keras.data.file_index import is_utf8, shown_path
 from usrn_keras.errors import DataError
-from usrn_keras.project.listing import File
-from usrn_keras.project.naming import Pattern, Rule, likely_rules
+from usrn_keras.project.naming_rules import File, Pattern, Rule, likely_rules
 
 EXAMPLES = 3
 

@@ -10,12 +10,11 @@ from textwrap import wrap
 
 import numpy as np
 
-from usrn_keras.data.files.colours import unpack
-from usrn_keras.data.layouts.lists import Lists
-from usrn_keras.project.classes import Scheme
-from usrn_keras.project.machine import GIB, Machine
-from usrn_keras.project.proposal import Proposal
-from usrn_keras.project.request import Plan
+from usrn_keras.data.formats.lists import Lists
+from usrn_keras.data.mask_values import unpack
+from usrn_keras.project.class_names import Scheme
+from usrn_keras.project.project_request import ProjectPlan
+from usrn_keras.project.proposal import GIB, Machine, Proposal
 from usrn_keras.project.sources import Sources
 
 WIDTH = 110
@@ -23,7 +22,7 @@ WIDTH = 110
 
 def recipe_text(
     folder: Path,
-    plan: Plan,
+    plan: ProjectPlan,
     sources: Sources,
     scheme: Scheme,
     parts: Lists,
@@ -87,7 +86,7 @@ def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, mach
     return "\n".join([title, "#", *lines, ""])
 
 
-def _data(plan: Plan, sources: Sources, scheme: Scheme, parts: Lists, workers: int) -> list[str]:
+def _data(plan: ProjectPlan, sources: Sources, scheme: Scheme, parts: Lists, workers: int) -> list[str]:
     lines = [
         'dataset = "folder"',
         'root = "."  # the folder of this file: lists/, classes.txt, palette.txt',

@@ -1,19 +1,22 @@
-"""From the folders that were named to images and masks that belong together."""
+"""From the folders that were named to images and masks that belong together, each read once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from usrn_keras.data.files.images import IMAGE_SUFFIXES
-from usrn_keras.data.files.masks import MASK_SUFFIXES, read_raw
+from usrn_keras.data.images import IMAGE_SUFFIXES, image_size
+from usrn_keras.data.mask_files import read_raw
+from usrn_keras.data.masks import MASK_SUFFIXES, check_size
+from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
-from usrn_keras.project.held_out import HeldOut
-from usrn_keras.project.listing import File, is_below, list_files
-from usrn_keras.project.naming import Pattern, Rule
+from usrn_keras.machine import usable_cores
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.project.mask_kinds import ValueCounts, count_values
+from usrn_keras.project.naming_rules import File, Pattern, Rule, is_below, list_files
 from usrn_keras.project.pairing import Pairing, find_rule, no_pairs, pair, rules_by_pairs
-from usrn_keras.project.value_counts import count_values
+from usrn_keras.project.project_request import HeldOut
 
 LOSSY = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
 SHOWN = 5
@@ -191,3 +194,63 @@ def _without_mask(part: HeldOut, main: Pairing, others: dict[str, Pairing]) -> l
 def _some(paths: Sequence[Path]) -> str:
     shown = ", ".join(path.name for path in paths[:SHOWN])
     return f"{shown}, ... ({len(paths) - SHOWN} more)" if len(paths) > SHOWN else shown
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the files say.
+
+    Args:
+        sizes: Height and width of each readable image, by name.
+        masks: What each readable mask holds, by name.
+    """
+
+    sizes: dict[str, tuple[int, int]]
+    masks: dict[str, ValueCounts]
+
+
+def survey_files(
+    images: Mapping[str, Path], masks: Mapping[str, Path], faults: list[str], *, progress: Progress = SILENT
+) -> Survey:
+    """Look at all files in parallel; what cannot be read or does not fit is added to `faults`.
+
+    Args:
+        images: Image file of each name.
+        masks: Mask file of each name that has one.
+        faults: Grows by a line for each fault.
+        progress: Counts images.
+    """
+
+    def look(name: str) -> tuple[str, tuple[int, int] | None, ValueCounts | None, list[str]]:
+        return (name, *_look(images[name], masks.get(name)))
+
+    survey = Survey({}, {})
+    workers = min(16, usable_cores())
+    with progress.task("reading images and masks", total=len(images)) as task:
+        for name, size, mask, found in ordered_map(look, images, workers=workers, ahead=4 * workers):
+            faults += found
+            if size:
+                survey.sizes[name] = size
+            if mask:
+                survey.masks[name] = mask
+            task.advance()
+    return survey
+
+
+def _look(image: Path, mask: Path | None) -> tuple[tuple[int, int] | None, ValueCounts | None, list[str]]:
+    faults: list[str] = []
+    size = values = None
+    try:
+        size = image_size(image)
+    except DataError as error:
+        faults.append(error.message)
+    if mask is None:
+        return size, None, faults
+    try:
+        raw = read_raw(mask)
+        values = count_values(raw)
+        if size:
+            check_size(image, size, mask, values.size)
+    except DataError as error:
+        faults.append(f"{error.message}. {error.hint}" if "EXIF" in error.hint else error.message)
+    return size, values, faults

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.sample import PARTS
+from usrn_keras.data.dataset import PARTS
 from usrn_keras.errors import RunError
 
 

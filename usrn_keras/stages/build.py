@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from usrn_keras.data import Dataset
+from usrn_keras.lazy_imports import native_stderr_held
 from usrn_keras.methods import Method, Network, find_method
 from usrn_keras.networks import Branch, build_branches
-from usrn_keras.networks.psanet import mask_of
+from usrn_keras.networks.decoders.psanet import mask_of
 from usrn_keras.optimizers import SGD, AdamW
 from usrn_keras.optional import tensorflow_left_out
-from usrn_keras.quiet import native_stderr_held
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.subclasses import SubclassMap

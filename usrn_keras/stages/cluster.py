@@ -16,7 +16,7 @@ from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.runs import Run
 from usrn_keras.stages.train import trained_method
 from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes
-from usrn_keras.subclasses.extract import FEATURES
+from usrn_keras.subclasses.extract_features import FEATURES
 
 if TYPE_CHECKING:
     import keras

@@ -15,8 +15,8 @@ from usrn_keras.budget.extrapolation import Extrapolation, MeasuredStep
 from usrn_keras.budget.out_of_memory import memory_words
 from usrn_keras.budget.step_sizes import StepSizes
 from usrn_keras.data import Dataset, Sample, image_size, load_dataset, read_mask
-from usrn_keras.data.layouts import camvid, cityscapes, voc
-from usrn_keras.data.sample import PARTS
+from usrn_keras.data.dataset import PARTS
+from usrn_keras.data.formats import camvid, cityscapes, voc
 from usrn_keras.errors import DataError, OutOfMemoryError
 from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
@@ -26,7 +26,7 @@ from usrn_keras.runs import open_run
 from usrn_keras.stages.memory import step_counts, step_sizes
 from usrn_keras.stages.preflight import validate_counts
 from usrn_keras.subclasses import SubclassMap, subclass_counts
-from usrn_keras.subclasses.survey import class_pixels
+from usrn_keras.subclasses.feature_grid import class_pixels
 from usrn_keras.worker import Worker, WorkerError
 
 TRIAL = "usrn_keras.stages.step_trial:try_steps"  # in a child process, which may run out of memory

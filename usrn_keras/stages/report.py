@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
-from usrn_keras.data.batches.whole_images import labels_of
+from usrn_keras.data.whole_images import labels_of
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, read_image_scores

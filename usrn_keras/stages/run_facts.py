@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from usrn_keras.data.sample import PARTS
+from usrn_keras.data.dataset import PARTS
 from usrn_keras.files import read_json
 from usrn_keras.progress import duration
 from usrn_keras.recipe import Recipe

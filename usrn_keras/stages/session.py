@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from usrn_keras.data import Dataset, load_dataset
-from usrn_keras.data.sample import PARTS
+from usrn_keras.data.dataset import PARTS
 from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import Run, start_run

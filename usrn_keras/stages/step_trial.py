@@ -22,7 +22,7 @@ from usrn_keras.budget.extrapolation import MeasuredStep
 from usrn_keras.budget.out_of_memory import ran_out_of_memory
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.data.batches.build import build_batches
+from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.methods import Method, stages_of
 from usrn_keras.networks.operations import part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
@@ -30,7 +30,7 @@ from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.stages.build import build_method
 from usrn_keras.stages.memory import step_sizes
 from usrn_keras.subclasses import SubclassMap
-from usrn_keras.subclasses.sublabels import write_sublabels
+from usrn_keras.subclasses.sublabel_maps import write_sublabels
 
 IMAGES = 4  # made-up images of each kind; larger batches take them several times
 BATCHES_AHEAD = 6  # made ahead and under way, as in training

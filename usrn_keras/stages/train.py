@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.batches.build import build_batches
+from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.errors import DataError
 from usrn_keras.methods import Method
 from usrn_keras.progress import Progress
@@ -19,7 +19,7 @@ from usrn_keras.stages.memory import memory_watched
 from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter
 from usrn_keras.stages.validation import ValidationCallback
 from usrn_keras.subclasses import SubclassMap, sublabel_file
-from usrn_keras.subclasses.head import calibrated_temperature, centroid_classifier
+from usrn_keras.subclasses.class_clusters import calibrated_temperature, centroid_classifier
 from usrn_keras.training import Loop, load_checkpoint
 from usrn_keras.training.loop import BatchSource
 

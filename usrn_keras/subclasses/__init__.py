@@ -7,25 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from usrn_keras.lazy import loader
+from usrn_keras.lazy_imports import loader
 
 if TYPE_CHECKING:
-    from usrn_keras.subclasses.counts import class_balance_rate, subclass_counts
-    from usrn_keras.subclasses.make import make_subclasses, remove_features
-    from usrn_keras.subclasses.maps import sublabel_file
-    from usrn_keras.subclasses.options import Clustering
-    from usrn_keras.subclasses.plain import plain_sizes
+    from usrn_keras.subclasses.build_subclasses import make_subclasses, plain_sizes, remove_features
+    from usrn_keras.subclasses.class_balance import Clustering, class_balance_rate, subclass_counts
     from usrn_keras.subclasses.subclass_map import SubclassMap
+    from usrn_keras.subclasses.sublabel_maps import sublabel_file
 
 _HOMES = {
-    "Clustering": "options",
+    "Clustering": "class_balance",
     "SubclassMap": "subclass_map",
-    "class_balance_rate": "counts",
-    "make_subclasses": "make",
-    "plain_sizes": "plain",
-    "remove_features": "make",
-    "sublabel_file": "maps",
-    "subclass_counts": "counts",
+    "class_balance_rate": "class_balance",
+    "make_subclasses": "build_subclasses",
+    "plain_sizes": "build_subclasses",
+    "remove_features": "build_subclasses",
+    "sublabel_file": "sublabel_maps",
+    "subclass_counts": "class_balance",
 }
 
 __all__ = [*_HOMES]

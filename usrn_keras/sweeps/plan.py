@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from usrn_keras._version import NUMERICS
-from usrn_keras.data.layouts.splits import shipped_splits
+from usrn_keras.data.formats.lists import shipped_splits
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.methods import find_method, stages_of
 from usrn_keras.recipe import Recipe, load_recipe, shipped_recipes

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from usrn_keras.data import load_dataset, read_sample
+from usrn_keras.recipe.schema import Data
+
+
+@pytest.fixture(scope="module")
+def small_quickstart(tmp_path_factory):
+    """The quickstart scenes, few and small, so that drawing them takes no time."""
+    patch = pytest.MonkeyPatch()
+    from usrn_keras.data.quickstart import street_scenes as dataset
+
+    make = dataset.make_quickstart
+    patch.setattr(
+        dataset, "make_quickstart", lambda root: make(root, labelled=2, unlabelled=3, val=1, size=(32, 48))
+    )
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield load_dataset(Data(dataset="quickstart"))
+    patch.undo()
+
+
+def test_quickstart_draws_its_scenes_into_the_cache(small_quickstart):
+    assert small_quickstart.name == "quickstart"
+    assert [len(getattr(small_quickstart, part)) for part in ("labelled", "unlabelled", "val")] == [2, 3, 1]
+    assert small_quickstart.labelled[0].image.parents[1].name.startswith("quickstart-v")
+    image, mask = read_sample(small_quickstart.labelled[0], small_quickstart)
+    assert image.shape == (32, 48, 3) and len(np.unique(mask)) > 2
+
+
+def test_quickstart_has_masks_of_unlabelled_scenes_for_the_oracle(small_quickstart):
+    assert read_sample(small_quickstart.unlabelled[0], small_quickstart)[1].shape == (32, 48)
+
+
+def test_quickstart_in_a_folder_of_the_recipe(small_quickstart, tmp_path):
+    dataset = load_dataset(Data(dataset="quickstart", root=str(tmp_path / "scenes")))
+    assert dataset.labelled[0].image.is_relative_to(tmp_path / "scenes")
+    assert dataset.fingerprint() == small_quickstart.fingerprint()
+
+
+def test_folder(folder):
+    assert load_dataset(Data(dataset="folder", root=str(folder), val="val.txt")).name == folder.name

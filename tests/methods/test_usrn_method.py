@@ -1,0 +1,178 @@
+"""The method classes: contracts of Keras, gradients, batch statistics."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tools import fill, tiny_batch, tiny_branches
+from usrn_keras.backends import CompiledStep
+from usrn_keras.methods import USRN, Supervised
+from usrn_keras.strong_view import strong_view
+from usrn_keras.terms import ALL_TERMS
+from usrn_keras.training import SGD
+
+pytestmark = pytest.mark.every_backend
+
+PARENTS = [0, 1, 2, 0, 1]
+
+
+def usrn(terms=ALL_TERMS, build_optimizer=True, **options) -> USRN:
+    branch, sub_branch = tiny_branches(dropout=0.0, classifier_dropout=0.0, **options)
+    model = USRN(branch, sub_branch, PARENTS, threshold=0.4, terms=terms)
+    fill(model.variables)
+    optimizer = SGD(0.02)
+    if build_optimizer:
+        optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer)
+    return model
+
+
+def values(variables) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def test_a_step_learns_and_moves_statistics():
+    model, batch = usrn(), tiny_batch()
+    step = CompiledStep(model)
+    trainable, statistics = values(model.trainable_variables), values(model.non_trainable_variables)
+    losses = [float(step(batch)["supervised"]) for _ in range(10)]
+    step.sync()
+    assert np.mean(losses[-3:]) < losses[0]
+    assert all((a != b).any() for a, b in zip(trainable, values(model.trainable_variables), strict=True))
+    assert all((a != b).any() for a, b in zip(statistics, values(model.non_trainable_variables), strict=True))
+
+
+def test_keras_fit_trains():
+    """`train_step` is Keras' own contract: `fit` works on an iterable of batches, the optimizer is new."""
+    model = usrn(build_optimizer=False)
+    history = model.fit(
+        ((tiny_batch(seed),) for seed in range(4)), steps_per_epoch=4, shuffle=False, verbose=0
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    assert {"supervised", "supervised_sub", "self_training", "confident"} <= set(history.history)
+
+
+def test_shared_parts_survive_serialization():
+    model = usrn(sharing="low")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert again.branch.stem is again.sub_branch.stem
+    assert again.branch.tail is not again.sub_branch.tail
+    assert len(again.variables) == len([v for v in model.variables if "sgd" not in v.path])
+    again.branch.set_weights(model.branch.get_weights())
+    images = tiny_batch()["labelled"].astype("float32")
+    np.testing.assert_array_equal(values_of(again(images)), values_of(model(images)))
+
+
+def values_of(tensor) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def test_terms_that_are_left_out_are_not_computed():
+    """Model I reads no unlabelled image; without `sst`, F_sub does not see the strong view."""
+    labelled = {key: value for key, value in tiny_batch().items() if key != "weak"}
+    model = usrn(terms=("msl",))
+    assert set(model.loss_terms(labelled)) == {"loss", "supervised", "supervised_sub"}
+    model, batch = usrn(terms=("msl", "ost", "usr")), tiny_batch()
+    found = model.loss_terms(batch)
+    assert "self_training_sub" not in found and "gate_dropped" in found
+    whole = usrn().loss_terms(batch)
+    assert set(whole) - set(found) == {"self_training_sub", "confident_sub"}
+
+
+def test_terms_are_part_of_the_configuration():
+    model = usrn(terms=("msl", "ost"))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert tuple(again.terms) == ("msl", "ost") and again.sees_unlabelled
+
+
+def test_sizes_of_subclasses_move_their_loss_alone():
+    """Equal sizes change nothing, whatever they are; a rare subclass may stay rare in the labels."""
+    model, batch, losses = usrn(), tiny_batch(), {}
+    for sizes in (None, (7, 7, 7, 7, 7), (1, 1, 900, 900, 900)):
+        model.sub_sizes = sizes
+        terms = model.loss_terms(batch)
+        losses[sizes] = [
+            float(keras.ops.stop_gradient(terms[name])) for name in ("supervised_sub", "self_training_sub")
+        ]
+    as_they_come, equal, unequal = losses.values()
+    assert as_they_come == pytest.approx(equal, rel=1e-6)
+    assert abs(unequal[0] - equal[0]) > 1e-2 and unequal[1] == pytest.approx(equal[1], rel=1e-6)
+
+
+def test_how_f_sub_corrects_is_part_of_the_configuration():
+    branch, sub_branch = tiny_branches()
+    model = USRN(branch, sub_branch, PARENTS, correction="replace", sub_sizes=[1, 2, 3, 4, 5])
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert (again.correction, again.sub_sizes) == ("replace", [1, 2, 3, 4, 5])
+
+
+def test_terms_that_make_no_objective_are_refused():
+    with pytest.raises(ValueError, match="`terms`: sst needs msl"):
+        usrn(terms=("ost", "sst"))
+
+
+def test_same_strong_view_without_parameters():
+    """Parameters that change nothing give the loss of no strong view at all."""
+    model, batch = usrn(), tiny_batch()
+    plain = model.loss_terms(batch)
+    identity = np.array([[1, 1, 1, 0, 0, 0]] * len(batch["weak"]), "float32")
+    same = model.loss_terms(batch | {"strong_parameters": identity})
+    plain, same = (values_of(keras.ops.stop_gradient(terms["loss"])) for terms in (plain, same))
+    assert plain == pytest.approx(same, rel=1e-5)
+
+
+def test_a_strong_view_made_on_the_host_is_taken():
+    """The view that the device would make of the parameters gives the loss that they give."""
+    model, batch = usrn(), tiny_batch()
+    parameters = np.array([[0.7, 1.2, 1.3, 0.05, 0, 1]] * len(batch["weak"]), "float32")
+    strong = values_of(strong_view(batch["weak"], parameters))
+    losses = [
+        values_of(keras.ops.stop_gradient(model.loss_terms(batch | extra)["loss"]))
+        for extra in ({}, {"strong": strong}, {"strong_parameters": parameters})
+    ]
+    assert losses[1] == pytest.approx(losses[2], rel=1e-5) and losses[0] != pytest.approx(losses[1], rel=1e-4)
+
+
+def test_supervised_learns_and_ignores():
+    branch, _ = tiny_branches(dropout=0.0, classifier_dropout=0.0)
+    model = Supervised(branch)
+    fill(model.variables)
+    optimizer = SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer)
+    step, batch = CompiledStep(model), tiny_batch()
+    losses = [float(step(batch)["loss"]) for _ in range(8)]
+    assert losses[-1] < losses[0]
+    ignored = batch | {"labels": np.full_like(batch["labels"], 255)}
+    assert values_of(keras.ops.stop_gradient(model.loss_terms(ignored)["loss"])) == 0
+
+
+def test_slow_variables_are_those_of_the_backbone():
+    model = usrn(sharing="low")
+    slow = {id(variable) for variable in model.slow_variables()}
+    heads = [*model.branch.decoder.trainable_variables, *model.sub_branch.classifier.trainable_variables]
+    assert not slow & {id(variable) for variable in heads}
+    assert len(slow) == len({id(v) for v in model.trainable_variables}) - len(
+        {
+            id(v)
+            for b in (model.branch, model.sub_branch)
+            for v in [*b.decoder.trainable_variables, *b.classifier.trainable_variables]
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gate": "stopp"}, "`gate` must be one of fallback, stop, off, closed, received 'stopp'"),
+        ({"correction": "Mask"}, "`correction` must be one of mask, replace, average, received 'Mask'"),
+        ({"terms": ["MSL", "OST"]}, "unknown: MSL, OST"),
+        ({"parents": [0, 1, 2]}, "`parents` must name a class for each of 5 subclasses, received 3"),
+        ({"parents": [0, 1, 2, 3, -1]}, r"`parents` must be classes in 0\.\.2, received \[3, -1\]"),
+    ],
+)
+def test_what_there_is_not(options, message):
+    with pytest.raises(ValueError, match=message):
+        USRN(*tiny_branches(), **{"parents": PARENTS, **options})

@@ -1,1 +1,0 @@
-"""Decoding: from image and mask files to arrays."""

@@ -1,0 +1,245 @@
+"""Batches of labelled and unlabelled views, the same for a seed whatever reads them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from usrn_keras.data.dataset import Sample
+from usrn_keras.data.images import image_size, read_image
+from usrn_keras.data.mask_files import check_sublabels, read_sublabels
+from usrn_keras.data.masks import Rules, check_size, read_mask
+from usrn_keras.data.prefetch import ArrayCache, ordered_map
+from usrn_keras.data.weak_view import WeakView
+from usrn_keras.errors import DataError
+
+if TYPE_CHECKING:
+    from usrn_keras.strong_view import StrongView
+
+# What a random number is for. Orders and views never share a generator.
+LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
+
+
+class Batches:
+    """Batches of weak views and of the parameters of strong views.
+
+    `batch(step)` depends on nothing but the arguments and `step`: any number of workers gives the
+    same batches, and training resumes at a step by asking for it. Labelled and unlabelled images
+    are each taken in an order that is drawn anew for every epoch of their own; a list shorter than
+    a batch comes around within it.
+
+    Args:
+        labelled: Samples with masks, all or none of them with sublabels.
+        unlabelled: Samples whose images alone are read.
+        batch_labelled, batch_unlabelled: Samples of each kind in a batch.
+        weak_labelled, weak_unlabelled: Their weak views.
+        strong: Draws the parameters of the strong views of the unlabelled images; None draws none.
+        strong_on_host: Makes strong views of weak ones `(U, h, w, 3)` uint8 and parameters `(U, P)`,
+            such as `KerasCVView()`; None leaves that to the device. Called by all workers at once.
+        labelled_view: Draws parameters of a colour view of the labelled images; None draws none.
+        ignore_index, id_map, colour_map: What the values of a mask mean, as in `Dataset`.
+        num_classes: Ids outside the classes raise; None leaves them unchecked.
+        parents: `(subclasses,)` class of each subclass: sublabels that are none of their label raise
+            when their file is read; None leaves them unchecked.
+        seed: Of the orders and views.
+        workers: Threads that make batches in `iterate`; with 0 they are made when asked for.
+        prefetch: Batches that are made ahead.
+        cache_bytes: Memory for decoded files.
+
+    Example:
+
+    >>> batches = Batches(
+    ...     labelled=dataset.labelled, batch_labelled=8, weak_labelled=WeakView(320, 400), seed=0
+    ... )                                                             # doctest: +SKIP
+    >>> for batch in batches.iterate(0, 1000):                        # doctest: +SKIP
+    ...     train_on(batch["labelled"], batch["labels"])
+    """
+
+    def __init__(
+        self,
+        *,
+        labelled: Sequence[Sample],
+        unlabelled: Sequence[Sample] = (),
+        batch_labelled: int,
+        batch_unlabelled: int = 0,
+        weak_labelled: WeakView,
+        weak_unlabelled: WeakView | None = None,
+        strong: StrongView | None = None,
+        strong_on_host: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+        labelled_view: StrongView | None = None,
+        ignore_index: int = 255,
+        id_map: np.ndarray | None = None,
+        colour_map: np.ndarray | None = None,
+        num_classes: int | None = None,
+        parents: np.ndarray | None = None,
+        seed: int,
+        workers: int = 2,
+        prefetch: int = 4,
+        cache_bytes: int = 512 * 2**20,
+    ):
+        _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled)
+        self.labelled = tuple(labelled)
+        self.unlabelled = tuple(unlabelled)
+        self.batch_labelled = batch_labelled
+        self.batch_unlabelled = batch_unlabelled
+        self.weak_labelled = weak_labelled
+        self.weak_unlabelled = weak_unlabelled
+        self.strong = strong
+        self.strong_on_host = strong_on_host
+        self.labelled_view = labelled_view
+        self.rules = Rules(num_classes, ignore_index, id_map, colour_map)
+        self.parents = parents
+        self.seed = seed
+        self.workers = workers
+        self.prefetch = prefetch
+        self._has_sublabels = labelled[0].sublabels is not None
+        self._cache = ArrayCache(cache_bytes)
+        self._sizes: dict[Path, tuple[int, int]] = {}
+        views = [view for view in (weak_labelled, weak_unlabelled) if view is not None]
+        # Of a large photograph no more is decoded and kept than the largest view shows.
+        self._read_image = functools.partial(read_image, at_least=max(view.largest for view in views))
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The batch of a step, counted from 0.
+
+        Returns:
+            Arrays by name. B and U are `batch_labelled` and `batch_unlabelled`, h and w the crop:
+
+            - `labelled` `(B, h, w, 3)` uint8 RGB and `labels` `(B, h, w)` int32 with `ignore_index`;
+            - `sublabels` `(B, h, w)` int32, -1 where ignored, when the samples have them;
+            - `labelled_parameters` `(B, P)` float32 when there is a `labelled_view`;
+            - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
+            - when there is a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is made on the host, or
+              else its `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`.
+
+        Raises:
+            DataError: a file cannot be read, sizes differ, ids lie outside the classes, or sublabels
+                disagree with labels.
+        """
+        arrays = self._labelled_arrays(step)
+        if self.batch_unlabelled:
+            arrays |= self._unlabelled_arrays(step)
+        return arrays
+
+    def names(self, step: int) -> list[str]:
+        """The image files in the batch of a step, labelled first."""
+        samples = self._labelled_samples(step) + self._unlabelled_samples(step)
+        return [str(sample.image) for sample in samples]
+
+    def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, np.ndarray]]:
+        """The batches of the steps `start_step` to `stop_step - 1`, made ahead by threads.
+
+        An error in a thread is raised where its batch would have come. Closing the iterator stops
+        the threads: batches not begun are dropped, and the ones under way are waited for.
+        """
+        steps = range(start_step, stop_step)
+        return ordered_map(self.batch, steps, workers=self.workers, ahead=self.prefetch)
+
+    def _labelled_arrays(self, step: int) -> dict[str, np.ndarray]:
+        keys = ["labelled", "labels", "sublabels"][: 2 + self._has_sublabels]
+        views = [
+            self._view(self.weak_labelled, LABELLED, step, position, sample, self._read_labelled)
+            for position, sample in enumerate(self._labelled_samples(step))
+        ]
+        arrays = {key: np.stack(parts) for key, parts in zip(keys, zip(*views, strict=True), strict=True)}
+        if self.labelled_view is not None:
+            rng = np.random.default_rng([self.seed, LABELLED_COLOUR, step])
+            arrays["labelled_parameters"] = self.labelled_view.draw(rng, self.batch_labelled)
+        return arrays
+
+    def _unlabelled_arrays(self, step: int) -> dict[str, np.ndarray]:
+        views = [
+            self._view(self.weak_unlabelled, UNLABELLED, step, position, sample, self._read_unlabelled)
+            for position, sample in enumerate(self._unlabelled_samples(step))
+        ]
+        arrays = {"weak": np.stack([image for (image,) in views])}
+        if self.strong is not None:
+            rng = np.random.default_rng([self.seed, STRONG, step])
+            parameters = self.strong.draw(rng, self.batch_unlabelled)
+            if self.strong_on_host is None:
+                arrays["strong_parameters"] = parameters
+            else:
+                arrays["strong"] = self.strong_on_host(arrays["weak"], parameters)
+        return arrays
+
+    def _view(self, view, stream, step, position, sample, read) -> tuple[np.ndarray, ...]:
+        """The weak view of one sample; an unforeseen error gets the file's name as a note."""
+        try:
+            rng = np.random.default_rng([self.seed, stream, step, position])
+            return view(rng, *read(sample), size=self._size(sample.image))
+        except DataError:
+            raise
+        except Exception as error:
+            error.add_note(f"while reading {sample.image}")
+            raise
+
+    def _size(self, path: Path) -> tuple[int, int]:
+        """Height and width of a whole image, whose header is read once."""
+        if path not in self._sizes:
+            self._sizes[path] = image_size(path)
+        return self._sizes[path]
+
+    def _read_unlabelled(self, sample: Sample) -> tuple[np.ndarray]:
+        return (self._cache.get(sample.image, self._read_image),)
+
+    def _read_labelled(self, sample: Sample) -> tuple[np.ndarray, ...]:
+        image = self._cache.get(sample.image, self._read_image)
+        labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.rules))
+        # `image` may be reduced, the mask has the size of the whole.
+        check_size(sample.image, self._size(sample.image), sample.mask, labels.shape)
+        if not self._has_sublabels:
+            return image, labels
+        sublabels = self._cache.get(
+            sample.sublabels, functools.partial(self._read_sublabels, image=sample.image, labels=labels)
+        )
+        return image, labels, sublabels
+
+    def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
+        """Checked here, so that a file that is kept in memory is checked once."""
+        sublabels = read_sublabels(path)
+        check_size(image, labels.shape, path, sublabels.shape)
+        if self.parents is not None:
+            check_sublabels(path, sublabels, labels, self.parents, self.rules.ignore_index)
+        # Half the memory, for all but very many subclasses.
+        return sublabels.astype(np.int16) if sublabels.max() <= np.iinfo(np.int16).max else sublabels
+
+    def _labelled_samples(self, step: int) -> list[Sample]:
+        return self._pick(self.labelled, LABELLED_ORDER, step, self.batch_labelled)
+
+    def _unlabelled_samples(self, step: int) -> list[Sample]:
+        return self._pick(self.unlabelled, UNLABELLED_ORDER, step, self.batch_unlabelled)
+
+    def _pick(self, samples: tuple[Sample, ...], stream: int, step: int, count: int) -> list[Sample]:
+        picked = []
+        for index in range(step * count, (step + 1) * count):
+            epoch, position = divmod(index, len(samples))
+            picked.append(samples[_order(self.seed, stream, epoch, len(samples))[position]])
+        return picked
+
+
+@functools.lru_cache(maxsize=16)
+def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, stream, epoch]).permutation(count)
+
+
+def _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled) -> None:
+    if batch_labelled < 1 or batch_unlabelled < 0:
+        raise ValueError(
+            f"`batch_labelled` must be at least 1 and `batch_unlabelled` at least 0, "
+            f"received {batch_labelled} and {batch_unlabelled}"
+        )
+    if not labelled:
+        raise DataError("there are no labelled images")
+    if batch_unlabelled and not unlabelled:
+        raise DataError(f"there are no unlabelled images, and a batch needs {batch_unlabelled}")
+    if batch_unlabelled and weak_unlabelled is None:
+        raise ValueError("`weak_unlabelled` is needed when `batch_unlabelled` is above 0")
+    without_mask = [str(sample.image) for sample in labelled if sample.mask is None]
+    if without_mask:
+        raise DataError("labelled images need masks", faults=without_mask[:20])
+    if len({sample.sublabels is None for sample in labelled}) > 1:
+        raise DataError("some labelled images have sublabels and some have none: make them for all")

@@ -1,0 +1,188 @@
+"""Decoding of masks: from what a file stores to class ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from usrn_keras.data.dataset import Sample
+from usrn_keras.data.images import read_image
+from usrn_keras.data.mask_files import RawMask, read_raw
+from usrn_keras.data.mask_values import map_colours
+from usrn_keras.errors import DataError
+
+__all__ = [
+    "MASK_SUFFIXES",
+    "MaskRules",
+    "RawMask",
+    "Rules",
+    "check_size",
+    "read_mask",
+    "read_raw",
+    "read_sample",
+]
+
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+
+
+class MaskRules(Protocol):
+    """What the values of a mask mean; every `Dataset` is one."""
+
+    num_classes: int | None
+    ignore_index: int
+    id_map: np.ndarray | None
+    colour_map: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """`MaskRules` without a data set.
+
+    Args:
+        num_classes: Number of classes; None leaves the ids unchecked.
+        ignore_index: Label of pixels without a class.
+        id_map: `(values,)` class id by mask value, -1 for a value that is not allowed; None: masks hold ids.
+        colour_map: `(colours, 4)` rows of red, green, blue and class id; None: masks hold no colours.
+    """
+
+    num_classes: int | None = None
+    ignore_index: int = 255
+    id_map: np.ndarray | None = None
+    colour_map: np.ndarray | None = None
+
+
+def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
+    """A mask file as class ids, `(height, width)` uint8 or uint16.
+
+    Palette files give their indices, unless there is a `colour_map`: then their colours are looked up.
+
+    Args:
+        path: A mask without losses: PNG, BMP, TIFF or GIF.
+        rules: A `Dataset`, or `Rules(num_classes, ignore_index, id_map, colour_map)`.
+
+    Raises:
+        DataError: the file is missing or damaged, holds colours where ids are expected or the reverse,
+            or ids or colours of no class.
+    """
+    raw = read_raw(path)
+    if rules.colour_map is not None:
+        return map_colours(path, _colours(path, raw), rules.colour_map)
+    ids = _ids(path, raw)
+    if rules.id_map is None and rules.num_classes is None:
+        return ids
+    table = _class_by_value(rules, _values(ids))
+    _refuse_ids_outside(path, ids, table, rules)
+    if rules.id_map is None:
+        return ids
+    return _look_up(ids, table.astype(np.uint8 if rules.ignore_index < 256 else np.uint16))
+
+
+def read_sample(sample: Sample, rules: MaskRules) -> tuple[np.ndarray, np.ndarray]:
+    """Image and mask of a sample, of equal height and width.
+
+    Raises:
+        DataError: a file cannot be read, or the mask has another size than the image.
+    """
+    if sample.mask is None:
+        raise DataError(f"{sample.image} has no mask")
+    image, mask = read_image(sample.image), read_mask(sample.mask, rules)
+    check_size(sample.image, image.shape[:2], sample.mask, mask.shape)
+    return image, mask
+
+
+def check_size(
+    image_path: Path, image_size: tuple[int, int], mask_path: Path, mask_size: tuple[int, int]
+) -> None:
+    """Raise a `DataError` unless a mask has the height and width of its image, both `(height, width)`."""
+    if mask_size == image_size:
+        return
+    (height, width), (mask_height, mask_width) = image_size, mask_size
+    swapped = (mask_height, mask_width) == (width, height)
+    raise DataError(
+        f"{mask_path} is {mask_width}x{mask_height} pixels, its image {image_path} is {width}x{height}",
+        hint="The image may carry an EXIF rotation that the mask lacks: rotate the mask."
+        if swapped
+        else "A mask needs exactly the width and height of its image.",
+    )
+
+
+def _colours(path: Path | str, raw: RawMask) -> np.ndarray:
+    """`(height, width, 3)` uint8."""
+    if raw.values.ndim == 3:
+        return raw.values
+    if raw.palette is None:
+        raise DataError(
+            f"{path} holds grey values ({raw.mode}), and data.mask_format = 'colours' expects RGB colours",
+            hint="Set data.mask_format = 'ids' where the grey values are class ids.",
+        )
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(raw.palette)] = raw.palette
+    return table[raw.values]
+
+
+def _ids(path: Path | str, raw: RawMask) -> np.ndarray:
+    if raw.values.ndim == 3:
+        raise DataError(
+            f"{path} holds colours ({raw.mode}), and data.mask_format = 'ids' expects a class id per pixel",
+            hint="Set data.mask_format = 'colours' and write the colour of each class into palette.txt, or "
+            "convert the masks to palette or grey PNG whose values are the class ids.",
+        )
+    return raw.values
+
+
+def _class_by_value(rules: MaskRules, values: int) -> np.ndarray:
+    """`(values,)` int32, class id or `ignore_index` by mask value; -1 for what is not allowed."""
+    table = np.full(values, -1, np.int32)
+    if rules.ignore_index < values:
+        table[rules.ignore_index] = rules.ignore_index
+    known = np.arange(rules.num_classes) if rules.id_map is None else rules.id_map
+    known = known[:values]
+    table[: len(known)] = known
+    return table
+
+
+def _values(ids: np.ndarray) -> int:
+    return int(np.iinfo(ids.dtype).max) + 1
+
+
+def _look_up(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
+    # OpenCV's is many times as fast as NumPy's, and takes 8 bits alone.
+    return cv2.LUT(ids, table) if ids.dtype == np.uint8 else table[ids]
+
+
+def _refuse_ids_outside(path: Path | str, ids: np.ndarray, table: np.ndarray, rules: MaskRules) -> None:
+    wrong = _look_up(ids, (table < 0).astype(np.uint8))
+    if not wrong.any():
+        return
+    outside = np.unique(ids[wrong != 0])
+    named = ", ".join(map(str, outside[:10])) + (", ..." if len(outside) > 10 else "")
+    raise DataError(f"{path} holds ids outside {_what(rules)}: {named}", hint=_allowed(rules))
+
+
+def _what(rules: MaskRules) -> str:
+    if rules.id_map is None:
+        return f"the {rules.num_classes} classes"
+    return f"the {np.count_nonzero(rules.id_map >= 0)} ids of the data set"
+
+
+def _allowed(rules: MaskRules) -> str:
+    if rules.id_map is None:
+        values = f"0 to {rules.num_classes - 1} and ignore_index {rules.ignore_index}"
+    else:
+        values = _ranges(np.flatnonzero(rules.id_map >= 0))
+    return (
+        f"Allowed are {values}; correct the mask, data.classes, data.mask_ids or data.ignore_index. "
+        "`usrn data check` lists all such masks."
+    )
+
+
+def _ranges(values: np.ndarray) -> str:
+    """Such as `0 to 18, 255`."""
+    starts = np.flatnonzero(np.diff(values, prepend=-2) > 1)
+    runs = np.split(values, starts[1:])
+    named = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return ", ".join(named[:20]) + (", ..." if len(named) > 20 else "")

@@ -1,1 +1,0 @@
-"""Random splits: drawing which images are labelled, and writing their lists as a folder."""

@@ -1,0 +1,149 @@
+"""One conversion: write, run, compare; in this process or in a worker process.
+
+A worker process converts with another backend, or off the accelerator. The model travels as a `.keras` file,
+whose weights every backend reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+
+from usrn_keras.errors import ExportError, USRNError
+from usrn_keras.export.formats import find_format
+from usrn_keras.export.parity import Parity, Reference, check_parity
+from usrn_keras.worker import Worker, WorkerError
+
+
+def convert(
+    model: keras.Model,
+    path: Path,
+    format: str,
+    input_size: tuple[int, int] | None,
+    tolerance: float,
+    reference: Reference,
+) -> Parity:
+    """Write `path` and compare what it computes with `reference`.
+
+    Raises:
+        ExportError: The model cannot be converted or run, or does not agree.
+    """
+    target = find_format(format)
+    with quiet():
+        with explained(f"{format} export with the {keras.backend.backend()} backend failed", input_size):
+            target.write(model, path, input_size)
+        with explained(f"the exported {format} model does not run", input_size):
+            run = target.run(path)
+            return check_parity(run, reference, tolerance=tolerance)
+
+
+@contextmanager
+def explained(what: str, input_size: tuple[int, int] | None) -> Iterator[None]:
+    """Turn whatever a converter raises into an `ExportError`; the cause is kept for `--debug`."""
+    try:
+        yield
+    except (USRNError, OSError, MemoryError):
+        raise
+    except Exception as error:  # converters raise anything
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        hint = "Another backend may do it: KERAS_BACKEND=torch, jax or tensorflow."
+        if input_size is None:
+            hint = "A fixed input size is easier to convert: give one, for instance 512 x 512."
+        raise ExportError(
+            what,
+            faults=[f"{type(error).__name__}: {' '.join(lines)[:600]}"],
+            hint=hint,
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence converters, which warn about their own internals; the parity check judges the result."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def reason_for_worker(backend: str, format: str) -> str:
+    """The reason to convert in a worker process, or nothing."""
+    current = keras.backend.backend()
+    if backend != current:
+        return f"the {current} backend cannot write {format}: done by a subprocess with the {backend} backend"
+    if is_on_accelerator():
+        # An exported graph keeps the device it was traced on, and TF32 would blur the comparison.
+        return "converted and compared on the CPU by a subprocess, so that the result runs anywhere"
+    return ""
+
+
+def is_on_accelerator() -> bool:
+    """Whether the current backend computes on something else than a CPU."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return keras.ops.zeros(1).device.type != "cpu"
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def convert_in_worker(
+    model: keras.Model,
+    path: Path,
+    format: str,
+    input_size: tuple[int, int] | None,
+    tolerance: float,
+    backend: str,
+) -> Parity:
+    """`convert` in a worker process with `backend`, on the CPU; its files stay beside `path`.
+
+    Raises:
+        ExportError: As `convert`; or the process ended without a result.
+    """
+    model_file, reference_file = path.parent / "model.keras", path.parent / "reference.npz"
+    model.save(model_file)
+    order = {
+        "model": str(model_file),
+        "path": str(path),
+        "format": format,
+        "input_size": input_size,
+        "tolerance": tolerance,
+        "reference": None,
+    }
+    if not is_on_accelerator():
+        Reference.of(model, input_size).save(reference_file)
+        order["reference"] = str(reference_file)
+    target = f"{__name__}:convert_file"
+    try:
+        with Worker(target, order, {"KERAS_BACKEND": backend, **ON_CPU}) as worker:
+            return Parity(**worker.result())
+    except WorkerError as error:
+        raise ExportError(
+            f"{format} export in a subprocess with the {backend} backend ended with code {error.code}",
+            faults=[*error.lines[-1:]] or ["no output"],
+            hint=f"Run the same command with KERAS_BACKEND={backend}: weights move between backends.",
+        ) from error
+
+
+def convert_file(order: dict, send: Callable[[dict], None]) -> dict:
+    """Convert the model file of an order of `convert_in_worker`; returns the values of its `Parity`."""
+    model = keras.models.load_model(order["model"], compile=False)
+    size = tuple(order["input_size"]) if order["input_size"] else None
+    stored = order["reference"]
+    reference = Reference.load(Path(stored)) if stored else Reference.of(model, size)
+    return vars(convert(model, Path(order["path"]), order["format"], size, order["tolerance"], reference))

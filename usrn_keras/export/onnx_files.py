@@ -1,0 +1,145 @@
+"""PyTorch's `ExportedProgram` (`.pt2`), and ONNX from each of the three backends; both run without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from usrn_keras.export.signature import (
+    SIZE_MULTIPLE,
+    dynamic_layers,
+    keras_signature,
+    rewrite,
+    symbolic_shape,
+)
+
+
+def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
+    """Write `path`; batch, height and width are free unless `input_size` is given."""
+    import torch
+
+    torch.export.save(trace(model, input_size), path)
+
+
+def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
+    """The model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
+
+    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so that
+    moving the program to another device would not move what it computes with (Keras 3.15).
+    """
+    import torch
+
+    free = {0: torch.export.Dim("batch")}
+    if input_size is None:
+        free |= {axis: SIZE_MULTIPLE * torch.export.Dim(side) for axis, side in [(1, "height"), (2, "width")]}
+    # A batch of 2 and sides above 32, because torch.export takes sizes of 1 for constants.
+    images = torch.zeros((2, *(input_size or (96, 160)), 3))
+    with torch.no_grad():
+        return torch.export.export(stateless_module(model), (images,), dynamic_shapes=(free,), strict=False)
+
+
+def stateless_module(model: keras.Model) -> Any:
+    """A `torch.nn.Module` that computes with its own parameters, which are the model's."""
+    import torch
+
+    class Stateless(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trainable = torch.nn.ParameterList([v.value for v in model.trainable_variables])
+            self.fixed = torch.nn.ParameterList([v.value for v in model.non_trainable_variables])
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            weights = list(self.trainable), list(self.fixed)
+            return model.stateless_call(*weights, images, training=False)[0]
+
+    return Stateless()
+
+
+def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The exported model as a function of numpy arrays."""
+    import torch
+
+    module = torch.export.load(path).module()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.from_numpy(images)).numpy()
+
+    return run
+
+
+# The newest that all three converters write; onnxruntime reads it since 1.14 (2023).
+OPSET = 18
+
+
+def write_onnx(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
+    """Write one self-contained file: input `images`, output `logits`, named free sizes."""
+    import onnx
+
+    convert = {"tensorflow": _from_tensorflow, "jax": _from_jax, "torch": _from_torch}
+    proto = convert[keras.backend.backend()](model, path, input_size)
+    name_tensors(proto, symbolic_shape(input_size))
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> Any:
+    import onnx
+
+    traceable = rewrite(model, {} if input_size else dynamic_layers())
+    signature = keras_signature(input_size)
+    traceable.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+    return onnx.load(path)
+
+
+def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> Any:
+    import jax
+    import jax2onnx
+
+    from usrn_keras.export.onnx_jax_rules import onnx_layers
+
+    traceable = rewrite(model, onnx_layers())
+    images = jax.ShapeDtypeStruct(symbolic_shape(input_size), np.dtype("float32"))
+    return jax2onnx.to_onnx(lambda x: traceable(x, training=False), inputs=[images], opset=OPSET)
+
+
+def _from_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> Any:
+    import torch
+
+    exported = torch.onnx.export(trace(model, input_size), dynamo=True, verbose=False, opset_version=OPSET)
+    exported.optimize()
+    return exported.model_proto
+
+
+def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
+    """Call the input `images` and the output `logits`, and name their free sizes alike.
+
+    The converters each invent names (`args_0`, `Identity:0`, `s33`), which would make
+    deployment depend on the backend that a model happened to be exported with.
+    """
+    graph = proto.graph
+    (images,), (logits,) = graph.input, graph.output
+    names = {images.name: "images", logits.name: "logits"}
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (images, logits):
+        value.name = names[value.name]
+        for axis, size in enumerate(shape[:3]):
+            dimension = value.type.tensor_type.shape.dim[axis]
+            if isinstance(size, str):
+                dimension.dim_param = size
+            else:
+                dimension.dim_value = size
+
+
+def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The exported model as a function of numpy arrays."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["logits"], {"images": images})[0]

@@ -1,0 +1,193 @@
+"""`usrn data check`: reads a whole data set; collects findings, pixels of each class, sizes of images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from usrn_keras.data import Dataset, Sample, load_dataset
+from usrn_keras.data.catalog import layout_help
+from usrn_keras.data.dataset import PARTS, Faults
+from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.inspection.across_files import find_across, masks_without_image
+from usrn_keras.inspection.data_findings import FAULTS, LAYOUT, NOTES, DataFinding
+from usrn_keras.inspection.reading import Reading, read_entry
+from usrn_keras.metrics.scores import rare_classes
+from usrn_keras.progress import SILENT, Progress
+from usrn_keras.recipe import Recipe
+
+WITH_MASKS = ("labelled", "val", "test")
+
+
+class SplitCensus:
+    """What the images and masks of one split hold.
+
+    Args:
+        readings: All of one split.
+        num_classes: C.
+
+    Attributes:
+        images: Images in the list.
+        masks: Masks whose pixels were counted.
+        sizes: `(readable images, 2)` int64, height and width.
+        pixels: `(C,)` int64, mask pixels of each class.
+        ignored: Mask pixels without a class.
+        images_with: `(C,)` int64, masks that hold a pixel of the class.
+    """
+
+    def __init__(self, readings: Sequence[Reading], num_classes: int):
+        counted = [reading.pixels for reading in readings if reading.pixels is not None]
+        counts = np.array(counted, np.int64).reshape(len(counted), num_classes + 1)
+        self.images = len(readings)
+        self.masks = len(counted)
+        self.sizes = np.array([r.size for r in readings if r.size], np.int64).reshape(-1, 2)
+        self.pixels = counts[:, :-1].sum(axis=0)
+        self.ignored = int(counts[:, -1].sum())
+        self.images_with = np.count_nonzero(counts[:, :-1], axis=0)
+
+    @property
+    def share(self) -> np.ndarray:
+        """`(C,)` float64, each class's share of the pixels that have a class; zeros without any."""
+        return self.pixels / max(1, self.pixels.sum())
+
+    def size_range(self) -> tuple[tuple[int, int], ...]:
+        """Smallest, median and largest image by area, each (height, width); empty without images."""
+        if not len(self.sizes):
+            return ()
+        ordered = self.sizes[np.argsort(self.sizes.prod(axis=1), kind="stable")].tolist()
+        return tuple(tuple(ordered[i]) for i in (0, (len(ordered) - 1) // 2, -1))
+
+    def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
+        """The figures as JSON values; sizes are width and height."""
+        names = ("smallest", "median", "largest")
+        sizes = {
+            name: [width, height] for name, (height, width) in zip(names, self.size_range(), strict=False)
+        }
+        return {
+            "images": self.images,
+            "masks": self.masks,
+            "sizes": sizes,
+            "ignored_pixels": self.ignored,
+            "pixels": dict(zip(classes, self.pixels.tolist(), strict=True)),
+            "images_with": dict(zip(classes, self.images_with.tolist(), strict=True)),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What there is to say about the data set of a recipe.
+
+    Args:
+        name: Of the recipe.
+        dataset: The part of the data set that can be used.
+        findings: Faults first, in the order of `FAULTS` and `NOTES`.
+        readings: One for each image, in the order of the lists.
+        seconds: Time it took.
+    """
+
+    name: str
+    dataset: Dataset
+    findings: tuple[DataFinding, ...]
+    readings: tuple[Reading, ...]
+    seconds: float
+
+    @property
+    def faults(self) -> tuple[DataFinding, ...]:
+        """What must be mended."""
+        return tuple(finding for finding in self.findings if finding.is_fault)
+
+    @property
+    def notes(self) -> tuple[DataFinding, ...]:
+        """What one should know."""
+        return tuple(finding for finding in self.findings if not finding.is_fault)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Hash of the lists; None where they are faulty, since those mended have another."""
+        whole = all(finding.kind != LAYOUT for finding in self.findings)
+        return self.dataset.fingerprint() if whole else None
+
+    def census(self, split: str) -> SplitCensus:
+        """What the images and masks of a split hold."""
+        own = [reading for reading in self.readings if reading.split == split]
+        return SplitCensus(own, self.dataset.num_classes)
+
+    @property
+    def rare(self) -> np.ndarray:
+        """`(C,)` bool, classes that are rare in the labelled masks."""
+        return rare_classes(self.census("labelled").pixels)
+
+    @property
+    def class_balance_rate(self) -> float | None:
+        """Class balance rate of the labelled pixels (USRN, Eq. 9); None without any."""
+        from usrn_keras.subclasses.class_balance import class_balance_rate
+
+        pixels = self.census("labelled").pixels
+        return class_balance_rate(pixels) if pixels.any() else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        dataset = self.dataset
+        return {
+            "recipe": self.name,
+            "dataset": dataset.name,
+            "fingerprint": self.fingerprint,
+            "faults": len(self.faults),
+            "notes": len(self.notes),
+            "findings": [finding.to_json() for finding in self.findings],
+            "classes": [
+                {"id": i, "name": name, "colour": dataset.palette[i].tolist(), "rare": bool(self.rare[i])}
+                for i, name in enumerate(dataset.classes)
+            ],
+            "class_balance_rate": self.class_balance_rate,
+            "splits": {split: self.census(split).to_json(dataset.classes) for split in PARTS},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
+    """Read every image and mask that training and evaluation of a recipe would, and find every fault.
+
+    `data.workers` threads read; each keeps one image at a time, and of each image its size, a hash and
+    the pixels of each class stay. A file that cannot be read is a finding. The masks of unlabelled images
+    are not read, since training does not.
+
+    Args:
+        recipe: Names the data set; its views say what is small.
+        progress: Counts images.
+
+    Example:
+
+    >>> inspection = inspect_data(load_recipe("quickstart"))   # doctest: +SKIP
+    >>> [finding.message for finding in inspection.faults]     # doctest: +SKIP
+    []
+    """
+    started = time.monotonic()
+    layout = Faults()
+    dataset = load_dataset(recipe.data, faults=layout)
+    readings = list(_read_all(dataset, recipe.data.workers, progress))
+    findings = [
+        *(DataFinding(LAYOUT, line, layout_help(recipe.data)) for line in layout.lines),
+        *(finding for reading in readings for finding in reading.findings),
+        *find_across(readings, dataset, recipe.views),
+        *masks_without_image(recipe.data),
+    ]
+    findings.sort(key=lambda finding: (*FAULTS, *NOTES).index(finding.kind))
+    seconds = time.monotonic() - started
+    return Inspection(recipe.name, dataset, tuple(findings), tuple(readings), seconds)
+
+
+def _read_all(dataset: Dataset, workers: int, progress: Progress) -> Iterator[Reading]:
+    entries = [(split, sample) for split in PARTS for sample in getattr(dataset, split)]
+
+    def read(entry: tuple[str, Sample]) -> Reading:
+        return read_entry(*entry, dataset)
+
+    with progress.task("reading", total=len(entries)) as task:
+        for reading in ordered_map(read, entries, workers=workers, ahead=4 * workers):
+            task.advance()
+            yield reading

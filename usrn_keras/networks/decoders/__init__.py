@@ -1,0 +1,1 @@
+"""Decoders: one file each; `decoder_options` finds them by name."""

@@ -1,0 +1,186 @@
+"""The layers that decoders are built from: convolution, normalisation, dropout, classifier, pooling, resize.
+
+`AdaptiveAveragePooling` and `ResizeLike` are a matrix on the rows and one on the columns, `Y = R X C^T` for
+each channel, built from the sizes that a map turns out to have: Keras' own layers want to know these when
+the network is built (on TensorFlow). `chain` and `relaid` build the plain layers of a supplier's network
+into a graph of our own, which takes images of any size and runs on the kernels of each backend.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+def convolution(
+    x: Any, channels: int, kernel: int = 1, *, rate: int = 1, batch_norm_momentum: float = 0.9
+) -> Any:
+    """Convolution without bias, batch normalisation, ReLU.
+
+    Args:
+        x: Symbolic, `(batch, height, width, any)`.
+        channels: Of the result.
+        kernel: Height and width of the kernel.
+        rate: Dilation.
+        batch_norm_momentum: Of the moving statistics.
+
+    Returns:
+        Symbolic, `(batch, height, width, channels)`.
+    """
+    x = layers.Conv2D(
+        channels, kernel, dilation_rate=rate, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )(x)
+    x = layers.BatchNormalization(momentum=batch_norm_momentum, epsilon=1e-5)(x)
+    return layers.ReLU()(x)
+
+
+def resumable_dropout(rate: float, noise_shape: tuple[int | None, ...] | None = None) -> layers.Dropout:
+    """Dropout whose random state is a variable of the model on every backend.
+
+    Args:
+        rate: Share that is dropped.
+        noise_shape: Shape of what is drawn, None where it is that of the input; 1: dropped together.
+
+    Without a seed, Keras' Dropout draws from PyTorch's global generator there, which no
+    checkpoint of variables holds: a resumed run would take another way.
+    """
+    return layers.Dropout(rate, noise_shape, seed=random.randrange(2**31))
+
+
+def classifier(
+    in_channels: int, out_channels: int, *, dropout: float = 0.1, name: str = "classifier"
+) -> keras.Model:
+    """Dropout and a 1x1 convolution to logits, in float32 whatever the precision.
+
+    Args:
+        in_channels: Channels of the decoder features.
+        out_channels: Classes or subclasses.
+        dropout: Before the convolution, as in the official code.
+        name: Name of the model.
+
+    Returns:
+        A model `(batch, h, w, in_channels)` -> `(batch, h, w, out_channels)` float32.
+    """
+    features = keras.Input((None, None, in_channels), name="features")
+    x = resumable_dropout(dropout)(features)
+    logits = layers.Conv2D(out_channels, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
+    return keras.Model(features, logits, name=name)
+
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class AdaptiveAveragePooling(layers.Layer):
+    """The mean of each of `bins x bins` cells that cover a map, `adaptive_avg_pool2d` of PyTorch.
+
+    Of a side of `n` pixels, cell `i` covers `floor(i n / bins)` to `ceil((i + 1) n / bins)`: cells overlap
+    where `bins` does not divide `n`, and repeat pixels where a map has fewer than there are cells.
+
+    Args:
+        bins: Cells on each side.
+        **kwargs: Of `keras.layers.Layer`.
+
+    Input `(batch, height, width, channels)`, output `(batch, bins, bins, channels)`.
+
+    Example:
+
+    >>> pixels = ops.reshape(ops.arange(4, dtype="float32"), (1, 2, 2, 1))
+    >>> float(AdaptiveAveragePooling(1)(pixels)[0, 0, 0, 0])
+    1.5
+    """
+
+    def __init__(self, bins: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bins = bins
+        self.built = True
+
+    def call(self, maps: Tensor) -> Tensor:
+        _, height, width, _ = ops.shape(maps)
+        return _resample(maps, _pooling(self.bins, height), _pooling(self.bins, width))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.bins, self.bins, input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"bins": self.bins}
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class ResizeLike(layers.Layer):
+    """Bilinear interpolation to the height and width of another map, half-pixel centres.
+
+    Input `[maps (batch, h, w, channels), like (batch, height, width, any)]`, output
+    `(batch, height, width, channels)`. There is no smoothing before a map is made smaller.
+
+    Example:
+
+    >>> ResizeLike()([ops.zeros((1, 2, 3, 5)), ops.zeros((1, 7, 9, 2))]).shape
+    (1, 7, 9, 5)
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        (_, *sizes, _), (_, *wanted, _) = (ops.shape(tensor) for tensor in inputs)
+        return _resample(inputs[0], _bilinear(wanted[0], sizes[0]), _bilinear(wanted[1], sizes[1]))
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        maps, like = input_shape
+        return (maps[0], like[1], like[2], maps[-1])
+
+
+def _resample(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """`rows (height, h)` and `columns (width, w)` applied to `maps (batch, h, w, channels)`."""
+    _, h, w, channels = ops.shape(maps)
+    rows, columns = ops.cast(rows, maps.dtype), ops.cast(columns, maps.dtype)
+    maps = ops.matmul(rows, ops.reshape(maps, (-1, h, w * channels)))
+    return ops.matmul(columns, ops.reshape(maps, (-1, ops.shape(rows)[0], w, channels)))
+
+
+def _pooling(bins: int, pixels: Any) -> Tensor:
+    """`(bins, pixels)` float32: the share of each pixel in each cell; rows add up to 1."""
+    cell = ops.arange(bins, dtype="int32")[:, None]
+    start = cell * pixels // bins
+    end = ((cell + 1) * pixels + bins - 1) // bins
+    pixel = ops.arange(pixels, dtype="int32")[None]
+    inside = ops.logical_and(start <= pixel, pixel < end)
+    return ops.cast(inside, "float32") / ops.cast(end - start, "float32")
+
+
+def _bilinear(wanted: Any, pixels: Any) -> Tensor:
+    """`(wanted, pixels)` float32: the weight of each old pixel in each new one; rows add up to 1."""
+    place, pixel = (ops.cast(ops.arange(side, dtype="int32"), "float32") for side in (wanted, pixels))
+    # Sizes as tensors: converted from a number, PyTorch's export would take them for constants.
+    last, last_place = pixel[-1:], place[-1:]
+    centre = (place + 0.5) * ((last + 1.0) / (last_place + 1.0)) - 0.5
+    centre = ops.minimum(ops.maximum(centre, 0.0), last)
+    return ops.relu(1.0 - ops.abs(centre[:, None] - pixel[None]))
+
+
+def relaid(layer: keras.Layer, x: Any, **changes: Any) -> Any:
+    """A new layer with the configuration of `layer`, applied to `x`.
+
+    Args:
+        layer: Of a supplier's network; its weights are not taken over.
+        x: Symbolic.
+        **changes: Replace entries of its configuration.
+    """
+    if isinstance(layer, layers.Dropout):
+        return resumable_dropout(layer.rate)(x)
+    config = {key: value for key, value in layer.get_config().items() if key != "name"}
+    return layer.__class__.from_config(config | changes)(x)
+
+
+def chain(stack: Iterable[keras.Layer], x: Any, *, batch_norm_momentum: float) -> Any:
+    """`stack`, laid anew one after the other."""
+    for layer in stack:
+        normalises = isinstance(layer, layers.BatchNormalization)
+        x = relaid(layer, x, **({"momentum": batch_norm_momentum} if normalises else {}))
+    return x

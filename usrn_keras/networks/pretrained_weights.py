@@ -1,0 +1,218 @@
+"""Pretrained weights of a backbone: ImageNet's, a local file (an error says why it does not fit), or none."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from usrn_keras.errors import WeightsError
+from usrn_keras.networks.backbones import ASKED_BY, Backbone
+from usrn_keras.optional import import_keras_cv
+
+Shapes = dict[str, tuple[int, ...]]
+SUFFIXES = (".weights.h5", ".h5", ".hdf5")
+
+
+def load_weights_file(model: keras.Model, file: str) -> None:
+    """Fill a flat functional model with the weights of one with the same layers.
+
+    Args:
+        model: Takes the weights.
+        file: `.weights.h5` of Keras 3, whose layers are told by class and number; or `.h5` of Keras 2, as
+            keras.applications has them on its servers, whose layers are told by name and may be more.
+
+    Raises:
+        WeightsError: The file is missing or does not fit; every tensor that differs is listed.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise WeightsError(
+            f"network.weights: no such file: {path}",
+            hint="Give the path of a .weights.h5 file, 'imagenet', or 'none'.",
+        )
+    try:
+        with h5py.File(path) as content:
+            legacy = _legacy_layers(content)
+            faults = _legacy_misfits(model, legacy) if legacy is not None else _misfits(model, content)
+    except OSError as error:
+        raise WeightsError(f"network.weights: {path} is no HDF5 file: {error}") from None
+    if faults:
+        raise WeightsError(
+            f"network.weights: {path} does not fit {model.name} ({len(faults)} tensors differ)",
+            faults=faults[:40],
+            hint="Choose the backbone, width and backbone_end that the file was saved with.",
+        )
+    _refuse_other_suffix(path, legacy=legacy is not None)
+    model.load_weights(path, **({} if legacy is None else {"by_name": True}))
+
+
+def _refuse_other_suffix(path: Path, *, legacy: bool) -> None:
+    """Keras chooses the format by the suffix."""
+    new = path.name.endswith(".weights.h5")
+    if legacy == new or not path.name.endswith(SUFFIXES):
+        wanted = ".h5, but not in .weights.h5 (it was written by Keras 2)" if legacy else ".weights.h5"
+        raise WeightsError(
+            f"network.weights: {path} fits, but Keras reads it only if its name ends in {wanted}",
+            hint="Rename it.",
+        )
+
+
+def _legacy_layers(file: h5py.File) -> dict[str, list[tuple[int, ...]]] | None:
+    """Shapes of the weights of each layer of a file by Keras 2; None where Keras 3 wrote it."""
+    group = file.get("model_weights", file)
+    if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+        return None
+    return {
+        name: [tuple(layer[_text(weight)].shape) for weight in layer.attrs.get("weight_names", ())]
+        for name, layer in group.items()
+        if isinstance(layer, h5py.Group)
+    }
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _legacy_misfits(model: keras.Model, found: Mapping[str, list[tuple[int, ...]]]) -> list[str]:
+    """Layers whose weights differ between file and model; the file may have more of them."""
+    expected = {
+        layer.name: [tuple(variable.shape) for variable in _in_legacy_order(layer)]
+        for layer in model.layers
+        if layer.weights
+    }
+    return [
+        f"{name}: the network needs {_listed(shapes)}, the file has {_listed(found.get(name, []))}"
+        for name, shapes in expected.items()
+        if found.get(name) != shapes
+    ]
+
+
+def _in_legacy_order(layer: keras.Layer) -> list[keras.Variable]:
+    return [*layer.trainable_weights, *layer.non_trainable_weights]
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    return " ".join(map(str, shapes)) or "none"
+
+
+def _misfits(model: keras.Model, file: h5py.File) -> list[str]:
+    """Tensors whose shapes differ between file and model, in the order of the layers."""
+    expected, found = _shapes_of(model), Shapes()
+    file.visititems(
+        lambda key, item: (
+            found.update({key: item.shape})
+            if isinstance(item, h5py.Dataset) and "seed_generator" not in key
+            else None
+        )
+    )
+    faults = [
+        f"{key}: the network needs {shape}, the file has none"
+        for key, shape in expected.items()
+        if key not in found
+    ]
+    faults += [
+        f"{key}: the file has {shape}, the network has none"
+        for key, shape in found.items()
+        if key not in expected
+    ]
+    faults += [
+        f"{key}: the network needs {expected[key]}, the file has {found[key]}"
+        for key in expected
+        if key in found and expected[key] != found[key]
+    ]
+    return faults
+
+
+def _shapes_of(model: keras.Model) -> Shapes:
+    """Shapes under the keys of Keras' `.weights.h5` layout: layers numbered by class."""
+    counts: dict[str, int] = {}
+    shapes = {}
+    for layer in model.layers:
+        base = _snake_case(layer.__class__.__name__)
+        number = counts.get(base, 0)
+        counts[base] = number + 1
+        group = base if number == 0 else f"{base}_{number}"
+        for index, variable in enumerate(layer.weights):
+            shapes[f"layers/{group}/vars/{index}"] = tuple(variable.shape)
+    return shapes
+
+
+def _snake_case(name: str) -> str:
+    # keras.src.utils.naming.to_snake_case is not public.
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+APPLICATIONS = {
+    "mobilenet": "MobileNet", "resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152",
+}  # fmt: skip
+
+
+def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, weights: str) -> None:
+    """Fill `model`, built by `backbone`, with weights.
+
+    Args:
+        model: The backbone before any conversion, perhaps cut short.
+        backbone: Where it comes from.
+        name: Its name, for messages.
+        weights: `none`, `imagenet` (downloaded by its supplier) or the path of a file of the same layers,
+            see `load_weights_file`.
+
+    Raises:
+        WeightsError: The file is missing or does not fit (every tensor that differs is
+            listed), or the supplier's weights cannot be had.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        _load_imagenet(model, backbone, name)
+    else:
+        load_weights_file(model, weights)
+    if backbone.bgr:
+        _flip_first_kernel(model)
+
+
+def _load_imagenet(model: keras.Model, backbone: Backbone, name: str) -> None:
+    if name.startswith("keras_cv/") and not backbone.preset:
+        raise WeightsError(
+            f"network.weights: keras-cv has no ImageNet weights for {name}",
+            hint="Use keras_cv/resnet50, a keras/... backbone, a local file, or weights = 'none'.",
+        )
+    supplied = _supplied(backbone, name)[: len(model.weights)]
+    if [tuple(variable.shape) for variable in model.weights] != [weight.shape for weight in supplied]:
+        raise WeightsError(
+            f"network.weights: the ImageNet weights of {name} do not fit a network of another width",
+            hint="Set network.width = 1, or weights = 'none' or a file of this width.",
+        )
+    model.set_weights(supplied)
+
+
+def _supplied(backbone: Backbone, name: str) -> list[np.ndarray]:
+    """The weights as their supplier has them, downloaded if need be."""
+    supplier, kind = name.split("/")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras shows its downloads where results belong
+            if supplier == "keras_cv":
+                whole = import_keras_cv(*ASKED_BY).models.ResNetBackbone.from_preset(backbone.preset)
+            else:
+                whole = getattr(keras.applications, APPLICATIONS[kind])(include_top=False, weights="imagenet")
+    except Exception as error:  # the suppliers' downloads fail in many ways
+        raise WeightsError(
+            f"network.weights: the ImageNet weights of {name} cannot be had: {error}",
+            hint="Without a network, give a local file: --set network.weights=PATH.weights.h5 (or 'none').",
+        ) from error
+    return whole.get_weights()
+
+
+def _flip_first_kernel(model: keras.Model) -> None:
+    """Weights trained on blue, green, red made to take red, green, blue."""
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    first.kernel.assign(keras.ops.flip(first.kernel.value, axis=2))

@@ -1,0 +1,217 @@
+"""What `usrn init` is asked for, `--val` and `--test` included, checked before any file is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from usrn_keras.data.mask_values import pack
+from usrn_keras.data.random_split import Share
+from usrn_keras.project.class_names import Named, read_names
+from usrn_keras.project.naming_rules import Pattern, absolute, is_below
+
+USUAL_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test", "testing")}
+USUAL_SHARE = Share("1/5")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Where the images of val or test come from; exactly one of share, inside and images is given.
+
+    Args:
+        part: `val` or `test`.
+        share: Of the images with masks, drawn.
+        inside: A folder below --images.
+        images: A folder apart,
+        masks: and that of its masks.
+        assumption: What was taken for granted.
+    """
+
+    part: str
+    share: Share | None = None
+    inside: Path | None = None
+    images: Path | None = None
+    masks: Path | None = None
+    assumption: str = ""
+
+
+def held_out(
+    part: str, text: str, masks_text: str, images: Path, masks: Path, faults: list[str]
+) -> HeldOut | None:
+    """What the options `--PART text --PART-masks masks_text` mean; None where there is no such part.
+
+    Without them, folders below --images that are called so become val and test, and val is otherwise
+    drawn. Faults are added to `faults`.
+    """
+    if not text:
+        if masks_text:
+            faults.append(f"--{part}-masks goes with --{part} DIR, which is missing")
+        return _usual(part, images)
+    folder = absolute(text)
+    if folder.is_dir():
+        return _of_folder(part, folder, masks_text, images, masks, faults)
+    if masks_text:
+        faults.append(f"--{part}-masks goes with --{part} DIR, received --{part} {text}")
+    try:
+        return HeldOut(part, share=Share(text))
+    except ValueError as error:
+        faults.append(f"--{part} {text}: no such folder, and a share {error}")
+    return HeldOut(part, share=USUAL_SHARE)
+
+
+def mirrored(images: Path, masks: Path, other: Path) -> Path | None:
+    """Where the masks of `other` should lie if those of `images` are in `masks`; None where nothing tells.
+
+    Example:
+
+    >>> mirrored(Path("/d/images/train"), Path("/d/masks/train"), Path("/d/images/val")).as_posix()
+    '/d/masks/val'
+    """
+    differing = [i for i, (a, b) in enumerate(zip(images.parts, masks.parts, strict=False)) if a != b]
+    if len(images.parts) != len(masks.parts) or len(differing) != 1 or len(other.parts) <= differing[0]:
+        return None
+    place = differing[0]
+    if other.parts[place] != images.parts[place]:
+        return None
+    return Path(*other.parts[:place], masks.parts[place], *other.parts[place + 1 :])
+
+
+def _usual(part: str, images: Path) -> HeldOut | None:
+    for name in USUAL_FOLDERS[part]:
+        if (images / name).is_dir():
+            return HeldOut(part, inside=images / name, assumption=f"the folder {images / name} is {part}")
+    if part == "test":
+        return None
+    text = "a fifth of the images with masks is val, drawn at random so that both sides show the classes"
+    return HeldOut(part, share=USUAL_SHARE, assumption=f"{text}; --val gives another share or a folder")
+
+
+def _of_folder(
+    part: str, folder: Path, masks_text: str, images: Path, masks: Path, faults: list[str]
+) -> HeldOut:
+    if folder.resolve() == images.resolve():
+        faults.append(f"--{part} {folder} is the folder of --images: name one below it or apart, or a share")
+        return HeldOut(part, inside=folder)
+    if is_below(folder, images):
+        if masks_text:
+            faults.append(f"--{part}-masks: not with a folder below --images, its masks are below --masks")
+        return HeldOut(part, inside=folder)
+    if masks_text:
+        given = absolute(masks_text)
+        if not given.is_dir():
+            faults.append(f"--{part}-masks {given}: no such folder")
+        return HeldOut(part, images=folder, masks=given)
+    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+        if (folder / "images").resolve() == images.resolve():
+            faults.append(f"--{part} {folder} holds the folder of --images: name one apart, or a share")
+        return HeldOut(part, images=folder / "images", masks=folder / "masks")
+    mirror = mirrored(images, masks, folder)
+    if mirror and mirror.is_dir():
+        return HeldOut(part, images=folder, masks=mirror, assumption=f"the masks of {part} are in {mirror}")
+    both = f"images and masks of {part} are both in {folder}"
+    return HeldOut(part, images=folder, masks=folder, assumption=both)
+
+
+PATTERNS = ("image_pattern", "mask_pattern")
+
+
+@dataclass(frozen=True)
+class ProjectRequest:
+    """The options of `usrn init` as they are typed; empty text: not given.
+
+    Args:
+        images, masks: Folders; may be the same.
+        val, test: A folder, or a share of the images with masks.
+        val_masks, test_masks: Folder of the masks where val and test are folders apart.
+        names: File of class names.
+        labelled: Share of the training images with masks that stay labelled.
+        ignore: Mask values, or colours `RED,GREEN,BLUE`, without a class.
+        image_pattern, mask_pattern: Such as `{name}_mask`, where the names alone do not tell.
+        seed: Of all draws.
+        gpu: Whether for an NVIDIA GPU; None: where there is one.
+    """
+
+    images: Path
+    masks: Path
+    val: str = ""
+    val_masks: str = ""
+    test: str = ""
+    test_masks: str = ""
+    names: str = ""
+    labelled: str = ""
+    ignore: tuple[str, ...] = ()
+    image_pattern: str = ""
+    mask_pattern: str = ""
+    seed: int = 0
+    gpu: bool | None = None
+
+
+@dataclass(frozen=True)
+class ProjectPlan:
+    """What a `ProjectRequest` means."""
+
+    images: Path
+    masks: Path
+    held_out: tuple[HeldOut, ...] = ()
+    names: tuple[Named, ...] = ()
+    labelled: Share | None = None
+    ignore: tuple[Named, ...] = ()
+    patterns: dict[str, Pattern | None] = field(default_factory=dict)
+
+
+def check_request(request: ProjectRequest, faults: list[str]) -> ProjectPlan:
+    """Read the options; what is wrong with them is added to `faults`."""
+    folders = {
+        "images": absolute(request.images),
+        "masks": absolute(request.masks),
+    }
+    for option, folder in folders.items():
+        if not folder.is_dir():
+            faults.append(f"--{option} {folder}: no such folder")
+    parts = [
+        held_out(part, getattr(request, part), getattr(request, f"{part}_masks"), **folders, faults=faults)
+        for part in ("val", "test")
+    ]
+    held_out_folders = [
+        (part.inside or part.images).resolve() for part in parts if part and part.share is None
+    ]
+    if len(set(held_out_folders)) < len(held_out_folders):
+        faults.append(f"--val and --test are the same folder, {held_out_folders[0]}")
+    return ProjectPlan(
+        **folders,
+        held_out=tuple(part for part in parts if part),
+        names=tuple(read_names(absolute(request.names), faults) if request.names else ()),
+        labelled=_share(request.labelled, faults),
+        ignore=tuple(value for text in request.ignore if (value := _ignored(text, faults))),
+        patterns={key: _pattern(key, getattr(request, key), faults) for key in PATTERNS},
+    )
+
+
+def _share(text: str, faults: list[str]) -> Share | None:
+    try:
+        return Share(text) if text else None
+    except ValueError as error:
+        faults.append(f"--labelled: {error}")
+    return None
+
+
+def _ignored(text: str, faults: list[str]) -> Named | None:
+    parts = text.replace(",", " ").split()
+    if len(parts) in (1, 3) and all(part.isascii() and part.isdigit() for part in parts):
+        numbers = [int(part) for part in parts]
+        if len(numbers) == 1 and numbers[0] <= 65535:
+            return Named("", numbers[0])
+        if len(numbers) == 3 and max(numbers) <= 255:
+            return Named("", int(pack(np.array(numbers, np.uint8))), coloured=True)
+    faults.append(f"--ignore {text}: must be a mask value, such as 255, or a colour RED,GREEN,BLUE")
+    return None
+
+
+def _pattern(key: str, text: str, faults: list[str]) -> Pattern | None:
+    pattern = Pattern.parse(text) if text else None
+    if text and (pattern is None or "/" in text):
+        option = key.replace("_", "-")
+        faults.append(f"--{option} {text}: must hold {{name}} once and no folder, such as {{name}}_mask")
+    return pattern
