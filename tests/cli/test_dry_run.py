@@ -24,7 +24,7 @@ PART = {
     "part": "stem",
     "shape": (8, 8, 32),
     "trained": 1000,
-    "statistics": 64,
+    "not_trained": 64,
 }
 
 

@@ -24,7 +24,7 @@ from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.methods import Method, stages_of
-from usrn_keras.networks.operations import part_passes, step_flops
+from usrn_keras.networks.operations import PARTS, part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.stages.build import build_method
@@ -155,17 +155,19 @@ def _seconds(step: CompiledStep, batch: dict[str, np.ndarray]) -> float:
 
 
 def _parts(method: Method, crop: int) -> list[dict[str, Any]]:
-    """The parts that labelled images pass through, and parts that only unlabelled ones do; each once."""
-    rows: dict[tuple, dict[str, Any]] = {}
+    """Each part of the networks once, with the shape that it has in the first view that passes through it."""
+    rows: dict[int, dict[str, Any]] = {}
     for one in part_passes(method, crop, crop):
         network = method.networks[one.network]
         model = getattr(network.F_sub if one.branch == "F_sub" else network.F, one.part)
         # Seeds of dropout are variables, too, of integers.
-        followed = [v for v in model.non_trainable_variables if "float" in v.dtype]
+        rest = [variable for variable in model.non_trainable_variables if "float" in variable.dtype]
         row = {"network": one.network, "branch": one.branch, "part": one.part, "shape": one.shape}
-        row |= {"trained": _count(model.trainable_variables), "statistics": _count(followed)}
-        rows.setdefault((one.network, one.branch, one.part), row)
-    return list(rows.values())
+        row |= {"trained": _count(model.trainable_variables), "not_trained": _count(rest)}
+        known = rows.setdefault(id(model), row)
+        if known["branch"] != one.branch:  # one view needs F alone, another one both branches
+            known["branch"] = "both"
+    return sorted(rows.values(), key=lambda row: (row["network"], PARTS.index(row["part"])))
 
 
 def _count(variables: list[keras.Variable]) -> int:
