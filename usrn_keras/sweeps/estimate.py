@@ -1,26 +1,21 @@
-"""How long the missing runs of a table take: from the steps that are done, or from counted operations."""
+"""How long the missing runs of a table take: from the steps that are done, or from measured ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
-from usrn_keras.machine import matrix_product_rate
 from usrn_keras.progress import duration
 from usrn_keras.stages.dry_run import dry_run
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan, PlannedRun
 
-# Share of the rate of a matrix product that training reaches on a CPU, between the 0.35 of MobileNet and
-# the 0.55 of ResNet-50 that were measured (benchmarks/results/train_step.csv).
-EFFICIENCY = 0.4
-
 
 def estimate(plan: Plan, family: Family, jobs: int) -> float:
-    """Seconds that the missing runs take, `jobs` at a time; 0 on a GPU before any step is done.
+    """Seconds that the missing runs take, `jobs` at a time; 0 where a step does not fit into memory.
 
     A stage that several runs share counts once. Clustering and evaluation are not counted. Steps that are
-    done are assumed to have shared the machine with as many runs; counted operations keep all of it busy.
+    done are assumed to have shared the machine with as many runs; a dry run has all of it for itself.
     """
     per_step = _seconds_per_step(plan.runs, family, jobs)
     if not per_step:
@@ -40,24 +35,22 @@ def in_words(seconds: float) -> str:
 
 
 def _seconds_per_step(runs: Sequence[PlannedRun], family: Family, jobs: int) -> dict[str, float]:
-    """By training stage: as measured; a stage that was never trained in proportion to its operations."""
+    """By training stage: as its runs took, or where it was never trained as a dry run measures it.
+
+    Where other stages were trained, the dry run gives the ratio to these. Empty if it measures nothing.
+    """
     stages = {stage: planned for planned in runs for stage in planned.steps}
     known = {stage: seconds / jobs for stage in stages if (seconds := _median_step(runs, family, stage))}
-    operations: dict[str, int] = {}
-    gpu = False
+    measured: dict[str, float] = {}
     for stage, planned in stages.items():
-        if stage not in known and stage not in operations:
+        if stage not in known and stage not in measured:
             budget = dry_run(planned.recipe, family.folder(planned))
-            counts = [sum(passes.values()) for passes in budget.flops.values()]  # in the order of training
-            operations |= dict(zip(planned.steps, counts, strict=True))
-            gpu = budget.device.gpu
-    if measured := [stage for stage in known if stage in operations]:
-        seconds = sum(known[stage] for stage in measured) / sum(operations[stage] for stage in measured)
-    elif gpu:
-        return {}
-    else:
-        seconds = 1 / (EFFICIENCY * matrix_product_rate())
-    return {stage: count * seconds for stage, count in operations.items()} | known
+            if not budget.seconds:
+                return {}
+            measured |= dict(zip(planned.steps, budget.seconds.values(), strict=True))
+    both = [stage for stage in known if stage in measured]
+    scale = sum(known[stage] for stage in both) / sum(measured[stage] for stage in both) if both else 1.0
+    return {stage: seconds * scale for stage, seconds in measured.items()} | known
 
 
 def _median_step(planned: Sequence[PlannedRun], family: Family, stage: str) -> float:
