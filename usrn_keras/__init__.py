@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from usrn_keras.losses import pseudo_labels, usrn_losses
     from usrn_keras.methods import USRN, Supervised
     from usrn_keras.networks import Branch, build_branches
+    from usrn_keras.optimizers import SGD, AdamW
     from usrn_keras.recipe import Recipe
     from usrn_keras.stages import fit
     from usrn_keras.subclasses import SubclassMap
-    from usrn_keras.training import SGD, AdamW, PolySchedule
 
 _HOMES = {
     "USRN": "methods",
@@ -31,9 +31,8 @@ _HOMES = {
     "pseudo_labels": "losses",
     "BalancedKMeans": "clustering",
     "SubclassMap": "subclasses",
-    "SGD": "training",
-    "AdamW": "training",
-    "PolySchedule": "training",
+    "SGD": "optimizers",
+    "AdamW": "optimizers",
     "Recipe": "recipe",
     "Batches": "data",
     "Dataset": "data",

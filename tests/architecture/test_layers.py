@@ -48,7 +48,6 @@ EXCEPTIONS = {
     ("losses.usrn", "terms"),
     ("recipe.schema", "terms"),
     # The version goes to a file of its own.
-    ("doctor.installation", "usrn_keras"),
     ("runs.environment", "usrn_keras"),
     # Value objects that load or show themselves.
     ("budget.budget", "budget.tables"),

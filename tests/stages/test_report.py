@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -14,7 +15,7 @@ from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import open_run
-from usrn_keras.stages import fit, measure
+from usrn_keras.stages import evaluate, fit
 from usrn_keras.stages.report import collect_summary, leave_report, worst_samples, write_report
 
 
@@ -45,7 +46,7 @@ def test_a_fit_leaves_its_page(fitted):
     facts = dict(zip(*([text for _, text in read.all(tag)] for tag in ("dt", "dd")), strict=True))
     assert facts["data set"].startswith("data: 3 labelled, 2 unlabelled, 1 val, 0 test; 2 classes; lists ")
     assert facts["method"].startswith(
-        "USRN: MSL, OST, USR, SST, EGM; gate fallback, gamma 0.75; correction mask, prior of F_sub learnt"
+        "USRN: terms msl, ost, usr, sst, egm, threshold 0.75, lambda_u 1.0, lambda_sub 1.0, gate fallback"
     )
     assert facts["time"].startswith("Baseline 0:0") and "USRN 0:0" in facts["time"]
     assert "[training]" in read.all("pre")[0][1]
@@ -96,11 +97,13 @@ def test_a_supervised_run(run):
     for name in ("2-subclasses", "3-usrn"):
         shutil.rmtree(run.path / name)
     recipe, results = run.path / "recipe.toml", read_json(run.evaluation_file)
-    recipe.write_text(recipe.read_text().replace('method = "usrn"', 'method = "supervised"'))
+    text = recipe.read_text().replace('method = "usrn"', 'method = "supervised"')
+    recipe.write_text(re.sub(r"\[usrn\][^\[]*", "", re.sub(r"terms = \[[^\]]*\]", "", text)))
+    write_json(run.path / "stages.json", read_json(run.path / "stages.json")[:1])
     write_json(run.evaluation_file, results | {"scores": results["scores"][:1]})
     summary = collect_summary(open_run(run.path))
     assert summary.missing == {
-        "clusters": "A supervised run has no subclasses.",
+        "clusters": "A run with training.method = 'supervised' has no subclasses.",
         "pseudo_labels": "A supervised run has no pseudo labels.",
     }
     assert [scores.name for scores in summary.scores] == list(summary.fixed[0].predictions) == ["Baseline"]
@@ -126,10 +129,10 @@ def test_the_worst_come_first_and_the_unmeasured_not_at_all():
 
 
 def test_scores_of_a_baseline_without_those_of_images_are_measured_anew(run, monkeypatch):
-    monkeypatch.setattr(measure, "leave_report", lambda *arguments: None)
+    monkeypatch.setattr(evaluate, "leave_report", lambda *arguments: None)
     file = run.path / "1-baseline/scores.json"
     kept = read_json(file)
     write_json(file, {key: kept[key] for key in ("asked", "scores")})
     run.evaluation_file.unlink()
-    measure.measure(run, load_dataset(run.recipe.data), SILENT)
+    evaluate.evaluate_models(run, load_dataset(run.recipe.data), SILENT)
     assert read_json(file) == kept
