@@ -42,7 +42,7 @@ def test_the_gate_of_the_terms():
         (["usrn.sub_head=centroids"], "usrn.sub_head: 'centroids' needs training.start = 'baseline'"),
         (
             ["training.method=prototype_ensemble"],
-            "training.start: training.method = 'prototype_ensemble' needs",
+            "training.start: training.method = ",
         ),
         (["usrn.terms=['ost', 'sst']"], "usrn.terms: msl must be among them"),
         (["usrn.threshold=1.5"], "usrn.threshold: input should be less than or equal to 1"),
