@@ -10,6 +10,7 @@ import numpy as np
 from tests.conftest import RECIPE
 from tests.evaluation.networks import convolution, red_reader
 from usrn_keras.data import load_dataset
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run
 
@@ -49,7 +50,7 @@ def make_run(folder: Path, classes: str = "road\npole\nsky\n") -> np.ndarray:
         RECIPE.format(root=folder / "data").replace("workers = 1", 'workers = 1\nval = "val.txt"')
     )
     recipe = load_recipe(str(folder / "recipe.toml"))
-    with start_run(folder / "run", recipe, load_dataset(recipe.data)) as run:
+    with start_run(folder / "run", recipe, load_dataset(recipe.data), stages_of(recipe)) as run:
         red_reader(3).save(run.path / "model.keras")
         (run.path / "1-baseline").mkdir()
         convolution(np.zeros((1, 1, 3, 3)), np.array([1, 0, 0])).save(run.path / "1-baseline/model.keras")
