@@ -11,8 +11,9 @@ from usrn_cli.main import main
 from usrn_keras.budget.extrapolation import MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes
 from usrn_keras.errors import OutOfMemoryError
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import load_recipe
-from usrn_keras.runs import SUBCLASSES, start_run
+from usrn_keras.runs import start_run
 from usrn_keras.stages import dry_run as dry_run_module
 from usrn_keras.stages.step_trial import made_up_subclasses
 
@@ -159,10 +160,10 @@ def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file):
     found = look(recipe_file, *settings)
     assert (found.counts.tolist(), found.counts_from) == ([2, 3], "subclasses.counts of the recipe")
     recipe, folder = load_recipe(str(recipe_file)), recipe_file.parent / "run"
-    with start_run(folder, recipe, look(recipe_file).dataset) as run:
-        run.stage(SUBCLASSES).mkdir()
-        made_up_subclasses(["road", "car"], [4, 2]).save(run.stage(SUBCLASSES))
-        run.complete(SUBCLASSES)
+    with start_run(folder, recipe, look(recipe_file).dataset, stages_of(recipe)) as run:
+        run.stage(run.cluster_stage).mkdir()
+        made_up_subclasses(["road", "car"], [4, 2]).save(run.stage(run.cluster_stage))
+        run.complete(run.cluster_stage)
     found = look(recipe_file, *settings)
     assert (found.counts.tolist(), found.counts_from) == ([4, 2], f"of {folder}")
 
