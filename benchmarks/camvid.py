@@ -44,7 +44,7 @@ RECIPE = "camvid_1_16"
 SPLITS = ("1_16", "1_8")
 SEEDS = (0, 1, 2)
 TABLES = ("main", "components", "controls")
-OF_TABLE = {"components": ("training.gate=stop",)}  # the recipe has no gate: there were nothing of EGM to see
+OF_TABLE = {"components": ("usrn.gate=stop",)}  # as in the text of the paper
 
 Line = dict[str, str]  # of the CSV file
 CellName = tuple[str, str, int]  # row, split, seed

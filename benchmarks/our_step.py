@@ -22,7 +22,7 @@ from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
 from usrn_keras.networks.operations import step_flops
 from usrn_keras.strong_view import StrongView
-from usrn_keras.training import SGD
+from usrn_keras.optimizers import SGD
 
 
 def build_model(options: dict) -> USRN:

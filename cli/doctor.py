@@ -12,7 +12,7 @@ from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json
 
 if TYPE_CHECKING:
-    from usrn_keras.doctor import Diagnosis, Finding
+    from usrn_keras.doctor import DoctorFinding, DoctorReport
 
 MOST_LINES = 20  # details of a finding that are shown
 
@@ -61,7 +61,7 @@ def command(
         raise diagnosis.error
 
 
-def _text(diagnosis: Diagnosis) -> list[str]:
+def _text(diagnosis: DoctorReport) -> list[str]:
     """The sections, then what is worth knowing, what to change, and what to do next."""
     lines = []
     for section in diagnosis.sections.values():
@@ -73,7 +73,7 @@ def _text(diagnosis: Diagnosis) -> list[str]:
     return [*lines, "next", *(f"  {command}" for command in diagnosis.following)]
 
 
-def _listed(findings: Sequence[Finding]) -> list[str]:
+def _listed(findings: Sequence[DoctorFinding]) -> list[str]:
     lines = []
     for number, finding in enumerate(findings, start=1):
         lines.append(f"  {number}. {'BROKEN: ' * bool(finding.error)}{finding.message}")

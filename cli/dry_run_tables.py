@@ -68,14 +68,14 @@ def _data(budget: Budget) -> Table:
 def _network(budget: Budget) -> Table:
     table = _table(
         f"Network of {budget.stage}; shapes for a crop of {budget.sizes.crop_size}",
-        "part", "branch", "height x width x channels", "trained parameters", "moving statistics", left=2,
+        "part", "branch", "height x width x channels", "trained parameters", "not trained", left=2,
     )  # fmt: skip
     several = len({row["network"] for row in budget.parts}) > 1
     for row in budget.parts:
         branch = row["branch"] + f" of network {row['network']}" * several
-        numbers = (f"{row[name]:,}" for name in ("trained", "statistics"))
+        numbers = (f"{row[name]:,}" for name in ("trained", "not_trained"))
         table.add_row(row["part"], branch, " x ".join(map(str, row["shape"])), *numbers)
-    totals = (f"{sum(row[name] for row in budget.parts):,}" for name in ("trained", "statistics"))
+    totals = (f"{sum(row[name] for row in budget.parts):,}" for name in ("trained", "not_trained"))
     table.add_row("all", "", "", *totals)
     return table
 

@@ -109,7 +109,7 @@ def _show_outline(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     from usrn_keras.sweeps.outline import make_outline
     from usrn_keras.sweeps.render import outline_as_json, outline_as_rich
 
-    outline = make_outline(plan, folder, jobs=options["jobs"])
+    outline = make_outline(plan, folder, jobs=options["jobs"], measure=True)
     if options["as_json"]:
         print_json(outline_as_json(outline))
     else:

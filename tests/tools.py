@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from usrn_keras.data import Dataset
+from usrn_keras.methods import stages_of
 from usrn_keras.networks import Branch, build_branches
+from usrn_keras.recipe import Recipe
+from usrn_keras.runs import Run, start_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +26,11 @@ def shared(path: str) -> Path:
     if not found.exists():
         pytest.skip(f"{path} is not there")
     return found
+
+
+def started(path: Path, recipe: Recipe, dataset: Dataset) -> AbstractContextManager[Run]:
+    """`start_run` with the stages of the recipe."""
+    return start_run(path, recipe, dataset, stages_of(recipe))
 
 
 def gradients(function: Callable, arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -75,6 +85,11 @@ def tiny_batch(
         "labels": np.where(sublabels < 0, 255, sublabels % classes).astype("int32"),
         "sublabels": sublabels,
     }
+
+
+def poly(rate: float, steps: int, power: float = 0.9) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The schedule of every recipe: `rate * (1 - step / steps) ** power`."""
+    return keras.optimizers.schedules.PolynomialDecay(rate, steps, end_learning_rate=0.0, power=power)
 
 
 def fill(variables: list[keras.Variable], seed: int = 0) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from tests.conftest import RECIPE
 from tests.evaluation.networks import convolution, red_reader
 from usrn_keras.data import load_dataset
-from usrn_keras.methods import stages_of
+from usrn_keras.methods.find import stages_of
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run
 

@@ -9,7 +9,7 @@ from tests.evaluation.networks import red_dataset, red_reader
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.evaluation import entries as module
 from usrn_keras.evaluation import evaluate_run
-from usrn_keras.methods import stages_of
+from usrn_keras.methods.find import stages_of
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run

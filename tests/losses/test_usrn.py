@@ -11,9 +11,9 @@ import pytest
 from tests.tools import ROOT, gradients
 from usrn_keras.losses import (
     cross_entropy,
+    ensemble_pseudo_labels,
     normalised_entropy,
     pseudo_labels,
-    supervised_losses,
     unbiased_class_probabilities,
     usrn_losses,
 )
@@ -88,7 +88,7 @@ def test_everything_ignored_and_nothing_confident_is_zero():
     assert terms["loss"] == 0
 
 
-def test_open_gate_drops_a_pixel_where_a_surer_subclass_branch_disagrees():
+def test_open_gate_drops_a_pixel_where_a_more_confident_subclass_branch_disagrees():
     terms = one_pixel([0.8, 0.2], [0.01, 0.98, 0.01])
     assert terms["gate_open"] == 1
     assert (terms["confident"], terms["gate_dropped"], terms["self_training"]) == (0, 1, 0)
@@ -104,7 +104,7 @@ def test_open_gate_keeps_a_pixel_where_both_agree():
     ("gate", "confident", "is_open"), [("fallback", 1, 0), ("stop", 0, 0), ("off", 0, 1)]
 )
 def test_closed_gate(gate, confident, is_open):
-    """F is the surer one, and F_sub disagrees."""
+    """F is more confident, and F_sub disagrees."""
     terms = one_pixel([0.99, 0.01], [0.2, 0.5, 0.3], gate=gate)
     assert (terms["confident"], terms["gate_open"]) == (confident, is_open)
 
@@ -117,33 +117,19 @@ def test_without_threshold_the_gate_overrides_the_label():
     assert float(pseudo["confidence"][0, 0, 0]) == pytest.approx(0.4, abs=1e-6)
 
 
-def test_replacing_teaches_what_the_subclasses_say_whatever_f_says():
-    """Means of 0.4 and 0.3: more subclasses make a class no likelier."""
-    p, q = [0.2, 0.8], [0.4, 0.3, 0.3]
-    terms = one_pixel(p, q, gate="off", correction="replace", threshold=0.55)
-    assert (terms["confident"], terms["gate_dropped"], terms["label_overridden"]) == (1, 0, 1)
-    assert terms["self_training"] == pytest.approx(-math.log(0.2), abs=1e-6)
-    assert said(p, q, "replace") == (0, pytest.approx(0.4 / 0.7, abs=1e-6))
+def test_the_vote_is_the_mean_of_both_branches():
+    sub = 0.96 / (0.96 + 0.02)  # means over subclasses: more subclasses make a class no more probable
+    label, confidence = vote([0.3, 0.7], [0.96, 0.02, 0.02])
+    assert (label, confidence) == (0, pytest.approx((0.3 + sub) / 2, abs=1e-6))
+    assert vote([0.1, 0.9], [0.4, 0.3, 0.3])[0] == 1
 
 
-def test_averaging_lets_the_surer_branch_teach():
-    sub = 0.96 / (0.96 + 0.02)
-    assert said([0.3, 0.7], [0.96, 0.02, 0.02], "average") == (0, pytest.approx((0.3 + sub) / 2, abs=1e-6))
-    assert said([0.1, 0.9], [0.4, 0.3, 0.3], "average")[0] == 1
-
-
-def said(p: list[float], q: list[float], correction: str) -> tuple[int, float]:
-    """Pseudo label and confidence of one pixel whose softmaxes are `p` and `q`, without a gate."""
+def vote(p: list[float], q: list[float]) -> tuple[int, float]:
+    """Pseudo label and confidence of one pixel whose softmaxes are `p` and `q`."""
     logits, sub_logits = (np.log(np.array([[[x]]], "float32")) for x in (p, q))
-    parents = np.array([0, 1, 1], "int32")
-    pseudo = pseudo_labels(logits, sub_logits, parents, gate="off", correction=correction)
+    pseudo = ensemble_pseudo_labels(logits, sub_logits, np.array([0, 1, 1], "int32"))
+    assert bool(pseudo["open"][0, 0, 0]) and int(pseudo["own_labels"][0, 0, 0]) == int(np.argmax(p))
     return int(pseudo["labels"][0, 0, 0]), float(pseudo["confidence"][0, 0, 0])
-
-
-@pytest.mark.parametrize("correction", ["replace", "average"])
-def test_pixels_behind_a_closed_gate_stay_as_they_are(correction):
-    p, q = [0.99, 0.01], [0.2, 0.5, 0.3]
-    assert one_pixel(p, q, correction=correction) == one_pixel(p, q)
 
 
 def test_class_probabilities_are_means_over_subclasses():
@@ -155,21 +141,6 @@ def test_class_probabilities_are_means_over_subclasses():
         means[..., c] = softmax[..., parents == c].mean(-1)
     found = keras.ops.convert_to_numpy(unbiased_class_probabilities(logits, parents, 4))
     np.testing.assert_allclose(found, means / means.sum(-1, keepdims=True), atol=1e-6)
-
-
-def test_logit_adjustment_is_the_loss_of_shifted_logits():
-    rng = np.random.default_rng(0)
-    logits, sub_logits = (rng.normal(size=(1, 2, 2, n)).astype("float32") for n in (2, 3))
-    labels = np.array([[[0, 1], [1, 255]]], "int32")
-    sublabels = np.array([[[0, 1], [2, -1]]], "int32")
-    prior = np.log(np.array([0.5, 1.0, 1.5], "float32"))
-    adjusted = supervised_losses(logits, sub_logits, labels, sublabels, sub_log_prior=prior)
-    shifted = supervised_losses(logits, sub_logits + prior, labels, sublabels)
-    plain = supervised_losses(logits, sub_logits, labels, sublabels)
-    equal = supervised_losses(logits, sub_logits, labels, sublabels, sub_log_prior=np.full(3, 0.7, "float32"))
-    assert float(adjusted["supervised_sub"]) == pytest.approx(float(shifted["supervised_sub"]), abs=1e-6)
-    assert float(equal["supervised_sub"]) == pytest.approx(float(plain["supervised_sub"]), abs=1e-6)
-    assert abs(float(adjusted["supervised_sub"]) - float(plain["supervised_sub"])) > 1e-2
 
 
 def test_pseudo_labels_equal_the_product_of_equation_4():
@@ -212,6 +183,18 @@ def test_entropy_is_normalised():
 def test_cross_entropy_over_no_pixel_is_zero():
     logits, labels = np.ones((1, 2, 2, 3), "float32"), np.full((1, 2, 2), 255, "int32")
     assert float(cross_entropy(logits, labels, labels != 255)) == 0
+
+
+def test_another_value_can_mark_ignored_pixels():
+    logits = np.random.default_rng(0).normal(size=(1, 2, 2, 3)).astype("float32")
+    views, parents = dict.fromkeys(VIEWS, logits), np.arange(3, dtype="int32")
+    labels = np.array([[[0, 1], [2, 77]]], "int32")
+    marked = np.where(labels == 77, 255, labels)
+    losses = [
+        float(usrn_losses(views, views, one, one, parents, ignore_index=mark)["loss"])
+        for one, mark in ((labels, 77), (marked, 255))
+    ]
+    assert losses[0] == losses[1]
 
 
 def test_labels_beyond_255_subclasses():

@@ -9,9 +9,9 @@ import pytest
 from tests.tools import fill, tiny_batch, tiny_branches
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import USRN, Supervised
+from usrn_keras.optimizers import SGD
+from usrn_keras.recipe.method_options import ALL_TERMS
 from usrn_keras.strong_view import strong_view
-from usrn_keras.terms import ALL_TERMS
-from usrn_keras.training import SGD
 
 pytestmark = pytest.mark.every_backend
 
@@ -38,7 +38,6 @@ def test_a_step_learns_and_moves_statistics():
     step = CompiledStep(model)
     trainable, statistics = values(model.trainable_variables), values(model.non_trainable_variables)
     losses = [float(step(batch)["supervised"]) for _ in range(10)]
-    step.sync()
     assert np.mean(losses[-3:]) < losses[0]
     assert all((a != b).any() for a, b in zip(trainable, values(model.trainable_variables), strict=True))
     assert all((a != b).any() for a, b in zip(statistics, values(model.non_trainable_variables), strict=True))
@@ -84,32 +83,11 @@ def test_terms_that_are_left_out_are_not_computed():
 def test_terms_are_part_of_the_configuration():
     model = usrn(terms=("msl", "ost"))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
-    assert tuple(again.terms) == ("msl", "ost") and again.sees_unlabelled
-
-
-def test_sizes_of_subclasses_move_their_loss_alone():
-    """Equal sizes change nothing, whatever they are; a rare subclass may stay rare in the labels."""
-    model, batch, losses = usrn(), tiny_batch(), {}
-    for sizes in (None, (7, 7, 7, 7, 7), (1, 1, 900, 900, 900)):
-        model.sub_sizes = sizes
-        terms = model.loss_terms(batch)
-        losses[sizes] = [
-            float(keras.ops.stop_gradient(terms[name])) for name in ("supervised_sub", "self_training_sub")
-        ]
-    as_they_come, equal, unequal = losses.values()
-    assert as_they_come == pytest.approx(equal, rel=1e-6)
-    assert abs(unequal[0] - equal[0]) > 1e-2 and unequal[1] == pytest.approx(equal[1], rel=1e-6)
-
-
-def test_how_f_sub_corrects_is_part_of_the_configuration():
-    branch, sub_branch = tiny_branches()
-    model = USRN(branch, sub_branch, PARENTS, correction="replace", sub_sizes=[1, 2, 3, 4, 5])
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
-    assert (again.correction, again.sub_sizes) == ("replace", [1, 2, 3, 4, 5])
+    assert tuple(again.terms) == ("msl", "ost") and again.inputs.unlabelled
 
 
 def test_terms_that_make_no_objective_are_refused():
-    with pytest.raises(ValueError, match="`terms`: sst needs msl"):
+    with pytest.raises(ValueError, match="`terms`: msl must be among them"):
         usrn(terms=("ost", "sst"))
 
 
@@ -167,7 +145,6 @@ def test_slow_variables_are_those_of_the_backbone():
     ("options", "message"),
     [
         ({"gate": "stopp"}, "`gate` must be one of fallback, stop, off, closed, received 'stopp'"),
-        ({"correction": "Mask"}, "`correction` must be one of mask, replace, average, received 'Mask'"),
         ({"terms": ["MSL", "OST"]}, "unknown: MSL, OST"),
         ({"parents": [0, 1, 2]}, "`parents` must name a class for each of 5 subclasses, received 3"),
         ({"parents": [0, 1, 2, 3, -1]}, r"`parents` must be classes in 0\.\.2, received \[3, -1\]"),

@@ -12,7 +12,7 @@ from tests.methods.handmade import handmade_batch, handmade_branches, variables_
 from tests.methods.step_oracle import Pseudo, Settings, Weights, loss_with, read_weights, step, views_of
 from tests.tools import fill
 from usrn_keras.networks import Branch
-from usrn_keras.training import SGD
+from usrn_keras.optimizers import SGD
 
 pytestmark = pytest.mark.every_backend
 
@@ -54,7 +54,6 @@ def test_two_steps_equal_numpy(case):
         views = views_of(batch)
         expected, pseudo, statistics = step(before, views, settings)
         found = {name: float(value) for name, value in train(batch).items()}
-        train.sync()
         after = read_weights(branch, sub_branch)
         assert pseudo.margin > 2e-5  # no pixel is decided by rounding
         assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)

@@ -29,21 +29,12 @@ def test_a_root_with_a_dot_goes_from_the_folder_of_the_recipe(tmp_path, monkeypa
     assert load_recipe("projects/mine/mine.toml", ["data.root=./x"]).data.root == "./x"
 
 
-def test_a_head_that_is_not_trained_must_start_from_something():
-    terms = ["training.terms=['ost', 'usr']", "training.start=baseline"]
-    assert load_recipe("quickstart", [*terms, "network.sub_head=centroids"]).training.terms == ["ost", "usr"]
-    with pytest.raises(RecipeError) as error:
-        load_recipe("quickstart", [*terms, "network.sub_head=random"])
-    (fault,) = error.value.faults
-    assert "usr needs network.sub_head = 'centroids'" in fault and "received 'random'; or add msl" in fault
-
-
-def test_contradictions_are_told_beside_wrong_values():
-    overrides = ["network.sub_head=centroids", "views.crop_size=100", "evaluation.checkpoint=best"]
+def test_contradictions_are_reported_beside_wrong_values():
+    overrides = ["usrn.sub_head=centroids", "views.crop_size=100", "evaluation.checkpoint=best"]
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", overrides)
     assert [fault.split(":")[0] for fault in error.value.faults] == [
-        "views.crop_size", "network.sub_head", "evaluation.checkpoint",
+        "views.crop_size", "evaluation.checkpoint", "usrn.sub_head",
     ]  # fmt: skip
 
 
@@ -63,5 +54,5 @@ def test_a_file_of_notepad_is_read(tmp_path):
 
 def test_a_word_that_is_nearly_right():
     with pytest.raises(RecipeError) as error:
-        load_recipe("quickstart", ["training.gate=fall_back"])
+        load_recipe("quickstart", ["usrn.gate=fall_back"])
     assert error.value.faults[0].endswith("received 'fall_back'; did you mean `fallback`?")

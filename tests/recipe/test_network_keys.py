@@ -54,9 +54,9 @@ def test_what_goes_together(keys):
     assert list(network_contradictions(Network(**keys))) == []
 
 
-def test_a_recipe_names_every_fault():
+def test_a_recipe_names_every_error():
     overrides = ["network.backbone=", "network.psa_mask=4"]
-    with pytest.raises(RecipeError, match=r"2 fault\(s\)") as error:
+    with pytest.raises(RecipeError, match=r"2 error\(s\)") as error:
         load_recipe("quickstart", overrides)
     assert [fault.split(":")[0] for fault in error.value.faults] == ["network.psa_mask", "network.backbone"]
 

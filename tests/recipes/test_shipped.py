@@ -61,7 +61,10 @@ def test_holds_the_papers_settings(name):
     assert (training.batch_labelled, training.batch_unlabelled) == ((8, 8) if voc else (4, 4))
     assert training.learning_rate == (0.01 if voc else 0.02)
     assert (training.momentum, training.weight_decay, training.poly_power) == (0.9, 1e-4, 0.9)
-    assert (training.threshold, training.lambda_u, training.lambda_sub) == (0.75, 1, 1)
+    options = recipe.options
+    assert training.method == "usrn" and options.terms == ["msl", "ost", "usr", "sst", "egm"]
+    assert (options.threshold, options.lambda_u, options.lambda_sub, options.gate) == (0.75, 1, 1, "fallback")
+    assert (training.start, options.sub_head) == ("imagenet", "random")
     assert views.long_side == (400 if voc else 2048)
     assert (*views.scale_labelled, *views.scale_unlabelled) == (0.5, 2.0, 0.8, 2.0)
     assert views.labelled_jitter is not voc

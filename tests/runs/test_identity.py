@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.made_run import make_data, make_run, write
+from tests.tools import started
 from usrn_keras.data import load_dataset
 from usrn_keras.data.dataset import PARTS
 from usrn_keras.errors import RunError
@@ -14,15 +15,16 @@ from usrn_keras.evaluation import evaluate_run
 from usrn_keras.files import write_json
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
-from usrn_keras.runs import BASELINE, start_run
 from usrn_keras.runs.identity import changes, describe
-from usrn_keras.stages.measure import _asked, known_results
+from usrn_keras.stages.evaluate import _settings_of, known_results
 from usrn_keras.sweeps.data_check import check_data
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.outline import make_outline
 from usrn_keras.sweeps.plan import make_plan
 from usrn_keras.sweeps.spec import Row, TableSpec
 from usrn_keras.sweeps.sweep import make_table
+
+BASELINE = "1-baseline"
 
 
 @pytest.fixture
@@ -60,22 +62,22 @@ def test_what_makes_it_another_one(folder):
     assert changes(known, loaded(folder))[1].startswith("lists of images: ")
 
 
-def test_what_stopped_a_run_may_be_mended(folder):
+def test_what_stopped_a_run_may_be_fixed(folder):
     """A broken labelled image shows while the Baseline trains, an unlabelled one after it."""
     recipe, image = load_recipe(str(folder / "recipe.toml")), folder / "data/images/c.png"
-    with start_run(folder / "run", recipe, loaded(folder)) as run:
+    with started(folder / "run", recipe, loaded(folder)) as run:
         pass
     correct_a_mask(folder)
-    with start_run(folder / "run", recipe, loaded(folder)):
+    with started(folder / "run", recipe, loaded(folder)):
         pass
     run.complete(BASELINE)
     write(image, np.zeros((30, 30, 3)))
-    with start_run(folder / "run", recipe, loaded(folder)):
+    with started(folder / "run", recipe, loaded(folder)):
         pass
     make_data(folder / "data")  # the mask as it was
     with (
         pytest.raises(RunError, match="data set has changed"),
-        start_run(folder / "run", recipe, loaded(folder)),
+        started(folder / "run", recipe, loaded(folder)),
     ):
         pass
 
@@ -89,34 +91,34 @@ def test_masks_of_unlabelled_images_do_not_count(folder):
     assert changes(known, loaded(folder, *keys)) == []
 
 
-def mend_a_val_mask(folder):
+def fix_a_val_mask(folder):
     mask = cv2.imread(str(folder / "data/masks/town/0.png"), cv2.IMREAD_UNCHANGED)
     mask[::2, ::3] = 1
     write(folder / "data/masks/town/0.png", mask)
 
 
-def test_a_mended_mask_to_measure_on_is_measured_anew(folder):
+def test_a_corrected_mask_is_evaluated_again(folder):
     recipe, before = load_recipe(str(folder / "recipe.toml")), loaded(folder)
     known, measured_on = describe(before), before.contents("val")
-    with start_run(folder / "run", recipe, before) as run:
-        write_json(run.evaluation_file, {**_asked(recipe), "contents": measured_on})
-    mend_a_val_mask(folder)
+    with started(folder / "run", recipe, before) as run:
+        write_json(run.evaluation_file, {**_settings_of(recipe), "contents": measured_on})
+    fix_a_val_mask(folder)
     after = loaded(folder)
     assert changes(known, after) == [] and len(changes(known, after, PARTS)) == 1
-    with start_run(folder / "run", recipe, after) as run:  # what was learnt stays right
+    with started(folder / "run", recipe, after) as run:  # what was learnt stays right
         assert known_results(run, recipe, measured_on) is not None
         assert known_results(run, recipe, after.contents("val")) is None
 
 
-def test_a_table_measures_a_mended_mask_anew(folder):
+def test_a_table_evaluates_a_corrected_mask_again(folder):
     plan, (planned,) = table_of_one(folder)
     measured_on = loaded(folder).contents("val")
-    with start_run(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
+    with started(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
         run.complete(BASELINE)
-        write_json(run.evaluation_file, {**_asked(planned.recipe), "contents": measured_on})
+        write_json(run.evaluation_file, {**_settings_of(planned.recipe), "contents": measured_on})
     family = Family(folder / "family")
     assert all(map(family.is_done, check_data(plan, family).runs))
-    mend_a_val_mask(folder)
+    fix_a_val_mask(folder)
     assert not any(map(family.is_done, check_data(plan, family).runs))
 
 
@@ -136,7 +138,7 @@ def test_a_refused_run_stays_as_it_was(folder):
     other = load_recipe(str(folder / "recipe.toml"), [f"data.root={folder / 'copy'}"])
     with (
         pytest.raises(RunError, match="data set has changed") as error,
-        start_run(folder / "run", other, load_dataset(other.data)),
+        started(folder / "run", other, load_dataset(other.data)),
     ):
         pass
     assert error.value.faults[0] == "classes: road, pole, sky; now pole, road, sky"
@@ -148,24 +150,24 @@ def test_a_folder_with_a_recipe_in_it_is_no_run(folder):
     before = (folder / "recipe.toml").read_text()
     with (
         pytest.raises(RunError, match="no run folder"),
-        start_run(folder, recipe, load_dataset(recipe.data)),
+        started(folder, recipe, load_dataset(recipe.data)),
     ):
         pass
     assert (folder / "recipe.toml").read_text() == before
 
 
-def test_other_classes_cannot_be_measured_and_other_images_are_told(folder):
-    told = []
+def test_other_classes_are_refused_and_other_images_reported(folder):
+    lines = []
 
-    class Told(type(SILENT)):
+    class Recorded(type(SILENT)):
         def log(self, line):
-            told.append(line)
+            lines.append(line)
 
-    evaluate_run(folder / "run", progress=Told())
-    assert told == []
+    evaluate_run(folder / "run", progress=Recorded())
+    assert lines == []
     correct_a_mask(folder)
-    evaluate_run(folder / "run", progress=Told())
-    assert len(told) == 1 and "the data set has changed since the training, files of labelled: " in told[0]
+    evaluate_run(folder / "run", progress=Recorded())
+    assert len(lines) == 1 and "the data set has changed since the training, files of labelled: " in lines[0]
     (folder / "data/classes.txt").write_text("pole\nroad\nsky\n")
     with pytest.raises(RunError, match="data set has changed"):
         evaluate_run(folder / "run")
@@ -173,7 +175,7 @@ def test_other_classes_cannot_be_measured_and_other_images_are_told(folder):
 
 def test_a_table_refuses_runs_of_another_data_set(folder):
     plan, (planned,) = table_of_one(folder)
-    with start_run(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
+    with started(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
         run.complete(BASELINE)
     make_outline(plan, folder / "family")
     correct_a_mask(folder)

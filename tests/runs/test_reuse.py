@@ -7,14 +7,17 @@ import json
 import pytest
 
 from tests.runs.test_run import dataset, recipe
+from tests.tools import started
 from usrn_keras._version import NUMERICS
-from usrn_keras.runs import BASELINE, SUBCLASSES, reuse_stages, start_run, why_not_reused
+from usrn_keras.runs import reuse_stages, why_not_reused
 from usrn_keras.runs.environment import recorded_numerics
+
+BASELINE, SUBCLASSES = "1-baseline", "2-subclasses"
 
 
 @pytest.fixture
 def donor(tmp_path):
-    with start_run(tmp_path / "donor", recipe(), dataset()) as run:
+    with started(tmp_path / "donor", recipe(), dataset()) as run:
         run.log(BASELINE).record({"step": 20, "loss": 0.5})
         run.log(SUBCLASSES).record({"step": 1, "loss": 9.0})
         for stage in (BASELINE, SUBCLASSES):
@@ -25,14 +28,14 @@ def donor(tmp_path):
 
 
 def reused(tmp_path, donor, *overrides, names=(), begun=False) -> list[str]:
-    with start_run(tmp_path / "run", recipe(*overrides), dataset(*names)) as run:
+    with started(tmp_path / "run", recipe(*overrides), dataset(*names)) as run:
         if begun:
             run.stage(BASELINE).mkdir()
         return list(reuse_stages(run, donor))
 
 
 def test_equal_stages_are_taken_over_with_their_records(tmp_path, donor):
-    assert reused(tmp_path, donor, "training.gate=stop", "training.usrn_steps=7") == [BASELINE, SUBCLASSES]
+    assert reused(tmp_path, donor, "usrn.gate=stop", "training.usrn_steps=7") == [BASELINE, SUBCLASSES]
     run, file = tmp_path / "run", f"{BASELINE}/inner/weights"
     assert (run / file).read_text() == BASELINE
     assert json.loads((run / SUBCLASSES / "complete.json").read_text()) == {"steps": 20}
@@ -57,7 +60,7 @@ def test_equal_stages_are_taken_over_with_their_records(tmp_path, donor):
         ("evaluation.split=test", [BASELINE, SUBCLASSES]),
     ],
 )
-def test_what_differs_is_done_anew(tmp_path, donor, override, stages):
+def test_what_differs_is_computed_again(tmp_path, donor, override, stages):
     assert reused(tmp_path, donor, override) == stages
 
 
@@ -91,7 +94,7 @@ def test_runs_that_recorded_no_numerics_count_as_zero(tmp_path, donor):
 
 
 def test_what_is_not_taken_over_says_why(tmp_path, donor):
-    with start_run(tmp_path / "run", recipe("training.seed=5", "network.dropout=0.2"), dataset()) as run:
+    with started(tmp_path / "run", recipe("training.seed=5", "network.dropout=0.2"), dataset()) as run:
         assert list(reuse_stages(run, donor)) == []
         assert why_not_reused(run, [donor]) == (
             f"{BASELINE}: not taken over from {donor.path}, which has "
@@ -101,5 +104,5 @@ def test_what_is_not_taken_over_says_why(tmp_path, donor):
         assert why_not_reused(run, [run]) == f"{BASELINE}: complete in none of the runs to take it from"
         run.stage(BASELINE).mkdir()
         assert why_not_reused(run, [donor]) == f"{BASELINE}: was begun here, so that it is not taken over"
-    with start_run(tmp_path / "equal", recipe(), dataset()) as run:
+    with started(tmp_path / "equal", recipe(), dataset()) as run:
         assert list(reuse_stages(run, donor)) == [BASELINE, SUBCLASSES] and why_not_reused(run, [donor]) == ""

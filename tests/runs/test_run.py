@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.tools import started
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path
 from usrn_keras.recipe import Recipe, load_recipe
-from usrn_keras.runs import BASELINE, open_run, start_run
+from usrn_keras.runs import open_run
 from usrn_keras.runs.log import MetricsLog
+
+BASELINE = "1-baseline"
 
 
 def dataset(*names: str) -> Dataset:
@@ -26,7 +29,7 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def test_folder_says_what_it_is(tmp_path):
-    with start_run(tmp_path / "run", recipe("data.root=/data", "training.usrn_steps=7"), dataset()) as run:
+    with started(tmp_path / "run", recipe("data.root=/data", "training.usrn_steps=7"), dataset()) as run:
         run.complete(BASELINE, steps=3)
     again = open_run(tmp_path / "run")
     assert again.classes == ("x", "y") and again.palette.shape == (2, 3)
@@ -37,58 +40,58 @@ def test_folder_says_what_it_is(tmp_path):
 
 def test_root_in_the_home_folder_is_found_again(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with start_run(tmp_path / "run", recipe("data.root=~/data"), dataset()):
+    with started(tmp_path / "run", recipe("data.root=~/data"), dataset()):
         assert open_run(tmp_path / "run").recipe.data.root == str(tmp_path / "home/data")
 
 
 def test_same_recipe_is_taken_up_again_with_other_free_keys(tmp_path):
-    with start_run(tmp_path / "run", recipe(), dataset()):
+    with started(tmp_path / "run", recipe(), dataset()):
         pass
-    with start_run(tmp_path / "run", recipe("data.workers=1", "training.log_every=3"), dataset()) as run:
+    with started(tmp_path / "run", recipe("data.workers=1", "training.log_every=3"), dataset()) as run:
         assert run.recipe.training.log_every == 3
     assert len(json.loads((tmp_path / "run/environment.json").read_text())) == 2
 
 
 def test_another_recipe_is_refused_with_every_difference(tmp_path):
-    with start_run(tmp_path / "run", recipe(), dataset()) as run:
+    with started(tmp_path / "run", recipe(), dataset()) as run:
         run.complete(BASELINE)
     other = recipe("training.usrn_steps=1", "views.crop_size=64")
     with (
         pytest.raises(RunError, match="another recipe") as error,
-        start_run(tmp_path / "run", other, dataset()),
+        started(tmp_path / "run", other, dataset()),
     ):
         pass
     assert [fault.split(":")[0] for fault in error.value.faults] == ["views.crop_size", "training.usrn_steps"]
 
 
 def test_another_data_set_is_refused(tmp_path):
-    with start_run(tmp_path / "run", recipe(), dataset("a")) as run:
+    with started(tmp_path / "run", recipe(), dataset("a")) as run:
         run.complete(BASELINE)
     with (
         pytest.raises(RunError, match="data set has changed"),
-        start_run(tmp_path / "run", recipe(), dataset("b")),
+        started(tmp_path / "run", recipe(), dataset("b")),
     ):
         pass
 
 
 def test_second_process_is_refused(tmp_path):
     with (
-        start_run(tmp_path / "run", recipe(), dataset()),
+        started(tmp_path / "run", recipe(), dataset()),
         pytest.raises(RunError, match="another process is at work"),
-        start_run(tmp_path / "run", recipe(), dataset()),
+        started(tmp_path / "run", recipe(), dataset()),
     ):
         pass
 
 
 def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(RunError, match="no run folder"), start_run(tmp_path, recipe(), dataset()):
+    with pytest.raises(RunError, match="no run folder"), started(tmp_path, recipe(), dataset()):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_folder_that_is_no_run(tmp_path):
-    with start_run(tmp_path / "a", recipe(), dataset()):
+    with started(tmp_path / "a", recipe(), dataset()):
         pass
     with pytest.raises(RunError, match="is no run folder") as error:
         open_run(tmp_path)
@@ -99,14 +102,14 @@ def test_folder_that_is_no_run(tmp_path):
 
 def test_model_that_is_not_trained_yet(tmp_path):
     with (
-        start_run(tmp_path / "a", recipe(), dataset()) as run,
+        started(tmp_path / "a", recipe(), dataset()) as run,
         pytest.raises(RunError, match="has no usrn model yet; complete: no stage"),
     ):
         _ = run.model_path
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
-    with start_run(tmp_path / "a", recipe(), dataset()) as run:
+    with started(tmp_path / "a", recipe(), dataset()) as run:
         run.stage(BASELINE).mkdir()
         whole, half = run.stage(BASELINE) / "model.keras", run.stage(BASELINE) / ".model-x1.tmp.keras"
         whole.touch()
@@ -114,21 +117,21 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
             temporary.rename(half)  # out of reach of what cleans up here
             raise KeyboardInterrupt
         assert half.exists()
-    with start_run(tmp_path / "a", recipe(), dataset()):
+    with started(tmp_path / "a", recipe(), dataset()):
         assert whole.exists() and not half.exists()
 
 
 def test_what_a_killed_export_left_is_removed(tmp_path):
-    with start_run(tmp_path / "a", recipe(), dataset()):
+    with started(tmp_path / "a", recipe(), dataset()):
         half = tmp_path / "a/export/.saved_model-x1.tmp"  # as `staged_path` calls it
         (half / "new").mkdir(parents=True)
         (half / "new" / "saved_model.pb").touch()
-    with start_run(tmp_path / "a", recipe(), dataset()):
+    with started(tmp_path / "a", recipe(), dataset()):
         assert list((tmp_path / "a/export").iterdir()) == []
 
 
 def test_best_weights(tmp_path):
-    with start_run(tmp_path / "a", recipe("evaluation.every=5"), dataset()) as run:
+    with started(tmp_path / "a", recipe("evaluation.every=5"), dataset()) as run:
         with pytest.raises(RunError, match="has no baseline model yet"):
             run.model_file("baseline", "best")
         run.stage(BASELINE).mkdir()
@@ -169,9 +172,9 @@ def test_log_is_rewound_to_the_checkpoint(tmp_path):
     assert list((tmp_path / "tensorboard/3-usrn").glob("events.out.tfevents.*"))
 
 
-def test_recipe_that_never_got_to_work_may_be_mended(tmp_path):
-    with start_run(tmp_path / "run", recipe(), dataset("a")):
+def test_a_recipe_that_trained_nothing_may_be_corrected(tmp_path):
+    with started(tmp_path / "run", recipe(), dataset("a")):
         pass
-    with start_run(tmp_path / "run", recipe("views.crop_size=64"), dataset("b")):
+    with started(tmp_path / "run", recipe("views.crop_size=64"), dataset("b")):
         pass
     assert open_run(tmp_path / "run").recipe.views.crop_size == 64

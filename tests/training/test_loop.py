@@ -13,10 +13,11 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tools import tiny_batch, tiny_branches
+from tests.tools import poly, tiny_batch, tiny_branches
 from usrn_keras.errors import DivergedError, StorageError, WeightsError
 from usrn_keras.methods import USRN
-from usrn_keras.training import SGD, Loop, PolySchedule, load_checkpoint, save_checkpoint
+from usrn_keras.optimizers import SGD
+from usrn_keras.training import Loop, load_checkpoint, save_checkpoint
 
 STEPS = 6
 
@@ -42,7 +43,7 @@ def model(seed: int = 0) -> USRN:
     keras.utils.set_random_seed(seed)
     branch, sub_branch = tiny_branches()
     built = USRN(branch, sub_branch, [0, 1, 2, 0, 1])
-    optimizer = SGD(PolySchedule(0.05, STEPS))
+    optimizer = SGD(poly(0.05, STEPS))
     optimizer.multiply_learning_rate(built.slow_variables(), 0.1)
     optimizer.build(built.trainable_variables)
     built.compile(optimizer=optimizer)
@@ -95,27 +96,30 @@ def test_records_are_means_over_their_window(tmp_path):
 class Every:
     """Due after every `period` steps."""
 
-    def __init__(self, period: int, measure: Callable[[int], None]):
-        self.period, self.measure = period, measure
+    def __init__(self, period: int, after_step: Callable[[int], None]):
+        self.period, self.after_step = period, after_step
+
+    def resume(self, step: int) -> None:
+        pass
 
     def due(self, step: int) -> bool:
         return step % self.period == 0
 
 
-def test_watches_look_when_they_are_due_with_the_checkpoint_in_place(tmp_path):
+def test_callbacks_are_called_when_due_with_the_checkpoint_in_place(tmp_path):
     seen, checkpoint = [], tmp_path / "c.npz"
 
     def look(name: str) -> Callable[[int], None]:
         return lambda step: seen.append((name, step, load_checkpoint(checkpoint, model())["step"]))
 
-    Loop(model(), Source(), STEPS, checkpoint, watches=[Every(2, look("a")), Every(3, look("b"))]).run()
+    Loop(model(), Source(), STEPS, checkpoint, callbacks=[Every(2, look("a")), Every(3, look("b"))]).run()
     assert seen == [("a", 2, 2), ("b", 3, 3), ("a", 4, 4), ("a", 6, 6), ("b", 6, 6)]
 
 
 def test_speed_is_that_of_training_alone(tmp_path):
     records, checkpoint = [], tmp_path / "c.npz"
-    watches = [Every(4, lambda step: time.sleep(2))]
-    Loop(model(), Source(), STEPS, checkpoint, log_every=2, record=records.append, watches=watches).run()
+    callbacks = [Every(4, lambda step: time.sleep(2))]
+    Loop(model(), Source(), STEPS, checkpoint, log_every=2, record=records.append, callbacks=callbacks).run()
     assert [record["step"] for record in records] == [1, 2, 4, 6]
     assert records[-1]["seconds_per_step"] < 1
 
@@ -158,7 +162,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     save_checkpoint(tmp_path / "c.npz", model(), 1, seconds=0.0)
     branch, sub_branch = tiny_branches(subclasses=7)
     other = USRN(branch, sub_branch, [0] * 7)
-    optimizer = SGD(PolySchedule(0.1, 2))
+    optimizer = SGD(poly(0.1, 2))
     optimizer.build(other.trainable_variables)
     other.compile(optimizer=optimizer)
     with pytest.raises(WeightsError, match="of another network") as error:

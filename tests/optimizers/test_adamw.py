@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from usrn_keras.training import AdamW, PolySchedule
+from tests.tools import poly
+from usrn_keras.optimizers import AdamW
 
 pytestmark = pytest.mark.every_backend
 
@@ -20,7 +21,7 @@ def test_twenty_steps_of_torch(amsgrad):
     start = [rng.normal(size=shape).astype("float32") for shape in shapes]
     ours = [keras.Variable(value) for value in start]
     betas = {"beta_1": 0.8, "beta_2": 0.99}
-    optimizer = AdamW(PolySchedule(0.05, 20, 0.9), **betas, decoupled_weight_decay=0.3, amsgrad=amsgrad)
+    optimizer = AdamW(poly(0.05, 20, 0.9), **betas, decoupled_weight_decay=0.3, amsgrad=amsgrad)
     optimizer.multiply_learning_rate(ours[:1], 0.1)
     theirs = [torch.tensor(value, requires_grad=True) for value in start]
     rates = [{"lr": 0.005}, {"lr": 0.05}, {"lr": 0.05, "weight_decay": 0.0}]
@@ -53,7 +54,7 @@ def test_accumulated_gradients_are_averaged():
 
 
 def test_round_trip():
-    optimizer = AdamW(PolySchedule(0.02, 50, 0.5), beta_1=0.8, decoupled_weight_decay=0.01)
+    optimizer = AdamW(poly(0.02, 50, 0.5), beta_1=0.8, decoupled_weight_decay=0.01)
     config = keras.saving.serialize_keras_object(optimizer)
     again = keras.saving.deserialize_keras_object(config)
     assert isinstance(again, AdamW)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from usrn_keras.training import SGD, PolySchedule
+from tests.tools import poly
+from usrn_keras.optimizers import SGD
 
 pytestmark = pytest.mark.every_backend
 
@@ -21,7 +22,7 @@ def test_twenty_steps_of_torch():
     """Momentum, coupled weight decay, a poly schedule and a slow parameter group."""
     a, b, start = problem()
     ours = [keras.Variable(start[:2].astype("float32")), keras.Variable(start[2:].astype("float32"))]
-    optimizer = SGD(PolySchedule(0.05, 20, 0.9), momentum=0.9, coupled_weight_decay=0.1)
+    optimizer = SGD(poly(0.05, 20, 0.9), momentum=0.9, coupled_weight_decay=0.1)
     optimizer.multiply_learning_rate(ours[:1], 0.1)
     theirs = [torch.tensor(start[:2], requires_grad=True), torch.tensor(start[2:], requires_grad=True)]
     groups = [{"params": theirs[:1], "lr": 0.005}, {"params": theirs[1:], "lr": 0.05}]
@@ -55,7 +56,7 @@ def test_gradients_of_parts_add_up():
     rng = np.random.default_rng(0)
     start = rng.normal(size=(2, 3)).astype("float32")
     parted, whole = ([keras.Variable(row) for row in start] for _ in range(2))
-    ours, theirs = (SGD(PolySchedule(0.1, 5), coupled_weight_decay=0.1) for _ in range(2))
+    ours, theirs = (SGD(poly(0.1, 5), coupled_weight_decay=0.1) for _ in range(2))
     for optimizer, variables in ((ours, parted), (theirs, whole)):
         optimizer.multiply_learning_rate(variables[:1], 0.1)
         optimizer.build(variables)
@@ -73,7 +74,7 @@ def test_gradients_of_parts_add_up():
 
 
 def test_round_trip():
-    optimizer = SGD(PolySchedule(0.02, 50, 0.5), momentum=0.8, coupled_weight_decay=0.01)
+    optimizer = SGD(poly(0.02, 50, 0.5), momentum=0.8, coupled_weight_decay=0.01)
     config = keras.saving.serialize_keras_object(optimizer)
     again = keras.saving.deserialize_keras_object(config)
     assert again.get_config() == optimizer.get_config()

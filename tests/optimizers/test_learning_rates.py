@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import pytest
 
-from usrn_keras.training import SGD, AdamW
+from usrn_keras.optimizers import SGD, AdamW
 
 pytestmark = pytest.mark.every_backend
 

@@ -1,0 +1,64 @@
+"""The terms of USRN's ablation, which gate they mean, and which options contradict each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from usrn_keras.errors import RecipeError
+from usrn_keras.recipe import load_recipe
+from usrn_keras.recipe.method_options import ALL_TERMS, TERMS, effective_gate, term_errors
+
+MODELS = (("msl",), ("msl", "ost"), ("msl", "ost", "usr"), ("msl", "ost", "usr", "sst"))  # I to IV of Table 3
+
+
+@pytest.mark.parametrize(
+    ("terms", "error"),
+    [
+        ([], "msl must be among them"),
+        (["ost"], "for F alone use method self_training"),
+        (["ost", "usr"], "msl must be among them"),
+        (["msl", "usr"], "usr needs ost"),
+        (["msl", "ost", "egm"], "egm needs usr"),
+        (["msl", "msl"], "a term is listed twice"),
+        (["mls"], "unknown: mls"),
+    ],
+)
+def test_terms_that_make_no_objective(terms, error):
+    assert any(error in line for line in term_errors(terms))
+
+
+def test_terms_that_make_one():
+    assert not [error for terms in (*MODELS, tuple(TERMS)) for error in term_errors(terms)]
+
+
+def test_the_gate_of_the_terms():
+    gates = [effective_gate(terms, "stop") for terms in (MODELS[1], MODELS[3], ALL_TERMS)]
+    assert gates == ["closed", "off", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error"),
+    [
+        (["usrn.sub_head=centroids"], "usrn.sub_head: 'centroids' needs training.start = 'baseline'"),
+        (
+            ["training.method=prototype_ensemble"],
+            "training.start: training.method = 'prototype_ensemble' needs",
+        ),
+        (["usrn.terms=['ost', 'sst']"], "usrn.terms: msl must be among them"),
+        (["usrn.threshold=1.5"], "usrn.threshold: input should be less than or equal to 1"),
+    ],
+)
+def test_options_that_contradict_the_recipe(overrides, error):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", overrides)
+    assert error in " ".join(caught.value.faults), caught.value.faults
+
+
+@pytest.mark.parametrize("method", ["supervised", "self_training", "usrn", "prototype_ensemble"])
+def test_every_method_has_its_own_options_alone(method):
+    recipe = load_recipe("quickstart", [f"training.method={method}", "training.start=baseline"])
+    sections = set(recipe.model_dump()) - {"data", "network", "subclasses", "views", "training", "evaluation"}
+    assert sections == ({method} if method != "supervised" else set())
+    assert (recipe.options is None) == (method == "supervised")
+    if recipe.options is not None:
+        assert recipe.options.threshold == 0.75
