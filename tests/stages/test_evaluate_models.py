@@ -13,7 +13,7 @@ from usrn_keras.methods import stages_of
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import open_run, start_run
-from usrn_keras.stages.evaluate import evaluate_models
+from usrn_keras.stages.evaluate_models import evaluate_models
 
 
 @pytest.fixture

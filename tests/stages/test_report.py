@@ -17,7 +17,7 @@ from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
 from usrn_keras.recipe.stage_plan import stages_to_json
 from usrn_keras.runs import open_run
-from usrn_keras.stages import evaluate, fit
+from usrn_keras.stages import evaluate_models, fit
 from usrn_keras.stages.report import collect_summary, leave_report, worst_samples, write_report
 
 
@@ -138,10 +138,10 @@ def test_the_worst_come_first_and_the_unmeasured_not_at_all():
 
 
 def test_scores_of_a_baseline_without_those_of_images_are_measured_again(run, monkeypatch):
-    monkeypatch.setattr(evaluate, "leave_report", lambda *arguments: None)
+    monkeypatch.setattr(evaluate_models, "leave_report", lambda *arguments: None)
     file = run.path / "1-baseline/scores.json"
     kept = read_json(file)
     write_json(file, {key: kept[key] for key in ("asked", "scores")})
     run.evaluation_file.unlink()
-    evaluate.evaluate_models(run, load_dataset(run.recipe.data), SILENT)
+    evaluate_models.evaluate_models(run, load_dataset(run.recipe.data), SILENT)
     assert read_json(file) == kept
