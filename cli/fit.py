@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
 
 
-@click.command("fit", short_help="Train Baseline and USRN from a recipe.")
+@click.command("fit", short_help="Train the method of a recipe, and its Baseline.")
 @click.argument("recipe")
 @set_option
 @click.option(
@@ -48,7 +48,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train Baseline and USRN from RECIPE: a TOML file, or the name of a shipped recipe.
+    """Train the stages of RECIPE, a TOML file or the name of a shipped recipe, and evaluate the models.
+
+    The method that training.method names says which stages these are: the Baseline, subclasses if it needs
+    them, and its own training.
 
     \b
     Examples:
@@ -56,10 +59,10 @@ def command(
       usrn fit camvid_1_8 --set data.root=data/camvid --run runs/camvid
       usrn fit my_recipe.toml --set training.usrn_steps=2000 --set views.crop_size=256
       KERAS_BACKEND=jax usrn fit quickstart
-      usrn fit my_recipe.toml --set training.gate=stop --run runs/stop --reuse runs/my_recipe
+      usrn fit my_recipe.toml --set usrn.gate=stop --run runs/stop --reuse runs/my_recipe
       usrn fit voc_1_32 --dry-run
 
-    The same command goes on where an interrupted one stopped, and does nothing twice.
+    Run the same command again to resume; completed stages are skipped.
     """
     from usrn_keras.recipe import load_recipe
 

@@ -14,14 +14,14 @@ VERBS = {
     "init": "Make a recipe from folders of images and masks.",
     "data": "Check a data set, or show what training sees.",
     "split": "Draw which images are labelled.",
-    "fit": "Train Baseline and USRN from a recipe.",
+    "fit": "Train the method of a recipe, and its Baseline.",
     "cluster": "Cut the classes into subclasses, and show them.",
     "table": "A table of the paper, or of your own: runs over seeds and splits.",
     "evaluate": "Scores of trained runs, side by side.",
     "report": "A page with the scores, curves and pictures of a run.",
     "predict": "Segment images with a trained run.",
     "export": "Write a trained model for deployment.",
-    "recipes": "List, show and copy the shipped recipes.",
+    "recipes": "List, show and copy the shipped recipes; list all keys.",
     "doctor": "Look at this machine: backends, devices, speed, and what to change.",
 }
 """The verbs and their one line: `usrn --help` imports none of their files."""

@@ -1,10 +1,14 @@
-"""Keys of earlier versions: where each has gone, and recipes of old run folders in today's form."""
+"""Earlier versions: where each old key has gone, and old run folders in today's form."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from usrn_keras.recipe.method_options import ALL_TERMS, METHOD_OPTIONS, term_errors
+from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
+
+if TYPE_CHECKING:
+    from usrn_keras.recipe.schema import Recipe
 
 MOVED = {
     "training.threshold": "it is {method}.threshold now",
@@ -81,3 +85,24 @@ def _method_of(terms: list[str], correction: str, sub_head: str) -> str:
         return "self_training"
     voted = correction == "average" and sub_head == "fixed_centroids" and "msl" not in terms
     return "prototype_ensemble" if voted else "usrn"
+
+
+def stages_of_earlier_version(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of a run folder that has no file of them: one or two models, `baseline` and `usrn`.
+
+    Args:
+        recipe: The recipe of the run, in today's form.
+    """
+    training = recipe.training
+    baseline = Train(
+        "baseline", "Baseline", "supervised", training.baseline_steps, "training.baseline_steps",
+        training.learning_rate,
+    )  # fmt: skip
+    if training.method == "supervised":
+        return (baseline,)
+    rate = training.usrn_learning_rate or training.learning_rate
+    last = Train(
+        "usrn", "USRN", training.method, training.usrn_steps, "training.usrn_steps", rate,
+        start="baseline" if training.start == "baseline" else "",
+    )  # fmt: skip
+    return (baseline, Cluster("baseline"), last)
