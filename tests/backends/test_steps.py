@@ -10,7 +10,7 @@ from tests.tools import fill, tiny_batch, tiny_branches
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import USRN
 from usrn_keras.optimizers import SGD, AdamW
-from usrn_keras.training.parts import takes_parts
+from usrn_keras.training.parts import accepts_partial_gradients
 
 pytestmark = pytest.mark.every_backend
 
@@ -82,10 +82,10 @@ def test_options_of_keras_count():
     step(batch)
     for start, now in zip(before, values(model.trainable_variables), strict=True):
         np.testing.assert_allclose(start, now, atol=1e-9)
-    assert takes_parts(SGD(0.1)) and not takes_parts(SGD(0.1, use_ema=True))
+    assert accepts_partial_gradients(SGD(0.1)) and not accepts_partial_gradients(SGD(0.1, use_ema=True))
 
 
 def test_scaled_losses_are_refused():
     for optimizer in (SGD(0.1, loss_scale_factor=8.0), keras.optimizers.LossScaleOptimizer(SGD(0.1))):
         with pytest.raises(ValueError, match="cannot be scaled"):
-            takes_parts(optimizer)
+            accepts_partial_gradients(optimizer)

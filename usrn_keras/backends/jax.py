@@ -14,7 +14,7 @@ from keras import layers
 
 from usrn_keras.backends import layer_operations
 from usrn_keras.backends.memory import release_memory
-from usrn_keras.backends.steps import Terms, sum_of_terms, takes_parts
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 
 # Pseudo labels stop the gradient; the compiler removes what only a gradient would need.
 no_gradient = contextlib.nullcontext
@@ -70,7 +70,7 @@ def train_step(method: Any, state: tuple, data: Any) -> tuple[Terms, tuple]:
 
 def _update(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
     """One step as a pure function: terms, context, and the values of all variables after it."""
-    update = _lean_update if takes_parts(method.optimizer) else _plain_update
+    update = _lean_update if accepts_partial_gradients(method.optimizer) else _plain_update
     return update(method, batch, trainable, non_trainable, optimizer)
 
 

@@ -10,7 +10,7 @@ import keras
 Terms = dict[str, Any]
 
 
-def takes_parts(optimizer: keras.optimizers.Optimizer) -> bool:
+def accepts_partial_gradients(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether an optimizer takes in the gradients of each part as they come; otherwise it needs their sum.
 
     Raises:
@@ -21,7 +21,7 @@ def takes_parts(optimizer: keras.optimizers.Optimizer) -> bool:
             "the losses of a method cannot be scaled (`loss_scale_factor`, or the policy "
             '"mixed_float16"); use "mixed_bfloat16", which needs no scale'
         )
-    return bool(getattr(optimizer, "takes_parts", False))
+    return bool(getattr(optimizer, "accepts_partial_gradients", False))
 
 
 def sum_of_terms(terms: Sequence[Terms]) -> Terms:

@@ -20,7 +20,7 @@ from keras import layers
 from usrn_keras.backends import layer_operations
 from usrn_keras.backends.graph import Step
 from usrn_keras.backends.memory import release_memory
-from usrn_keras.backends.steps import Terms, sum_of_terms, takes_parts
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 
 Tensor = Any
 
@@ -122,7 +122,7 @@ def _update(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:
     if not method.optimizer.built:  # Keras' trainer builds it in the first step, inside the graph
         with tf.init_scope():
             method.optimizer.build(method.trainable_variables)
-    return (_lean_step if takes_parts(method.optimizer) else _plain_step)(method, batch)
+    return (_lean_step if accepts_partial_gradients(method.optimizer) else _plain_step)(method, batch)
 
 
 def _lean_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:

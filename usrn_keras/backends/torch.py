@@ -22,7 +22,7 @@ from keras import activations, layers, ops, tree
 
 from usrn_keras.backends.graph import Plan, Step, dead_taps, plan_of, run, same_padding
 from usrn_keras.backends.memory import release_memory
-from usrn_keras.backends.steps import Terms, sum_of_terms, takes_parts
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 from usrn_keras.optimizers import AdamW
 
 Tensor = torch.Tensor
@@ -249,7 +249,7 @@ def train_step(method: Any, data: Any) -> Terms:
 
 def _update(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
     """One step: terms and context."""
-    return (_lean_step if takes_parts(method.optimizer) else _plain_step)(method, batch)
+    return (_lean_step if accepts_partial_gradients(method.optimizer) else _plain_step)(method, batch)
 
 
 def _lean_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
@@ -355,7 +355,7 @@ def _reorder(variable: Any, layer: Any) -> None:
 
 
 @torch.no_grad()
-def update_together(
+def fused_update(
     optimizer: AdamW, gradients: list[Tensor], variables: Iterable[keras.Variable], learning_rate: Any
 ) -> None:
     """`AdamW.update_step` for every variable, in a dozen calls that take lists.
@@ -381,4 +381,4 @@ def update_together(
     torch._foreach_addcdiv_(weights, means, sizes, [-rate * unbias for rate in rates])
 
 
-AdamW.update_together = staticmethod(update_together)
+AdamW.fused_update = staticmethod(fused_update)
