@@ -14,7 +14,7 @@ MOVED = {
     "training.terms": "renamed to usrn.terms; for ['ost'] alone use training.method = 'self_training'",
     "training.correction": "removed; for 'mask' use training.method = 'usrn', for 'average' with fixed "
     "centers use training.method = 'prototype_ensemble'",
-    "training.sub_prior": "removed; it had no effect unless F_sub was trained, so delete the key",
+    "training.sub_prior": "no longer used, it had no effect unless F_sub was trained; remove the key",
     "network.sub_head": "renamed to usrn.sub_head; for 'fixed_centroids' use training.method = "
     "'prototype_ensemble'",
 }
