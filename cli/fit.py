@@ -1,4 +1,4 @@
-"""`usrn fit`: train from a recipe."""
+"""`usrn fit`: train the stages of a recipe."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
 
 
-@click.command("fit", short_help="Train the method of a recipe, and its Baseline.")
+@click.command("fit", short_help="Train the Baseline and the method of a recipe.")
 @click.argument("recipe")
 @set_option
 @click.option(
     "--run",
     "run_dir",
     type=click.Path(path_type=Path),
-    help="Folder of the run.  [default: runs/ and the recipe's name]",
+    help="Run folder.  [default: runs/RECIPE]",
 )
 @click.option(
     "--reuse",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Take over complete stages of another run where this recipe gives the same; may be repeated.",
+    help="Run whose completed stages are reused if this recipe would train the same; may be repeated.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Train nothing, but measure two small steps: memory, time, and which batches fit.",
+    help="Do not train; measure two small steps, and estimate memory, time and batch sizes that fit.",
 )
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="Results as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
     recipe: str,
     overrides: tuple[str, ...],
