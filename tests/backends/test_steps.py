@@ -9,7 +9,7 @@ import pytest
 from tests.methods.handmade import PARENTS, handmade_batch, handmade_branches
 from tests.tools import fill
 from usrn_keras.backends import CompiledStep
-from usrn_keras.backends.steps import sum_of_terms, takes_parts
+from usrn_keras.backends.steps import accepts_partial_gradients, sum_of_terms
 from usrn_keras.methods import USRN
 from usrn_keras.optimizers import SGD, AdamW
 
@@ -83,10 +83,10 @@ def test_options_of_keras_count():
     step(batch)
     for start, now in zip(before, values(model.trainable_variables), strict=True):
         np.testing.assert_allclose(start, now, atol=1e-9)
-    assert takes_parts(SGD(0.1)) and not takes_parts(SGD(0.1, use_ema=True))
+    assert accepts_partial_gradients(SGD(0.1)) and not accepts_partial_gradients(SGD(0.1, use_ema=True))
 
 
 def test_scaled_losses_are_refused():
     for optimizer in (SGD(0.1, loss_scale_factor=8.0), keras.optimizers.LossScaleOptimizer(SGD(0.1))):
-        with pytest.raises(ValueError, match="cannot be scaled"):
-            takes_parts(optimizer)
+        with pytest.raises(ValueError, match="do not support loss scaling"):
+            accepts_partial_gradients(optimizer)

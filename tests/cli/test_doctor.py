@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tests.doctor.fakes import KERAS, write_fakes
 from usrn_cli.main import main
 from usrn_keras import machine
-from usrn_keras.doctor import examination, sections
+from usrn_keras.doctor import examination, installation, resources
 
 FINDING = {"name", "level", "message", "advice", "lines"}
 SECTIONS = {
@@ -38,8 +38,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(examination, "is_installed", lambda name: name == "torch")
     monkeypatch.setattr(examination, "TIMED_SECONDS", 0.02)
     monkeypatch.setattr(examination, "MADE_UP", (2, 128, 256))
-    monkeypatch.setattr(sections, "MODULES", {"numpy": "numpy"})
-    monkeypatch.setattr(sections, "WRITTEN", sections.CHUNK)
+    monkeypatch.setattr(installation, "MODULES", {"numpy": "numpy"})
+    monkeypatch.setattr(resources, "WRITTEN", resources.CHUNK)
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_keys_without_a_recipe_are_a_usage_error(doctor):
 def test_no_control_codes_and_no_backend_in_this_process(doctor):
     """Off a terminal, in a process that has loaded nothing before."""
     code = (
-        "import sys; from usrn_keras.doctor import sections; sections.MODULES = {'numpy': 'numpy'};"
+        "import sys; from usrn_keras.doctor import installation; installation.MODULES = {'numpy': 'numpy'};"
         "from usrn_cli.main import main; main(['doctor'], standalone_mode=False);"
         "print(*sys.modules, file=sys.stderr)"
     )

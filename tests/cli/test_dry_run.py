@@ -11,8 +11,9 @@ from usrn_cli.main import main
 from usrn_keras.budget.extrapolation import MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes
 from usrn_keras.errors import OutOfMemoryError
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import load_recipe
-from usrn_keras.runs import SUBCLASSES, start_run
+from usrn_keras.runs import start_run
 from usrn_keras.stages import dry_run as dry_run_module
 from usrn_keras.stages.step_trial import made_up_subclasses
 
@@ -23,7 +24,7 @@ PART = {
     "part": "stem",
     "shape": (8, 8, 32),
     "trained": 1000,
-    "statistics": 64,
+    "not_trained": 64,
 }
 
 
@@ -62,11 +63,9 @@ def test_measured_in_a_child_process(recipe_file):
 @pytest.fixture
 def trial(monkeypatch):
     """Replaces the child process: a step of n images takes 1 GB and n / 10 GB, and n seconds."""
-    orders = []
 
-    def replace(*, room: int | None = 10 * GB, failed: bool = False) -> list:
+    def replace(*, room: int | None = 10 * GB, failed: bool = False) -> None:
         def measured(recipe, data):
-            orders.append((recipe, data))
             sizes = [StepSizes(n, n, recipe.views.crop_size) for n in (2, 4)]
             steps = [MeasuredStep(one, GB + one.images * GB // 10, float(one.images)) for one in sizes]
             network = {
@@ -82,7 +81,6 @@ def trial(monkeypatch):
             return network, [] if failed else steps, steps[0].sizes if failed else None
 
         monkeypatch.setattr(dry_run_module, "_try_steps", measured)
-        return orders
 
     return replace
 
@@ -147,10 +145,8 @@ def test_a_child_that_is_killed_while_it_builds(recipe_file, monkeypatch):
     assert "memory ran out while the network was built" in result.stderr
 
 
-def test_a_supervised_method_takes_no_unlabelled_images(recipe_file, trial):
-    orders = trial()
-    reported(recipe_file, "--set", "training.method=supervised")
-    ((recipe, _),) = orders
+def test_a_supervised_method_takes_no_unlabelled_images(recipe_file):
+    recipe = load_recipe(str(recipe_file), ["training.method=supervised"])
     assert dry_run_module.step_sizes(recipe) == StepSizes(2, 0, 32)
 
 
@@ -159,10 +155,11 @@ def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file):
     found = look(recipe_file, *settings)
     assert (found.counts.tolist(), found.counts_from) == ([2, 3], "subclasses.counts of the recipe")
     recipe, folder = load_recipe(str(recipe_file)), recipe_file.parent / "run"
-    with start_run(folder, recipe, look(recipe_file).dataset) as run:
-        run.stage(SUBCLASSES).mkdir()
-        made_up_subclasses(["road", "car"], [4, 2]).save(run.stage(SUBCLASSES))
-        run.complete(SUBCLASSES)
+    with start_run(folder, recipe, look(recipe_file).dataset, tuple(stages_of(recipe))) as run:
+        subclasses = run.stage(run.cluster_stage)
+        subclasses.mkdir()
+        made_up_subclasses(["road", "car"], [4, 2]).save(subclasses)
+        run.complete(run.cluster_stage)
     found = look(recipe_file, *settings)
     assert (found.counts.tolist(), found.counts_from) == ([4, 2], f"of {folder}")
 

@@ -72,7 +72,7 @@ def test_one_broken_run_leaves_a_gap_and_the_rest_is_done(recipe_file, table_fil
         (("components", "quickstart", "--seeds", "a"), 2, "'a' must be"),
         (("components", "quickstart", "--json", "--csv"), 2, "exclude each other"),
         (("components", "quickstart", "--jobs", "0"), 2, "--jobs"),
-        (("components", "quickstart", "--set", "training.gat=off"), 3, "did you mean `gate`?"),
+        (("components", "quickstart", "--set", "usrn.gat=off"), 3, "did you mean `gate`?"),
     ],
 )
 def test_what_is_refused(arguments, code, message):

@@ -9,6 +9,7 @@ from tests.evaluation.networks import red_dataset, red_reader
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.evaluation import entries as module
 from usrn_keras.evaluation import evaluate_run
+from usrn_keras.methods.find import stages_of
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run
@@ -19,7 +20,7 @@ def made(tmp_path, monkeypatch):
     """A run with last weights alone, measured on val with flips by its recipe."""
     dataset = red_dataset(tmp_path, [(40, 40), (20, 33)], 3)[0]
     recipe = load_recipe("quickstart", ["views.crop_size=32", "evaluation.flip=true"])
-    with start_run(tmp_path / "run", recipe, dataset) as run:
+    with start_run(tmp_path / "run", recipe, dataset, stages_of(recipe)) as run:
         red_reader(3).save(run.path / "model.keras")
     monkeypatch.setattr(module, "load_dataset", lambda data: dataset)
     return run

@@ -185,6 +185,18 @@ def test_cross_entropy_over_no_pixel_is_zero():
     assert float(cross_entropy(logits, labels, labels != 255)) == 0
 
 
+def test_another_value_can_mark_ignored_pixels():
+    logits = np.random.default_rng(0).normal(size=(1, 2, 2, 3)).astype("float32")
+    views, parents = dict.fromkeys(VIEWS, logits), np.arange(3, dtype="int32")
+    labels = np.array([[[0, 1], [2, 77]]], "int32")
+    marked = np.where(labels == 77, 255, labels)
+    losses = [
+        float(usrn_losses(views, views, one, one, parents, ignore_index=mark)["loss"])
+        for one, mark in ((labels, 77), (marked, 255))
+    ]
+    assert losses[0] == losses[1]
+
+
 def test_labels_beyond_255_subclasses():
     """Sublabel 255 is an ordinary subclass where there are more of them."""
     logits = np.zeros((1, 1, 1, 300), "float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
@@ -12,17 +13,19 @@ pytestmark = pytest.mark.every_backend
 ELSEWHERE = 1e-4
 """What may differ on another machine: the three backends differ by 1e-5 from each other."""
 
+TENSORFLOW = 5e-6
+"""TensorFlow may order sums otherwise in another process: 1e-6 was seen on the same machine."""
+
 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_run_ends_as_stored(run):
     """Bit-equal where the machine is the one that stored the values, else up to the order of sums."""
     found, stored = train(run), load(run)
+    tolerance = ELSEWHERE
     if machine() == stored_machine():
-        np.testing.assert_array_equal(found.losses, stored.losses)
-        np.testing.assert_array_equal(found.weights, stored.weights)
-    else:
-        np.testing.assert_allclose(found.losses, stored.losses, rtol=0, atol=ELSEWHERE)
-        np.testing.assert_allclose(found.weights, stored.weights, rtol=0, atol=ELSEWHERE)
+        tolerance = TENSORFLOW if keras.backend.backend() == "tensorflow" else 0
+    np.testing.assert_allclose(found.losses, stored.losses, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found.weights, stored.weights, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("run", RUNS)

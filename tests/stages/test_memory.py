@@ -26,7 +26,7 @@ from tests.networks.tiny_branches import tiny_branches
 from usrn_keras.methods import Supervised
 from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages.memory import memory_watched
-from usrn_keras.training import SGD
+from usrn_keras.optimizers import SGD
 from usrn_keras.backends import CompiledStep
 
 model = Supervised(tiny_branches()[0])

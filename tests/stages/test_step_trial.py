@@ -33,11 +33,16 @@ def trial_of(recipe, monkeypatch, measure) -> tuple[dict, list[dict]]:
     messages = []
     monkeypatch.setattr(step_trial, "_measure", measure)
     monkeypatch.setattr(step_trial, "_end_this_process_first", lambda: None)
-    order = {"recipe": recipe.model_dump(mode="json"), "classes": CLASSES, "subclasses": COUNTS}
+    order = {"recipe": recipe.model_dump(mode="json"), "name": recipe.name}
+    order |= {"classes": CLASSES, "subclasses": COUNTS}
     return try_steps(order, messages.append), messages
 
 
-def test_reports_of_the_network_and_of_each_step(recipe, monkeypatch):
+# USRN passes labelled images through both branches, the other method weak views alone: pooled, at stride 8.
+@pytest.mark.parametrize(("name", "rows"), [("usrn", 8), ("prototype_ensemble", 4)])
+def test_reports_of_the_network_and_of_each_step(recipe_file, monkeypatch, name, rows):
+    settings = ["training.batch_labelled=6", f"training.method={name}", "training.start=baseline"]
+    recipe = load_recipe(str(recipe_file), settings)
     methods = []
 
     def measure(method, recipe, dataset, subclasses, sizes):
@@ -57,13 +62,14 @@ def test_reports_of_the_network_and_of_each_step(recipe, monkeypatch):
     parts = {(row["branch"], row["part"]): row for row in network["parts"]}
     assert len(parts) == len(network["parts"]) == 7  # the two branches share the stem
     assert ("both", "stem") in parts
+    classifier = parts["F_sub", "classifier"]
     # a 1x1 convolution of 8 channels to 5 subclasses, and its bias
-    assert parts["F_sub", "classifier"]["trained"] == (8 + 1) * 5
-    assert parts["F_sub", "classifier"]["shape"] == (8, 8, 5)
+    assert classifier["trained"] + classifier["not_trained"] == (8 + 1) * 5
+    assert classifier["shape"] == (rows, rows, 5)
     learnt = sum(np.prod(variable.shape) for variable in method.trainable_variables)
     assert sum(row["trained"] for row in network["parts"]) == network["trainable"] == learnt
-    moving = sum(np.prod(variable.shape) for variable in method.variables if "moving" in variable.name)
-    assert sum(row["statistics"] for row in network["parts"]) == moving
+    others = [variable for variable in method.non_trainable_variables if variable.dtype == "float32"]
+    assert sum(row["not_trained"] for row in network["parts"]) == sum(np.prod(one.shape) for one in others)
 
 
 def test_memory_that_runs_out_ends_the_trial(recipe, monkeypatch):

@@ -9,6 +9,8 @@ from usrn_keras.sweeps.plan import Plan, make_plan
 from usrn_keras.sweeps.result import COLUMNS, TableResult
 from usrn_keras.sweeps.spec import Row, TableSpec
 
+BASELINE, SUBCLASSES, USRN = STAGES = ("1-baseline", "2-subclasses", "3-usrn")
+
 
 def made_plan(*names: str, seeds=(0, 1, 2), recipe="voc_1_32", overrides=(), **options) -> Plan:
     """A table whose rows differ by the learning rate of their last stage alone."""

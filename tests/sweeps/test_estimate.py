@@ -1,4 +1,4 @@
-"""How long a table takes, from the steps that are done and from counted operations."""
+"""How long a table takes, from the steps that are done and from steps measured now."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.sweeps.made import made_plan
-from usrn_keras.runs import BASELINE, USRN
+from tests.sweeps.made import BASELINE, USRN, made_plan
+from usrn_keras.errors import OutOfMemoryError
 from usrn_keras.sweeps import estimate as module
+from usrn_keras.sweeps import outline as outline_module
 from usrn_keras.sweeps.estimate import estimate
 from usrn_keras.sweeps.family import Family
 
@@ -17,36 +18,48 @@ STEPS = ("training.baseline_steps=10", "training.usrn_steps=20")
 
 @pytest.fixture
 def seconds(tmp_path, monkeypatch):
-    """Of two rows of one seed; a step of USRN has three times the operations."""
+    """Of two rows of one seed; `tried` has the seconds of the steps that a dry run measures."""
     plan = made_plan("A", "B", seeds=(0,), overrides=STEPS)
 
-    def told(measured, *, gpu=False, jobs=1) -> float:
-        budget = SimpleNamespace(
-            flops={"Baseline": {"labelled": 100}, "USRN": {"labelled": 100, "weak": 200}},
-            device={"gpu": gpu},
-        )
-        monkeypatch.setattr(module, "dry_run", lambda recipe, folder: budget)
-        monkeypatch.setattr(module, "_median_step", lambda runs, family, stage: measured.get(stage, 0.0))
-        monkeypatch.setattr(module, "matrix_product_rate", lambda: 1000.0)
-        return estimate(plan, Family(tmp_path), jobs)
+    def estimated(done, tried=None, jobs=1, measure=True) -> float:
+        def dry_run(recipe, folder):
+            if tried is None:
+                raise OutOfMemoryError("memory ran out")
+            return SimpleNamespace(seconds=tried)
 
-    return told
+        monkeypatch.setattr(module, "dry_run", dry_run)
+        monkeypatch.setattr(module, "_median_step", lambda runs, family, stage: done.get(stage, 0.0))
+        return estimate(plan, Family(tmp_path), jobs, measure=measure)
+
+    return estimated
 
 
-def test_measured_steps(seconds):
+def test_steps_that_are_done(seconds):
     assert seconds({BASELINE: 1.0, USRN: 5.0}) == 10 * 1 + 2 * 20 * 5  # one Baseline serves both rows
     assert seconds({BASELINE: 1.0, USRN: 5.0}, jobs=2) == 5 + 100
 
 
-def test_a_stage_that_was_never_trained_is_as_its_operations_are(seconds):
-    assert seconds({BASELINE: 1.0}) == pytest.approx(10 * 1 + 2 * 20 * 3)
-    assert seconds({USRN: 6.0}, jobs=2) == pytest.approx((10 * 2 + 2 * 20 * 6) / 2)
+def test_steps_that_are_measured_now(seconds):
+    tried = {"first": 2.0, "second": 3.0}
+    assert seconds({}, tried) == seconds({}, tried, jobs=2) == 10 * 2 + 2 * 20 * 3
+    assert seconds({BASELINE: 1.0}, tried) == 10 * 1 + 2 * 20 * 3  # those that are done are more certain
 
 
-def test_nothing_was_trained(seconds):
-    step = 100 / (module.EFFICIENCY * 1000)
-    assert seconds({}, jobs=2) == pytest.approx(10 * step + 2 * 20 * 3 * step)
-    assert seconds({}, gpu=True) == 0.0
+def test_a_step_that_cannot_be_measured(seconds):
+    assert seconds({BASELINE: 1.0}, tried={"first": 2.0, "second": 3.0}, measure=False) == 0.0
+    assert seconds({}, tried={}) == seconds({BASELINE: 1.0}, tried={}) == 0.0
+    with pytest.raises(OutOfMemoryError):
+        seconds({BASELINE: 1.0})
+
+
+def test_an_outline_says_why_the_time_is_unknown(tmp_path, monkeypatch):
+    def no_memory(plan, family, jobs, measure):
+        raise OutOfMemoryError("memory ran out", hint="Buy some.")
+
+    monkeypatch.setattr(outline_module, "check_data", lambda plan, family, log: plan)
+    monkeypatch.setattr(outline_module, "estimate", no_memory)
+    outline = outline_module.make_outline(made_plan("A", seeds=(0,)), tmp_path)
+    assert (outline.seconds, outline.duration) == (0.0, "the time is unknown: memory ran out")
 
 
 def test_a_stage_that_is_done_takes_no_time(seconds, tmp_path):

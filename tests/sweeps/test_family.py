@@ -9,10 +9,9 @@ from dataclasses import replace
 import pytest
 import tomli_w
 
-from tests.sweeps.made import made_plan
+from tests.sweeps.made import BASELINE, SUBCLASSES, made_plan
 from usrn_keras._version import NUMERICS
 from usrn_keras.errors import RunError
-from usrn_keras.runs import BASELINE, SUBCLASSES
 from usrn_keras.sweeps.family import Family
 
 

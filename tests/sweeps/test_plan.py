@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.sweeps.made import BASELINE, SUBCLASSES, USRN
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe.load import load_recipe, shipped_recipes
-from usrn_keras.runs import BASELINE, SUBCLASSES, USRN
 from usrn_keras.sweeps.plan import make_plan
 from usrn_keras.sweeps.spec import Row, TableSpec, load_table
 
@@ -40,7 +40,7 @@ def test_a_baseline_is_trained_once():
 def test_a_baseline_is_the_same_whatever_usrn_is():
     one, other = (
         plan_of(BASE, overrides=overrides).runs[0]
-        for overrides in ([], ["training.threshold=0.9", "subclasses.size_factor=3.0"])
+        for overrides in ([], ["usrn.threshold=0.9", "subclasses.size_factor=3.0"])
     )
     (longer,) = plan_of(BASE, overrides=["training.baseline_steps=7"]).runs
     assert one.key == other.key != longer.key
@@ -49,10 +49,10 @@ def test_a_baseline_is_the_same_whatever_usrn_is():
 @pytest.mark.parametrize(
     ("values", "shared"),
     [
-        ({"training.terms": ["msl"]}, {BASELINE, SUBCLASSES}),
-        ({"training.gate": "stop", "training.lambda_u": 0.5}, {BASELINE, SUBCLASSES}),
+        ({"usrn.terms": ["msl"]}, {BASELINE, SUBCLASSES}),
+        ({"usrn.gate": "stop", "usrn.lambda_u": 0.5}, {BASELINE, SUBCLASSES}),
         ({"network.sharing": "none"}, {BASELINE, SUBCLASSES}),
-        ({"training.start": "baseline", "network.sub_head": "centroids"}, {BASELINE, SUBCLASSES}),
+        ({"training.start": "baseline", "usrn.sub_head": "centroids"}, {BASELINE, SUBCLASSES}),
         ({"subclasses.assignment": "free"}, {BASELINE}),
         ({"subclasses.max_subclasses": 1}, {BASELINE}),
         ({"network.aspp_channels": 7}, set()),
@@ -104,7 +104,7 @@ def test_the_gate_table_has_gates_where_the_recipe_has_none():
     """The recipes of CamVid say gate = "off"; their terms have egm for the rows that set another."""
     plan = make_plan(load_table("gate"), "camvid_1_8", [], seeds=(0,), backend="torch")
     assert len(plan.runs) == len(plan.spec.rows)
-    assert {run.recipe.training.gate for run in plan.runs if run.model == "usrn"} == {
+    assert {run.recipe.usrn.gate for run in plan.runs if run.model == "usrn"} == {
         "off",
         "stop",
         "fallback",
@@ -128,18 +128,16 @@ def test_other_numerics_are_other_runs(monkeypatch):
 
 
 def test_the_row_is_stronger_than_what_is_set_for_all():
-    plan = plan_of(
-        PLAIN, Row(name="other", set={"training.threshold": 0.5}), overrides=["training.threshold=0.9"]
-    )
-    assert [run.recipe.training.threshold for run in plan.runs] == [0.9, 0.5]
+    plan = plan_of(PLAIN, Row(name="other", set={"usrn.threshold": 0.5}), overrides=["usrn.threshold=0.9"])
+    assert [run.recipe.usrn.threshold for run in plan.runs] == [0.9, 0.5]
 
 
 def test_every_wrong_row_is_named():
-    wrong = [Row(name="a", set={"training.thresh": 1}), Row(name="b", set={"training.gate": "ajar"})]
+    wrong = [Row(name="a", set={"usrn.thresh": 1}), Row(name="b", set={"usrn.gate": "ajar"})]
     with pytest.raises(RecipeError, match=r"2 row\(s\)") as error:
         plan_of(PLAIN, *wrong)
-    assert "row 'a': training.thresh: unknown key" in str(error.value)
-    assert "row 'b': training.gate" in str(error.value)
+    assert "row 'a': usrn.thresh: unknown key" in str(error.value)
+    assert "row 'b': usrn.gate" in str(error.value)
 
 
 def test_a_seed_twice_is_refused():
@@ -169,3 +167,32 @@ def test_a_seed_without_a_list_of_its_own_is_refused():
         RunError, match=r"split 1_8 of camvid has no list .* for seed 3, 5; it has lists for 0, 1, 2"
     ):
         plan_of(PLAIN, recipe="camvid_1_8", seeds=(0, 3, 5))
+
+
+def test_rows_and_reference_may_have_the_title_of_the_method():
+    method = Row(name="{method}, K = C", set={"subclasses.max_subclasses": 1})
+    plan = plan_of(method, BASE, recipe="camvid_1_8")
+    assert [row.name for row in plan.spec.rows] == ["Prototype ensemble, K = C", "Baseline"]
+    assert (
+        plan.spec.reference == "Prototype ensemble, K = C" and plan.cells[0].run.model == "prototype_ensemble"
+    )
+
+
+def test_options_of_a_method_are_for_the_rows_that_have_it():
+    other = Row(name="other", set={"training.method": "self_training"})
+    plan = plan_of(PLAIN, BASE, other, overrides=["usrn.threshold=0.9", "training.learning_rate=0.5"])
+    usrn, baseline, self_training = plan.runs
+    assert usrn.recipe.usrn.threshold == 0.9 and self_training.recipe.self_training.threshold == 0.75
+    assert {run.recipe.training.learning_rate for run in (usrn, baseline, self_training)} == {0.5}
+    assert usrn.needs[BASELINE] == baseline.needs[BASELINE] == self_training.needs[BASELINE]
+
+
+def test_options_of_a_method_that_only_rows_have():
+    """The recipes of CamVid have another method than some rows of their tables."""
+    plan = make_plan(load_table("components"), "camvid_1_16", ["usrn.gate=stop"], seeds=(0,), backend="torch")
+    assert {run.recipe.usrn.gate for run in plan.runs if run.model == "usrn"} == {"stop"}
+
+
+def test_options_of_a_method_that_no_row_has_are_refused():
+    with pytest.raises(RecipeError, match=r"no row of mine has the method of self_training\.threshold=0\.9"):
+        plan_of(PLAIN, BASE, overrides=["self_training.threshold=0.9"])

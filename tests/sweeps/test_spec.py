@@ -19,7 +19,7 @@ set = { "training.method" = "supervised" }
 [[rows]]
 name = "USRN"
 marks = ["A"]
-set = { "training.threshold" = 0.5 }
+set = { "usrn.threshold" = 0.5 }
 """
 
 
@@ -34,7 +34,8 @@ def test_the_tables_of_the_paper_are_shipped():
 def test_every_shipped_table_is_a_table_of_every_recipe(name, recipe):
     spec = load_table(name)
     plan = make_plan(spec, recipe, [], seeds=(0, 1), backend="torch")
-    assert {cell.row for cell in plan.cells} == {row.name for row in spec.rows}
+    assert {cell.row for cell in plan.cells} == {row.name for row in plan.spec.rows}
+    assert not any("{" in row.name for row in plan.spec.rows) and "{" not in plan.spec.reference
     assert len(plan.cells) == len(spec.rows) * len(plan.splits) * 2
     assert spec.about.endswith(".") and len(plan.runs) >= 2
 
@@ -43,7 +44,7 @@ def test_models_of_the_components_differ_by_one_term_each():
     rows = load_table("components").rows
     assert [len(row.marks) for row in rows] == [0, 1, 2, 3, 4, 5]
     for row in rows[1:-1]:
-        assert [term.upper() for term in row.set["training.terms"]] == row.marks
+        assert [term.upper() for term in row.set["usrn.terms"]] == row.marks
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,9 @@ class Budget:
         facts: What is known of the data.
         device: Device that trains: `backend`, `gpu`, and `room`, the bytes that training can use or None.
         sizes: Of a step, as in the recipe.
-        parts: Rows `network, branch, part, shape, trained, statistics`: the output shape
-            `(height, width, channels)` of one labelled image and the number of parameters of each part.
+        parts: Rows `network, branch, part, shape, trained, not_trained`: the output shape
+            `(height, width, channels)` of one image and the number of parameters of each part; those that
+            are not trained are fixed, or moving statistics.
         flops: Operations of a step of each training stage, by view.
         stage: The training stage that was measured, the one with the most operations.
         measured: The measured steps of that stage.

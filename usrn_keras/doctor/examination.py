@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 
 from usrn_keras.backend_choice import BACKENDS, chosen_backend, is_installed
-from usrn_keras.doctor import sections
-from usrn_keras.doctor.findings import Diagnosis, Finding, Section
+from usrn_keras.doctor import installation, resources
+from usrn_keras.doctor.doctor_report import DoctorFinding, DoctorReport, DoctorSection
 from usrn_keras.errors import USRNError
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.worker import Worker, WorkerError
@@ -33,7 +33,7 @@ def diagnose(
     run_dir: Path | None = None,
     *,
     progress: Progress = SILENT,
-) -> Diagnosis:
+) -> DoctorReport:
     """Look at this machine, and at a recipe.
 
     Args:
@@ -51,27 +51,27 @@ def diagnose(
     probes, rates, said, broken = _probe(chosen, progress)
     probe = probes.get(chosen)
     found = {
-        "versions": sections.versions_section(broken),
-        "backend": sections.backend_section(chosen, source, probes),
-        "gpu": sections.gpu_section(chosen, probe, said),
+        "versions": installation.versions_section(broken),
+        "backend": installation.backend_section(chosen, source, probes),
+        "gpu": installation.gpu_section(chosen, probe, said),
     }
     if not broken:
         loaded, recipe_found = None, {}
         if recipe:
             progress.log(f"reading {recipe}")
-            loaded, section = sections.recipe_section(recipe, overrides, run_dir)
+            loaded, section = resources.recipe_section(recipe, overrides, run_dir)
             recipe_found = {"recipe": section}
         if rates:
             asked = loaded.training.precision if loaded else None
-            found["precision"] = sections.precision_section(rates, probe["devices"][0], asked)
-        found["machine"] = sections.machine_section(load, chosen, sections.is_on_accelerator(probe))
+            found["precision"] = installation.precision_section(rates, probe["devices"][0], asked)
+        found["machine"] = resources.machine_section(load, chosen, installation.is_on_accelerator(probe))
         can_run = loaded and rates and not any(f.error for f in recipe_found["recipe"].findings)
         progress.log(f"timing the input pipeline{' and a training step' * bool(can_run)}")
         found["pipeline"] = _recipe_pipeline(recipe, overrides, chosen) if can_run else _small_pipeline()
         folder = Path("runs") / loaded.name if loaded else Path("runs")
-        found |= {"disk": sections.disk_section(run_dir or folder)} | recipe_found
+        found |= {"disk": resources.disk_section(run_dir or folder)} | recipe_found
     given = [*([recipe] if recipe else []), *(word for text in overrides for word in ("--set", text))]
-    return Diagnosis(found, *_commands(given, run_dir), time.monotonic() - started)
+    return DoctorReport(found, *_commands(given, run_dir), time.monotonic() - started)
 
 
 def _commands(given: Sequence[str], run_dir: Path | None) -> tuple[list[str], str]:
@@ -109,7 +109,7 @@ def _probe(chosen: str, progress: Progress) -> tuple[dict[str, dict], dict, list
     probes, rates, said = {name: dict(nothing) for name in BACKENDS}, {}, []
     installed = [name for name in BACKENDS if is_installed(name)]
     with contextlib.ExitStack() as stack:
-        packages = stack.enter_context(_worker("import_packages", {"modules": [*sections.MODULES]}))
+        packages = stack.enter_context(_worker("import_packages", {"modules": [*installation.MODULES]}))
         workers = [stack.enter_context(_worker("load_backend", {"name": name}, name)) for name in installed]
         with progress.task("loading backends", total=len(installed)) as task:
             for name, worker in zip(installed, workers, strict=True):
@@ -117,27 +117,27 @@ def _probe(chosen: str, progress: Progress) -> tuple[dict[str, dict], dict, list
                 lines = facts.pop("warnings", None) or worker.stderr_lines()
                 if name == chosen:
                     said = [line for line in lines if any(word in line.upper() for word in GPU_WORDS)]
-                facts |= {"installed": True, "version": sections.version(name)}
+                facts |= {"installed": True, "version": installation.version(name)}
                 probes[name] |= facts | {"loads": not error, "error": error}
                 task.advance()
         answer, error = _result(packages)
-    broken = {next(iter(sections.MODULES)): error} if error else answer["broken"]
+    broken = {next(iter(installation.MODULES)): error} if error else answer["broken"]
     if chosen in probes and probes[chosen]["loads"]:
-        order = {"gpu": sections.is_on_accelerator(probes[chosen]), "seconds": TIMED_SECONDS}
+        order = {"gpu": installation.is_on_accelerator(probes[chosen]), "seconds": TIMED_SECONDS}
         with _worker("time_small_steps", order, chosen) as worker:
             rates, probes[chosen]["error"] = _result(worker)
     return probes, rates, said, broken
 
 
-def _small_pipeline() -> Section:
+def _small_pipeline() -> DoctorSection:
     with _worker("time_made_up_images", {"images": MADE_UP, "seconds": TIMED_SECONDS}) as worker:
         loader, error = _result(worker)
     source = f"made JPEGs of {MADE_UP[2]} x {MADE_UP[1]}, crops of 320"
-    failures = [Finding("pipeline", f"the input pipeline fails: {error}")] if error else []
-    return sections.pipeline_section(source, loader, None, failures)
+    failures = [DoctorFinding("pipeline", f"the input pipeline fails: {error}")] if error else []
+    return resources.pipeline_section(source, loader, None, failures)
 
 
-def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> Section:
+def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> DoctorSection:
     sent, step, failures = {}, None, []
     order = {"recipe": recipe, "overrides": list(overrides), "seconds": TIMED_SECONDS}
     with _worker("time_recipe", order, backend, on_message=sent.update) as worker:
@@ -145,13 +145,13 @@ def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> Sec
             step = worker.result(SECONDS)
         except TimeoutError:
             message = f"no training step has ended within {SECONDS:.0f} seconds: its time is not known"
-            failures.append(Finding("step_not_timed", message, level="note"))
+            failures.append(DoctorFinding("step_not_timed", message, level="note"))
         except WorkerError as error:
-            failures.append(sections.step_failure(error.reason))
+            failures.append(resources.step_failure(error.reason))
         except USRNError as error:
-            failures.append(Finding.of("step" if sent else "pipeline", error))
+            failures.append(DoctorFinding.of("step" if sent else "pipeline", error))
     source = f"the images and views of {recipe}"
-    return sections.pipeline_section(source, sent.get("loader", {}), step, failures)
+    return resources.pipeline_section(source, sent.get("loader", {}), step, failures)
 
 
 def _worker(function: str, order: Mapping[str, Any], backend: str = "", **options: Any) -> Worker:

@@ -90,8 +90,7 @@ def _try_steps(
         "classes": list(data.dataset.classes),
         "subclasses": data.counts.tolist(),
     }
-    # Compiling takes memory as well, also when the compiled program is in JAX's cache now.
-    environment = {"KERAS_BACKEND": keras.backend.backend(), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment = {"KERAS_BACKEND": keras.backend.backend()}
     try:
         with Worker(TRIAL, order, environment, messages.append) as worker:
             out_of_memory = bool(worker.result()["out_of_memory"])

@@ -6,8 +6,8 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from usrn_keras.backends import CompiledStep, prepare_backend
+from usrn_keras.backends import CompiledStep, prepare_backend, release_memory
 from usrn_keras.backends.peak_memory import PeakMemory
 from usrn_keras.backends.training_device import training_device
 from usrn_keras.budget.extrapolation import MeasuredStep
@@ -23,11 +23,11 @@ from usrn_keras.budget.out_of_memory import ran_out_of_memory
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.recipe_batches import build_batches
-from usrn_keras.methods import Method, Supervised, stages_of
-from usrn_keras.networks.operations import part_passes, step_flops
+from usrn_keras.methods import Method, stages_of
+from usrn_keras.networks.operations import PARTS, part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
 from usrn_keras.recipe.stage_plan import Train
-from usrn_keras.stages.build import build_method, compile_method
+from usrn_keras.stages.build import build_method
 from usrn_keras.stages.memory import step_sizes
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.subclasses.sublabel_maps import write_sublabels
@@ -55,12 +55,12 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         dataset = made_up_data(Path(folder), recipe.views.crop_size, order["classes"], order["subclasses"])
         subclasses = made_up_subclasses(order["classes"], order["subclasses"])
-        device = training_device()
-        methods = _methods(recipe, dataset, subclasses)
         sizes = step_sizes(recipe)
-        network = describe(methods, sizes) | {"device": asdict(device)}
-        send({"network": network})
-        method = methods[network["stage"]]
+        network = {"device": asdict(training_device())}
+        method, found = most_expensive(recipe, dataset, subclasses, sizes)
+        send({"network": network | found})
+        release_memory()  # of the other methods
+        _compile_again()
         for tried in measured_sizes(sizes):
             send({"try": asdict(tried)})
             try:
@@ -73,14 +73,30 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     return {"out_of_memory": ""}
 
 
-def describe(methods: Mapping[str, Method], sizes: StepSizes) -> dict[str, Any]:
-    """Operations of each stage, the most expensive `stage`, and the parts of its network (see `Budget`)."""
-    crop = sizes.crop_size
-    batches = (sizes.batch_labelled, sizes.batch_unlabelled)
-    flops = {stage: step_flops(method, *batches, crop, crop) for stage, method in methods.items()}
-    stage = max(flops, key=lambda name: sum(flops[name].values()))
-    method = methods[stage]
-    return {"flops": flops, "stage": stage, "parts": _parts(method, crop), "trainable": _trainable(method)}
+def most_expensive(
+    recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, sizes: StepSizes
+) -> tuple[Method, dict[str, Any]]:
+    """The compiled method of the training stage whose step has most operations, and what is known of it.
+
+    Args:
+        recipe: Recipe to build.
+        dataset, subclasses: Data with the number of classes and of subclasses of the recipe.
+        sizes: Of a step, as in the recipe.
+
+    Returns:
+        The method, and `flops`, `stage` and `parts` as a `Budget` has them, and `trainable`, a number.
+    """
+    crop, flops, chosen = sizes.crop_size, {}, None
+    for stage in stages_of(recipe):
+        if not isinstance(stage, Train):
+            continue
+        method = build_method(recipe, stage, dataset, subclasses, pretrained=False)
+        views = step_flops(method, sizes.batch_labelled, sizes.batch_unlabelled, crop, crop)
+        if all(sum(views.values()) > sum(others.values()) for others in flops.values()):
+            chosen, title = method, stage.title
+        flops[stage.title] = views
+    trainable = _count(chosen.trainable_variables)
+    return chosen, {"flops": flops, "stage": title, "parts": _parts(chosen, crop), "trainable": trainable}
 
 
 def made_up_data(folder: Path, size: int, classes: list[str], counts: list[int]) -> Dataset:
@@ -111,17 +127,6 @@ def made_up_subclasses(classes: list[str], counts: list[int]) -> SubclassMap:
     )  # fmt: skip
 
 
-def _methods(recipe: Recipe, dataset: Dataset, subclasses: SubclassMap) -> dict[str, Method]:
-    """The compiled method of each training stage, by its title; all share the network of the last one."""
-    *earlier, last = [stage for stage in stages_of(recipe) if isinstance(stage, Train)]
-    method = build_method(recipe, last, dataset, subclasses, pretrained=False)
-    methods = {}
-    for stage in earlier:
-        methods[stage.title] = Supervised(method.inference_network, ignore_index=dataset.ignore_index)
-        compile_method(methods[stage.title], recipe, stage)
-    return methods | {last.title: method}
-
-
 def _measure(
     method: Method, recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, sizes: StepSizes
 ) -> MeasuredStep:
@@ -129,7 +134,10 @@ def _measure(
     batch = {"batch_labelled": sizes.batch_labelled, "batch_unlabelled": sizes.batch_unlabelled}
     training = recipe.training.model_copy(update=batch)
     recipe = recipe.model_copy(update={"training": training})
-    unlabelled = sizes.batch_unlabelled > 0
+    if not method.inputs.sublabels:
+        labelled = tuple(replace(sample, sublabels=None) for sample in dataset.labelled)
+        dataset = replace(dataset, labelled=labelled)
+    unlabelled = method.inputs.unlabelled
     batches = build_batches(recipe, dataset, unlabelled=unlabelled, parents=subclasses.parents)
     compiles = keras.backend.backend() != "torch"
     memory, step = PeakMemory(), CompiledStep(method)
@@ -147,25 +155,33 @@ def _seconds(step: CompiledStep, batch: dict[str, np.ndarray]) -> float:
 
 
 def _parts(method: Method, crop: int) -> list[dict[str, Any]]:
-    """The parts that labelled images pass through, and parts that only unlabelled ones do; each once."""
-    rows: dict[tuple, dict[str, Any]] = {}
+    """Each part of the networks once, with the shape that it has in the first view that passes through it."""
+    rows: dict[int, dict[str, Any]] = {}
     for one in part_passes(method, crop, crop):
         network = method.networks[one.network]
         model = getattr(network.F_sub if one.branch == "F_sub" else network.F, one.part)
         # Seeds of dropout are variables, too, of integers.
-        followed = [v for v in model.non_trainable_variables if "float" in v.dtype]
+        rest = [variable for variable in model.non_trainable_variables if "float" in variable.dtype]
         row = {"network": one.network, "branch": one.branch, "part": one.part, "shape": one.shape}
-        row |= {"trained": _count(model.trainable_variables), "statistics": _count(followed)}
-        rows.setdefault((one.network, one.branch, one.part), row)
-    return list(rows.values())
-
-
-def _trainable(method: Method) -> int:
-    return _count(method.trainable_variables)
+        row |= {"trained": _count(model.trainable_variables), "not_trained": _count(rest)}
+        known = rows.setdefault(id(model), row)
+        if known["branch"] != one.branch:  # one view needs F alone, another one both branches
+            known["branch"] = "both"
+    return sorted(rows.values(), key=lambda row: (row["network"], PARTS.index(row["part"])))
 
 
 def _count(variables: list[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _compile_again() -> None:
+    """Let JAX compile the steps even if it finds them in its cache: compiling takes memory, too."""
+    if keras.backend.backend() == "jax":
+        import jax
+        from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+        jax.config.update("jax_enable_compilation_cache", False)
+        reset_cache()
 
 
 def _end_this_process_first() -> None:

@@ -1,63 +1,53 @@
-"""How long the missing runs of a table take: from the steps that are done, or from counted operations."""
+"""How long the missing runs of a table take: from the steps that are done, or from steps measured now."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
-from usrn_keras.machine import matrix_product_rate
-from usrn_keras.progress import duration
 from usrn_keras.stages.dry_run import dry_run
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan, PlannedRun
 
-# Share of the rate of a matrix product that training reaches on a CPU, between the 0.35 of MobileNet and
-# the 0.55 of ResNet-50 that were measured (benchmarks/results/train_step.csv).
-EFFICIENCY = 0.4
 
+def estimate(plan: Plan, family: Family, jobs: int, *, measure: bool) -> float:
+    """Seconds that the missing runs of a table take; 0 if unknown.
 
-def estimate(plan: Plan, family: Family, jobs: int) -> float:
-    """Seconds that the missing runs take, `jobs` at a time; 0 on a GPU before any step is done.
+    A stage that several runs share counts once. Clustering and evaluation are not counted.
 
-    A stage that several runs share counts once. Clustering and evaluation are not counted. Steps that are
-    done are assumed to have shared the machine with as many runs; counted operations keep all of it busy.
+    Args:
+        plan: The plan of the table.
+        family: The folder of its runs.
+        jobs: Number of runs at a time. Steps that are done are assumed to have shared the machine with as
+            many runs; one run alone is assumed to keep all of it busy.
+        measure: Whether to measure steps of stages that were never trained, which may take minutes.
+
+    Raises:
+        USRNError, WorkerError: A step that was never done could not be measured.
     """
-    per_step = _seconds_per_step(plan.runs, family, jobs)
-    if not per_step:
-        return 0.0
+    per_step = _seconds_per_step(plan.runs, family, jobs, measure)
     missing, done = {}, set()
     for planned in plan.runs:
         for stage, steps in planned.steps.items():
-            missing[stage, planned.needs[stage]] = steps * per_step[stage]
+            key = (stage, planned.needs[stage])
+            missing[key] = steps * per_step.get(stage, float("nan"))
             if family.has(planned, stage):
-                done.add((stage, planned.needs[stage]))
-    return sum(seconds for stage, seconds in missing.items() if stage not in done)
+                done.add(key)
+    seconds = sum(seconds for key, seconds in missing.items() if key not in done)
+    return seconds if seconds > 0 else 0.0  # not a number: a step is unknown
 
 
-def in_words(seconds: float) -> str:
-    """An `estimate` in words."""
-    return f"about {duration(seconds)}" if seconds else "the time is not known before the first steps"
-
-
-def _seconds_per_step(runs: Sequence[PlannedRun], family: Family, jobs: int) -> dict[str, float]:
-    """By training stage: as measured; a stage that was never trained in proportion to its operations."""
+def _seconds_per_step(
+    runs: Sequence[PlannedRun], family: Family, jobs: int, measure: bool
+) -> dict[str, float]:
+    """By training stage; without stages of unknown time."""
     stages = {stage: planned for planned in runs for stage in planned.steps}
     known = {stage: seconds / jobs for stage in stages if (seconds := _median_step(runs, family, stage))}
-    operations: dict[str, int] = {}
-    gpu = False
     for stage, planned in stages.items():
-        if stage not in known and stage not in operations:
-            budget = dry_run(planned.recipe, family.folder(planned))
-            counts = [sum(passes.values()) for passes in budget.flops.values()]  # in the order of training
-            operations |= dict(zip(planned.steps, counts, strict=True))
-            gpu = budget.device.gpu
-    if measured := [stage for stage in known if stage in operations]:
-        seconds = sum(known[stage] for stage in measured) / sum(operations[stage] for stage in measured)
-    elif gpu:
-        return {}
-    else:
-        seconds = 1 / (EFFICIENCY * matrix_product_rate())
-    return {stage: count * seconds for stage, count in operations.items()} | known
+        if measure and stage not in known:
+            seconds = dry_run(planned.recipe, family.folder(planned)).seconds  # in the order of training
+            known = dict(zip(planned.steps, seconds.values(), strict=bool(seconds))) | known
+    return known
 
 
 def _median_step(planned: Sequence[PlannedRun], family: Family, stage: str) -> float:

@@ -17,11 +17,12 @@ import filelock
 from usrn_keras._version import NUMERICS
 from usrn_keras.errors import RunError
 from usrn_keras.files import read_json, storage_errors, write_json
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import Run, open_run
 from usrn_keras.runs.environment import recorded_numerics
 from usrn_keras.runs.reuse import stage_key
-from usrn_keras.stages.evaluate import known_results
+from usrn_keras.stages.evaluate_models import known_results
 from usrn_keras.sweeps.plan import PlannedRun
 
 
@@ -58,16 +59,16 @@ class Family:
 
     def donors(self, planned: PlannedRun) -> list[Path]:
         """Folders of other runs whose stages a run may reuse: their first stage is complete and the same."""
-        folder = self.folder(planned)
-        first, *_ = planned.needs
+        first, *_ = stages_of(planned.recipe)
 
         def depends_on(recipe: Recipe) -> dict[str, Any]:
             # Without the path of the weights, which is an absolute one in a run folder.
             return {**stage_key(recipe, first, data="", backend=""), "network.weights": ""}
 
-        others = [other for other in self._begun(today=True) if other != folder]
+        others = [open_run(other) for other in self._begun(today=True) if other != self.folder(planned)]
         wanted = depends_on(planned.recipe)
-        return [other for other in others if depends_on(open_run(other).recipe) == wanted]
+        same = [run for run in others if run.stages[0] in planned.needs]  # a method may begin with another
+        return [run.path for run in same if depends_on(run.recipe) == wanted]
 
     def notes(self) -> list[str]:
         """Which runs in the folder are not used, one sentence each."""

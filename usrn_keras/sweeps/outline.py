@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from usrn_keras.errors import USRNError
+from usrn_keras.progress import duration
 from usrn_keras.sweeps.data_check import check_data
-from usrn_keras.sweeps.estimate import estimate, in_words
+from usrn_keras.sweeps.estimate import estimate
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan
+from usrn_keras.worker import WorkerError
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class Outline:
     notes: tuple[str, ...]
 
 
-def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
+def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1, measure: bool = False) -> Outline:
     """List the runs of a table, without starting one.
 
     Args:
         plan: The plan of the table; see `make_plan`.
         folder: The folder of its runs.
         jobs: Number of runs at a time, which the time depends on.
+        measure: Whether to measure steps of stages that were never trained, which may take minutes.
 
     Raises:
         DataError: A data set of the plan cannot be used.
@@ -55,7 +59,16 @@ def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1) -> Outline:
         rows = dict.fromkeys(cell.row for cell in plan.cells if cell.run.key == planned.key)
         runs.append((planned.name, ", ".join(rows), ", ".join(left) or "nothing"))
     notes += family.notes()
-    if not any(left != "nothing" for *_, left in runs):
-        return Outline(plan, tuple(runs), 0.0, "nothing is left to do", tuple(notes))
-    seconds = estimate(plan, family, jobs)
-    return Outline(plan, tuple(runs), seconds, in_words(seconds), tuple(notes))
+    seconds, words = 0.0, "nothing is left to do"
+    if any(left != "nothing" for *_, left in runs):
+        seconds, words = _time(plan, family, jobs, measure)
+    return Outline(plan, tuple(runs), seconds, words, tuple(notes))
+
+
+def _time(plan: Plan, family: Family, jobs: int, measure: bool) -> tuple[float, str]:
+    """Seconds that are left, 0 if unknown, and the same in words."""
+    try:
+        seconds = estimate(plan, family, jobs, measure=measure)
+    except (USRNError, WorkerError) as error:  # the run will fail, too, and leave a gap; others do not
+        return 0.0, f"the time is unknown: {str(error).splitlines()[0]}"
+    return seconds, f"about {duration(seconds)}" if seconds else "the time is unknown before the first steps"

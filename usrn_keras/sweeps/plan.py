@@ -47,7 +47,7 @@ class PlannedRun:
     @property
     def model(self) -> str:
         """Name of its last model, whose scores fill the cell."""
-        return [*self.needs][-1].partition("-")[2]  # of 3-usrn
+        return [*self.needs][-1].partition("-")[2]  # of 3-METHOD
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,14 @@ def make_plan(
         raise RunError(
             f"a seed is given twice: {', '.join(map(str, seeds))}", hint="Name each once: --seeds 0,1,2"
         )
-    base = load_recipe(source, overrides)
+    own_method = load_recipe(source, _applicable(overrides, "")).training.method
+    own = _applicable(overrides, own_method)
+    base = load_recipe(source, own)
+    _validate_options(spec, own_method, overrides)
     spec = _named(spec, base)
     splits = tuple(splits) or _splits(spec, base)
     sources = {split: _source_of(source, base.data.split, split) for split in splits}
-    bases = {split: load_recipe(sources[split], overrides) for split in splits}
+    bases = {split: load_recipe(sources[split], own) for split in splits}
     for split in splits:
         _validate_counts(bases[split], split)
         _validate_seeds(base, split, seeds)
@@ -141,9 +144,9 @@ def make_plan(
             lists = splits[0] if row.once else split
             for seed in seeds:
                 try:
-                    own = _settings(bases[lists], row, lists, seed)
-                    common = _applicable(overrides, row.set.get("training.method", base.training.method))
-                    recipe = load_recipe(sources[lists], [*common, *own])
+                    common = _applicable(overrides, _method_of(row, own_method))
+                    settings = _settings(bases[lists], row, lists, seed)
+                    recipe = load_recipe(sources[lists], [*common, *settings])
                 except RecipeError as error:
                     errors[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
                 else:
@@ -161,10 +164,24 @@ def _named(spec: TableSpec, base: Recipe) -> TableSpec:
     return spec.model_copy(update={"rows": rows, "reference": reference})
 
 
-def _applicable(overrides: Sequence[str], method: str) -> list[str]:
-    """The overrides of all rows without the options of methods that a row does not have."""
-    others = {*METHOD_OPTIONS} - {options_section(method)}
+def _method_of(row: Row, own_method: str) -> str:
+    return row.set.get("training.method", own_method)
+
+
+def _applicable(overrides: Sequence[str], *methods: str) -> list[str]:
+    """The overrides without the options of other methods than these."""
+    others = {*METHOD_OPTIONS} - set(map(options_section, methods))
     return [text for text in overrides if text.partition(".")[0].strip() not in others]
+
+
+def _validate_options(spec: TableSpec, own_method: str, overrides: Sequence[str]) -> None:
+    methods = dict.fromkeys([own_method, *(_method_of(row, own_method) for row in spec.rows)])
+    applicable = _applicable(overrides, *methods)
+    if unused := [text for text in overrides if text not in applicable]:
+        raise RecipeError(
+            f"no row of {spec.name} has the method of {', '.join(unused)}",
+            hint=f"Remove this --set, or set options of a method of its rows: {', '.join(methods)}",
+        )
 
 
 def _source_of(source: str, own_split: str, split: str) -> str:

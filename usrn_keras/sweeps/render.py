@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from usrn_keras._version import NUMERICS
+from usrn_keras.report.text_tables import Columns, markdown_table
 from usrn_keras.sweeps.outline import Outline
 from usrn_keras.sweeps.result import CELL, TableResult
 from usrn_keras.sweeps.spec import IOU, Figure, find_figure
@@ -96,12 +97,7 @@ def _equal_rows(result: TableResult) -> list[list[str]]:
 
 def as_markdown(result: TableResult) -> str:
     """The table in GitHub's Markdown, its footnotes below."""
-    header, rows = grid(result)
-    rule = [":--", *["--:"] * (len(header) - 1)]
-    lines = [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, rule, *rows)
-    ]
-    return "\n".join([*lines, *(f"\n{line}" for line in footnotes(result))])
+    return markdown_table(*grid(result), notes=footnotes(result))
 
 
 def as_csv(result: TableResult) -> str:
@@ -189,7 +185,5 @@ def outline_as_json(outline: Outline) -> dict[str, Any]:
 def _group(header: Sequence[str], sections: Sequence[list[list[str]]], notes: Sequence[str]) -> Group:
     from rich.console import Group
     from rich.text import Text
-
-    from usrn_keras.report.text_tables import Columns
 
     return Group(Columns(header, sections, fixed=1), *map(Text, notes))

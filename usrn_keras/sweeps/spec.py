@@ -71,7 +71,7 @@ class Row(_Part):
     """A row of a table.
 
     Attributes:
-        name: Its heading.
+        name: Its heading; `{method}` in it stands for the title of the recipe's method.
         set: Keys of the recipe, `"section.key" = value`; they override what the user sets for all rows. The
             figures of the row are those of the last model that such a run trains.
         marks: The columns of the table's `marks` that are ticked.

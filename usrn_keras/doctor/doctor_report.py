@@ -8,9 +8,11 @@ from typing import Any
 
 from usrn_keras.errors import USRNError
 
+GIB = 2**30
+
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One thing to change, or to know.
 
     Args:
@@ -30,23 +32,23 @@ class Finding:
     error: type[USRNError] | None = None
 
     @classmethod
-    def of(cls, name: str, error: USRNError) -> Finding:
+    def of(cls, name: str, error: USRNError) -> DoctorFinding:
         """An error that training would stop with, as a finding."""
         return cls(name, error.message, error.hint, error.faults, error=type(error))
 
 
 @dataclass(frozen=True)
-class Section:
+class DoctorSection:
     """A part of the examination: facts as text and as JSON values, and what they mean."""
 
     title: str
     lines: Sequence[str]
     values: Mapping[str, Any] | None
-    findings: Sequence[Finding] = ()
+    findings: Sequence[DoctorFinding] = ()
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class DoctorReport:
     """All that was found.
 
     Args:
@@ -56,13 +58,13 @@ class Diagnosis:
         seconds: Time that the examination took.
     """
 
-    sections: Mapping[str, Section]
+    sections: Mapping[str, DoctorSection]
     healthy: Sequence[str]
     again: str
     seconds: float
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[DoctorFinding]:
         """What breaks training first, then what should be changed, then notes."""
         found = [finding for section in self.sections.values() for finding in section.findings]
         return sorted(found, key=lambda finding: (finding.error is None, finding.level != "change"))
@@ -103,3 +105,8 @@ class Diagnosis:
             "next": self.following,
             "seconds": round(self.seconds, 2),
         }
+
+
+def in_gib(size: int | None) -> str:
+    """Bytes in words, such as `1.5 GiB`; None is a size that is not known."""
+    return "memory unknown" if size is None else f"{size / GIB:.1f} GiB"

@@ -1,0 +1,124 @@
+"""The layers of the package: an import leads down, never up or sideways, and never round in a circle.
+
+Three things differ from the sketch that the layers began as. The strong view is a file of its own below
+everything else, because `data` draws it and `methods` compute it, and neither may import the other. `report`
+is above `data` and `subclasses`, whose pictures it shows, and `evaluation` above `report`, whose scores it
+returns. `inspection` is no part of `data`: it uses the scores of `report` and the counts of `subclasses`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.package_graph import PACKAGE, circles, imports, part, short
+
+# From the lowest to the highest; the parts of one layer do not import each other.
+LAYERS = (
+    {"errors", "terms", "_version"},
+    {"recipe", "metrics", "losses", "optimizers", "clustering"},
+    {"files", "progress", "lazy_imports", "backend_choice", "strong_view"},
+    {"optional", "machine", "worker"},
+    {"backends"},
+    {"networks", "data"},
+    {"methods", "subclasses"},
+    {"training", "runs", "report", "budget"},
+    {"evaluation"},
+    {"diagnosis", "inspection", "project", "export", "prediction"},
+    {"stages"},
+    {"sweeps", "tables"},
+    {"doctor"},
+)
+HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+KNOW_NOBODY = ("recipe", "metrics", "losses", "optimizers", "clustering")
+
+# Imports that break a rule and are known; `test_every_exception_is_still_needed` says which can go.
+EXCEPTIONS = {
+    # The step of a backend still lies in `training`; it goes to `backends`.
+    ("methods.supervised", "training.backend"),
+    ("methods.supervised", "training.parts"),
+    ("methods.usrn", "training.backend"),
+    ("methods.usrn", "training.parts"),
+    ("budget.estimate", "training"),
+    # The terms of the objective are options of a method; they go to its section of the recipe.
+    ("losses", "terms"),
+    ("losses.pseudo_labels", "terms"),
+    ("losses.usrn", "terms"),
+    ("recipe.schema", "terms"),
+    # The version goes to a file of its own.
+    ("runs.environment", "usrn_keras"),
+    # Value objects that load or show themselves.
+    ("budget.budget", "budget.tables"),
+    ("recipe.schema", "recipe.load"),
+    ("tables.result", "tables.layout"),
+    ("training.adamw", "training.adamw_torch"),
+}
+
+
+def edges() -> list[tuple[str, str]]:
+    return [
+        (module, imported)
+        for module, found in imports().items()
+        for imported in sorted(found)
+        if (short(module), short(imported)) not in EXCEPTIONS
+    ]
+
+
+def test_every_part_has_its_layer():
+    """A new folder or file at the top of the package is placed here, once."""
+    assert {part(module) for module in imports()} - {""} <= HEIGHT.keys()
+    assert sum(map(len, LAYERS)) == len(HEIGHT)
+
+
+def test_imports_lead_to_lower_layers():
+    assert not [
+        f"{module} imports {imported}"
+        for module, imported in edges()
+        if part(module) != part(imported)
+        and part(module)
+        and part(imported)
+        and HEIGHT[part(imported)] >= HEIGHT[part(module)]
+    ]
+
+
+@pytest.mark.parametrize("name", KNOW_NOBODY)
+def test_the_foundations_know_nobody(name):
+    """Recipes, scores, losses, optimizers and clustering are of use without the rest."""
+    known = {part(imported) for module, imported in edges() if part(module) == name}
+    assert known <= {name, "errors"}
+
+
+@pytest.mark.parametrize("name", ["runs", "report"])
+def test_what_stages_write_does_not_import_them(name):
+    assert not [
+        (module, imported)
+        for module, imported in edges()
+        if part(module) == name and part(imported) in ("stages", "sweeps")
+    ]
+
+
+def test_nothing_inside_imports_the_face_of_the_package():
+    """`import usrn_keras` gives names to users; inside, each name is imported from where it is defined."""
+    assert not [module for module, imported in edges() if imported == PACKAGE]
+
+
+def test_there_are_no_circles():
+    """Imports inside functions and for type checkers count: a value object knows no loader and no view."""
+    assert not circles(EXCEPTIONS)
+
+
+def test_every_exception_is_still_needed():
+    there = {(short(module), short(imported)) for module, found in imports().items() for imported in found}
+    assert not sorted(EXCEPTIONS - there)
+
+
+def test_looking_at_data_loads_no_keras():
+    """`usrn data`, `usrn init` and `usrn split` answer in a second: no backend is loaded for them."""
+    parts = ("data", "inspection", "project", "recipe", "subclasses")
+    names = ", ".join(f"{PACKAGE}.{name}" for name in parts)
+    heavy = "{'keras', 'torch', 'jax', 'tensorflow'}"
+    code = f"import sys, {names}; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
