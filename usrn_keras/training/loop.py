@@ -66,10 +66,10 @@ class Loop:
     def run(self) -> None:
         """Train to the end."""
         start = self._restore()
+        step_function = CompiledStep(self.model)  # first: measurements round by the layout of the kernels
         self.rewind(start)
         if start >= self.steps:
             return
-        step_function = CompiledStep(self.model)
         with (
             self.progress.task(self.description, total=self.steps, done=start) as task,
             deferred_interrupt() as interrupt,
