@@ -1,6 +1,6 @@
 """USRN in Keras 3: semi-supervised segmentation with subclasses of equal size (CVPR 2022, arXiv 2203.10026).
 
-The names below are loaded when they are first used, so that `import usrn_keras` is quick.
+The names below are imported on first use, so that `import usrn_keras` is fast.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usrn_keras._version import __version__
-from usrn_keras.lazy_imports import loader
+from usrn_keras.lazy_imports import lazy_loader
 
 if TYPE_CHECKING:
     from usrn_keras.clustering import BalancedKMeans
@@ -43,4 +43,4 @@ _HOMES = {
 
 __all__ = ["__version__", *_HOMES]
 
-__getattr__ = loader(__name__, _HOMES)
+__getattr__ = lazy_loader(__name__, _HOMES)

@@ -145,7 +145,7 @@ def test_an_interrupt_is_one_line_and_the_same_command_goes_on(recipe_file, tmp_
         patch.setattr(cluster, "make_subclasses", interrupted)
         result = usrn_cluster(*command)
     assert result.exit_code == 130
-    assert result.stderr == "interrupted; run the same command again to go on\n"
+    assert result.stderr == "interrupted; run the same command again to resume\n"
     result = usrn_cluster(*command[:-1])
     assert result.exit_code == 0
     assert "1-baseline: complete already" in result.stderr

@@ -46,7 +46,7 @@ def test_copies_across_splits_are_a_fault_within_one_a_note():
             reading("test", "unreadable too"),
         ]
     )
-    assert [(finding.message, finding.is_fault) for finding in found] == [
+    assert [(finding.message, finding.is_error) for finding in found] == [
         ("labelled: b.png = unlabelled: c.png = val: d.png", True),
         ("val: e.png = val: f.png", False),
         ("labelled: g.png = unlabelled: h.png", False),

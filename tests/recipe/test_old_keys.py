@@ -46,7 +46,7 @@ def test_the_new_key_is_that_of_the_method(tmp_path):
     path = old_file(tmp_path, training__threshold="0.9")
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(path), ["training.method=self_training"])
-    assert caught.value.faults == ("training.threshold: it is self_training.threshold now",)
+    assert caught.value.faults == ("training.threshold: renamed to self_training.threshold",)
 
 
 @pytest.mark.parametrize(

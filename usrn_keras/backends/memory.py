@@ -1,4 +1,4 @@
-"""Memory of a process that trains: giving back what is free, and the peak."""
+"""Release the unused memory of a process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import gc
 
 
 def release_memory() -> None:
-    """Collect garbage and return free memory to the system, where glibc is what holds it.
+    """Collect garbage and return freed memory to the system, on systems with glibc.
 
-    Weights are drawn, cloned and copied while a network is built, and a compiler needs several times the
-    memory of what it compiles. glibc keeps what is freed, and nothing else in the process needs so much.
+    Building a network draws, clones and copies weights, and compiling a step takes several times the memory
+    of the program. glibc keeps freed memory for the process, which does not need it again.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
@@ -13,6 +14,7 @@ from usrn_keras import backends
 from usrn_keras.backends.steps import sum_of_terms
 from usrn_keras.losses import cross_entropy
 from usrn_keras.networks import Branch, upsample
+from usrn_keras.networks.native_export import write_native
 from usrn_keras.networks.two_branch import ForwardPass, Network
 from usrn_keras.recipe.method_options import MethodOptions
 from usrn_keras.recipe.schema import Recipe
@@ -319,12 +321,20 @@ class Method(keras.Model):
 
         Args:
             filepath: Where to write.
-            format: A format of `keras.Model.export`; None: the native one of the backend, `torch` on PyTorch
-                and `tf_saved_model` on TensorFlow and JAX.
-            **kwargs: Arguments of `keras.Model.export`.
+            format: A format of `keras.Model.export`; None: the native one of the backend, `.pt2` on PyTorch
+                and SavedModel on TensorFlow and JAX, with free batch, height and width (multiples of 32).
+            **kwargs: Arguments of `keras.Model.export`, with a `format` alone.
+
+        Raises:
+            ValueError: There are other arguments without a `format`.
         """
-        native = "torch" if keras.backend.backend() == "torch" else "tf_saved_model"
-        self.inference_network.segmenter().export(filepath, format=format or native, **kwargs)
+        segmenter = self.inference_network.segmenter()
+        if format is not None:
+            segmenter.export(filepath, format=format, **kwargs)
+        elif kwargs:
+            raise ValueError(f"`{'`, `'.join(kwargs)}` need a `format`, such as format='onnx'; received None")
+        else:
+            write_native(segmenter, Path(filepath))
 
     # ---- saving
 

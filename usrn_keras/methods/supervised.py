@@ -63,7 +63,7 @@ class Supervised(Method):
         return [LossPart("labelled", self._labelled, trains, reports=("pixel_accuracy",))]
 
     def _labelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
-        logits = self.branch(labelled_images(batch), training=True)
+        logits = self.networks[0].logits(labelled_images(batch))["F"]
         valid = batch["labels"] != self.ignore_index
         loss, accuracy = cross_entropy_and_accuracy(logits, batch["labels"], valid)
         return {"loss": loss, "pixel_accuracy": accuracy}, self.labelled_context(logits)

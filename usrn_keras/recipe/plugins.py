@@ -1,4 +1,4 @@
-"""Methods by name: those of this package, of entry points, and `MODULE:CLASS`."""
+"""Find methods by name: built-in methods, entry points, and `MODULE:CLASS`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ ENTRY_POINTS = "usrn_keras.methods"
 
 
 def method_names() -> list[str]:
-    """Names that `training.method` takes, beside `MODULE:CLASS`."""
+    """Return the names that `training.method` accepts in addition to `MODULE:CLASS`."""
     installed = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
     return [*METHOD_OPTIONS, *(name for name in installed if name not in METHOD_OPTIONS)]
 
 
 def find_options(method: str) -> type[MethodOptions] | None:
-    """The section with the options of a method; None for one without options.
+    """Return the section with the options of a method; None for a method without options.
 
     Raises:
-        RecipeError: No method has this name, or its class cannot be imported.
+        RecipeError: If no method has this name, or its class cannot be imported.
     """
     if method in METHOD_OPTIONS:
         return METHOD_OPTIONS[method]
@@ -31,13 +31,13 @@ def find_options(method: str) -> type[MethodOptions] | None:
 
 
 def plugin_class(method: str) -> Any:
-    """Import the class of a method that is not of this package.
+    """Import the class of a method from outside this package.
 
     Args:
-        method: `MODULE:CLASS`, or the name of an entry point of the group `usrn_keras.methods`.
+        method: `MODULE:CLASS`, or the name of an entry point in the group `usrn_keras.methods`.
 
-    Raises:
-        RecipeError: No method has this name, or its class cannot be imported.
+        Raises:
+            RecipeError: If no method has this name, or its class cannot be imported.
     """
     if ":" not in method:
         points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
@@ -52,7 +52,7 @@ def _unknown(method: str) -> str:
     near = difflib.get_close_matches(method, names, n=1)
     guess = f"; did you mean `{near[0]}`?" if near else ""
     return (
-        f"training.method: must be one of {', '.join(names)}, or MODULE:CLASS of a method of your own, "
+        f"training.method: must be one of {', '.join(names)}, or MODULE:CLASS of your own method, "
         f"received {method!r}{guess}"
     )
 
@@ -64,8 +64,7 @@ def _imported(method: str, target: str) -> Any:
     except ImportError as error:
         raise RecipeError(
             f"training.method: {method!r} cannot be imported: {error}",
-            hint=f"Install the package of {module}, or run the command in the folder that holds it with "
-            "PYTHONPATH=.",
+            hint=f"Install the package that provides {module}, or add its folder to PYTHONPATH.",
         ) from None
     except AttributeError:
         raise RecipeError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from usrn_keras.lazy_imports import loader
+from usrn_keras.lazy_imports import lazy_loader
 
 if TYPE_CHECKING:
     from usrn_keras.subclasses.build_subclasses import make_subclasses, plain_sizes, remove_features
@@ -28,4 +28,4 @@ _HOMES = {
 
 __all__ = [*_HOMES]
 
-__getattr__ = loader(__name__, _HOMES)
+__getattr__ = lazy_loader(__name__, _HOMES)

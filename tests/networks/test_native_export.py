@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from usrn_keras.export.signature import rescaling, rewrite
+from usrn_keras.networks.native_export import rescaling, rewrite
 
 
 class Replaced(keras.layers.UpSampling2D):
