@@ -20,7 +20,7 @@ from usrn_keras.recipe.old_keys import moved_key, upgrade
 from usrn_keras.recipe.plugins import find_options
 from usrn_keras.recipe.schema import (
     Recipe,
-    Training,
+    TrainingSection,
     all_sections,
     common_sections,
     options_section,
@@ -28,7 +28,7 @@ from usrn_keras.recipe.schema import (
 )
 from usrn_keras.recipe.section import Section
 
-DEFAULT_METHOD = Training.model_fields["method"].get_default()
+DEFAULT_METHOD = TrainingSection.model_fields["method"].get_default()
 
 
 def shipped_recipes() -> dict[str, Path]:
