@@ -4,8 +4,9 @@
 
 Writes a row for each run, model, set of images and drive to benchmarks/results/camvid_drives.csv; earlier
 rows of the same run, model, set and drive are replaced. The `unlabelled` images are training images whose
-masks are read here only, never in training: 344 images of three drives for the split 1/16. The 101 images of
-`val` are from one of these drives; 171 of the 233 images of `test` are from a drive without training images.
+masks are read here only, never in training: 344 images of three drives for the split 1/16. The 101 images
+of `val` are from one of these drives; 171 of the 233 images of `test` are from a drive without any training
+image.
 """
 
 from __future__ import annotations

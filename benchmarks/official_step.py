@@ -26,8 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
-from benchmarks.made_batch import made_batch, split_list
-from benchmarks.timed_step import TimedStep
+from benchmarks.timed_step import TimedStep, made_batch, split_list
 from benchmarks.worker import serve
 
 CONFIG = "configs/voc_1over16_usrn.json"

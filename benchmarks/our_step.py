@@ -14,8 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
-from benchmarks.made_batch import made_batch, parents
-from benchmarks.timed_step import TimedStep
+from benchmarks.timed_step import TimedStep, made_batch, parents
 from benchmarks.worker import serve
 from usrn_keras.backends import CompiledStep, prepare_backend
 from usrn_keras.methods import USRN
@@ -26,7 +25,7 @@ from usrn_keras.strong_view import StrongView
 
 
 def build_model(options: dict) -> USRN:
-    """USRN as the recipes build it, compiled, weights drawn."""
+    """USRN as the recipes build it, compiled, with random weights."""
     keras.config.set_dtype_policy(options["precision"])
     classes, subclasses = options["classes"], options["subclasses"]
     branches = build_branches(options["backbone"], classes=classes, subclasses=subclasses, weights="none")

@@ -155,11 +155,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=3, help="of each in a round")
     options = parse(parser, given)
     facts = machine.facts(options.commit)  # the commit and the load before the measurement
-    for row in measure(options):
-        row |= facts
-        print(row, flush=True)
-        if options.csv:
-            table.append(options.csv, row)
+    table.publish(measure(options), facts, options.csv)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def test_results_of_other_settings_are_not_overwritten(plan, stem):
     ("file", "name"), [("main", "main"), ("main_2400", "main"), ("controls", "controls")]
 )
 def test_committed_results_are_rows_of_todays_tables(file, name):
-    """Each line is a cell of today's plan, of one numerics, and the Markdown says the same."""
+    """Each line is a cell of today's plan, of one numerics, and the Markdown file has the same rows."""
     stem = camvid.RESULTS / f"camvid_small_{file}"
     lines = camvid.table.read(stem.with_suffix(".csv"))
     options = camvid.parsed(["--camvid", "somewhere", "--small"])
