@@ -1,4 +1,4 @@
-"""Plan and run a functional Keras graph: order of the layers, lifetime of results, padding of convolutions."""
+"""Plan and run a functional Keras graph: order of layers, lifetime of results, padding of convolutions."""
 
 from __future__ import annotations
 
