@@ -140,7 +140,7 @@ def test_splits_and_seeds_that_were_measured_stay_in_the_table():
 def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
     def stopped(missing, folder, **options):
         assert len(missing.cells) == 3
-        raise RunError("another process is at work")
+        raise RunError("is used by another process")
 
     camvid.write(plan, list(camvid.lines(made_result(plan, {("A", 0): 40.0}), FACTS)), stem)
     monkeypatch.setattr(camvid, "make_table", stopped)

@@ -109,7 +109,7 @@ def test_recipe_options_do_not_go_with_a_run(run, option):
 def test_a_folder_that_is_no_run(run, tmp_path):
     result = usrn_cluster(tmp_path)
     assert result.exit_code == 6
-    assert "is no run folder" in result.stderr and str(run) in result.stderr
+    assert "is not a run folder" in result.stderr and str(run) in result.stderr
 
 
 def test_neither_run_nor_recipe():
@@ -119,7 +119,7 @@ def test_neither_run_nor_recipe():
     assert usrn_cluster("recipes/quickstrat.toml").exit_code == 3
     result = usrn_cluster("runs/quickstrat")
     assert result.exit_code == 6
-    assert "runs/quickstrat is no run folder: it does not exist" in result.stderr
+    assert "runs/quickstrat is not a run folder: it does not exist" in result.stderr
 
 
 def test_a_folder_of_the_name_of_a_shipped_recipe_is_no_run(tmp_path, monkeypatch):
