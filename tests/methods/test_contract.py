@@ -9,7 +9,11 @@ from tests.methods.check_method import check_method
 from tests.methods.handmade import handmade_batch, handmade_branches
 from usrn_keras.methods import METHODS
 
-pytestmark = pytest.mark.every_backend
+pytestmark = [
+    pytest.mark.every_backend,
+    # `keras.metrics.MeanIoU` asks JAX for int64, which it has only if it is told to (Keras 3.15).
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
+]
 
 
 @pytest.mark.parametrize("method", METHODS)

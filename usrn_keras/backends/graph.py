@@ -154,6 +154,22 @@ def run(plan: GraphPlan, inputs: Sequence[Any], operation: Callable[[Step, list[
     return results[plan.output]
 
 
+def call_layers(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
+    """What a functional model gives where each of its layers is replaced by a function.
+
+    Args:
+        model: A functional model.
+        inputs: Its inputs, tensors or `keras.KerasTensor`.
+        call: Function `(layer, *args, **kwargs)` that replaces the call of a layer.
+
+    Raises:
+        TypeError: The model is not functional.
+    """
+    if not hasattr(model, "_run_through_graph"):
+        raise TypeError(f"a functional model is needed, received the {type(model).__name__} {model.name!r}")
+    return model._run_through_graph(inputs, call_fn=call)
+
+
 def same_padding(pixels: int, taps: int, stride: int, dilation: int = 1) -> tuple[int, int]:
     """Compute the zeros before and after a side with `padding="same"`.
 

@@ -97,6 +97,7 @@ def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: st
         options = find_options(method)
     except RecipeError as error:
         errors.append(error.message)
+        values.pop(options_section(method), None)  # nobody knows what may be in it
         options, method = METHOD_OPTIONS[DEFAULT_METHOD], DEFAULT_METHOD
     sections = common_sections()
     if options is not None:
