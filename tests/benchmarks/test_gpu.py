@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -47,12 +48,13 @@ def test_a_part_that_fails_or_writes_no_rows_does_not_stop_the_others(tmp_path, 
 def test_what_does_not_fit_is_left_to_the_next_call(tmp_path, capfd, monkeypatch):
     """The first part is interrupted at the end of the minutes, and the second one is not started."""
     monkeypatch.setattr(campaign, "LEAST_SECONDS", 0.5)
-    slow = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: Path('%s').touch()" % (
-        tmp_path / "end"
+    slow = (
+        "import time, pathlib\ntry: time.sleep(60)\n"
+        f"except KeyboardInterrupt: pathlib.Path({str(tmp_path / 'end')!r}).touch()"
     )
-    parts = [Part("a", ["-c", f"from pathlib import Path\n{slow}"], "rows.csv", [{"name": "a"}])]
+    parts = [Part("a", ["-c", slow], "rows.csv", [{"name": "a"}])]
     parts.append(part_of(tmp_path, "b"))
-    assert run_command(parts, tmp_path, minutes=(campaign.GRACE_SECONDS + 2) / 60) == 3
+    assert run_command(parts, tmp_path, minutes=(campaign.GRACE_SECONDS + 5) / 60) == 3
     assert (tmp_path / "end").exists() and not (tmp_path / "rows.csv").exists()
     assert "run the same command again; left: a, b" in capfd.readouterr().out
 
@@ -89,7 +91,7 @@ def test_every_part_calls_what_there_is(command, short, camvid, tmp_path, monkey
         elif first == "-c":
             from usrn_keras.recipe import load_recipe
 
-            overrides = [text for flag, text in zip(rest, rest[1:], strict=False) if flag == "--set"]
+            overrides = [text for flag, text in itertools.pairwise(rest) if flag == "--set"]
             assert load_recipe("camvid_1_16", overrides).training.baseline_steps == (4 if short else 2000)
         else:
             script = importlib.import_module(f"benchmarks.{Path(first).stem}")
