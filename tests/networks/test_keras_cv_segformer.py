@@ -1,4 +1,4 @@
-"""keras-cv's SegFormer laid anew: the same function, of any size of image."""
+"""keras-cv's SegFormer cloned: the same function, of any size of image."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_image_may_be_dropped_from_a_block_and_never_in_part(parts):
 
 
 def test_there_are_no_imagenet_weights():
-    with pytest.raises(WeightsError, match="no ImageNet weights for keras_cv/segformer_b0"):
+    with pytest.raises(WeightsError, match="no ImageNet weights are available for keras_cv/segformer_b0"):
         segformer("b0", weights="imagenet")
 
 
