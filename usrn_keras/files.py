@@ -1,4 +1,4 @@
-"""Write files atomically: after a crash the path holds the old file or the new one, never a part of it."""
+"""Write files atomically: after a crash, a path has the old file or the new file, never a part of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of long tasks: bars on a terminal, lines in a log file, or nothing.
+"""Progress of long tasks: bars on a terminal, or plain lines, or no output.
 
 A function that takes long receives a `Progress` and reports to it:
 
@@ -41,7 +41,7 @@ class Progress(Protocol):
 
 
 def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Progress]:
-    """Choose the progress for stderr: bars on a terminal, otherwise plain lines, or nothing if `quiet`.
+    """Choose the progress for stderr: bars on a terminal, otherwise plain lines, or no output if `quiet`.
 
     Example:
 
@@ -56,7 +56,7 @@ def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Pr
 
 
 class _Silent:
-    """Shows nothing. Used by library calls, `--quiet` and most tests."""
+    """Prints no output. Used by library calls, `--quiet` and most tests."""
 
     @contextlib.contextmanager
     def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:

@@ -30,7 +30,7 @@ def test_a_sound_data_set(recipe_file):
 def test_a_data_set_that_does_not_begin(recipe_file):
     result = check(recipe_file, "data.root=nowhere")
     found(
-        result, "lists, folders and names", "data.root = `nowhere` is no folder", "ROOT/images/ANY/NAME.jpg"
+        result, "lists, folders and names", "data.root = `nowhere` is not a folder", "ROOT/images/ANY/NAME.jpg"
     )
     assert "┃" not in result.stdout  # no tables of nothing
     assert json.loads(check(recipe_file, "data.root=nowhere", options=("--json",)).stdout)["faults"] == 1
@@ -113,7 +113,7 @@ def test_ids_outside_the_classes(recipe_file, root):
     found(
         check(recipe_file),
         "masks with values that are no class: 1",
-        "1.png holds ids outside the 2 classes: 7",
+        "1.png contains ids outside the 2 classes: 7",
         "Allowed are 0 to 1 and ignore_index 255",
     )
 
@@ -142,7 +142,7 @@ def test_unknown_colours(recipe_file, root):
         colours[9:11] = (0, 9, 0) if index == 2 else 0
         Image.fromarray(colours).save(root / f"masks/{index}.png")
     result = check(recipe_file, "data.mask_format=colours")
-    found(result, "no class: 1", "2.png holds colours of no class: 0 9 0 (96 pixels)", "palette.txt")
+    found(result, "no class: 1", "2.png contains colours of no class: 0 9 0 (96 pixels)", "palette.txt")
 
 
 def test_interpolated_ids_are_suspicious(recipe_file, root):

@@ -1,4 +1,4 @@
-"""The data sets by name: from the `[data]` section of a recipe to the `Dataset` it names."""
+"""Load the data set of the `[data]` section of a recipe."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from usrn_keras.recipe.schema import Data
 
 
 def with_all_labels(dataset: Dataset, faults: Faults) -> Dataset:
-    """The data set with every unlabelled image that has a mask among the labelled ones, too.
+    """Add every unlabelled image that has a mask to the labelled images. It stays unlabelled as well.
 
-    They stay unlabelled as well. Without any mask more, that is added to `faults`.
+    Args:
+        dataset: Data set to extend.
+        faults: Receives an error if no unlabelled image has a mask.
     """
     masked = tuple(sample for sample in dataset.unlabelled if sample.mask is not None)
     if not masked:
         faults.add(
             f"data.labels = `all`: none of the {len(dataset.unlabelled)} unlabelled images has a mask; "
-            "`split` trains on the labelled ones"
+            "use `split` to train on the labelled images"
         )
     return replace(dataset, labelled=dataset.labelled + masked)
 
@@ -41,15 +43,16 @@ LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, Faults], Dataset]]] = {
 
 
 def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
-    """The data set that a recipe names. Lists its files; decodes none of them.
+    """Load the data set of a recipe. Its files are listed but not decoded.
 
     Args:
-        data: The section of the recipe.
-        faults: Takes what is wrong, and what can be used comes back; None: what is wrong is raised.
+        data: Section `[data]` of the recipe.
+        faults: Receives all errors, and the usable part of the data set is returned. If None, errors are
+            raised.
 
     Raises:
-        DataError: root, files or lists are missing or do not fit together; every fault is named,
-            and how to get the data set and lay it out. Not raised with `faults`.
+        DataError: The root, files or lists are missing or inconsistent. The message lists every error, the
+            hint describes the expected folder layout. Not raised with `faults`.
 
     Example:
 
@@ -62,11 +65,12 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
     else:
         layout, load = LAYOUTS[data.dataset]
         root = root_of(data)
-        if message := _root_fault(data):
+        if message := _root_error(data):
             if faults is None:
                 raise DataError(message, hint=layout.help)
             faults.add(message)
-            return _nothing(data)
+            palette = np.zeros((len(data.classes), 3), np.uint8)
+            return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
         dataset = load(root, data, found)
     if data.labels == "all":
         dataset = with_all_labels(dataset, found)
@@ -76,7 +80,7 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
 
 
 def root_of(data: Data) -> Path:
-    """The folder of the data set, whether it exists or not."""
+    """Folder of the data set, which may not exist."""
     if data.dataset != "quickstart" or data.root:
         return Path(data.root).expanduser()
     from usrn_keras.data.quickstart.street_scenes import VERSION
@@ -85,23 +89,18 @@ def root_of(data: Data) -> Path:
 
 
 def layout_help(data: Data) -> str:
-    """How to get the data set and lay it out."""
+    """Describe how to get the data set and its folder layout."""
     return LAYOUTS.get(data.dataset, LAYOUTS["folder"])[0].help
 
 
-def _root_fault(data: Data) -> str:
+def _root_error(data: Data) -> str:
     if not data.root:
-        return f"data.root is empty: the {data.dataset} data set needs its folder"
-    return "" if root_of(data).is_dir() else f"data.root = `{data.root}` is no folder"
-
-
-def _nothing(data: Data) -> Dataset:
-    palette = np.zeros((len(data.classes), 3), np.uint8)
-    return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
+        return f"data.root is empty: set it to the folder of the {data.dataset} data set"
+    return "" if root_of(data).is_dir() else f"data.root = `{data.root}` is not a folder"
 
 
 def _quickstart(data: Data) -> Data:
-    """The scenes that the package draws itself: a folder data set with lists of its own."""
+    """Write the generated street scenes if needed and describe them as a folder data set with lists."""
     from usrn_keras.data.quickstart.street_scenes import make_quickstart
 
     root = root_of(data)
@@ -114,7 +113,7 @@ def _quickstart(data: Data) -> Data:
 
 
 def _load_quickstart(data: Data, faults: Faults) -> Dataset:
-    """The masks of the unlabelled scenes lie apart: without lists, their images stay unlabelled."""
+    """Load the quickstart scenes. The masks of unlabelled scenes have their own folder and add no labels."""
     root = Path(data.root)
-    apart = index_files(root / "masks_unlabelled", MASK_SUFFIXES, faults)
-    return replace(folder.load_folder(root, data, faults, apart), name="quickstart")
+    extra_masks = index_files(root / "masks_unlabelled", MASK_SUFFIXES, faults)
+    return replace(folder.load_folder(root, data, faults, extra_masks), name="quickstart")

@@ -12,7 +12,7 @@ from usrn_keras.data.dataset import Faults
 from usrn_keras.data.mask_files import read_raw
 from usrn_keras.data.mask_values import pack, rgb_text
 from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import labels_of
+from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore, samples_of
 from usrn_keras.evaluation.mask_matching import SHOWN, Matches, match_files
@@ -104,7 +104,7 @@ class PredictedMasks:
         return confusion_matrix(labels, ids, classes), boundary_counts(labels, ids, classes)
 
     def _labels_and_ids(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        labels = labels_of(read_mask(sample.mask, self.dataset), self.dataset)
+        labels = mask_to_labels(read_mask(sample.mask, self.dataset), self.dataset)
         return labels, read_prediction(self._matches.files[sample.name], labels, self.dataset)
 
     def _raise_if_any(self, faults: Faults) -> None:

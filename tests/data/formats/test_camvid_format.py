@@ -45,12 +45,12 @@ def test_every_split_has_its_fingerprint(tree):
 
 @pytest.mark.parametrize(("split", "seed"), [("1_3", 0), ("1_8", 3), ("../../voc/labelled_1_16", 0)])
 def test_unknown_split(tree, split, seed):
-    with pytest.raises(DataError, match=r"is not shipped, .*shipped are: 1_16 seed 0, .*1_8 seed 2"):
+    with pytest.raises(DataError, match=r"is not shipped, .*shipped splits: 1_16 seed 0, .*1_8 seed 2"):
         _load(tree, split=split, split_seed=seed)
 
 
 def test_no_split(tree):
-    with pytest.raises(DataError, match=r"data.split is empty: .* shipped are: 1_16 seed 0"):
+    with pytest.raises(DataError, match=r"data.split is empty: .* shipped splits: 1_16 seed 0"):
         _load(tree)
 
 

@@ -81,8 +81,8 @@ def test_root_missing(root):
         ({"labelled": "outside.txt"}, "no path inside the data set"),
         ({"labelled": "val.txt"}, "`f` is in both labelled and val"),
         ({"unlabelled": "val.txt"}, "`f` is in both unlabelled and val"),
-        ({"classes": ["x"]}, "at least 2 classes, there is only `x`"),
-        ({"classes": ["x", "x"]}, "two classes are called `x`"),
+        ({"classes": ["x"]}, "at least 2 classes, received only `x`"),
+        ({"classes": ["x", "x"]}, "two classes have the name `x`"),
         ({"ignore_index": 2}, "data.ignore_index = 2 is the id of class `car`: choose a value of at least 3"),
     ],
 )
@@ -96,7 +96,7 @@ def test_faults(folder, files, settings, fault):
 
 def test_classes_without_names(folder):
     (folder / "classes.txt").write_text("\n")
-    with pytest.raises(DataError, match="the classes have no names"):
+    with pytest.raises(DataError, match="the class names are missing"):
         _load(folder)
 
 
@@ -137,7 +137,7 @@ def test_empty_folders_are_reported_once(tmp_path, files):
     files.names(tmp_path / "val.txt", [f"n{number}" for number in range(30)])
     with pytest.raises(DataError) as caught:
         _load(tmp_path)
-    assert "there are no images at all where they should lie" in caught.value.faults
+    assert "the folders of the images contain no images" in caught.value.faults
     assert len(caught.value.faults) == 4
 
 
@@ -165,8 +165,8 @@ def test_with_faults_without_masks_the_unlabelled_images_come_back(folder):
 def test_with_faults_without_a_root_there_is_nothing(dataset):
     faults = Faults()
     found = load_dataset(Data(dataset=dataset, root="/does/not/exist"), faults)
-    assert faults.lines == ("data.root = `/does/not/exist` is no folder",)
+    assert faults.lines == ("data.root = `/does/not/exist` is not a folder",)
     assert (found.labelled, found.unlabelled, found.val, found.test) == ((), (), (), ())
-    with pytest.raises(DataError, match=r"data\.root = `/does/not/exist` is no folder") as caught:
+    with pytest.raises(DataError, match=r"data\.root = `/does/not/exist` is not a folder") as caught:
         load_dataset(Data(dataset=dataset, root="/does/not/exist"))
     assert "ROOT/" in caught.value.hint

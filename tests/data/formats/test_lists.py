@@ -28,14 +28,14 @@ def test_list_of_names_and_paths(tmp_path):
 def test_paths_that_lead_out_are_refused(tmp_path, entry):
     names, faults = _read(tmp_path, f"fine\n{entry}\n")
     assert names == ("fine",)
-    with pytest.raises(DataError, match=r"list\.txt, line 2: .* is no path inside the data set"):
+    with pytest.raises(DataError, match=r"list\.txt, line 2: .* is not a path in the data set"):
         faults.raise_if_any("list")
 
 
 def test_repeated_names_are_faults(tmp_path):
     names, faults = _read(tmp_path, "a\nb\na.png\n")
     assert names == ("a", "b")
-    with pytest.raises(DataError, match="line 3: `a` stands in line 1 already"):
+    with pytest.raises(DataError, match="line 3: `a` is already in line 1"):
         faults.raise_if_any("list")
 
 
@@ -70,7 +70,7 @@ def test_a_file_name_in_another_encoding_is_a_fault(tmp_path):
     (tmp_path / "weg.png").touch()
     faults = Faults()
     assert list(index_files(tmp_path, SUFFIXES, faults)) == ["weg"]
-    assert faults.lines == (rf"{tmp_path}/stra\xdfe.png: the name is not UTF-8, rename it",)
+    assert faults.lines == (rf"{tmp_path}/stra\xdfe.png: the name is not UTF-8; rename the file",)
 
 
 def test_index_with_pattern(tmp_path):
@@ -134,11 +134,11 @@ def test_lines_of_image_and_mask_as_in_the_official_lists(tmp_path):
 def test_pairs_that_lead_out_are_refused(tmp_path, line):
     names, faults = _read(tmp_path, line)
     assert names == ()
-    assert "is no path inside the data set" in faults.lines[0]
+    assert "is not a path in the data set" in faults.lines[0]
 
 
 def test_names_as_the_data_set_has_them(tmp_path):
     (tmp_path / "list.txt").write_text("x/a.png\ny/a\n")
     faults = Faults()
     assert read_list(tmp_path / "list.txt", faults, lambda entry: entry[-1]) == ("a",)
-    assert "line 2: `a` stands in line 1 already" in faults.lines[0]
+    assert "line 2: `a` is already in line 1" in faults.lines[0]

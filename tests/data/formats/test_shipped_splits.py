@@ -68,7 +68,7 @@ def test_val_images_apart_stay_with_a_split(split, files):
 @pytest.mark.parametrize("name", ["labelled", "unlabelled", "val", "test"])
 def test_paths_that_lead_out_are_refused(split, files, name, entry):
     files.names(split / f"lists/mine/{name}.txt", ["b" if name == "labelled" else "f", entry])
-    with pytest.raises(DataError, match=rf"mine/{name}\.txt, line 2: .* is no path inside the data set"):
+    with pytest.raises(DataError, match=rf"mine/{name}\.txt, line 2: .* is not a path in the data set"):
         _load(split, split="lists/mine")
 
 
@@ -82,11 +82,11 @@ def test_paths_that_lead_out_are_refused(split, files, name, entry):
         ({"split": "lists"}, r"the list .*lists/labelled\.txt does not exist"),
         (
             {"split": "lists/mine", "labelled": "all.txt"},
-            "data.split and data.labelled name different labelled",
+            "data.split and data.labelled list different labelled",
         ),
         (
             {"split": "lists/mine", "val": "all.txt"},
-            r"give one of them \(--set data\.val= takes the list out\)",
+            r"use only one of them \(--set data\.val= removes the list\)",
         ),
     ],
 )

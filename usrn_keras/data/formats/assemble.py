@@ -1,4 +1,4 @@
-"""The last step of every loader: from lists and files to a checked `Dataset`."""
+"""Build a checked `Dataset` from lists and files: the last step of every format."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from usrn_keras.data.mask_values import MAX_CLASSES, MaskValues
 
 NEEDED = {
     "labelled": "no labelled images: USRN needs at least one image with a mask",
-    "unlabelled": "no unlabelled images: USRN learns from images without labels too",
-    "val": "no validation images: without them no result can be measured",
+    "unlabelled": "no unlabelled images: USRN needs images without labels",
+    "val": "no validation images: they are needed to evaluate results",
 }
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a loader knows of its kind of data set: its name, and what to tell who lacks it."""
+    """The name of a format, and a description of its folder layout for error hints."""
 
     name: str
     help: str
@@ -39,20 +39,28 @@ def assemble(
     masks: Mapping[str, Path],
     faults: Faults,
 ) -> Dataset:
-    """Match the lists with the files and check the whole; samples without their files are left out.
+    """Match the lists with the files and check the data set. Samples without files are skipped.
 
-    What is wrong is added to `faults`.
+    Args:
+        layout: Format of the data set.
+        classes: Class names by id.
+        palette: Colour of each class, `(classes, 3)` uint8.
+        values: Meaning of mask values.
+        lists: Names of the samples in each part.
+        images: Image files by name.
+        masks: Mask files by name.
+        faults: Receives the errors.
     """
     _check_classes(classes, faults)
     _check_lists(lists, faults)
     for kind, found in (("images", images), ("masks", masks)):
         if not found:
-            faults.add(f"there are no {kind} at all where they should lie")
+            faults.add(f"the folders of the {kind} contain no {kind}")
     samples = {}
     for part in fields(lists):
-        # Otherwise every single file would be reported missing.
-        findable = images and (masks or part.name == "unlabelled")
-        names = getattr(lists, part.name) if findable else ()
+        # Without any files, every name would be reported as missing.
+        has_files = images and (masks or part.name == "unlabelled")
+        names = getattr(lists, part.name) if has_files else ()
         samples[part.name] = make_samples(part.name, names, images, masks, faults)
     return Dataset(
         name=layout.name,
@@ -67,11 +75,11 @@ def assemble(
 
 def _check_classes(classes: Names, faults: Faults) -> None:
     if len(classes) == 1:
-        faults.add(f"segmentation needs at least 2 classes, there is only `{classes[0]}`")
+        faults.add(f"segmentation needs at least 2 classes, received only `{classes[0]}`")
     if len(classes) > MAX_CLASSES:
-        faults.add(f"there are {len(classes)} classes, at most {MAX_CLASSES} are possible")
+        faults.add(f"at most {MAX_CLASSES} classes are supported, received {len(classes)}")
     for name in sorted(name for name, count in Counter(classes).items() if count > 1):
-        faults.add(f"two classes are called `{name}`")
+        faults.add(f"two classes have the name `{name}`")
 
 
 def _check_lists(lists: Lists, faults: Faults) -> None:
@@ -81,4 +89,4 @@ def _check_lists(lists: Lists, faults: Faults) -> None:
     for training in ("labelled", "unlabelled"):
         for held_out in ("val", "test"):
             for name in sorted(set(getattr(lists, training)) & set(getattr(lists, held_out))):
-                faults.add(f"`{name}` is in both {training} and {held_out}: results on it would be too good")
+                faults.add(f"`{name}` is in both {training} and {held_out}: results would be too optimistic")

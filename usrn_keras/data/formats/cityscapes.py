@@ -18,17 +18,17 @@ from usrn_keras.recipe.schema import Data
 LAYOUT = Layout(
     "cityscapes",
     """Cityscapes (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip) is at www.cityscapes-dataset.com,
-after registration. Unpack both archives into one folder:
+after registration. Unpack both archives to one folder:
     ROOT/leftImg8bit/{train,val,test}/CITY/NAME_leftImg8bit.png
     ROOT/gtFine/{train,val}/CITY/NAME_gtFine_labelTrainIds.png   or NAME_gtFine_labelIds.png
-or as the official code of USRN has it; the folders CITY, and train and val, may be left out in both:
+or use the layout of the official USRN code; the folders CITY, train and val are optional in both layouts:
     ROOT/images/{train,val}/NAME_leftImg8bit.png
     ROOT/segmentation/{train,val}/NAME_gtFine_labelTrainIds.png   or NAME_gtFine_labelIds.png
-data.split is 1_32, 1_16 or 1_8, or what `usrn split` wrote.""",
+data.split is 1_32, 1_16 or 1_8, or a folder that `usrn split` wrote.""",
 )
 PARTS = ("train", "val", "test")
 
-# Name, colour and id in the labelIds files of every class, in the order of the train ids.
+# Name, colour and label id of every class, in the order of the train ids.
 TABLE = (
     ("road", (128, 64, 128), 7),
     ("sidewalk", (244, 35, 232), 8),
@@ -54,10 +54,15 @@ NUM_LABEL_IDS = 34
 
 
 def load_cityscapes(root: Path, data: Data, faults: Faults) -> Dataset:
-    """Cityscapes; see `LAYOUT.help` for how it is laid out.
+    """Load Cityscapes from the layout in `LAYOUT.help`.
 
-    Masks are read from labelTrainIds; where those are not complete, from labelIds through the
-    official table. What is wrong is added to `faults`.
+    Masks are read from labelTrainIds files, or, if these are incomplete, from labelIds files with the
+    official table of ids.
+
+    Args:
+        root: Folder of the data set.
+        data: Section `[data]` of the recipe.
+        faults: Receives the errors.
     """
     classes = tuple(name for name, _, _ in TABLE)
     lists = split_lists("cityscapes", data, root, faults, _official_name)
@@ -76,7 +81,7 @@ def load_cityscapes(root: Path, data: Data, faults: Faults) -> Dataset:
 
 
 def label_id_map(ignore_index: int = 255) -> np.ndarray:
-    """Class id (train id) by label id, `(34,)` int32; `ignore_index` for the others."""
+    """Class id (train id) by label id, `(34,)` int32; `ignore_index` for other label ids."""
     id_map = np.full(NUM_LABEL_IDS, ignore_index, np.int32)
     for class_id, (_, _, label_id) in enumerate(TABLE):
         id_map[label_id] = class_id
@@ -89,7 +94,7 @@ def _label_id_values() -> MaskValues:
 
 
 def _masks(folder: Path, lists: Lists, faults: Faults) -> tuple[dict[str, Path], bool]:
-    """The masks of one kind, the kind that misses fewer of those needed, and whether these are labelIds."""
+    """Index the kind of masks with fewer missing files; returns the masks and whether they are labelIds."""
     train_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelTrainIds")
     label_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelIds")
     needed = {*lists.labelled, *lists.val, *lists.test}
@@ -99,13 +104,13 @@ def _masks(folder: Path, lists: Lists, faults: Faults) -> tuple[dict[str, Path],
 
 
 def _index(folder: Path, suffixes: tuple[str, ...], faults: Faults, ending: str) -> dict[str, Path]:
-    """Files by official name, with or without folders of cities."""
+    """Index files by their official name, with or without city folders."""
     found = index_parts(folder, PARTS, suffixes, faults, pattern=f"{{name}}_{ending}")
     return {_official_name(name): path for name, path in found.items()}
 
 
 def _official_name(entry: str) -> str:
-    """`CITY/NAME` of a name or path: every name of Cityscapes begins with that of its city.
+    """Convert a name or path to `CITY/NAME`: every name in Cityscapes starts with its city.
 
     >>> _official_name("images/train/jena_000025_000019_leftImg8bit")
     'jena/jena_000025_000019'

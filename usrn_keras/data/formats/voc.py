@@ -16,11 +16,11 @@ from usrn_keras.recipe.schema import Data
 LAYOUT = Layout(
     "voc",
     """PASCAL VOC 2012 (VOCtrainval_11-May-2012.tar) is at host.robots.ox.ac.uk/pascal/VOC/voc2012; the
-additional masks (SegmentationClassAug, made from the SBD data set) come separately. Lay it out as
-    ROOT/JPEGImages/NAME.jpg              ROOT may also be the folder above VOC2012 or VOCdevkit
+additional masks (SegmentationClassAug, made from the SBD data set) are separate. The layout is
+    ROOT/JPEGImages/NAME.jpg              ROOT may also be the parent folder of VOC2012 or VOCdevkit
     ROOT/SegmentationClassAug/NAME.png    masks of the 10582 training images
-    ROOT/SegmentationClass/NAME.png       masks of the 1449 validation images, unless they lie above
-data.split is 1_64, 1_32 or 1_16, or what `usrn split` wrote.""",
+    ROOT/SegmentationClass/NAME.png       masks of the 1449 validation images, or in SegmentationClassAug
+data.split is 1_64, 1_32 or 1_16, or a folder that `usrn split` wrote.""",
 )
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -30,12 +30,18 @@ CLASSES = (
 
 
 def load_voc(root: Path, data: Data, faults: Faults) -> Dataset:
-    """PASCAL VOC 2012; see `LAYOUT.help` for how it is laid out. What is wrong is added to `faults`."""
+    """Load PASCAL VOC 2012 from the layout in `LAYOUT.help`.
+
+    Args:
+        root: Folder of the data set.
+        data: Section `[data]` of the recipe.
+        faults: Receives the errors.
+    """
     inner = _inner_root(root)
     originals = index_files(inner / "SegmentationClass", MASK_SUFFIXES, faults)
     augmented = index_files(inner / "SegmentationClassAug", MASK_SUFFIXES, faults)
     lists = split_lists("voc", data, root, faults)
-    # Training masks come from SegmentationClassAug alone: the originals differ from them at borders.
+    # Training masks come only from SegmentationClassAug: the original masks differ at borders.
     val_originals = {name: originals[name] for name in (*lists.val, *lists.test) if name in originals}
     return assemble(
         LAYOUT,
@@ -50,6 +56,6 @@ def load_voc(root: Path, data: Data, faults: Faults) -> Dataset:
 
 
 def _inner_root(root: Path) -> Path:
-    """The folder that holds JPEGImages: `root`, or the folder the archive unpacks to below it."""
+    """Find the folder that contains JPEGImages: `root`, or the folder of the unpacked archive below it."""
     candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
     return next((folder for folder in candidates if (folder / "JPEGImages").is_dir()), root)
