@@ -21,8 +21,8 @@ from usrn_keras.backends import CompiledStep, prepare_backend
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
 from usrn_keras.networks.operations import step_flops
-from usrn_keras.strong_view import StrongView
 from usrn_keras.optimizers import SGD
+from usrn_keras.strong_view import StrongView
 
 
 def build_model(options: dict) -> USRN:

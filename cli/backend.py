@@ -41,9 +41,9 @@ def load_backend() -> None:
         BackendError: Keras does not know the backend, it is not installed, or it cannot be loaded.
     """
     name = require_backend()
-    from usrn_keras.lazy_imports import native_stderr_held
+    from usrn_keras.lazy_imports import suppress_native_stderr
 
-    with native_stderr_held():
+    with suppress_native_stderr():
         try:
             # The backend by itself first: where that fails, Keras is not at fault.
             importlib.import_module(BACKENDS[name].module)

@@ -44,14 +44,14 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
       usrn data check camvid_1_8 --set data.root=data/camvid --set data.workers=8
       usrn data check my_recipe.toml --json | jq '.findings[] | select(.fault) | .files'
 
-    Faults must be mended: the exit code is 4. Notes are worth knowing: the exit code is 0.
+    ErrorList must be mended: the exit code is 4. Notes are worth knowing: the exit code is 0.
     """
     from usrn_keras.inspection import inspect_data
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.recipe import load_recipe
 
     loaded = load_recipe(recipe, list(overrides))
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         inspection = inspect_data(loaded, progress=progress)
     if as_json:
         print_json(inspection.to_json())

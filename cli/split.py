@@ -84,12 +84,12 @@ def command(
     The same seed gives the same images on every machine, and a larger share of it holds the smaller one.
     """
     from usrn_keras.data.split import SplitRequest, make_split
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.recipe import load_recipe
 
     loaded = load_recipe(recipe, list(overrides))
     request = SplitRequest(labelled, val, seed, cover_classes)
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         made = make_split(loaded.data, request, out, recipe=loaded.name, force=force, progress=progress)
     if as_json:
         print_json(made.to_json())

@@ -40,12 +40,12 @@ class Progress(Protocol):
         """Print one line of text above the bars."""
 
 
-def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Progress]:
+def terminal_progress(*, quiet: bool = False) -> contextlib.AbstractContextManager[Progress]:
     """Choose the progress for stderr: bars on a terminal, otherwise plain lines, or no output if `quiet`.
 
     Example:
 
-    >>> with for_terminal(quiet=True) as progress, progress.task("images", total=2) as task:
+    >>> with terminal_progress(quiet=True) as progress, progress.task("images", total=2) as task:
     ...     task.advance(2)
     """
     if quiet:

@@ -65,7 +65,9 @@ def test_transparency_of_a_palette_is_dropped(tmp_path):
 def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path):
     for kind in ("JPEG", "WEBP"):
         Image.new("L", (8, 8)).save(tmp_path / "a.png", kind)
-        with pytest.raises(DataError, match=r"a\.png is a JPEG or WebP file: these formats change the values"):
+        with pytest.raises(
+            DataError, match=r"a\.png is a JPEG or WebP file: these formats change the values"
+        ):
             read_raw(tmp_path / "a.png")
 
 

@@ -140,7 +140,9 @@ def test_colours_where_ids_are_expected(tmp_path, files):
 @pytest.mark.parametrize("mode", ["L", "1", "I;16"])
 def test_grey_values_where_colours_are_expected(tmp_path, mode):
     Image.new(mode, (3, 2)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png contains grey values .*data.mask_format = 'colours'") as caught:
+    with pytest.raises(
+        DataError, match=r"a\.png contains grey values .*data.mask_format = 'colours'"
+    ) as caught:
         read_mask(tmp_path / "a.png", Rules(3, colour_map=COLOURS))
     assert "Set data.mask_format = 'ids'" in caught.value.hint
 

@@ -14,7 +14,7 @@ from usrn_keras.errors import RecipeError, WeightsError
 from usrn_keras.networks import build_branches
 from usrn_keras.networks import keras_cv_segformer as segformer_file
 from usrn_keras.networks.keras_cv_segformer import SIZES, encoder, segformer, stock_model
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 
 # keras-cv's `MiTBackbone.presets`: parameters of the encoder and of a classifier of ten classes.
 PUBLISHED = {
@@ -114,7 +114,7 @@ def test_there_are_no_imagenet_weights():
 def test_weights_of_a_file(tmp_path):
     """The encoder's: first stage and the others as one model."""
     source = encoder(stock_model("b0", 8).backbone)
-    with tensorflow_left_out():
+    with without_tensorflow():
         source.save_weights(tmp_path / "mit.weights.h5")
     found = segformer("b0", weights=str(tmp_path / "mit.weights.h5"), decoder_channels=8)
     images = images_of(32, 64)

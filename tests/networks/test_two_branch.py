@@ -54,7 +54,7 @@ def test_padding_that_is_not_understood_is_refused():
     inputs = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, strides=16, padding="same")(inputs)
     model = keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=2, name="odd")(x))
-    with pytest.raises(ValueError, match="`odd` convolves with padding='valid'"):
+    with pytest.raises(ValueError, match="the output stride of `odd` cannot be changed"):
         with_output_stride(model, 16)
 
 

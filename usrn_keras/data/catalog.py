@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats import camvid, cityscapes, folder, voc
 from usrn_keras.data.formats.assemble import Layout
@@ -18,23 +18,23 @@ from usrn_keras.files import cache_folder
 from usrn_keras.recipe.schema import Data
 
 
-def with_all_labels(dataset: Dataset, faults: Faults) -> Dataset:
+def with_all_labels(dataset: Dataset, errors: ErrorList) -> Dataset:
     """Add every unlabelled image that has a mask to the labelled images. It stays unlabelled as well.
 
     Args:
         dataset: Data set to extend.
-        faults: Receives an error if no unlabelled image has a mask.
+        errors: Receives an error if no unlabelled image has a mask.
     """
     masked = tuple(sample for sample in dataset.unlabelled if sample.mask is not None)
     if not masked:
-        faults.add(
+        errors.add(
             f"data.labels = `all`: none of the {len(dataset.unlabelled)} unlabelled images has a mask; "
             "use `split` to train on the labelled images"
         )
     return replace(dataset, labelled=dataset.labelled + masked)
 
 
-LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, Faults], Dataset]]] = {
+LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, ErrorList], Dataset]]] = {
     "folder": (folder.LAYOUT, folder.load_folder),
     "camvid": (camvid.LAYOUT, camvid.load_camvid),
     "voc": (voc.LAYOUT, voc.load_voc),
@@ -42,23 +42,23 @@ LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, Faults], Dataset]]] = {
 }
 
 
-def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
+def load_dataset(data: Data, errors: ErrorList | None = None) -> Dataset:
     """Load the data set of a recipe. Its files are listed but not decoded.
 
     Args:
         data: Section `[data]` of the recipe.
-        faults: Receives all errors, and the usable part of the data set is returned. If None, errors are
+        errors: Receives all errors, and the usable part of the data set is returned. If None, errors are
             raised.
 
     Raises:
         DataError: The root, files or lists are missing or inconsistent. The message lists every error, the
-            hint describes the expected folder layout. Not raised with `faults`.
+            hint describes the expected folder layout. Not raised with `errors`.
 
     Example:
 
     >>> load_dataset(Data(dataset="camvid", root="camvid", split="1_8"))   # doctest: +SKIP
     """
-    found = Faults() if faults is None else faults
+    found = ErrorList() if errors is None else errors
     if data.dataset == "quickstart":
         layout, data = folder.LAYOUT, _quickstart(data)
         root, dataset = Path(data.root), _load_quickstart(data, found)
@@ -66,15 +66,15 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
         layout, load = LAYOUTS[data.dataset]
         root = root_of(data)
         if message := _root_error(data):
-            if faults is None:
+            if errors is None:
                 raise DataError(message, hint=layout.help)
-            faults.add(message)
+            errors.add(message)
             palette = np.zeros((len(data.classes), 3), np.uint8)
             return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
         dataset = load(root, data, found)
     if data.labels == "all":
         dataset = with_all_labels(dataset, found)
-    if faults is None:
+    if errors is None:
         found.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
     return dataset
 
@@ -112,8 +112,8 @@ def _quickstart(data: Data) -> Data:
     return data.model_copy(update={"root": str(root), **lists})
 
 
-def _load_quickstart(data: Data, faults: Faults) -> Dataset:
+def _load_quickstart(data: Data, errors: ErrorList) -> Dataset:
     """Load the quickstart scenes. The masks of unlabelled scenes have their own folder and add no labels."""
     root = Path(data.root)
-    extra_masks = index_files(root / "masks_unlabelled", MASK_SUFFIXES, faults)
-    return replace(folder.load_folder(root, data, faults, extra_masks), name="quickstart")
+    extra_masks = index_files(root / "masks_unlabelled", MASK_SUFFIXES, errors)
+    return replace(folder.load_folder(root, data, errors, extra_masks), name="quickstart")

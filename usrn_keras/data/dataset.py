@@ -15,13 +15,13 @@ from usrn_keras.errors import DataError
 SHOWN = 20
 
 
-class Faults:
+class ErrorList:
     """Errors of a data set, one line each. The raised error lists the first 20 and counts the others.
 
     Example:
 
-    >>> faults = Faults()
-    >>> faults.raise_if_any("the data set `x` cannot be used")   # no error was added
+    >>> errors = ErrorList()
+    >>> errors.raise_if_any("the data set `x` cannot be used")   # no error was added
     """
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.errors import DataError
 
 
@@ -101,7 +101,7 @@ def _is_cycle(real: str, chain: tuple[str, ...]) -> bool:
 def index_files(
     folder: Path,
     suffixes: tuple[str, ...],
-    faults: Faults,
+    errors: ErrorList,
     *,
     pattern: str = "{name}",
     skip: Collection[Path] = (),
@@ -116,7 +116,7 @@ def index_files(
     Args:
         folder: Folder to search.
         suffixes: Suffixes in lower case, with the dot.
-        faults: Receives the errors.
+        errors: Receives the errors.
         pattern: Pattern of the file name without suffix, with one `{name}`.
         skip: Files and folders to skip.
         recursive: Whether to include sub-folders.
@@ -124,7 +124,7 @@ def index_files(
     found: dict[str, Path] = {}
     before, after = pattern.split("{name}")
     skipped = set(map(str, skip))
-    for parent, subfolders, files in walk(folder, faults.add, recursive=recursive):
+    for parent, subfolders, files in walk(folder, errors.add, recursive=recursive):
         subfolders[:] = [name for name in subfolders if _join(parent, name) not in skipped]
         relative = Path(parent).relative_to(folder).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
@@ -136,9 +136,9 @@ def index_files(
             if path in skipped:
                 continue
             if not is_utf8(prefix + file):
-                faults.add(f"{shown_path(Path(path))}: the name is not UTF-8; rename the file")
+                errors.add(f"{shown_path(Path(path))}: the name is not UTF-8; rename the file")
             else:
-                add_file(found, prefix + stem[len(before) : len(stem) - len(after)], Path(path), faults)
+                add_file(found, prefix + stem[len(before) : len(stem) - len(after)], Path(path), errors)
     return found
 
 
@@ -146,15 +146,15 @@ def index_parts(
     folder: Path,
     parts: tuple[str, ...],
     suffixes: tuple[str, ...],
-    faults: Faults,
+    errors: ErrorList,
     *,
     pattern: str = "{name}",
 ) -> dict[str, Path]:
     """Index the sub-folders `parts` and the folder itself by names without the part, see `index_files`."""
-    found = index_files(folder, suffixes, faults, pattern=pattern, recursive=False)
+    found = index_files(folder, suffixes, errors, pattern=pattern, recursive=False)
     for part in parts:
-        for name, path in index_files(folder / part, suffixes, faults, pattern=pattern).items():
-            add_file(found, name, path, faults)
+        for name, path in index_files(folder / part, suffixes, errors, pattern=pattern).items():
+            add_file(found, name, path, errors)
     return found
 
 
@@ -167,8 +167,8 @@ def _matches(stem: str, before: str, after: str) -> bool:
     return len(stem) > len(before) + len(after) and stem.startswith(before) and stem.endswith(after)
 
 
-def add_file(found: dict[str, Path], name: str, path: Path, faults: Faults) -> None:
+def add_file(found: dict[str, Path], name: str, path: Path, errors: ErrorList) -> None:
     """Add a file to an index by name; a second file with the same name is an error."""
     if name in found:
-        faults.add(f"{found[name]} and {path} have the same name `{name}`: rename or remove one of them")
+        errors.add(f"{found[name]} and {path} have the same name `{name}`: rename or remove one of them")
     found.setdefault(name, path)

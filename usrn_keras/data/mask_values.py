@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
@@ -116,7 +116,7 @@ def voc_palette(num_classes: int) -> np.ndarray:
     return palette
 
 
-def read_palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:
+def read_palette(path: Path, num_classes: int, errors: ErrorList) -> np.ndarray:
     """Read a text file with a line `RED GREEN BLUE` (0 to 255) for each class.
 
     Empty lines and lines that start with `#` are skipped.
@@ -124,7 +124,7 @@ def read_palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:
     Args:
         path: Path of the file.
         num_classes: Number of classes.
-        faults: Receives the errors.
+        errors: Receives the errors.
 
     Returns:
         `(num_classes, 3)` uint8; after an error the colours of `voc_palette`.
@@ -132,15 +132,15 @@ def read_palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:
     try:
         lines = enumerate(read_lines(path), 1)
     except DataError as error:
-        faults.add(error.message)
+        errors.add(error.message)
         return voc_palette(num_classes)
     numbered = [(number, line.split()) for number, line in lines if line and not line.startswith("#")]
     rows = [row for _, row in numbered]
     wrong = [number for number, row in numbered if not _is_colour(row)]
     for number in wrong:
-        faults.add(f"{path}, line {number}: a colour must be three integers from 0 to 255, `RED GREEN BLUE`")
+        errors.add(f"{path}, line {number}: a colour must be three integers from 0 to 255, `RED GREEN BLUE`")
     if len(rows) != num_classes:
-        faults.add(f"{path} has {len(rows)} colours for {num_classes} classes")
+        errors.add(f"{path} has {len(rows)} colours for {num_classes} classes")
     if wrong or len(rows) != num_classes:
         return voc_palette(num_classes)
     return np.array([[int(value) for value in row] for row in rows], np.uint8)
@@ -167,10 +167,10 @@ def internal_ignore_index(num_classes: int) -> int:
     return 255 if num_classes <= 255 else 65535
 
 
-def mask_values(data: Data, classes: tuple[str, ...], faults: Faults) -> MaskValues:
+def mask_values(data: Data, classes: tuple[str, ...], errors: ErrorList) -> MaskValues:
     """Derive the meaning of mask values from `data.mask_ids` and `data.ignore_index`."""
     if data.mask_ids and len(data.mask_ids) != len(classes):
-        faults.add(
+        errors.add(
             f"data.mask_ids has {len(data.mask_ids)} values for {len(classes)} classes: set one for each"
         )
     if data.mask_ids:
@@ -178,7 +178,7 @@ def mask_values(data: Data, classes: tuple[str, ...], faults: Faults) -> MaskVal
     if data.ignore_index < 0:
         return _by_value(range(len(classes)), data.ignore_index, len(classes))
     if data.ignore_index < len(classes):
-        faults.add(
+        errors.add(
             f"data.ignore_index = {data.ignore_index} is the id of class `{classes[data.ignore_index]}`: "
             f"choose a value of at least {len(classes)}, -1 if every pixel has a class, or list the mask "
             "value of each class in data.mask_ids"
@@ -187,7 +187,7 @@ def mask_values(data: Data, classes: tuple[str, ...], faults: Faults) -> MaskVal
 
 
 def colour_values(
-    palette: np.ndarray, ignore_colours: list[list[int]], classes: tuple[str, ...], faults: Faults
+    palette: np.ndarray, ignore_colours: list[list[int]], classes: tuple[str, ...], errors: ErrorList
 ) -> MaskValues:
     """Derive the meaning of masks in colours.
 
@@ -195,19 +195,19 @@ def colour_values(
         palette: Colour of each class, `(classes, 3)` uint8.
         ignore_colours: Colours of pixels without a class.
         classes: Class names.
-        faults: Receives the errors.
+        errors: Receives the errors.
     """
     ignore_index = internal_ignore_index(len(classes))
     owner: dict[tuple[int, ...], str] = {}
     for name, colour in zip(classes, palette.tolist(), strict=False):
         before = owner.setdefault(tuple(colour), name)
         if before != name:
-            faults.add(
+            errors.add(
                 f"the classes `{before}` and `{name}` have the same colour {_text(colour)} in palette.txt"
             )
     for colour in ignore_colours:
         if tuple(colour) in owner:
-            faults.add(
+            errors.add(
                 f"data.ignore_colours: {_text(colour)} is the colour of class `{owner[tuple(colour)]}`"
             )
     rows = [(*colour, class_id) for class_id, colour in enumerate(palette.tolist())]

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults, Sample
+from usrn_keras.data.dataset import Dataset, ErrorList, Sample
 from usrn_keras.data.formats.lists import Lists, Names
 from usrn_keras.errors import DataError
 
@@ -186,16 +186,16 @@ def _names(samples: Sequence[Sample]) -> Names:
 
 
 def _check_counts(masked: int, without_mask: int, labelled: int, val: int, val_share: Share | None) -> None:
-    faults = Faults()
+    errors = ErrorList()
     if labelled < 1:
-        faults.add("--labelled selects no image: use a larger share")
+        errors.add("--labelled selects no image: use a larger share")
     if val_share and val < 1:
-        faults.add("--val selects no image: use a larger share")
+        errors.add("--val selects no image: use a larger share")
     if labelled + val > masked:
-        faults.add(f"{labelled} labelled and {val} val images are more than the {masked} images with masks")
+        errors.add(f"{labelled} labelled and {val} val images are more than the {masked} images with masks")
     elif labelled + val == masked and not without_mask:
-        faults.add("no image would remain unlabelled, but USRN needs images without labels")
-    faults.raise_if_any(
+        errors.add("no image would remain unlabelled, but USRN needs images without labels")
+    errors.raise_if_any(
         f"the split cannot be drawn from {masked} training images with masks and {without_mask} without:"
     )
 
@@ -204,12 +204,12 @@ def _check_cover(names: Names, drawn: Names, pixels: np.ndarray, classes: Sequen
     images = (pixels > 0).sum(axis=0)
     labelled = set(drawn)
     shown = (pixels[[name in labelled for name in names]] > 0).any(axis=0)
-    faults = Faults()
+    errors = ErrorList()
     for class_id in np.flatnonzero((images > 0) & ~shown):
-        faults.add(
+        errors.add(
             f"`{classes[class_id]}` is in {images[class_id]} of {len(names)} images, none of them is drawn"
         )
-    faults.raise_if_any(
+    errors.raise_if_any(
         f"{len(drawn)} labelled images cannot cover every class:",
         hint="Increase --labelled, or omit --cover-classes.",
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data.catalog import layout_help, load_dataset, root_of
-from usrn_keras.data.dataset import PARTS, Dataset, Faults, Sample
+from usrn_keras.data.dataset import PARTS, Dataset, ErrorList, Sample
 from usrn_keras.data.formats.assemble import NEEDED
 from usrn_keras.data.formats.lists import Lists, no_split, read_list
 from usrn_keras.data.masks import read_mask
@@ -45,13 +45,13 @@ def class_pixels(
     >>> class_pixels(dataset.labelled, dataset).sum(axis=0)   # doctest: +SKIP
     array([5400,  360])
     """
-    faults = Faults()
+    errors = ErrorList()
 
     def count(sample: Sample) -> np.ndarray:
         try:
             mask = read_mask(sample.mask, dataset)
         except DataError as error:
-            faults.add(error.message)
+            errors.add(error.message)
             return np.zeros(dataset.num_classes, np.int64)
         return np.bincount(mask.ravel(), minlength=dataset.num_classes)[: dataset.num_classes]
 
@@ -60,7 +60,7 @@ def class_pixels(
         for row, counted in enumerate(ordered_map(count, samples, workers=workers, ahead=4 * workers)):
             counts[row] = counted
             task.advance()
-    faults.raise_if_any(
+    errors.raise_if_any(
         "the classes in the masks cannot be counted:", hint="`usrn data check RECIPE` gives more details."
     )
     return counts
@@ -227,10 +227,10 @@ def make_split(
 
 def _load_without_split(data: Data) -> Dataset:
     """Load the data set and ignore missing lists, which the split provides."""
-    faults, expected = Faults(), {*NEEDED.values(), no_split(data.dataset)}
-    dataset = load_dataset(data, faults)
-    other = Faults()
-    for line in faults.lines:
+    errors, expected = ErrorList(), {*NEEDED.values(), no_split(data.dataset)}
+    dataset = load_dataset(data, errors)
+    other = ErrorList()
+    for line in errors.lines:
         if line not in expected:
             other.add(line)
     other.raise_if_any(
@@ -243,12 +243,12 @@ def _load_without_split(data: Data) -> Dataset:
 
 def _check_read_back(folder: Path, lists: Lists) -> None:
     """Check that the lists contain all names: a list cannot have a name that starts with #, for example."""
-    faults = Faults()
+    errors = ErrorList()
     for part, names in asdict(lists).items():
-        read = read_list(folder / f"{part}.txt", Faults()) if names else ()
+        read = read_list(folder / f"{part}.txt", ErrorList()) if names else ()
         for name in sorted(set(names).difference(read)):
-            faults.add(f"{part}: `{name}`")
-    faults.raise_if_any("a list cannot contain these names:", hint="Rename these images and their masks.")
+            errors.add(f"{part}: `{name}`")
+    errors.raise_if_any("a list cannot contain these names:", hint="Rename these images and their masks.")
 
 
 def _default_name(request: SplitRequest) -> str:

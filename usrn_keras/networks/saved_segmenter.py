@@ -13,13 +13,13 @@ from typing import Any
 import keras
 
 from usrn_keras.errors import WeightsError
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 
 _CONFIG = "config.json"
 _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
 
 
-@tensorflow_left_out()
+@without_tensorflow()
 def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
     """Load F: a model from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
 

@@ -19,7 +19,7 @@ from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
 from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
 from usrn_keras.networks.layers import classifier
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 
 Tensor = Any
 Head = Literal["F", "F_sub"]
@@ -156,7 +156,7 @@ class ForwardPass(NamedTuple):
 Sharing = Literal["none", "low", "low_high"]
 
 
-@tensorflow_left_out()
+@without_tensorflow()
 def build_branches(
     backbone: str = "",
     *,

@@ -36,7 +36,7 @@ def read_names(path: Path, faults: list[str]) -> list[Named]:
     """The names in a file, one per line; empty lines and lines that start with `#` are skipped.
 
     Every line must be of one form: a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`
-    (spaces, tabs or commas). Faults are added to `faults`.
+    (spaces, tabs or commas). ErrorList are added to `faults`.
     """
     try:
         lines = enumerate(read_lines(path), 1)

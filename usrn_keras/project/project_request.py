@@ -43,7 +43,7 @@ def held_out(
     """What the options `--PART text --PART-masks masks_text` mean; None where there is no such part.
 
     Without them, folders below --images that are called so become val and test, and val is otherwise
-    drawn. Faults are added to `faults`.
+    drawn. ErrorList are added to `faults`.
     """
     if not text:
         if masks_text:

@@ -56,7 +56,7 @@ def _checkpoint(evaluation: Evaluation) -> Iterator[str]:
 
 
 def data_contradictions(data: Data) -> Iterator[str]:
-    """Faults that no single key of `[data]` shows, one line each.
+    """ErrorList that no single key of `[data]` shows, one line each.
 
     Example:
 
@@ -115,7 +115,7 @@ def _mask_values(data: Data) -> Iterator[str]:
 
 
 def network_contradictions(network: Network) -> Iterator[str]:
-    """Faults that no single key of `[network]` shows, one line each.
+    """ErrorList that no single key of `[network]` shows, one line each.
 
     Options of a decoder that is not chosen are no fault: a recipe may hold those of several.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset, read_mask, read_sample
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.formats.lists import shipped_list
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
@@ -90,7 +90,7 @@ def test_other_layouts(tmp_path, files, layout):
 def test_void_of_segnet_is_none_elsewhere(tmp_path, files):
     path = files.mask(tmp_path / "train/a.png", np.array([[12]], np.uint8))
     (tmp_path / "trainannot").mkdir()
-    segnet = load_dataset(Data(dataset="camvid", root=str(tmp_path), split="1_8"), Faults())
+    segnet = load_dataset(Data(dataset="camvid", root=str(tmp_path), split="1_8"), ErrorList())
     with pytest.raises(DataError, match="outside the 12 ids of the data set: 12"):
         read_mask(path, segnet)
 

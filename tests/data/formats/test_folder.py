@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.mask_values import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
@@ -143,19 +143,19 @@ def test_empty_folders_are_reported_once(tmp_path, files):
 
 def test_with_faults_what_can_be_used_comes_back(folder, files):
     files.names(folder / "labelled.txt", ["a", "nobody", "d", "b"])
-    faults = Faults()
+    faults = ErrorList()
     data = Data(dataset="folder", root=str(folder), labelled="labelled.txt", val="nowhere.txt")
     dataset = load_dataset(data, faults)
     assert _names(dataset.labelled) == ["a", "b"] and dataset.val == ()
     assert len(faults.lines) == 4
     assert faults.lines[0].endswith("nowhere.txt does not exist")
-    faults = Faults()
+    faults = ErrorList()
     load_dataset(Data(dataset="folder", root=str(folder), val="val.txt"), faults)
     assert faults.lines == ()
 
 
 def test_with_faults_without_masks_the_unlabelled_images_come_back(folder):
-    faults = Faults()
+    faults = ErrorList()
     dataset = load_dataset(Data(dataset="folder", root=str(folder), masks="nowhere"), faults)
     assert len(dataset.unlabelled) == 6 and dataset.labelled == ()
     assert any("nowhere does not exist" in line for line in faults.lines)
@@ -163,7 +163,7 @@ def test_with_faults_without_masks_the_unlabelled_images_come_back(folder):
 
 @pytest.mark.parametrize("dataset", ["folder", "camvid", "voc", "cityscapes"])
 def test_with_faults_without_a_root_there_is_nothing(dataset):
-    faults = Faults()
+    faults = ErrorList()
     found = load_dataset(Data(dataset=dataset, root="/does/not/exist"), faults)
     assert faults.lines == ("data.root = `/does/not/exist` is not a folder",)
     assert (found.labelled, found.unlabelled, found.val, found.test) == ((), (), (), ())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.formats.lists import split_lists
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import Data
@@ -125,7 +125,7 @@ def test_an_own_split_of_a_data_set_that_ships_its_own(tmp_path, files):
     ],
 )
 def test_official_splits(tmp_path, dataset, split, labelled, train, val):
-    faults = Faults()
+    faults = ErrorList()
     lists = split_lists(dataset, Data(dataset=dataset, split=split), tmp_path, faults)
     assert not faults.lines
     sizes = (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test))

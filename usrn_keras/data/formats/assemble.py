@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.formats.lists import Lists, Names, make_samples
 from usrn_keras.data.mask_values import MAX_CLASSES, MaskValues
 
@@ -37,7 +37,7 @@ def assemble(
     lists: Lists,
     images: Mapping[str, Path],
     masks: Mapping[str, Path],
-    faults: Faults,
+    errors: ErrorList,
 ) -> Dataset:
     """Match the lists with the files and check the data set. Samples without files are skipped.
 
@@ -49,19 +49,19 @@ def assemble(
         lists: Names of the samples in each part.
         images: Image files by name.
         masks: Mask files by name.
-        faults: Receives the errors.
+        errors: Receives the errors.
     """
-    _check_classes(classes, faults)
-    _check_lists(lists, faults)
+    _check_classes(classes, errors)
+    _check_lists(lists, errors)
     for kind, found in (("images", images), ("masks", masks)):
         if not found:
-            faults.add(f"the folders of the {kind} contain no {kind}")
+            errors.add(f"the folders of the {kind} contain no {kind}")
     samples = {}
     for part in fields(lists):
         # Without any files, every name would be reported as missing.
         has_files = images and (masks or part.name == "unlabelled")
         names = getattr(lists, part.name) if has_files else ()
-        samples[part.name] = make_samples(part.name, names, images, masks, faults)
+        samples[part.name] = make_samples(part.name, names, images, masks, errors)
     return Dataset(
         name=layout.name,
         classes=classes,
@@ -73,20 +73,20 @@ def assemble(
     )
 
 
-def _check_classes(classes: Names, faults: Faults) -> None:
+def _check_classes(classes: Names, errors: ErrorList) -> None:
     if len(classes) == 1:
-        faults.add(f"segmentation needs at least 2 classes, received only `{classes[0]}`")
+        errors.add(f"segmentation needs at least 2 classes, received only `{classes[0]}`")
     if len(classes) > MAX_CLASSES:
-        faults.add(f"at most {MAX_CLASSES} classes are supported, received {len(classes)}")
+        errors.add(f"at most {MAX_CLASSES} classes are supported, received {len(classes)}")
     for name in sorted(name for name, count in Counter(classes).items() if count > 1):
-        faults.add(f"two classes have the name `{name}`")
+        errors.add(f"two classes have the name `{name}`")
 
 
-def _check_lists(lists: Lists, faults: Faults) -> None:
+def _check_lists(lists: Lists, errors: ErrorList) -> None:
     for part, message in NEEDED.items():
         if not getattr(lists, part):
-            faults.add(message)
+            errors.add(message)
     for training in ("labelled", "unlabelled"):
         for held_out in ("val", "test"):
             for name in sorted(set(getattr(lists, training)) & set(getattr(lists, held_out))):
-                faults.add(f"`{name}` is in both {training} and {held_out}: results would be too optimistic")
+                errors.add(f"`{name}` is in both {training} and {held_out}: results would be too optimistic")

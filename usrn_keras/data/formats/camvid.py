@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_parts
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import split_lists
@@ -40,13 +40,13 @@ COLOURS = {
 }
 
 
-def load_camvid(root: Path, data: Data, faults: Faults) -> Dataset:
+def load_camvid(root: Path, data: Data, errors: ErrorList) -> Dataset:
     """Load CamVid from the layout in `LAYOUT.help`.
 
     Args:
         root: Folder of the data set.
         data: Section `[data]` of the recipe.
-        faults: Receives the errors.
+        errors: Receives the errors.
     """
     classes = tuple(COLOURS)
     if (root / "trainannot").is_dir():
@@ -54,16 +54,16 @@ def load_camvid(root: Path, data: Data, faults: Faults) -> Dataset:
         mask_parts, values = tuple(f"{part}annot" for part in PARTS), _with_void(len(classes))
     else:
         image_root, mask_root = root / "images", root / "labels"
-        mask_parts, values = PARTS, mask_values(data, classes, faults)
+        mask_parts, values = PARTS, mask_values(data, classes, errors)
     return assemble(
         LAYOUT,
         classes=classes,
         palette=np.array(list(COLOURS.values()), np.uint8),
         values=values,
-        lists=split_lists("camvid", data, root, faults),
-        images=index_parts(image_root, PARTS, IMAGE_SUFFIXES, faults),
-        masks=index_parts(mask_root, mask_parts, MASK_SUFFIXES, faults),
-        faults=faults,
+        lists=split_lists("camvid", data, root, errors),
+        images=index_parts(image_root, PARTS, IMAGE_SUFFIXES, errors),
+        masks=index_parts(mask_root, mask_parts, MASK_SUFFIXES, errors),
+        errors=errors,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_parts
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import Lists, split_lists
@@ -53,7 +53,7 @@ TABLE = (
 NUM_LABEL_IDS = 34
 
 
-def load_cityscapes(root: Path, data: Data, faults: Faults) -> Dataset:
+def load_cityscapes(root: Path, data: Data, errors: ErrorList) -> Dataset:
     """Load Cityscapes from the layout in `LAYOUT.help`.
 
     Masks are read from labelTrainIds files, or, if these are incomplete, from labelIds files with the
@@ -62,21 +62,21 @@ def load_cityscapes(root: Path, data: Data, faults: Faults) -> Dataset:
     Args:
         root: Folder of the data set.
         data: Section `[data]` of the recipe.
-        faults: Receives the errors.
+        errors: Receives the errors.
     """
     classes = tuple(name for name, _, _ in TABLE)
-    lists = split_lists("cityscapes", data, root, faults, _official_name)
+    lists = split_lists("cityscapes", data, root, errors, _official_name)
     flat = (root / "images").is_dir() and not (root / "leftImg8bit").is_dir()
-    masks, are_label_ids = _masks(root / ("segmentation" if flat else "gtFine"), lists, faults)
+    masks, are_label_ids = _masks(root / ("segmentation" if flat else "gtFine"), lists, errors)
     return assemble(
         LAYOUT,
         classes=classes,
         palette=np.array([colour for _, colour, _ in TABLE], np.uint8),
-        values=_label_id_values() if are_label_ids else mask_values(data, classes, faults),
+        values=_label_id_values() if are_label_ids else mask_values(data, classes, errors),
         lists=lists,
-        images=_index(root / ("images" if flat else "leftImg8bit"), IMAGE_SUFFIXES, faults, "leftImg8bit"),
+        images=_index(root / ("images" if flat else "leftImg8bit"), IMAGE_SUFFIXES, errors, "leftImg8bit"),
         masks=masks,
-        faults=faults,
+        errors=errors,
     )
 
 
@@ -93,19 +93,19 @@ def _label_id_values() -> MaskValues:
     return MaskValues(ignore_index, label_id_map(ignore_index))
 
 
-def _masks(folder: Path, lists: Lists, faults: Faults) -> tuple[dict[str, Path], bool]:
+def _masks(folder: Path, lists: Lists, errors: ErrorList) -> tuple[dict[str, Path], bool]:
     """Index the kind of masks with fewer missing files; returns the masks and whether they are labelIds."""
-    train_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelTrainIds")
-    label_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelIds")
+    train_ids = _index(folder, MASK_SUFFIXES, errors, "gtFine_labelTrainIds")
+    label_ids = _index(folder, MASK_SUFFIXES, errors, "gtFine_labelIds")
     needed = {*lists.labelled, *lists.val, *lists.test}
     if len(needed - train_ids.keys()) <= len(needed - label_ids.keys()):
         return train_ids, False
     return label_ids, True
 
 
-def _index(folder: Path, suffixes: tuple[str, ...], faults: Faults, ending: str) -> dict[str, Path]:
+def _index(folder: Path, suffixes: tuple[str, ...], errors: ErrorList, ending: str) -> dict[str, Path]:
     """Index files by their official name, with or without city folders."""
-    found = index_parts(folder, PARTS, suffixes, faults, pattern=f"{{name}}_{ending}")
+    found = index_parts(folder, PARTS, suffixes, errors, pattern=f"{{name}}_{ending}")
     return {_official_name(name): path for name, path in found.items()}
 
 

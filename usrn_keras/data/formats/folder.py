@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import add_file, index_files, read_lines
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import Lists, Names, given_lists
@@ -41,26 +41,26 @@ class FolderFiles:
     test: Names
 
 
-def index_folder(root: Path, data: Data, faults: Faults) -> FolderFiles:
+def index_folder(root: Path, data: Data, errors: ErrorList) -> FolderFiles:
     """Index the images and masks in the folders of a recipe.
 
     Args:
         root: Folder of the data set, which relative folders refer to.
         data: Section `[data]` of the recipe.
-        faults: Receives the errors.
+        errors: Receives the errors.
     """
-    folders = _folders(root, data, faults)
+    folders = _folders(root, data, errors)
     images: Files = {}
     masks: Files = {}
     names: dict[str, Names] = {}
     for part, (image_folder, mask_folder) in folders.items():
         others = {folder for pair in folders.values() for folder in pair}
-        found = _index_pair(image_folder, mask_folder, data, others, faults)
+        found = _index_pair(image_folder, mask_folder, data, others, errors)
         prefix = "" if part == "train" else f"{part}/"
         names[part] = tuple(prefix + name for name in found[0])
         for all_files, files in zip((images, masks), found, strict=True):
             for name, path in files.items():
-                add_file(all_files, prefix + name, path, faults)
+                add_file(all_files, prefix + name, path, errors)
     return FolderFiles(images, masks, names["train"], names.get("val", ()), names.get("test", ()))
 
 
@@ -98,7 +98,7 @@ def canonical_names(root: Path, data: Data, images: Mapping[str, Path]) -> Calla
     return lambda entry: entry if entry in images else aliases().get(entry, entry)
 
 
-def _folders(root: Path, data: Data, faults: Faults) -> dict[str, tuple[Path, Path]]:
+def _folders(root: Path, data: Data, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
     """Find the folders of images and masks of every part with its own folders."""
     folders = {}
     for part, prefix in (("train", ""), ("val", "val_"), ("test", "test_")):
@@ -107,10 +107,10 @@ def _folders(root: Path, data: Data, faults: Faults) -> dict[str, tuple[Path, Pa
             continue
         for key, folder in named:
             if not _absolute(root, folder).is_dir():
-                faults.add(f"the folder {_absolute(root, folder)} does not exist (data.{key})")
+                errors.add(f"the folder {_absolute(root, folder)} does not exist (data.{key})")
         folders[part] = tuple(_absolute(root, folder) for _, folder in named)
         if part != "train" and folders[part][0] == folders["train"][0]:
-            faults.add(
+            errors.add(
                 f"data.{part}_images and data.images are the same folder: list {part} images in data.{part}"
             )
     return folders
@@ -121,7 +121,7 @@ def _absolute(root: Path, folder: str) -> Path:
 
 
 def _index_pair(
-    image_folder: Path, mask_folder: Path, data: Data, others: Set[Path], faults: Faults
+    image_folder: Path, mask_folder: Path, data: Data, others: Set[Path], errors: ErrorList
 ) -> tuple[Files, Files]:
     """Index the images and masks of a part. If both patterns match a file, the longer one has priority."""
     image_pattern, mask_pattern = (
@@ -135,7 +135,7 @@ def _index_pair(
     def index(folder: Path, suffixes: tuple[str, ...], pattern: str, taken: Files) -> Files:
         inside = taken.values() if image_folder == mask_folder else ()
         skip = {*others, *inside} - {folder}
-        return index_files(folder, suffixes, faults, pattern=pattern, skip=skip)
+        return index_files(folder, suffixes, errors, pattern=pattern, skip=skip)
 
     if len(image_pattern) > len(mask_pattern):
         images = index(image_folder, suffixes, image_pattern, {})
@@ -160,7 +160,7 @@ with or without suffix. data.split is a folder that `usrn split` wrote.""",
 
 
 def load_folder(
-    root: Path, data: Data, faults: Faults, extra_masks: Mapping[str, Path] | None = None
+    root: Path, data: Data, errors: ErrorList, extra_masks: Mapping[str, Path] | None = None
 ) -> Dataset:
     """Load a folder data set from the layout in `LAYOUT.help`. Its name is that of the folder.
 
@@ -170,54 +170,54 @@ def load_folder(
     Args:
         root: Folder of the data set.
         data: Section `[data]` of the recipe.
-        faults: Receives the errors.
+        errors: Receives the errors.
         extra_masks: Further masks by name, for lists only: they do not make an image labelled.
     """
     for line in data_contradictions(data):
-        faults.add(line)
-    files = index_folder(root, data, faults)
-    classes = tuple(data.classes) or _read_classes(root / "classes.txt", faults)
-    palette = _palette(root / "palette.txt", data, len(classes), faults)
+        errors.add(line)
+    files = index_folder(root, data, errors)
+    classes = tuple(data.classes) or _read_classes(root / "classes.txt", errors)
+    palette = _palette(root / "palette.txt", data, len(classes), errors)
     if data.mask_format == "colours":
-        values = colour_values(palette, data.ignore_colours, classes, faults)
+        values = colour_values(palette, data.ignore_colours, classes, errors)
     else:
-        values = mask_values(data, classes, faults)
+        values = mask_values(data, classes, errors)
     dataset = assemble(
         LAYOUT,
         classes=classes,
         palette=palette,
         values=values,
-        lists=_lists(root, data, files, faults),
+        lists=_lists(root, data, files, errors),
         images=files.images,
         masks={**(extra_masks or {}), **files.masks},
-        faults=faults,
+        errors=errors,
     )
     return replace(dataset, name=root.resolve().name)
 
 
-def _read_classes(path: Path, faults: Faults) -> Names:
+def _read_classes(path: Path, errors: ErrorList) -> Names:
     try:
         classes = tuple(line for line in read_lines(path) if line) if path.is_file() else ()
     except DataError as error:
-        faults.add(error.message)
+        errors.add(error.message)
         return ()
     if not classes:
-        faults.add(f"the class names are missing: create {path}, or set data.classes")
+        errors.add(f"the class names are missing: create {path}, or set data.classes")
     return classes
 
 
-def _palette(path: Path, data: Data, num_classes: int, faults: Faults) -> np.ndarray:
+def _palette(path: Path, data: Data, num_classes: int, errors: ErrorList) -> np.ndarray:
     if path.is_file():
-        return read_palette(path, num_classes, faults)
+        return read_palette(path, num_classes, errors)
     if data.mask_format == "colours":
-        faults.add(
+        errors.add(
             f"data.mask_format = 'colours' needs the file {path} with a line `RED GREEN BLUE` for each class"
         )
     return voc_palette(num_classes)
 
 
-def _lists(root: Path, data: Data, files: FolderFiles, faults: Faults) -> Lists:
-    given = given_lists(data, root, faults, canonical_names(root, data, files.images))
+def _lists(root: Path, data: Data, files: FolderFiles, errors: ErrorList) -> Lists:
+    given = given_lists(data, root, errors, canonical_names(root, data, files.images))
     held_out = {*given.get("val", ()), *given.get("test", ())}
     rest = tuple(name for name in files.train if name not in held_out)
     lists = {"labelled": _with_masks(rest, files), "val": files.val, "test": files.test, **given}

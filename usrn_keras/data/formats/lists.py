@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from usrn_keras.data.dataset import PARTS, Faults, Sample
+from usrn_keras.data.dataset import PARTS, ErrorList, Sample
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.masks import MASK_SUFFIXES
@@ -31,7 +31,7 @@ class Lists:
     test: Names = ()
 
 
-def read_list(path: Path, faults: Faults, canonical: Callable[[str], str] = str) -> Names:
+def read_list(path: Path, errors: ErrorList, canonical: Callable[[str], str] = str) -> Names:
     """Read a list file with one name per line. Empty lines and lines that start with `#` are skipped.
 
     A name may have the suffix of its image: `street/a.jpg` and `street/a` are both `street/a`. For a line
@@ -40,32 +40,32 @@ def read_list(path: Path, faults: Faults, canonical: Callable[[str], str] = str)
 
     Args:
         path: Path of the list file.
-        faults: Receives the errors.
+        errors: Receives the errors.
         canonical: Function that converts an entry, such as a path from the root, to the name in the data set.
     """
     names: dict[str, int] = {}
-    for number, line in enumerate(_lines(path, faults), 1):
+    for number, line in enumerate(_lines(path, errors), 1):
         if not line or line.startswith("#"):
             continue
         entry = _image_of_pair(line)
         if _leads_outside(entry):
-            faults.add(f"{path}, line {number}: `{line}` is not a path in the data set")
+            errors.add(f"{path}, line {number}: `{line}` is not a path in the data set")
             continue
         name = canonical(_without_suffix(PurePosixPath(entry)))
         if name in names:
-            faults.add(f"{path}, line {number}: `{name}` is already in line {names[name]}")
+            errors.add(f"{path}, line {number}: `{name}` is already in line {names[name]}")
         names.setdefault(name, number)
     return tuple(names)
 
 
-def _lines(path: Path, faults: Faults) -> list[str]:
+def _lines(path: Path, errors: ErrorList) -> list[str]:
     if not path.is_file():
-        faults.add(f"the list {path} does not exist")
+        errors.add(f"the list {path} does not exist")
         return []
     try:
         return read_lines(path)
     except DataError as error:
-        faults.add(f"the list {error.message}")
+        errors.add(f"the list {error.message}")
         return []
 
 
@@ -91,7 +91,7 @@ def make_samples(
     names: Iterable[str],
     images: Mapping[str, Path],
     masks: Mapping[str, Path],
-    faults: Faults,
+    errors: ErrorList,
 ) -> tuple[Sample, ...]:
     """Build the samples of a list of names.
 
@@ -102,14 +102,14 @@ def make_samples(
         names: Names of the samples.
         images: Image files by name.
         masks: Mask files by name.
-        faults: Receives the errors.
+        errors: Receives the errors.
     """
     samples = []
     for name in names:
         if name not in images:
-            faults.add(f"{part}: there is no image `{name}`")
+            errors.add(f"{part}: there is no image `{name}`")
         elif name not in masks and part != "unlabelled":
-            faults.add(f"{part}: there is no mask for {images[name]}")
+            errors.add(f"{part}: there is no mask for {images[name]}")
         else:
             samples.append(Sample(name, images[name], masks.get(name)))
     return tuple(samples)
@@ -118,7 +118,7 @@ def make_samples(
 Canonical = Callable[[str], str]
 
 
-def given_lists(data: Data, root: Path, faults: Faults, canonical: Canonical = str) -> dict[str, Names]:
+def given_lists(data: Data, root: Path, errors: ErrorList, canonical: Canonical = str) -> dict[str, Names]:
     """Read the lists of a recipe by part: those of `data.split`, and its list files.
 
     If both define the same part, they must be equal: `usrn split` writes the val list of the recipe to its
@@ -127,17 +127,17 @@ def given_lists(data: Data, root: Path, faults: Faults, canonical: Canonical = s
     Args:
         data: Section `[data]` of the recipe.
         root: Folder of the data set.
-        faults: Receives the errors.
+        errors: Receives the errors.
         canonical: Function that converts an entry of a list to a name.
     """
     files = {part: getattr(data, part) for part in PARTS if getattr(data, part)}
     given = {
-        part: read_list(root / Path(file).expanduser(), faults, canonical) for part, file in files.items()
+        part: read_list(root / Path(file).expanduser(), errors, canonical) for part, file in files.items()
     }
-    of_split = _split(data, root, faults, canonical)
+    of_split = _split(data, root, errors, canonical)
     for part in given.keys() & of_split.keys():
         if set(given[part]) != set(of_split[part]):
-            faults.add(
+            errors.add(
                 f"data.split and data.{part} list different {part} images: use only one of them "
                 f"(--set data.{part}= removes the list)"
             )
@@ -145,7 +145,7 @@ def given_lists(data: Data, root: Path, faults: Faults, canonical: Canonical = s
 
 
 def split_lists(
-    dataset: str, data: Data, root: Path, faults: Faults, canonical: Canonical | None = None
+    dataset: str, data: Data, root: Path, errors: ErrorList, canonical: Canonical | None = None
 ) -> Lists:
     """Read the lists of a data set with shipped splits. List files of the recipe replace them.
 
@@ -155,12 +155,12 @@ def split_lists(
         dataset: Name of the data set.
         data: Section `[data]` of the recipe.
         root: Folder of the data set.
-        faults: Receives the errors.
+        errors: Receives the errors.
         canonical: Function that converts an entry of a list to a name; by default the last part of a path.
     """
     if not (data.split or data.labelled):
-        faults.add(no_split(dataset))
-    given = given_lists(data, root, faults, canonical or (lambda entry: PurePosixPath(entry).name))
+        errors.add(no_split(dataset))
+    given = given_lists(data, root, errors, canonical or (lambda entry: PurePosixPath(entry).name))
     val = given.get("val", shipped_list(dataset, "val"))
     test = given.get("test", shipped_list(dataset, "test"))
     known = {*given.get("labelled", ()), *val, *test}
@@ -173,7 +173,7 @@ def no_split(dataset: str) -> str:
     return f"data.split is empty: choose a split; {_shipped(dataset)}"
 
 
-def _split(data: Data, root: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
+def _split(data: Data, root: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
     """Read the lists of `data.split` by part."""
     if not data.split:
         return {}
@@ -182,20 +182,20 @@ def _split(data: Data, root: Path, faults: Faults, canonical: Canonical) -> dict
         return {"labelled": shipped}
     path = root / Path(data.split).expanduser()
     if path.is_dir():
-        return _split_folder(path, faults, canonical)
+        return _split_folder(path, errors, canonical)
     if path.is_file():
-        return {"labelled": read_list(path, faults, canonical)}
-    faults.add(
+        return {"labelled": read_list(path, errors, canonical)}
+    errors.add(
         f"data.split = `{data.split}` with data.split_seed = {data.split_seed} is not shipped, and {path} is "
         f"neither a folder that `usrn split` wrote nor a list file; {_shipped(data.dataset)}"
     )
     return {}
 
 
-def _split_folder(folder: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
+def _split_folder(folder: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
     lists = {part: folder / f"{part}.txt" for part in PARTS}
     return {
-        part: read_list(path, faults, canonical)
+        part: read_list(path, errors, canonical)
         for part, path in lists.items()
         if part == "labelled" or path.exists()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import split_lists
@@ -29,29 +29,29 @@ CLASSES = (
 )
 
 
-def load_voc(root: Path, data: Data, faults: Faults) -> Dataset:
+def load_voc(root: Path, data: Data, errors: ErrorList) -> Dataset:
     """Load PASCAL VOC 2012 from the layout in `LAYOUT.help`.
 
     Args:
         root: Folder of the data set.
         data: Section `[data]` of the recipe.
-        faults: Receives the errors.
+        errors: Receives the errors.
     """
     inner = _inner_root(root)
-    originals = index_files(inner / "SegmentationClass", MASK_SUFFIXES, faults)
-    augmented = index_files(inner / "SegmentationClassAug", MASK_SUFFIXES, faults)
-    lists = split_lists("voc", data, root, faults)
+    originals = index_files(inner / "SegmentationClass", MASK_SUFFIXES, errors)
+    augmented = index_files(inner / "SegmentationClassAug", MASK_SUFFIXES, errors)
+    lists = split_lists("voc", data, root, errors)
     # Training masks come only from SegmentationClassAug: the original masks differ at borders.
     val_originals = {name: originals[name] for name in (*lists.val, *lists.test) if name in originals}
     return assemble(
         LAYOUT,
         classes=CLASSES,
         palette=voc_palette(len(CLASSES)),
-        values=mask_values(data, CLASSES, faults),
+        values=mask_values(data, CLASSES, errors),
         lists=lists,
-        images=index_files(inner / "JPEGImages", IMAGE_SUFFIXES, faults),
+        images=index_files(inner / "JPEGImages", IMAGE_SUFFIXES, errors),
         masks={**val_originals, **augmented},
-        faults=faults,
+        errors=errors,
     )
 
 

@@ -85,13 +85,13 @@ def make_quickstart(
 def _parameters(*, seed, labelled, unlabelled, val, size) -> dict:
     """Validate the arguments and convert them to the content of the marker file."""
     counts = {"labelled": labelled, "unlabelled": unlabelled, "val": val}
-    faults = [f"`{name}` must be at least 1, received {count}" for name, count in counts.items() if count < 1]
+    errors = [f"`{name}` must be at least 1, received {count}" for name, count in counts.items() if count < 1]
     if seed < 0:
-        faults.append(f"`seed` must be at least 0, received {seed}")
+        errors.append(f"`seed` must be at least 0, received {seed}")
     if len(size) != 2 or min(size) < SMALLEST:
-        faults.append(f"`size` must be (height, width), each at least {SMALLEST}, received {tuple(size)}")
-    if faults:
-        raise DataError("the quickstart scenes cannot be drawn", faults=faults)
+        errors.append(f"`size` must be (height, width), each at least {SMALLEST}, received {tuple(size)}")
+    if errors:
+        raise DataError("the quickstart scenes cannot be drawn", faults=errors)
     return {"version": VERSION, "seed": seed, **counts, "size": list(size)}
 
 
@@ -106,13 +106,13 @@ def _is_complete(root: Path, parameters: dict) -> bool:
         raise DataError(
             f"{root} is not empty and contains no quickstart scenes ({MARKER} is missing)", hint=hint
         ) from None
-    faults = [
+    errors = [
         f"`{key}`: the folder has {found.get(key)}, required is {wanted}"
         for key, wanted in parameters.items()
         if found.get(key) != wanted
     ]
-    if faults:
-        raise DataError(f"{root} contains other quickstart scenes", faults=faults, hint=hint)
+    if errors:
+        raise DataError(f"{root} contains other quickstart scenes", faults=errors, hint=hint)
     return True
 
 

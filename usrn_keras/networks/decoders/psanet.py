@@ -129,7 +129,7 @@ def _offsets(height: Any, width: Any, mask: int) -> tuple[Tensor, Tensor]:
     return (pixel[:, None] * mask + down) * mask + right, visible
 
 
-def mask_of(crop_size: int, *, output_stride: int, shrink: int = 2) -> int:
+def psa_mask_size(crop_size: int, *, output_stride: int, shrink: int = 2) -> int:
     """Compute the size of an over-completed map that covers every offset in a training crop.
 
     Generalizes `2 ((crop - 1) // (8 shrink) + 1) - 1` of the authors to any stride.
@@ -141,7 +141,7 @@ def mask_of(crop_size: int, *, output_stride: int, shrink: int = 2) -> int:
 
     Example:
 
-    >>> mask_of(465, output_stride=8)
+    >>> psa_mask_size(465, output_stride=8)
     59
     """
     return 2 * ((crop_size - 1) // (output_stride * shrink) + 1) - 1
@@ -175,7 +175,7 @@ def psanet(
     Args:
         low_channels: Number of channels of the low-level features, stride 4.
         high_channels: Number of channels of the deepest features, at stride 8 in the paper.
-        mask: Height and width of the over-completed maps, odd; see `mask_of`.
+        mask: Height and width of the over-completed maps, odd; see `psa_mask_size`.
         attention_channels: Number of channels of each branch of attention.
         shrink: Ratio by which features are reduced for the attention, whose cost grows with the square of the
             number of pixels.
@@ -192,7 +192,7 @@ def psanet(
 
     Example:
 
-    >>> decoder = psanet(256, 2048, mask=mask_of(320, output_stride=8))
+    >>> decoder = psanet(256, 2048, mask=psa_mask_size(320, output_stride=8))
     >>> decoder.output_shape
     (None, None, None, 256)
     """
