@@ -30,7 +30,10 @@ def test_a_sound_data_set(recipe_file):
 def test_a_data_set_that_does_not_begin(recipe_file):
     result = check(recipe_file, "data.root=nowhere")
     found(
-        result, "lists, folders and names", "data.root = `nowhere` is no folder", "ROOT/images/ANY/NAME.jpg"
+        result,
+        "lists, folders and names",
+        "data.root = `nowhere` is not a folder",
+        "ROOT/images/ANY/NAME.jpg",
     )
     assert "┃" not in result.stdout  # no tables of nothing
     assert json.loads(check(recipe_file, "data.root=nowhere", options=("--json",)).stdout)["faults"] == 1

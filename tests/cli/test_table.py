@@ -99,7 +99,7 @@ def test_without_masks_of_unlabelled_images_there_is_no_oracle(recipe_file, tmp_
 
 def test_a_data_set_that_is_not_there(table_file, tmp_path):
     result = usrn_table(table_file, "camvid_1_8", "--set", f"data.root={tmp_path / 'nowhere'}")
-    assert result.exit_code == 4 and "is no folder" in result.stderr
+    assert result.exit_code == 4 and "is not a folder" in result.stderr
 
 
 def test_dry_run_tells_what_is_shared(recipe_file, tmp_path):
