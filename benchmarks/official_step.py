@@ -50,13 +50,13 @@ class OfficialStep(TimedStep):
         batch = made_batch(options["batch"], options["crop"], classes, subclasses)
         self._batch = tensors(batch, pinned=on_gpu)
 
-    def once(self) -> float:
+    def launch(self) -> torch.Tensor:
         batch = {name: tensor.cuda(non_blocking=True) for name, tensor in self._batch.items()}
         self._optimizer.zero_grad()
         loss, _, _ = self._model(**batch, epoch=0)
         loss.backward()
         self._optimizer.step()
-        return float(loss)
+        return loss.detach()
 
     def flops(self) -> int:
         with FlopCounterMode(display=False) as counter:

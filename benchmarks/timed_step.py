@@ -26,8 +26,21 @@ class TimedStep(ABC):
         self.facts = {"device": device.name(), "versions": versions}
 
     @abstractmethod
+    def launch(self) -> Any:
+        """Start one step and return its loss, which the device may not have computed yet."""
+
     def once(self) -> float:
         """Do one step and return its loss."""
+        return float(self.launch())
+
+    def streamed(self, count: int) -> float:
+        """Seconds per step if nothing is read from the device before the last step."""
+        started, loss = time.perf_counter(), None
+        for _ in range(count):
+            loss = self.launch()
+        float(loss)
+        self._device.wait()
+        return (time.perf_counter() - started) / count
 
     @abstractmethod
     def flops(self) -> int:

@@ -22,7 +22,7 @@ class Counting(TimedStep):
         super().__init__(devices.Host(), "none")
         self.done = 0
 
-    def once(self) -> float:
+    def launch(self) -> float:
         self.done += 1
         return float(self.done)
 

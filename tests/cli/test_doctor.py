@@ -37,7 +37,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(machine, "PCI_DEVICES", Path("/nowhere"))
     monkeypatch.setattr(examination, "is_installed", lambda name: name == "torch")
     monkeypatch.setattr(examination, "TIMED_SECONDS", 0.02)
-    monkeypatch.setattr(examination, "MADE_UP", (2, 128, 256))
+    monkeypatch.setattr(examination, "SAMPLE_IMAGES", (2, 128, 256))
     monkeypatch.setattr(installation, "MODULES", {"numpy": "numpy"})
     monkeypatch.setattr(resources, "WRITTEN", resources.CHUNK)
 
@@ -66,7 +66,7 @@ def test_text_ends_with_suggested_changes_and_the_next_commands(doctor, tmp_path
     titles = [line for line in lines if not line.startswith(" ")]
     expected = ["versions", "backend", "GPU", "precision", "cores and memory", "input pipeline", "disk"]
     assert titles[:7] == expected and titles[-2:] == ["suggested changes", "next"]
-    assert "  torch (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... takes another" in lines
+    assert "  torch (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... selects another" in lines
     change = lines[lines.index("suggested changes") :]
     assert any(line.strip().startswith("-> export OMP_NUM_THREADS=") for line in change)
     assert "loading backends 1/1" in result.stderr

@@ -7,6 +7,7 @@ constants of `Normalization` are eager tensors, which another graph refuses.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ def write_native(model: keras.Model, path: Path, input_size: tuple[int, int] | N
         input_size: Height and width in pixels; None: free, multiples of 32.
     """
     write = write_torch if keras.backend.backend() == "torch" else write_saved_model
-    write(model, path, input_size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what Keras asks of a converter is not ours
+        write(model, path, input_size)
 
 
 def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
