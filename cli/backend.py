@@ -1,4 +1,4 @@
-"""Which Keras backend a verb will run on, checked before Keras is imported."""
+"""Select and check the Keras backend before Keras is imported."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from usrn_keras.errors import BackendError
 
 
 def require_backend() -> str:
-    """The name of the backend that Keras will load.
+    """Return the name of the backend that Keras will load.
 
     Raises:
-        BackendError: Keras does not know it, or it is not installed.
+        BackendError: If the backend is unknown to Keras, or is not installed.
     """
     name, source = chosen_backend()
     if name not in BACKENDS:
         raise BackendError(
             f"unknown Keras backend {name!r} (from {source}); allowed: {', '.join(BACKENDS)}",
-            hint="Choose one: KERAS_BACKEND=torch usrn ...",
+            hint="Set one, for example: KERAS_BACKEND=torch usrn ...",
         )
     if not is_installed(name):
         raise BackendError(
@@ -27,25 +27,25 @@ def require_backend() -> str:
             hint=f"Install it: {BACKENDS[name].install}{_or_another(name)}",
         )
     os.environ["KERAS_BACKEND"] = name
-    # Some backbones load TensorFlow on every backend; its start-up notes are not our output.
+    # Some backbones load TensorFlow on every backend; hide its start-up messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow would take all of a GPU's memory, also where it trains nothing or several runs share it.
+    # By default TensorFlow reserves all GPU memory, even if another backend trains or runs share the GPU.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     return name
 
 
 def load_backend() -> None:
-    """Import Keras with its backend, without the backend's start-up notes.
+    """Import Keras with its backend; hide the start-up messages of the backend.
 
     Raises:
-        BackendError: Keras does not know the backend, it is not installed, or it cannot be loaded.
+        BackendError: If the backend is unknown to Keras, is not installed, or cannot be loaded.
     """
     name = require_backend()
     from usrn_keras.lazy_imports import suppress_native_stderr
 
     with suppress_native_stderr():
         try:
-            # The backend by itself first: where that fails, Keras is not at fault.
+            # Import the backend alone first, so that the error names the right package.
             importlib.import_module(BACKENDS[name].module)
         except Exception as error:  # a broken installation raises anything
             raise _broken(f"the Keras backend {name!r}", reinstall(name), name, error) from error
@@ -62,10 +62,10 @@ def load_backend() -> None:
 def _broken(what: str, command: str, name: str, error: Exception) -> BackendError:
     return BackendError(
         f"{what} is installed, but cannot be loaded: {type(error).__name__}: {error}",
-        hint=f"Install it anew: {command}{_or_another(name)}. `usrn doctor` tries all of them.",
+        hint=f"Reinstall it: {command}{_or_another(name)}. `usrn doctor` checks all backends.",
     )
 
 
 def _or_another(name: str) -> str:
     others = [other for other in BACKENDS if other != name and is_installed(other)]
-    return f", or choose an installed one: KERAS_BACKEND={others[0]} usrn ..." if others else ""
+    return f", or use an installed backend: KERAS_BACKEND={others[0]} usrn ..." if others else ""

@@ -1,4 +1,4 @@
-"""`usrn cluster`: subclasses alone, and what came out."""
+"""`usrn cluster`: create the subclasses of a run, and show them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from usrn_keras.stages import Clustered
 
 
-@click.command("cluster", short_help="Cut the classes into subclasses, and show them.")
+@click.command("cluster", short_help="Split the classes into subclasses, and show them.")
 @click.argument("run_or_recipe")
 @set_option
 @click.option(
     "--run",
     "run_dir",
     type=click.Path(path_type=Path),
-    help="Folder of the run, with a recipe.  [default: runs/ and the recipe's name]",
+    help="Run folder, if a recipe is given.  [default: runs/RECIPE]",
 )
-@click.option("--montage", metavar="CLASS", help="Class to show patches of.  [default: the most subclasses]")
-@click.option("--no-plain", is_flag=True, help="Do not measure what plain k-means would give.")
+@click.option(
+    "--montage", metavar="CLASS", help="Class to show patches of.  [default: class with most subclasses]"
+)
+@click.option("--no-plain", is_flag=True, help="Skip the comparison with plain k-means.")
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="Figures as JSON, with the size of every subclass.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the figures as JSON, including the size of every subclass."
+)
 def command(
     run_or_recipe: str,
     overrides: tuple[str, ...],
@@ -40,9 +44,9 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train the Baseline and cluster its features into subclasses, as `usrn fit` would, and show them.
+    """Train the Baseline, cluster its features into subclasses as `usrn fit` does, and show them.
 
-    RUN_OR_RECIPE is the folder of a run, a TOML file, or the name of a shipped recipe.
+    RUN_OR_RECIPE is a run folder, a TOML file, or the name of a shipped recipe.
 
     \b
     Examples:
@@ -51,8 +55,8 @@ def command(
       usrn cluster camvid_1_8 --set data.root=data/camvid --run runs/camvid --no-plain
       usrn cluster runs/camvid --json | jq .class_balance_rate
 
-    What is complete is not repeated, only shown; `usrn fit` with the same recipe goes on from there.
-    Two pictures are written to report/ in the run: class_sizes.png, and patches of one class.
+    Completed stages are skipped, and their results are shown; `usrn fit` with the same recipe continues from
+    here. Two pictures are written to report/ in the run folder: class_sizes.png, and patches of one class.
     """
     recipe, folder = _recipe_and_folder(run_or_recipe, overrides, run_dir)
     load_backend()
@@ -76,7 +80,7 @@ def command(
 def _recipe_and_folder(
     run_or_recipe: str, overrides: tuple[str, ...], run_dir: Path | None
 ) -> tuple[Recipe, Path]:
-    """What to do and where."""
+    """Return the recipe and the run folder."""
     from usrn_keras.recipe import load_recipe
 
     path = Path(run_or_recipe)
@@ -87,7 +91,7 @@ def _recipe_and_folder(
 
 
 def _means_a_run(path: Path) -> bool:
-    """A folder is a run unless it merely has the name of a shipped recipe; so is a missing `runs/NAME`."""
+    """Whether a path means a run: a folder not named like a shipped recipe, or a missing `runs/NAME`."""
     from usrn_keras.recipe import shipped_recipes
 
     if (path / "dataset.json").exists():
@@ -101,10 +105,10 @@ def _recipe_of_run(path: Path, overrides: tuple[str, ...], run_dir: Path | None)
     if overrides or run_dir:
         given = "--set" if overrides else "--run"
         raise click.UsageError(
-            f"{given} goes with a recipe; {path} is the folder of a run, which has its recipe and its place. "
-            f"To name both: usrn cluster {path / 'recipe.toml'} --run {path} ..."
+            f"{given} is allowed only with a recipe, but {path} is a run folder. "
+            f"Use: usrn cluster {path / 'recipe.toml'} --run {path} ..."
         )
-    load_backend()  # run folders know the data set, and so Keras
+    load_backend()  # opening a run imports Keras
     from usrn_keras.runs import open_run
 
     return open_run(path).recipe
@@ -114,7 +118,7 @@ def _require_class(name: str, classes: Sequence[str]) -> None:
     if name in classes:
         return
     near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
-    advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(classes)}"
+    advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"allowed: {', '.join(classes)}"
     raise click.BadParameter(f"no class {name!r}; {advice}", param_hint="--montage")
 
 

@@ -1,4 +1,4 @@
-"""`usrn data`: is a data set sound, and what does training see of it?"""
+"""`usrn data`: check a data set, and show its training views."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from usrn_keras.inspection import Inspection
 
 
-@click.group("data", short_help="Check a data set, or show what training sees.")
+@click.group("data", short_help="Check a data set, or show its training views.")
 def command() -> None:
-    """Look at the data set of a recipe before training on it.
+    """Inspect the data set of a recipe before training.
 
     \b
     Examples:
@@ -31,12 +31,12 @@ def command() -> None:
 @click.argument("recipe")
 @set_option
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, with every finding.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, including every finding.")
 def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Read the images and masks of RECIPE, and report every fault at once, the classes and the splits.
+    """Read the images and masks of RECIPE, and report all errors at once, the classes and the splits.
 
-    RECIPE is a TOML file, or the name of a shipped recipe. Masks of unlabelled images are not read. Nothing
-    is written but the scenes of `quickstart`.
+    RECIPE is a TOML file, or the name of a shipped recipe. Masks of unlabelled images are not read. No files
+    are written except the scenes of `quickstart`.
 
     \b
     Examples:
@@ -44,7 +44,7 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
       usrn data check camvid_1_8 --set data.root=data/camvid --set data.workers=8
       usrn data check my_recipe.toml --json | jq '.findings[] | select(.fault) | .files'
 
-    ErrorList must be mended: the exit code is 4. Notes are worth knowing: the exit code is 0.
+    With errors, which must be fixed, the exit code is 4. With notes only, it is 0.
     """
     from usrn_keras.inspection import inspect_data
     from usrn_keras.progress import terminal_progress
@@ -57,9 +57,10 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
         print_json(inspection.to_json())
     else:
         _show(inspection)
-    if inspection.faults:
+    if inspection.errors:
         raise DataError(
-            f"{_counted(inspection)} in the data set of {loaded.name}", hint="Mend them and check again."
+            f"{_counted(inspection)} in the data set of {loaded.name}",
+            hint="Fix them and run `usrn data check` again.",
         )
 
 
@@ -69,17 +70,21 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Picture to write, a .png.  [default: the recipe's name and _views.png]",
+    help="Output file (.png).  [default: RECIPE_views.png]",
 )
 @click.option(
-    "--images", type=click.IntRange(1, 64), default=4, show_default=True, help="Images of each kind."
+    "--images",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Number of labelled and of unlabelled images.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Other views.  [default: training.seed]")
-@click.option("--force", is_flag=True, help="Replace the picture if it exists.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the views.  [default: training.seed]")
+@click.option("--force", is_flag=True, help="Replace an existing output file.")
 def show(
     recipe: str, overrides: tuple[str, ...], out: Path | None, images: int, seed: int | None, force: bool
 ) -> None:
-    """Draw what training of RECIPE sees: its first views, with the classes over them.
+    """Draw the first training views of RECIPE, with their classes.
 
     RECIPE is a TOML file, or the name of a shipped recipe.
 
@@ -89,9 +94,8 @@ def show(
       usrn data show quickstart --images 8 --seed 3 --out views.png
       usrn data show my_recipe.toml --set views.crop_size=256 --force
 
-    The labelled images are drawn without and with their masks, the unlabelled ones weakly and strongly
-    augmented. Look whether the classes lie on what they name, and whether their objects are still large
-    enough to be recognised.
+    Labelled views are drawn without and with their masks, unlabelled views weakly and strongly augmented.
+    Check that the classes match the objects, and that objects are large enough to be recognised.
     """
     from usrn_keras.recipe import load_recipe
 
@@ -103,7 +107,7 @@ def show(
         raise click.BadParameter(f"must end in .png, received {target}", param_hint="--out")
     if target.exists() and not force:
         raise StorageError(
-            f"{target} exists already", hint="Choose another name with --out, or replace it with --force."
+            f"{target} exists already", hint="Choose another file with --out, or replace it with --force."
         )
     load_backend()
     from usrn_keras.files import atomic_path
@@ -117,25 +121,27 @@ def show(
 
 def _show(inspection: Inspection) -> None:
     from usrn_keras.inspection.census_tables import ClassTable, SplitTable
-    from usrn_keras.inspection.data_findings import FAULTS, NOTES, listing
+    from usrn_keras.inspection.data_findings import ERRORS, NOTES, listing
 
     found = {finding.kind for finding in inspection.findings}
-    for kinds, colour in ((FAULTS, "red"), (NOTES, "yellow")):
+    for kinds, colour in ((ERRORS, "red"), (NOTES, "yellow")):
         for kind in filter(found.__contains__, kinds):
             title, *lines = listing(inspection.findings, kind)
-            click.echo(click.style(f"{'fault' if kind in FAULTS else 'note'}: {title}", fg=colour))
+            click.echo(click.style(f"{'error' if kind in ERRORS else 'note'}: {title}", fg=colour))
             click.echo("\n".join(lines))
     if not inspection.readings:
-        return  # no tables of nothing
+        return  # nothing to tabulate
     print_table(ClassTable(inspection))
     print_table(SplitTable(inspection))
     rate = inspection.class_balance_rate
     if rate is not None:
-        click.echo(f"class balance rate of the labelled pixels: {rate:.3f} (1: all classes are of one size)")
-    if not inspection.faults:
+        click.echo(
+            f"class balance rate of the labelled pixels: {rate:.3f} (1: all classes have the same size)"
+        )
+    if not inspection.errors:
         click.echo(f"{_counted(inspection)} in the data set of {inspection.name}")
 
 
 def _counted(inspection: Inspection) -> str:
-    faults, notes = len(inspection.faults), len(inspection.notes)
-    return f"{faults or 'no'} fault{'s' * (faults != 1)} and {notes or 'no'} note{'s' * (notes != 1)}"
+    errors, notes = len(inspection.errors), len(inspection.notes)
+    return f"{errors or 'no'} error{'s' * (errors != 1)} and {notes or 'no'} note{'s' * (notes != 1)}"

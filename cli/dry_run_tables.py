@@ -1,4 +1,4 @@
-"""A budget as tables for people."""
+"""Format a budget as tables."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ FITS = {True: "yes", False: "no", None: "unknown"}
 
 
 def budget_tables(budget: Budget) -> Group:
-    """All tables and the verdict."""
+    """Format all tables and the verdict."""
     return Group(_data(budget), _network(budget), _operations(budget), _batches(budget), verdict(budget))
 
 
 def verdict(budget: Budget) -> str:
-    """Time of the recipe, whether a step fits, and a step that would."""
+    """Describe the training time, whether a step fits in memory, and settings that would fit."""
     device, lines = budget.device, []
     if budget.hours is not None:
         each = ", ".join(f"{seconds:.3g} s of {stage}" for stage, seconds in budget.seconds.items())
         lines.append(f"Time of all training steps: about {budget.hours:.2g} h (a step: {each}).")
     needs = f"A step of {budget.sizes} needs about {_gigabytes(budget.peak)}"
     if budget.peak is None:
-        needs = f"Memory ran out when a step of {budget.failed} was measured"
-    there = f"{_gigabytes(device['room'])} can be used on this {'GPU' if device['gpu'] else 'machine'}"
+        needs = f"Measuring a step of {budget.failed} ran out of memory"
+    there = f"{_gigabytes(device['room'])} are available on this {'GPU' if device['gpu'] else 'machine'}"
     if budget.fits is None:
         lines.append(f"Verdict: unknown. {needs}; the memory of this device is unknown.")
     elif budget.fits:
@@ -35,8 +35,10 @@ def verdict(budget: Budget) -> str:
     else:
         lines.append(f"Verdict: does not fit. {needs}; {there}.")
         options = " ".join(f"--set {setting}" for setting in budget.advice)
-        smaller = "No smaller step is known to fit; measure one with a smaller --set views.crop_size."
-        lines.append(f"This would fit: {options}" if options else smaller)
+        smaller = (
+            "No smaller step is known to fit; run the command again with a smaller --set views.crop_size."
+        )
+        lines.append(f"Settings that would fit: {options}" if options else smaller)
     return "\n".join(lines)
 
 

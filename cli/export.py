@@ -1,4 +1,4 @@
-"""`usrn export`: write a trained model for deployment."""
+"""`usrn export`: export a trained model for deployment."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ FORMATS = ("onnx", "tf_saved_model", "litert", "torch")
 
 
 class Size(click.ParamType):
-    """`HEIGHTxWIDTH` in pixels."""
+    """Image size `HEIGHTxWIDTH` in pixels."""
 
     name = "HEIGHTxWIDTH"
 
     def convert(self, value: str, param: object, ctx: click.Context | None) -> tuple[int, int]:
         height, times, width = value.partition("x")
         if not (times and height.isdecimal() and width.isdecimal()):
-            self.fail(f"{value!r} is not of the form HEIGHTxWIDTH, such as 512x1024")
+            self.fail(f"must be HEIGHTxWIDTH, such as 512x1024, received {value!r}")
         return int(height), int(width)
 
 
-@click.command("export", short_help="Write a trained model for deployment.")
+@click.command("export", short_help="Export a trained model for deployment.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="Export format.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="File or folder to write.  [default: in RUN/export/]"
+    "--out", type=click.Path(path_type=Path), help="Output file or folder.  [default: in RUN/export/]"
 )
-@click.option("--size", type=Size(), help="Fixed image size; by default any multiple of 32 will do.")
-@click.option("--json", "as_json", is_flag=True, help="What was written and how well it agrees as JSON.")
+@click.option("--size", type=Size(), help="Fixed image size.  [default: any multiple of 32]")
+@click.option("--json", "as_json", is_flag=True, help="Print output path and parity check as JSON.")
 def command(run: Path, format_: str, out: Path | None, size: tuple[int, int] | None, as_json: bool) -> None:
-    """Write the model of the run in the folder RUN, then run what was written and compare.
+    """Export the model of the run folder RUN, then run the exported model and compare its output.
 
-    Beside it, MODEL.labels.json says the classes, their colours, and how to pad an image.
+    The file MODEL.labels.json beside it describes the classes, their colours, and how to pad an image.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`usrn fit`: train from a recipe."""
+"""`usrn fit`: train the stages of a recipe."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
 
 
-@click.command("fit", short_help="Train Baseline and USRN from a recipe.")
+@click.command("fit", short_help="Train the Baseline and the method of a recipe.")
 @click.argument("recipe")
 @set_option
 @click.option(
     "--run",
     "run_dir",
     type=click.Path(path_type=Path),
-    help="Folder of the run.  [default: runs/ and the recipe's name]",
+    help="Run folder.  [default: runs/RECIPE]",
 )
 @click.option(
     "--reuse",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Take over complete stages of another run where this recipe gives the same; may be repeated.",
+    help="Run whose completed stages are reused if this recipe would train the same; may be repeated.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Train nothing, but measure two small steps: memory, time, and which batches fit.",
+    help="Do not train; measure two small steps, and estimate memory, time and batch sizes that fit.",
 )
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="Results as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
     recipe: str,
     overrides: tuple[str, ...],
@@ -48,7 +48,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train Baseline and USRN from RECIPE: a TOML file, or the name of a shipped recipe.
+    """Train the stages of RECIPE, a TOML file or the name of a shipped recipe, and evaluate the models.
+
+    The method that training.method names says which stages these are: the Baseline, subclasses if it needs
+    them, and its own training.
 
     \b
     Examples:
@@ -56,10 +59,10 @@ def command(
       usrn fit camvid_1_8 --set data.root=data/camvid --run runs/camvid
       usrn fit my_recipe.toml --set training.usrn_steps=2000 --set views.crop_size=256
       KERAS_BACKEND=jax usrn fit quickstart
-      usrn fit my_recipe.toml --set training.gate=stop --run runs/stop --reuse runs/my_recipe
+      usrn fit my_recipe.toml --set usrn.gate=stop --run runs/stop --reuse runs/my_recipe
       usrn fit voc_1_32 --dry-run
 
-    The same command goes on where an interrupted one stopped, and does nothing twice.
+    Run the same command again to resume; completed stages are skipped.
     """
     from usrn_keras.recipe import load_recipe
 

@@ -1,4 +1,4 @@
-"""`usrn init`: a project from folders of images and masks."""
+"""`usrn init`: create a project from folders of images and masks."""
 
 from __future__ import annotations
 
@@ -12,31 +12,62 @@ from usrn_cli.output import print_json, print_table
 FOLDER = click.Path(path_type=Path)
 
 
-@click.command("init", short_help="Make a recipe from folders of images and masks.")
+@click.command("init", short_help="Create a recipe from folders of images and masks.")
 @click.argument("folder", type=FOLDER)
 @click.option("--images", required=True, type=FOLDER, help="Folder of the images.")
-@click.option("--masks", required=True, type=FOLDER, help="Folder of the masks; may be the same.")
-@click.option("--val", default="", metavar="DIR|SHARE", help="Validation images.  [default: val/, or 0.2]")
-@click.option("--val-masks", default="", metavar="DIR", help="Their masks, where --val lies apart.")
-@click.option("--test", default="", metavar="DIR|SHARE", help="Test images.  [default: test/, or none]")
-@click.option("--test-masks", default="", metavar="DIR", help="Their masks, where --test lies apart.")
+@click.option("--masks", required=True, type=FOLDER, help="Folder of the masks; may be the same folder.")
 @click.option(
-    "--names", default="", metavar="FILE", help="Per line `NAME`, `ID NAME` or `RED GREEN BLUE NAME`."
+    "--val",
+    default="",
+    metavar="DIR|SHARE",
+    help="Validation images: a folder or a share.  [default: val/, or 0.2]",
 )
-@click.option("--ignore", multiple=True, metavar="VALUE|R,G,B", help="Mask value or colour without a class.")
-@click.option("--labelled", default="", metavar="SHARE", help="Use so many of the masks.  [default: all]")
-@click.option("--image-pattern", default="", metavar="TEXT", help="As {name}_rgb.  [default: found]")
-@click.option("--mask-pattern", default="", metavar="TEXT", help="As {name}_mask.  [default: found]")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draws.")
-@click.option("--gpu/--cpu", default=None, help="What it is for.  [default: an NVIDIA GPU if there is one]")
+@click.option("--val-masks", default="", metavar="DIR", help="Masks of a separate --val folder.")
+@click.option(
+    "--test",
+    default="",
+    metavar="DIR|SHARE",
+    help="Test images: a folder or a share.  [default: test/, or none]",
+)
+@click.option("--test-masks", default="", metavar="DIR", help="Masks of a separate --test folder.")
+@click.option(
+    "--names",
+    default="",
+    metavar="FILE",
+    help="File of class names; per line NAME, ID NAME or RED GREEN BLUE NAME.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="VALUE|R,G,B",
+    help="Mask value or colour of pixels without a class; may be repeated.",
+)
+@click.option("--labelled", default="", metavar="SHARE", help="Share of the masks to use.  [default: all]")
+@click.option(
+    "--image-pattern",
+    default="",
+    metavar="TEXT",
+    help="Image names, such as {name}_rgb.  [default: detected]",
+)
+@click.option(
+    "--mask-pattern", default="", metavar="TEXT", help="Mask names, such as {name}_mask.  [default: detected]"
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random splits."
+)
+@click.option(
+    "--gpu/--cpu",
+    default=None,
+    help="Device to propose settings for.  [default: GPU if an NVIDIA GPU is found]",
+)
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="What was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the project as JSON.")
 def command(folder: Path, quiet: bool, as_json: bool, **options: object) -> None:
-    """Look at images and masks, and write a project into FOLDER: a commented recipe, lists, classes, colours.
+    """Inspect images and masks, and create a project in FOLDER: commented recipe, lists, classes, colours.
 
-    Images and masks belong together by their names, whatever is added to these (`a.jpg`, `a_mask.png`);
-    images without a mask are the unlabelled ones. Masks may hold ids of 8 or 16 bits, palette indices,
-    0 and 255, or RGB colours. What is assumed is printed, and stands as comments in the recipe.
+    Images and masks are matched by name, with or without an affix (`a.jpg`, `a_mask.png`); images without a
+    mask are unlabelled. Masks may contain 8-bit or 16-bit ids, palette indices, 0 and 255, or RGB colours.
+    All assumptions are printed, and written to the recipe as comments.
 
     \b
     Examples:

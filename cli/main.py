@@ -1,4 +1,4 @@
-"""`usrn`: finds the verb, runs it, and turns errors into one message and an exit code."""
+"""The command `usrn`: runs a subcommand, and reports errors with one message and an exit code."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ import click
 from usrn_keras import errors
 
 VERBS = {
-    "init": "Make a recipe from folders of images and masks.",
-    "data": "Check a data set, or show what training sees.",
-    "split": "Draw which images are labelled.",
-    "fit": "Train Baseline and USRN from a recipe.",
-    "cluster": "Cut the classes into subclasses, and show them.",
-    "table": "A table of the paper, or of your own: runs over seeds and splits.",
-    "evaluate": "Scores of trained runs, side by side.",
-    "report": "A page with the scores, curves and pictures of a run.",
+    "init": "Create a recipe from folders of images and masks.",
+    "data": "Check a data set, or show its training views.",
+    "split": "Draw a random split into labelled and unlabelled images.",
+    "fit": "Train the Baseline and the method of a recipe.",
+    "cluster": "Split the classes into subclasses, and show them.",
+    "table": "Train and compare the rows of a table over seeds and splits.",
+    "evaluate": "Evaluate trained runs and compare their scores.",
+    "report": "Create a page with the scores, curves and pictures of a run.",
     "predict": "Segment images with a trained run.",
-    "export": "Write a trained model for deployment.",
-    "recipes": "List, show and copy the shipped recipes.",
-    "doctor": "Look at this machine: backends, devices, speed, and what to change.",
+    "export": "Export a trained model for deployment.",
+    "recipes": "List, show and copy the shipped recipes; list all keys.",
+    "doctor": "Check backends, devices and speed of this machine.",
 }
-"""The verbs and their one line: `usrn --help` imports none of their files."""
+"""Commands with their short help, so that `usrn --help` imports none of their files."""
 
 INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 
 
 def exit_codes() -> list[tuple[int, str]]:
-    """Every exit code with its meaning, from the error classes themselves."""
+    """List every exit code with its meaning, taken from the error classes."""
     kinds = errors.USRNError.__subclasses__()
     return [
-        (0, "Everything was done."),
-        (errors.USRNError.exit_code, "An internal error: a fault of usrn-keras."),
-        (2, "A wrong command line."),
+        (0, "Success."),
+        (errors.USRNError.exit_code, "Internal error: a bug in usrn-keras."),
+        (2, "Invalid command line."),
         *sorted((kind.exit_code, (kind.__doc__ or "").strip()) for kind in kinds),
         (INTERRUPTED, "Interrupted (Ctrl-C)."),
     ]
 
 
 class Verbs(click.Group):
-    """A group that imports a verb's file when the verb is used, and reports what it raises."""
+    """Command group that imports a command when it is used, and reports its errors."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -79,7 +79,7 @@ class Verbs(click.Group):
 
 
 def report(error: Exception, *, debug: bool) -> None:
-    """Say on stderr what went wrong: a message, or the traceback (which ends with it) when `debug`."""
+    """Print the error message to stderr, or the whole traceback if `debug` is set."""
     if debug:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
         return
@@ -87,12 +87,12 @@ def report(error: Exception, *, debug: bool) -> None:
     text = str(error) if known else f"internal error: {type(error).__name__}: {error}"
     first, *rest = text.splitlines() or [""]
     if not known:
-        rest.append("Run it again as `usrn --debug ...` for the traceback.")
+        rest.append("Run `usrn --debug ...` for the traceback.")
     click.echo(click.style(f"error: {first}", fg="red") + "".join(f"\n{line}" for line in rest), err=True)
 
 
 def _known(error: Exception) -> Exception:
-    """The same error; a `StorageError` where a disk is full or a name too long, wherever that came up."""
+    """Convert errors about a full disk or a name that is too long to `StorageError`."""
     if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
         return error
     known = errors.StorageError(f"{error.filename or 'the output'} cannot be written: {error.strerror}")
@@ -100,7 +100,7 @@ def _known(error: Exception) -> Exception:
 
 
 def _is_closed_pipe(error: Exception) -> bool:
-    """Whether the reader of our output went away, as in `usrn recipes list | head -1`; click ends quietly."""
+    """Whether the reader of stdout is closed, as in `usrn recipes list | head -1`; click exits silently."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
@@ -119,5 +119,6 @@ def main(debug: bool) -> None:
       usrn export runs/quickstart --format onnx
       usrn recipes list
 
-    KERAS_BACKEND chooses the backend: jax (the default, unless keras.json names torch), tensorflow or torch.
+    The environment variable KERAS_BACKEND selects the backend: jax (the default, unless keras.json names
+    another), tensorflow or torch.
     """

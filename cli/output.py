@@ -1,4 +1,4 @@
-"""Results on stdout: as JSON for machines, as text and tables for people."""
+"""Print results to stdout as JSON, text or tables."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import click
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-MACHINE_WIDTH = 1000  # columns off a terminal: no figure may be cut off there
+FILE_WIDTH = 1000  # columns if stdout is not a terminal, so that no value is truncated
 
 
 class Tabular(Protocol):
-    """What a table for people can be made of, such as `Comparison` and `ClusterReport`."""
+    """Result that can be printed as a rich table."""
 
     def rich(self) -> RenderableType: ...
 
@@ -26,12 +26,12 @@ def print_json(value: Any) -> None:
 
 
 def print_table(figures: Tabular) -> None:
-    """Print a table, as wide as the terminal, or as it needs to be off one."""
+    """Print a table in the width of the terminal, or untruncated if stdout is not a terminal."""
     print_rich(figures.rich())
 
 
 def print_rich(shown: RenderableType) -> None:
-    """Print what rich renders, as wide as the terminal, or as it needs to be off one."""
+    """Print a rich renderable in the width of the terminal, or untruncated if stdout is not a terminal."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else MACHINE_WIDTH).print(shown)
+    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(shown)

@@ -19,21 +19,21 @@ from usrn_cli.output import print_json
     "out_dir",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder to write to; made if needed.",
+    help="Output folder; created if missing.",
 )
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="The written files as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
 def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_json: bool) -> None:
-    """Segment INPUTS, images or folders of images, with the run in the folder RUN.
+    """Segment INPUTS, images or folders of images, with the model of the run folder RUN.
 
     \b
     Examples:
       usrn predict runs/quickstart photo.jpg --out predictions
       usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
 
-    Each image gives STEM.png, whose values are class ids with the classes' colours as palette, and
-    STEM_overlay.png to look at. Images of a folder keep their sub-folders. Images that cannot be read
-    are named at the end (exit code 4); all others are written.
+    For each image, STEM.png (class ids, with the class colours as palette) and STEM_overlay.png are written.
+    Images of a folder keep their subfolders. Images that cannot be read are listed at the end (exit code 4);
+    all others are written.
     """
     load_backend()
     from usrn_keras.evaluation.predict import predict_files
@@ -43,7 +43,7 @@ def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_
     try:
         with terminal_progress(quiet=quiet) as progress:
             predict_files(run, inputs, out_dir, progress=progress, wrote=written.append)
-    finally:  # some images may be bad, or Ctrl-C may come: what is written is told
+    finally:  # report the written files also after an error or Ctrl-C
         if as_json and written:
             print_json({"written": [str(path) for path in written]})
         elif written:

@@ -1,4 +1,4 @@
-"""`usrn report`: a run as a page that a person can read."""
+"""`usrn report`: create a page about a run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from usrn_cli.options import quiet_option
 from usrn_cli.output import print_json
 
 
-@click.command("report", short_help="A page with the scores, curves and pictures of a run.")
+@click.command("report", short_help="Create a page with the scores, curves and pictures of a run.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="The paths of the pages as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the paths of the pages as JSON.")
 @quiet_option
 def command(runs: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
-    """Draw report/index.html of the runs in the folders RUNS: scores, pictures, losses, pseudo labels.
+    """Create report/index.html in the run folders RUNS: scores, pictures, losses, pseudo labels.
 
     \b
     Examples:
@@ -24,8 +24,8 @@ def command(runs: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
       usrn report runs/A runs/B --quiet
       usrn report runs/A --json | jq -r .reports[0].path
 
-    `usrn fit` draws it when a run is complete; a run that is still at work can be looked at, too. The page
-    is one file without scripts: it can be sent by mail and opened without a network.
+    `usrn fit` creates the report when a run is complete; this command also works while a run is training.
+    The page is a single file without scripts, which can be sent by mail and opened offline.
     """
     load_backend()
     from usrn_keras.progress import terminal_progress

@@ -1,4 +1,4 @@
-"""`usrn split`: random splits of any data set."""
+"""`usrn split`: draw a random split of a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ShareType(click.ParamType):
-    """`1/8`, `0.125` or `46`."""
+    """Share of the images, such as `1/8` or `0.125`, or their number, such as `46`."""
 
     name = "share"
 
@@ -33,7 +33,7 @@ class ShareType(click.ParamType):
 SHARE = ShareType()
 
 
-@click.command("split", short_help="Draw which images are labelled.")
+@click.command("split", short_help="Draw a random split into labelled and unlabelled images.")
 @click.argument("recipe")
 @set_option
 @click.option(
@@ -41,23 +41,26 @@ SHARE = ShareType()
     type=SHARE,
     metavar="SHARE",
     required=True,
-    help="Labelled images: a share of the training images with masks, such as 1/8 or 0.125, or a number.",
+    help="Labelled images, as a share of the training images with masks (1/8 or 0.125) or as a number.",
 )
 @click.option(
-    "--val", type=SHARE, metavar="SHARE", help="Draw validation images as well, from the same images, first."
+    "--val",
+    type=SHARE,
+    metavar="SHARE",
+    help="Validation images, drawn first from the same images.  [default: unchanged]",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another draw."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random split."
 )
-@click.option("--cover-classes", is_flag=True, help="The labelled images must show every class.")
+@click.option("--cover-classes", is_flag=True, help="Require that the labelled images show every class.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the lists.  [default: splits/SHARE_seedN in the folder of the data set]",
+    help="Output folder of the lists.  [default: splits/SHARE_seedN in the data set's folder]",
 )
-@click.option("--force", is_flag=True, help="Replace an earlier split in that folder.")
+@click.option("--force", is_flag=True, help="Replace an existing split in that folder.")
 @quiet_option
-@click.option("--json", "as_json", is_flag=True, help="Folder, keys, counts and fingerprint as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print folder, keys, counts and fingerprint as JSON.")
 def command(
     recipe: str,
     overrides: tuple[str, ...],
@@ -70,10 +73,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Draw at random which training images are labelled, and write the lists that data.split takes.
+    """Draw at random which training images are labelled, and write the lists for data.split.
 
-    RECIPE is a TOML file or the name of a shipped recipe. Its labelled and unlabelled images are drawn from,
-    so far as they have masks; images without masks are unlabelled. Its validation and test images stay.
+    RECIPE is a TOML file or the name of a shipped recipe. Labelled images are drawn from all its training
+    images that have masks; all others are unlabelled. Its validation and test images are kept.
 
     \b
     Examples:
@@ -81,7 +84,7 @@ def command(
       usrn split my.toml --labelled 50 --val 0.2 --cover-classes
       usrn split camvid_1_8 --set data.root=data/camvid --labelled 1/8 --seed 7 --out lists/camvid_7
 
-    The same seed gives the same images on every machine, and a larger share of it holds the smaller one.
+    The same seed gives the same images on every machine, and a larger share contains the smaller ones.
     """
     from usrn_keras.data.split import SplitRequest, make_split
     from usrn_keras.progress import terminal_progress
@@ -104,7 +107,7 @@ def _show(made: SplitResult) -> None:
         _show_pixels(made)
     click.echo(f"fingerprint {made.dataset.fingerprint()}")
     click.echo(f"lists       {made.folder}")
-    click.echo(f"use it      {' '.join(_set(key, value) for key, value in made.keys.items())}")
+    click.echo(f"options     {' '.join(_set(key, value) for key, value in made.keys.items())}")
 
 
 def _show_pixels(made: SplitResult) -> None:
@@ -117,5 +120,5 @@ def _show_pixels(made: SplitResult) -> None:
 
 
 def _set(key: str, value: str) -> str:
-    """The option that gives a recipe this value."""
+    """Return the option that sets this recipe key."""
     return f"--set {shlex.quote(f'data.{key}={value}')}"

@@ -1,4 +1,4 @@
-"""`usrn table`: a table of the paper, or of your own, over seeds and splits."""
+"""`usrn table`: train and compare the rows of a table over seeds and splits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Seeds(click.ParamType):
-    """Comma-separated whole numbers, such as 0,1,2."""
+    """Comma-separated integers, such as 0,1,2."""
 
     name = "seeds"
 
@@ -28,12 +28,12 @@ class Seeds(click.ParamType):
         except ValueError:
             seeds = ()
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-            what = "must be different whole numbers of at least 0, comma-separated, such as 0,1,2"
-            self.fail(f"{value!r} {what}", param, ctx)
+            what = "must be distinct non-negative integers, comma-separated, such as 0,1,2"
+            self.fail(f"{what}, received {value!r}", param, ctx)
         return seeds
 
 
-@click.command("table", short_help="A table of the paper, or of your own: runs over seeds and splits.")
+@click.command("table", short_help="Train and compare the rows of a table over seeds and splits.")
 @click.argument("name")
 @click.argument("recipe")
 @click.option(
@@ -47,27 +47,29 @@ class Seeds(click.ParamType):
 @click.option(
     "--splits",
     metavar="1_16,1_8",
-    help="Values of data.split, comma-separated.  [default: as the table says]",
+    help="Values of data.split, comma-separated.  [default: defined by the table]",
 )
 @set_option
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
-    help="Folder of the runs; tables of one recipe share it.  [default: runs/tables/RECIPE]",
+    help="Folder of the runs, shared by all tables of a recipe.  [default: runs/tables/RECIPE]",
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time.")
-@click.option("--dry-run", is_flag=True, help="List the runs and the time they take; train nothing.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel runs."
+)
+@click.option("--dry-run", is_flag=True, help="List the runs with their estimated time; do not train.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, with every seed and class.")
 @click.option("--markdown", is_flag=True, help="Print the table in Markdown.")
 @click.option(
-    "--csv", "as_csv", is_flag=True, help="Print a line for each figure of each run, shares in 0..1."
+    "--csv", "as_csv", is_flag=True, help="Print one CSV line per figure and run; shares are in 0..1."
 )
 @quiet_option
 def command(name: str, recipe: str, **options: Any) -> None:
-    """Fill the table NAME with runs of RECIPE: train what is missing, and print it.
+    """Train the missing runs of the table NAME on RECIPE, and print the table.
 
-    NAME is main, components, clustering, sharing, threshold, architectures, gate, start or controls, or a
-    table file of your own; RECIPE is a TOML file, or the name of a shipped recipe.
+    NAME is main, components, clustering, sharing, threshold, architectures, gate, start or controls, or your
+    own table file; RECIPE is a TOML file, or the name of a shipped recipe.
 
     \b
     Examples:
@@ -77,19 +79,19 @@ def command(name: str, recipe: str, **options: Any) -> None:
       usrn table threshold my_recipe.toml --set training.usrn_steps=4000 --markdown > table.md
       usrn table my_table.toml my_recipe.toml --json | jq .rows[0].over_seeds.miou
 
-    Runs share stages: one Baseline and one clustering serve all rows of a seed. Run the same command again
-    to resume; completed runs are skipped. A run that fails leaves a gap, and the others continue.
+    Runs share stages: all rows of a seed use one Baseline and one clustering. Run the same command again to
+    resume; completed runs are skipped. A failed run leaves an empty cell, and the others continue.
 
-    The command writes table.json, table.md, table.csv and index.html into FOLDER/tables/NAME.
+    The command writes table.json, table.md, table.csv and index.html to FOLDER/tables/NAME.
     """
     formats = [option for option in ("as_json", "markdown", "as_csv") if options[option]]
     if len(formats) > 1:
-        raise click.UsageError("--json, --markdown and --csv exclude each other")
+        raise click.UsageError("--json, --markdown and --csv cannot be combined")
     from usrn_keras.sweeps.spec import load_table
 
     spec = load_table(name)
     backend = require_backend()
-    # This process trains nothing: it must not take the GPU's memory from those that do.
+    # This process does not train; it must not reserve GPU memory that the training processes need.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     load_backend()
     from usrn_keras.sweeps.plan import make_plan
@@ -127,7 +129,7 @@ def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     _show(result, options)
     if result.gaps:
         raise IncompleteTableError(
-            f"{len(result.gaps)} of {len(result.plan.cells)} cells have no figure",
+            f"{len(result.gaps)} of {len(result.plan.cells)} cells have no value",
             faults=[f"{name}: {why}" for name, why in result.failures.items()],
             hint="Fix the cause and run the same command again; completed runs are kept.",
         )

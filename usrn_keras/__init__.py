@@ -12,32 +12,31 @@ from usrn_keras.lazy_imports import lazy_loader
 
 if TYPE_CHECKING:
     from usrn_keras.clustering import BalancedKMeans
-    from usrn_keras.data import Batches, Dataset, Sample, load_dataset
+    from usrn_keras.data import Batches, load_dataset
     from usrn_keras.evaluation import evaluate
     from usrn_keras.losses import pseudo_labels, usrn_losses
-    from usrn_keras.methods import USRN, Supervised
+    from usrn_keras.methods import USRN, Method, PrototypeEnsemble, SelfTraining, Supervised
     from usrn_keras.networks import Branch, build_branches
     from usrn_keras.optimizers import SGD, AdamW
-    from usrn_keras.recipe import Recipe
+    from usrn_keras.recipe import load_recipe
     from usrn_keras.stages import fit
-    from usrn_keras.subclasses import SubclassMap
 
 _HOMES = {
     "USRN": "methods",
+    "SelfTraining": "methods",
+    "PrototypeEnsemble": "methods",
     "Supervised": "methods",
+    "Method": "methods",
     "Branch": "networks",
     "build_branches": "networks",
     "usrn_losses": "losses",
     "pseudo_labels": "losses",
     "BalancedKMeans": "clustering",
-    "SubclassMap": "subclasses",
     "SGD": "optimizers",
     "AdamW": "optimizers",
-    "Recipe": "recipe",
-    "Batches": "data",
-    "Dataset": "data",
-    "Sample": "data",
+    "load_recipe": "recipe",
     "load_dataset": "data",
+    "Batches": "data",
     "evaluate": "evaluation",
     "fit": "stages",
 }

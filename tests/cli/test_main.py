@@ -104,7 +104,7 @@ def test_an_internal_error_is_one_line_and_the_way_to_the_traceback(failing):
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         "error: internal error: ZeroDivisionError: by zero",
-        "Run it again as `usrn --debug ...` for the traceback.",
+        "Run `usrn --debug ...` for the traceback.",
     ]
 
 

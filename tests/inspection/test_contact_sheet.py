@@ -13,7 +13,7 @@ from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.inspection import contact_sheet
 from usrn_keras.inspection.contact_sheet import _unlabelled, first_views, views_png
-from usrn_keras.inspection.legend import MOST, Legend
+from usrn_keras.inspection.legend import MAX_ENTRIES, Legend
 from usrn_keras.recipe import load_recipe
 from usrn_keras.strong_view import strong_view
 
@@ -77,8 +77,8 @@ def test_without_strong_views_there_is_one_column_less(recipe_file):
 @pytest.mark.parametrize(
     ("parameters", "lines"),
     [
-        ([1, 1, 1, 0, 0, 0], ("colours as they are", "")),
-        ([1, 1, 1, 0, 1, 1], ("colours as they are", "grey, blurred")),
+        ([1, 1, 1, 0, 0, 0], ("colours unchanged", "")),
+        ([1, 1, 1, 0, 1, 1], ("colours unchanged", "grey, blurred")),
         ([1.2, 0.8, 1, -0.1, 0, 1], ("brightness 1.20, contrast 0.80", "saturation 1.00, hue -36°, blurred")),
     ],
 )
@@ -111,8 +111,8 @@ def test_the_legend_gives_shares_from_the_most_frequent_down():
 
 
 def test_a_legend_of_many_classes_ends_with_their_number():
-    legend = Legend(dataset_of(MOST + 40), [np.zeros((2, 2), np.int32)])
-    assert len(legend.entries) == MOST + 1 and legend.hidden == 40
+    legend = Legend(dataset_of(MAX_ENTRIES + 40), [np.zeros((2, 2), np.int32)])
+    assert len(legend.entries) == MAX_ENTRIES + 1 and legend.hidden == 40
     sheet_image = Image.new("RGB", (1000, legend.height(1000)), "white")
     legend.draw(sheet_image, 0, 0, 1000)
     below = np.asarray(sheet_image)[-40:]

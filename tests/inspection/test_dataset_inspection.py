@@ -44,7 +44,7 @@ def test_masks_that_no_image_goes_with(recipe_file):
     (masks / "1.png").rename(masks / "one.png")
     inspection = inspect_data(load_recipe(str(recipe_file)))
     (note,) = inspection.notes
-    assert note.message == f"{masks / 'one.png'}: no image is called one" and inspection.faults == ()
+    assert note.message == f"{masks / 'one.png'}: there is no image named one" and inspection.errors == ()
 
 
 def test_sizes_by_area():
@@ -58,7 +58,7 @@ def test_nothing_that_can_be_read(recipe_file):
     for path in (recipe_file.parent / "data").glob("*/*.png"):
         path.write_bytes(b"no image")
     inspection = inspect_data(load_recipe(str(recipe_file)))
-    assert len(inspection.faults) == 6 + 4
+    assert len(inspection.errors) == 6 + 4
     assert inspection.class_balance_rate is None
     assert inspection.to_json()["splits"]["labelled"]["sizes"] == {}
     assert SplitTable(inspection).rows()[0] == ["labelled", "3", "0", "-", "-", "-"]
@@ -71,8 +71,8 @@ def test_an_unforeseen_error_is_a_finding(recipe_file, monkeypatch):
 
     monkeypatch.setattr("usrn_keras.inspection.reading.read_image", broken)
     inspection = inspect_data(load_recipe(str(recipe_file)))
-    assert len(inspection.faults) == 6
-    assert "RuntimeError: decoder gave up" in inspection.faults[0].message
+    assert len(inspection.errors) == 6
+    assert "RuntimeError: decoder gave up" in inspection.errors[0].message
 
 
 def test_workers_read_in_threads_and_change_nothing(recipe_file, monkeypatch):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from usrn_keras.inspection.data_findings import (
-    FAULTS,
+    ERRORS,
     LAYOUT,
     NOTES,
     SMALL_IMAGE,
@@ -12,9 +12,9 @@ from usrn_keras.inspection.data_findings import (
 
 
 def test_a_kind_has_one_name_and_is_a_fault_or_a_note():
-    names = [kind.name for kind in (*FAULTS, *NOTES)]
+    names = [kind.name for kind in (*ERRORS, *NOTES)]
     assert len(set(names)) == len(names)
-    assert DataFinding(LAYOUT, "").is_fault and not DataFinding(SMALL_IMAGE, "").is_fault
+    assert DataFinding(LAYOUT, "").is_error and not DataFinding(SMALL_IMAGE, "").is_error
 
 
 def test_equal_advice_stands_once_below_its_lines():

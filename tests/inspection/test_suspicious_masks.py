@@ -63,7 +63,7 @@ def test_other_values_are_not_stretched(found, classes):
             "[0, 85, 170, 255] and data.ignore_index to another value or -1.",
         ),
         ((0, 85, 170), {"num_classes": 3}, "set data.mask_ids = [0, 85, 170]."),
-        ((0, 85, 170), {"num_classes": 11}, "name the value of each class in data.mask_ids."),
+        ((0, 85, 170), {"num_classes": 11}, "set data.mask_ids to the value of each class."),
     ],
 )
 def test_the_reason_of_stretched_values_names_the_keys(values, rules, advice):

@@ -5,7 +5,7 @@ import pytest
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe import load_recipe, shipped_recipes
 from usrn_keras.recipe.checks import data_contradictions
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 FOLDER = {"dataset": "folder", "root": "somewhere"}
 
@@ -27,11 +27,11 @@ def test_shipped_recipes_do_not_contradict_themselves(name):
     ],
 )
 def test_what_goes_together(settings):
-    assert list(data_contradictions(Data(**FOLDER, **settings))) == []
+    assert list(data_contradictions(DataSection(**FOLDER, **settings))) == []
 
 
 @pytest.mark.parametrize(
-    ("settings", "fault"),
+    ("settings", "error"),
     [
         ({"root": ""}, "data.root: missing"),
         (
@@ -43,29 +43,35 @@ def test_what_goes_together(settings):
         ({"val_images": "a"}, "data.val_masks: missing; it names the masks of data.val_images"),
         ({"val_masks": "a"}, "data.val_images: missing; it names the images of data.val_masks"),
         ({"test_images": "a"}, "data.test_masks: missing"),
-        ({"mask_format": "colours", "mask_ids": [0, 1]}, "data.mask_ids: masks hold colours"),
+        (
+            {"mask_format": "colours", "mask_ids": [0, 1]},
+            "data.mask_ids: must be empty with data.mask_format",
+        ),
         ({"ignore_colours": [[1, 2, 3]]}, "data.ignore_colours: needs data.mask_format = 'colours'"),
-        ({"mask_format": "colours", "ignore_colours": [[1, 2]]}, "is [RED, GREEN, BLUE], received [1, 2]"),
-        ({"mask_ids": [0, 7, 7]}, "data.mask_ids: the value 7 stands for two classes"),
+        (
+            {"mask_format": "colours", "ignore_colours": [[1, 2]]},
+            "must be [RED, GREEN, BLUE], received [1, 2]",
+        ),
+        ({"mask_ids": [0, 7, 7]}, "data.mask_ids: the value 7 is listed for two classes"),
         ({"mask_ids": [0, 255]}, "data.ignore_index: 255 is the value of a class in data.mask_ids"),
         (
             {"dataset": "voc", "mask_format": "colours"},
-            "data.mask_format: only data.dataset =",
+            "data.mask_format: used only with data.dataset =",
         ),
-        ({"dataset": "camvid", "images": "x"}, "data.images: only data.dataset = 'folder' reads it"),
+        ({"dataset": "camvid", "images": "x"}, "data.images: used only with data.dataset = 'folder'"),
     ],
 )
-def test_contradictions(settings, fault):
-    (found,) = data_contradictions(Data(**{**FOLDER, **settings}))
-    assert fault in found
+def test_contradictions(settings, error):
+    (found,) = data_contradictions(DataSection(**{**FOLDER, **settings}))
+    assert error in found
 
 
-def test_they_are_reported_with_every_other_fault(tmp_path):
+def test_they_are_reported_with_every_other_error(tmp_path):
     text = shipped_recipes()["quickstart"].read_text().replace('"quickstart"', '"folder"\nval_images = "v"')
     (tmp_path / "r.toml").write_text(text)
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(tmp_path / "r.toml"), ["views.scale_labelled=[2.0, 1.0]"])
-    assert [fault.split(":")[0] for fault in caught.value.faults] == [
+    assert [error.split(":")[0] for error in caught.value.faults] == [
         "views.scale_labelled",
         "data.root",
         "data.val_masks",

@@ -33,7 +33,7 @@ def test_contradictions_are_reported_beside_wrong_values():
     overrides = ["usrn.sub_head=centroids", "views.crop_size=100", "evaluation.checkpoint=best"]
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", overrides)
-    assert [fault.split(":")[0] for fault in error.value.faults] == [
+    assert [line.split(":")[0] for line in error.value.faults] == [
         "views.crop_size", "evaluation.checkpoint", "usrn.sub_head",
     ]  # fmt: skip
 
@@ -42,8 +42,8 @@ def test_hue_ends_at_half_a_turn():
     assert load_recipe("quickstart", ["views.jitter=[0.4, 0.4, 0.4, 0.5]"]).views.jitter[3] == 0.5
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", ["views.jitter=[0.4, 0.4, 0.4, 0.51]"])
-    (fault,) = error.value.faults
-    assert fault.startswith("views.jitter: hue must be at most 0.5") and fault.endswith("received 0.51")
+    (line,) = error.value.faults
+    assert line.startswith("views.jitter: hue must be at most 0.5") and line.endswith("received 0.51")
 
 
 def test_a_file_of_notepad_is_read(tmp_path):

@@ -14,12 +14,12 @@ MODELS = (("msl",), ("msl", "ost"), ("msl", "ost", "usr"), ("msl", "ost", "usr",
 @pytest.mark.parametrize(
     ("terms", "error"),
     [
-        ([], "msl must be among them"),
-        (["ost"], "for F alone use method self_training"),
-        (["ost", "usr"], "msl must be among them"),
+        ([], "msl is required"),
+        (["ost"], "to train F alone use method self_training"),
+        (["ost", "usr"], "msl is required"),
         (["msl", "usr"], "usr needs ost"),
         (["msl", "ost", "egm"], "egm needs usr"),
-        (["msl", "msl"], "a term is listed twice"),
+        (["msl", "msl"], "a term is listed more than once"),
         (["mls"], "unknown: mls"),
     ],
 )
@@ -42,9 +42,9 @@ def test_the_gate_of_the_terms():
         (["usrn.sub_head=centroids"], "usrn.sub_head: 'centroids' needs training.start = 'baseline'"),
         (
             ["training.method=prototype_ensemble"],
-            "training.start: training.method = 'prototype_ensemble' needs",
+            "training.start: must be 'baseline' with training.method = 'prototype_ensemble'",
         ),
-        (["usrn.terms=['ost', 'sst']"], "usrn.terms: msl must be among them"),
+        (["usrn.terms=['ost', 'sst']"], "usrn.terms: msl is required"),
         (["usrn.threshold=1.5"], "usrn.threshold: input should be less than or equal to 1"),
     ],
 )

@@ -9,11 +9,11 @@ from usrn_keras.recipe import load_recipe, load_run_recipe, shipped_recipes
 from usrn_keras.recipe.method_options import ALL_TERMS
 
 OLD = {
-    "training.threshold": ("0.9", "usrn.threshold"),
-    "training.lambda_u": ("0.5", "usrn.lambda_u"),
+    "training.threshold": ("0.9", "prototype_ensemble.threshold"),
+    "training.lambda_u": ("0.5", "prototype_ensemble.lambda_u"),
     "training.lambda_sub": ("0.5", "usrn.lambda_sub"),
     "training.gate": ('"off"', "usrn.gate"),
-    "training.terms": ('["ost"]', "usrn.terms"),
+    "training.terms": ('["ost", "usr", "egm"]', "usrn.terms"),
     "training.correction": ('"average"', "prototype_ensemble"),
     "training.sub_prior": ('"adjusted"', "remove the key"),
     "network.sub_head": ('"fixed_centroids"', "usrn.sub_head"),
@@ -46,7 +46,7 @@ def test_the_new_key_is_that_of_the_method(tmp_path):
     path = old_file(tmp_path, training__threshold="0.9")
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(path), ["training.method=self_training"])
-    assert caught.value.faults == ("training.threshold: it is self_training.threshold now",)
+    assert caught.value.faults == ("training.threshold: renamed to self_training.threshold",)
 
 
 @pytest.mark.parametrize(

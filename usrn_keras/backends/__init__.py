@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 
-from usrn_keras.backends.memory import release_memory
+from usrn_keras.backends.freed_memory import release_memory
 from usrn_keras.files import cache_folder
 
 if keras.backend.backend() == "torch":

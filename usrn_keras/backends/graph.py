@@ -41,7 +41,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GraphPlan:
     """Steps of a graph with one output.
 
     Attributes:
@@ -55,11 +55,11 @@ class Plan:
     output: int
 
 
-_PLANS: weakref.WeakKeyDictionary[keras.Layer, Plan | None] = weakref.WeakKeyDictionary()
+_PLANS: weakref.WeakKeyDictionary[keras.Layer, GraphPlan | None] = weakref.WeakKeyDictionary()
 
 
-def plan_of(model: keras.Layer) -> Plan | None:
-    """Plan a functional model; the plan is cached.
+def plan_of(model: keras.Layer) -> GraphPlan | None:
+    """GraphPlan a functional model; the plan is cached.
 
     In a plain graph every node is a layer called with a tensor or a list of tensors and no other argument,
     and there is one output.
@@ -82,7 +82,7 @@ def plan_of(model: keras.Layer) -> Plan | None:
     return _PLANS[model]
 
 
-def _plan(model: keras.Layer) -> Plan | None:
+def _plan(model: keras.Layer) -> GraphPlan | None:
     # The order in which Keras runs a functional graph; the attribute has no public name.
     by_depth = getattr(model, "_nodes_by_depth", None)
     if not by_depth or len(model.outputs) != 1:
@@ -113,7 +113,7 @@ def _plan(model: keras.Layer) -> Plan | None:
                 in_place=first in made and readers.count(first) == 1 and first != output,
             )
         )
-    return Plan(tuple(steps), len(model.inputs), output)
+    return GraphPlan(tuple(steps), len(model.inputs), output)
 
 
 def _returns_new_tensor(layer: keras.Layer) -> bool:
@@ -134,11 +134,11 @@ def _is_plain(node: Any) -> bool:
     )
 
 
-def run(plan: Plan, inputs: Sequence[Any], operation: Callable[[Step, list[Any]], Any]) -> Any:
+def run(plan: GraphPlan, inputs: Sequence[Any], operation: Callable[[Step, list[Any]], Any]) -> Any:
     """Run a plan and release each intermediate result after its last use.
 
     Args:
-        plan: Plan of a model.
+        plan: GraphPlan of a model.
         inputs: Input tensors of the model.
         operation: Function that computes a step from its input tensors.
 
@@ -152,6 +152,22 @@ def run(plan: Plan, inputs: Sequence[Any], operation: Callable[[Step, list[Any]]
             del results[number]
         results[step.output] = result
     return results[plan.output]
+
+
+def call_layers(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
+    """What a functional model gives where each of its layers is replaced by a function.
+
+    Args:
+        model: A functional model.
+        inputs: Its inputs, tensors or `keras.KerasTensor`.
+        call: Function `(layer, *args, **kwargs)` that replaces the call of a layer.
+
+    Raises:
+        TypeError: The model is not functional.
+    """
+    if not hasattr(model, "_run_through_graph"):
+        raise TypeError(f"a functional model is needed, received the {type(model).__name__} {model.name!r}")
+    return model._run_through_graph(inputs, call_fn=call)
 
 
 def same_padding(pixels: int, taps: int, stride: int, dilation: int = 1) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from usrn_keras.backends import layer_operations
-from usrn_keras.backends.memory import release_memory
+from usrn_keras.backends.freed_memory import release_memory
 from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 
 # Pseudo labels stop the gradient, and the compiler removes the operations that only a gradient needs.

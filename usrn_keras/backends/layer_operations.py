@@ -11,7 +11,7 @@ from typing import Any
 
 from keras import layers, ops, tree
 
-from usrn_keras.backends.graph import Plan, Step, padding_taps, plan_of, run, same_padding
+from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
 
 Tensor = Any
 Operation = Callable[[Step, list[Tensor], bool], Tensor]
@@ -31,7 +31,7 @@ def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, trai
         return model(inputs, training=training)
 
     def operation(step: Step, given: list[Tensor]) -> Tensor:
-        nested: Plan | None = plan_of(step.layer)
+        nested: GraphPlan | None = plan_of(step.layer)
         if nested is not None:
             return run(nested, given, operation)
         if type(step.layer) in operations:

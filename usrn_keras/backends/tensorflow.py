@@ -18,8 +18,8 @@ import tensorflow as tf
 from keras import layers
 
 from usrn_keras.backends import layer_operations
+from usrn_keras.backends.freed_memory import release_memory
 from usrn_keras.backends.graph import Step
-from usrn_keras.backends.memory import release_memory
 from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 
 Tensor = Any

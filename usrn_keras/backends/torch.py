@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from keras import activations, layers, ops, tree
 
-from usrn_keras.backends.graph import Plan, Step, padding_taps, plan_of, run, same_padding
-from usrn_keras.backends.memory import release_memory
+from usrn_keras.backends.freed_memory import release_memory
+from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
 from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 from usrn_keras.optimizers import AdamW
 
@@ -78,7 +78,7 @@ def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
     return _channels_last(_run(plan, given, bool(training)))
 
 
-def _run(plan: Plan, inputs: list[Tensor], training: bool) -> Tensor:
+def _run(plan: GraphPlan, inputs: list[Tensor], training: bool) -> Tensor:
     """Run a plan on tensors `(batch, channels, height, width)`."""
 
     def operation(step: Step, inputs: list[Tensor]) -> Tensor:

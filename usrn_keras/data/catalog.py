@@ -15,14 +15,14 @@ from usrn_keras.data.formats.assemble import Layout
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
 from usrn_keras.files import cache_folder
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def with_all_labels(dataset: Dataset, errors: ErrorList) -> Dataset:
     """Add every unlabelled image that has a mask to the labelled images. It stays unlabelled as well.
 
     Args:
-        dataset: Data set to extend.
+        dataset: DataSection set to extend.
         errors: Receives an error if no unlabelled image has a mask.
     """
     masked = tuple(sample for sample in dataset.unlabelled if sample.mask is not None)
@@ -34,7 +34,7 @@ def with_all_labels(dataset: Dataset, errors: ErrorList) -> Dataset:
     return replace(dataset, labelled=dataset.labelled + masked)
 
 
-LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, ErrorList], Dataset]]] = {
+LAYOUTS: dict[str, tuple[Layout, Callable[[Path, DataSection, ErrorList], Dataset]]] = {
     "folder": (folder.LAYOUT, folder.load_folder),
     "camvid": (camvid.LAYOUT, camvid.load_camvid),
     "voc": (voc.LAYOUT, voc.load_voc),
@@ -42,7 +42,7 @@ LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, ErrorList], Dataset]]] = 
 }
 
 
-def load_dataset(data: Data, errors: ErrorList | None = None) -> Dataset:
+def load_dataset(data: DataSection, errors: ErrorList | None = None) -> Dataset:
     """Load the data set of a recipe. Its files are listed but not decoded.
 
     Args:
@@ -56,7 +56,7 @@ def load_dataset(data: Data, errors: ErrorList | None = None) -> Dataset:
 
     Example:
 
-    >>> load_dataset(Data(dataset="camvid", root="camvid", split="1_8"))   # doctest: +SKIP
+    >>> load_dataset(DataSection(dataset="camvid", root="camvid", split="1_8"))   # doctest: +SKIP
     """
     found = ErrorList() if errors is None else errors
     if data.dataset == "quickstart":
@@ -79,7 +79,7 @@ def load_dataset(data: Data, errors: ErrorList | None = None) -> Dataset:
     return dataset
 
 
-def root_of(data: Data) -> Path:
+def root_of(data: DataSection) -> Path:
     """Folder of the data set, which may not exist."""
     if data.dataset != "quickstart" or data.root:
         return Path(data.root).expanduser()
@@ -88,18 +88,18 @@ def root_of(data: Data) -> Path:
     return cache_folder() / f"quickstart-v{VERSION}"
 
 
-def layout_help(data: Data) -> str:
+def layout_help(data: DataSection) -> str:
     """Describe how to get the data set and its folder layout."""
     return LAYOUTS.get(data.dataset, LAYOUTS["folder"])[0].help
 
 
-def _root_error(data: Data) -> str:
+def _root_error(data: DataSection) -> str:
     if not data.root:
         return f"data.root is empty: set it to the folder of the {data.dataset} data set"
     return "" if root_of(data).is_dir() else f"data.root = `{data.root}` is not a folder"
 
 
-def _quickstart(data: Data) -> Data:
+def _quickstart(data: DataSection) -> DataSection:
     """Write the generated street scenes if needed and describe them as a folder data set with lists."""
     from usrn_keras.data.quickstart.street_scenes import make_quickstart
 
@@ -112,7 +112,7 @@ def _quickstart(data: Data) -> Data:
     return data.model_copy(update={"root": str(root), **lists})
 
 
-def _load_quickstart(data: Data, errors: ErrorList) -> Dataset:
+def _load_quickstart(data: DataSection, errors: ErrorList) -> Dataset:
     """Load the quickstart scenes. The masks of unlabelled scenes have their own folder and add no labels."""
     root = Path(data.root)
     extra_masks = index_files(root / "masks_unlabelled", MASK_SUFFIXES, errors)

@@ -13,7 +13,7 @@ import numpy as np
 from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 UNKNOWN = 65534  # unknown colour in the lookup table, above every class id
 SHOWN = 10
@@ -167,7 +167,7 @@ def internal_ignore_index(num_classes: int) -> int:
     return 255 if num_classes <= 255 else 65535
 
 
-def mask_values(data: Data, classes: tuple[str, ...], errors: ErrorList) -> MaskValues:
+def mask_values(data: DataSection, classes: tuple[str, ...], errors: ErrorList) -> MaskValues:
     """Derive the meaning of mask values from `data.mask_ids` and `data.ignore_index`."""
     if data.mask_ids and len(data.mask_ids) != len(classes):
         errors.add(

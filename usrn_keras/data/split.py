@@ -20,7 +20,7 @@ from usrn_keras.data.random_split import Share, draw_parts, drawable
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def class_pixels(
@@ -30,7 +30,7 @@ def class_pixels(
 
     Args:
         samples: Samples with masks.
-        dataset: Data set that defines the values of masks.
+        dataset: DataSection set that defines the values of masks.
         workers: Number of threads that read masks.
         progress: Progress, which counts masks.
 
@@ -143,7 +143,7 @@ class SplitResult:
     Args:
         folder: Folder of the lists.
         keys: Keys of `[data]` and their values for a recipe that uses the split.
-        dataset: Data set with the split.
+        dataset: DataSection set with the split.
         pixels: Number of pixels of each class in all images with masks and in the labelled images,
             `(2, classes)`; None if the classes were not counted.
     """
@@ -173,7 +173,7 @@ class SplitResult:
 
 
 def make_split(
-    data: Data,
+    data: DataSection,
     request: SplitRequest,
     folder: Path | None = None,
     *,
@@ -199,7 +199,7 @@ def make_split(
 
     Example:
 
-    >>> camvid = Data(dataset="camvid", root="data/camvid", split="1_8")
+    >>> camvid = DataSection(dataset="camvid", root="data/camvid", split="1_8")
     >>> make_split(camvid, SplitRequest(Share("1/8"), seed=7)).keys              # doctest: +SKIP
     {'split': 'splits/1_8_seed7'}
     """
@@ -225,7 +225,7 @@ def make_split(
     return SplitResult(folder, keys, made, pixels)
 
 
-def _load_without_split(data: Data) -> Dataset:
+def _load_without_split(data: DataSection) -> Dataset:
     """Load the data set and ignore missing lists, which the split provides."""
     errors, expected = ErrorList(), {*NEEDED.values(), no_split(data.dataset)}
     dataset = load_dataset(data, errors)
@@ -268,7 +268,7 @@ def _header(request: SplitRequest, labelled: int, images: int, recipe: str) -> s
     return ", ".join(fact for fact in facts if fact)
 
 
-def _keys(data: Data, request: SplitRequest) -> dict[str, str]:
+def _keys(data: DataSection, request: SplitRequest) -> dict[str, str]:
     """Keys that a recipe must change except for the folder: the lists that the split replaces."""
     replaced = ["labelled", "unlabelled", *(["val"] if request.val else [])]
     return {"split": "", **{key: "" for key in replaced if getattr(data, key)}}

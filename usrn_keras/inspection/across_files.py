@@ -1,4 +1,4 @@
-"""What only several files together show: copies, names, masks without image, absent classes, sizes."""
+"""Findings that involve several files: duplicates, names, masks without image, absent classes, sizes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from usrn_keras.inspection.data_findings import (
     DataFinding,
 )
 from usrn_keras.inspection.reading import Reading
-from usrn_keras.recipe.schema import Data, Views
+from usrn_keras.recipe.schema import DataSection, ViewsSection
 
 
-def masks_without_image(data: Data) -> list[DataFinding]:
-    """A note for each, of a folder data set; in the others a mask is looked for by the name of its image."""
+def masks_without_image(data: DataSection) -> list[DataFinding]:
+    """Find masks without an image; only folder data sets can have them."""
     if data.dataset != "folder":
         return []
-    files = index_folder(Path(data.root).expanduser(), data, ErrorList())  # its faults are known already
+    files = index_folder(Path(data.root).expanduser(), data, ErrorList())  # its errors are already reported
     return [
         DataFinding(
             MASK_WITHOUT_IMAGE,
-            f"{files.masks[name]}: no image is called {name}",
-            "An image without a mask of its name is unlabelled: rename one of the two, or remove the mask.",
+            f"{files.masks[name]}: there is no image named {name}",
+            "An image without a mask of the same name is unlabelled: rename one of the two, or remove the "
+            "mask.",
             (files.masks[name],),
         )
         for name in sorted(files.masks.keys() - files.images.keys())
@@ -47,8 +48,8 @@ def masks_without_image(data: Data) -> list[DataFinding]:
 TRAINING = ("labelled", "unlabelled")
 
 
-def find_across(readings: Sequence[Reading], dataset: Dataset, views: Views) -> list[DataFinding]:
-    """Every finding that takes more than one file."""
+def find_across(readings: Sequence[Reading], dataset: Dataset, views: ViewsSection) -> list[DataFinding]:
+    """Return all findings that involve more than one file."""
     return [
         *duplicates(readings),
         *case_collisions(readings),
@@ -60,9 +61,9 @@ def find_across(readings: Sequence[Reading], dataset: Dataset, views: Views) -> 
 
 
 def duplicates(readings: Iterable[Reading]) -> list[DataFinding]:
-    """Images of equal pixels: a fault where one is measured on and the other trained on, else a note.
+    """Find images with equal pixels: an error if only one of them is in a training split, otherwise a note.
 
-    A file that stands in two lists, as the Oracle's do, is no copy.
+    A file that is in two lists, as for the Oracle, is not a duplicate.
     """
     by_digest: dict[bytes, list[Reading]] = defaultdict(list)
     for reading in readings:
@@ -78,15 +79,15 @@ def _duplicate(same: list[Reading]) -> DataFinding:
     return DataFinding(
         DUPLICATE_ACROSS if across else DUPLICATE_WITHIN,
         " = ".join(named),
-        "Keep it in one split: figures on val or test are too good for what was trained on."
+        "Keep it in one split: scores on val or test are too high for images that were trained on."
         if across
-        else "Each copy counts again; remove all but one unless that is wanted.",
+        else "Each copy is counted; remove all but one unless that is intended.",
         tuple(reading.sample.image for reading in same),
     )
 
 
 def case_collisions(readings: Iterable[Reading]) -> list[DataFinding]:
-    """Names such as `A` and `a`: two files here, one file where case does not count."""
+    """Find names such as `A` and `a`, which are the same file on case-insensitive file systems."""
     by_folded: dict[str, dict[str, Reading]] = defaultdict(dict)
     for reading in readings:
         folded = unicodedata.normalize("NFC", reading.sample.name).casefold()
@@ -95,7 +96,7 @@ def case_collisions(readings: Iterable[Reading]) -> list[DataFinding]:
         DataFinding(
             CASE_COLLISION,
             " and ".join(str(reading.sample.image) for reading in same.values()),
-            "On Windows and macOS they and their masks are one file: rename all but one.",
+            "On Windows and macOS they and their masks are the same file: rename all but one.",
             tuple(reading.sample.image for reading in same.values()),
         )
         for same in by_folded.values()
@@ -104,9 +105,11 @@ def case_collisions(readings: Iterable[Reading]) -> list[DataFinding]:
 
 
 def absent_classes(readings: Sequence[Reading], dataset: Dataset) -> list[DataFinding]:
-    """Classes without a pixel: in the labelled masks a fault, in those to measure on a note."""
-    advice = "Label images that show it, choose labelled images that do (usrn split), or remove the class."
-    measured = "Its IoU is not defined there and is left out of the mean; add an image that shows it."
+    """Find classes without a pixel: an error in the labelled masks, a note in the val and test masks."""
+    advice = (
+        "Label images that show it, draw another split (`usrn split --cover-classes`), or remove the class."
+    )
+    measured = "Its IoU is undefined there and is excluded from the mean; add an image that shows it."
     found = _absent("labelled", readings, dataset, CLASS_NOT_LABELLED, advice)
     for split in ("val", "test"):
         found += _absent(split, readings, dataset, CLASS_NOT_MEASURED, measured)
@@ -127,7 +130,7 @@ def _absent(split, readings, dataset, kind, advice) -> list[DataFinding]:
 
 
 def black_and_white(readings: Sequence[Reading], dataset: Dataset) -> list[DataFinding]:
-    """Masks that are all black and white: white was to be a class, and is what is ignored."""
+    """Find masks with only two values, 0 and the ignored value, which was probably meant as a class."""
     counted = [reading for reading in readings if reading.pixels is not None]
     if not counted or dataset.num_classes < 2 or dataset.colour_map is not None or dataset.id_map is not None:
         return []
@@ -137,7 +140,7 @@ def black_and_white(readings: Sequence[Reading], dataset: Dataset) -> list[DataF
     return [
         DataFinding(
             SUSPICIOUS_MASK,
-            f"all {len(counted)} masks hold nothing but 0 ({dataset.classes[0]}) and "
+            f"all {len(counted)} masks contain only 0 ({dataset.classes[0]}) and "
             f"{dataset.ignore_index} (ignored)",
             f"If {dataset.ignore_index} is meant as {dataset.classes[1]}, set data.mask_ids = "
             f"[0, {dataset.ignore_index}] and data.ignore_index = -1.",
@@ -146,8 +149,8 @@ def black_and_white(readings: Sequence[Reading], dataset: Dataset) -> list[DataF
     ]
 
 
-def small_images(readings: Iterable[Reading], views: Views) -> list[DataFinding]:
-    """Training images whose long side is less than half the crop."""
+def small_images(readings: Iterable[Reading], views: ViewsSection) -> list[DataFinding]:
+    """Find training images whose long side is less than half the crop."""
     found = []
     for reading in readings:
         if reading.split in TRAINING and reading.size and 2 * max(reading.size) < views.crop_size:
@@ -158,15 +161,15 @@ def small_images(readings: Iterable[Reading], views: Views) -> list[DataFinding]
                     SMALL_IMAGE,
                     f"{reading.sample.image} is {width}x{height} pixels, the crop "
                     f"{views.crop_size}x{views.crop_size}: enlarged {factor:.1f} times at scale 1",
-                    f"Lower views.crop_size and views.long_side ({views.long_side}), or leave them out.",
+                    f"Lower views.crop_size and views.long_side ({views.long_side}), or remove the images.",
                     (reading.sample.image,),
                 )
             )
     return found
 
 
-def mixed_sizes(readings: Iterable[Reading], views: Views) -> list[DataFinding]:
-    """One note if images differ in size."""
+def mixed_sizes(readings: Iterable[Reading], views: ViewsSection) -> list[DataFinding]:
+    """Return one note if images differ in size."""
     sizes = Counter(reading.size for reading in readings if reading.size)
     if len(sizes) < 2:
         return []
@@ -180,7 +183,7 @@ def mixed_sizes(readings: Iterable[Reading], views: Views) -> list[DataFinding]:
             f"{len(sizes)} sizes from {smallest} to {largest}, most often {_shown(common)} "
             f"({count} of {sizes.total()} images)",
             f"Training scales the long side to about views.long_side ({views.long_side}); "
-            "evaluation takes every image as it is.",
+            "evaluation uses every image at its own size.",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""The classes and the splits of a data set as tables for people."""
+"""Tables of the classes and splits of a data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ClassTable:
-    """One row per class, from the most frequent to the rarest in the labelled masks."""
+    """Table with one row per class, from the most frequent to the rarest in the labelled masks."""
 
     def __init__(self, inspection: Inspection):
         self.inspection = inspection
@@ -24,7 +24,7 @@ class ClassTable:
         self.shown = [split for split in WITH_MASKS if self.census[split].masks]
 
     def rows(self) -> list[list[str]]:
-        """Id, name, colour, then pixels, share in percent and images with it for each split."""
+        """Return id, name and colour, then pixels, share in percent and number of images for each split."""
         dataset, rare = self.inspection.dataset, self.inspection.rare
         order = np.argsort(-self.census["labelled"].pixels, kind="stable").tolist()
         rows = [
@@ -48,16 +48,19 @@ class ClassTable:
         return cells
 
     def notes(self) -> list[str]:
-        """What a reader must know to read the table rightly."""
-        notes = ["px: pixels of the class; %: of those with a class; images: with it, of all masks."]
+        """Return the notes below the table."""
+        notes = [
+            "px: pixels of the class; %: share of pixels with a class; images: masks that show it, of all "
+            "masks."
+        ]
         if self.inspection.rare.any():
             notes.append(f"{RARE} rare: fewer labelled pixels than the median class.")
         if any(reading.split == "unlabelled" for reading in self.inspection.readings):
-            notes.append("Masks of unlabelled images were not read: training never does.")
+            notes.append("Masks of unlabelled images are not read, as in training.")
         return notes
 
     def rich(self) -> Group:
-        """The table for a terminal."""
+        """Format the table for a terminal."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -78,13 +81,13 @@ class ClassTable:
 
 
 class SplitTable:
-    """One row per split: how many images, how large."""
+    """Table with one row per split: number and sizes of its images."""
 
     def __init__(self, inspection: Inspection):
         self.inspection = inspection
 
     def rows(self) -> list[list[str]]:
-        """Split, images, masks read, then width and height of the smallest, median and largest image."""
+        """Return split, images, masks read, and the sizes of the smallest, median and largest image."""
         rows = []
         for split in PARTS:
             census = self.inspection.census(split)
@@ -93,7 +96,7 @@ class SplitTable:
         return rows
 
     def rich(self) -> Group:
-        """The table for a terminal."""
+        """Format the table for a terminal."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -103,12 +106,12 @@ class SplitTable:
             table.add_column(name, justify="left" if name == "split" else "right")
         for row in self.rows():
             table.add_row(*row)
-        fingerprint = self.inspection.fingerprint or "none while they are faulty"
+        fingerprint = self.inspection.fingerprint or "none, because they contain errors"
         return Group(table, Text(f"Fingerprint of the lists: {fingerprint}"))
 
 
 def _short(pixels: int) -> str:
-    """Three digits, such as 12.3M."""
+    """Format a count with three digits, such as 12.3M."""
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if pixels >= unit:
             return f"{pixels / unit:#.3g}".rstrip(".") + name
@@ -120,7 +123,7 @@ def _hex(colour: np.ndarray) -> str:
 
 
 def _swatch(colour: str) -> Text:
-    """The colour's name upon the colour, where there are colours."""
+    """Show the hex code of a colour on a background of that colour."""
     from rich.text import Text
 
     light = sum(bytes.fromhex(colour[1:])) > 3 * 127

@@ -1,6 +1,6 @@
-"""The contact sheet of `usrn data show`: the views that training begins with, on one picture.
+"""Contact sheet of `usrn data show`: the first training views in one picture.
 
-The views come from the batches of training itself, not from a copy of what they do.
+The views are taken from the training batches themselves.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class LabelledView:
     """A weak view of a labelled image.
 
     Args:
-        name: Of the image's file.
-        image: `(crop, crop, 3)` uint8.
-        labels: `(crop, crop)` int32 class ids and ignored pixels.
+        name: Name of the image file.
+        image: RGB image, uint8 of shape `(crop, crop, 3)`.
+        labels: Class ids and ignored pixels, int32 of shape `(crop, crop)`.
     """
 
     name: str
@@ -39,10 +39,11 @@ class UnlabelledView:
     """The two views of an unlabelled image.
 
     Args:
-        name: Of the image's file.
-        weak, strong: `(crop, crop, 3)` uint8; `strong` is None where the recipe has none.
-        parameters: `(6,)` float32 of the strong view, see `usrn_keras.strong_view.StrongView.draw`; None
-            where they are not known.
+        name: Name of the image file.
+        weak: Weak view, uint8 of shape `(crop, crop, 3)`.
+        strong: Strong view of the same shape; None if the recipe has no strong views.
+        parameters: Parameters of the strong view, float32 of shape `(6,)`, see
+            `usrn_keras.strong_view.StrongView.draw`; None if unknown.
     """
 
     name: str
@@ -54,10 +55,10 @@ class UnlabelledView:
 def first_views(
     recipe: Recipe, dataset: Dataset, count: int
 ) -> tuple[list[LabelledView], list[UnlabelledView]]:
-    """The first `count` views of each kind, in the order in which training sees them.
+    """Return the first `count` views of each kind, in training order.
 
     Raises:
-        DataError: A file of the first batches cannot be read.
+        DataError: If a file of the first batches cannot be read.
     """
     batches = build_batches(recipe, dataset, unlabelled=True)
     labelled: list[LabelledView] = []
@@ -113,22 +114,22 @@ HEADER = 112
 INK, GREY, PAPER = (25, 25, 30), (115, 115, 120), (255, 255, 255)
 TITLE, HEADING, SMALL = font(22, bold=True), font(14, bold=True), font(11)
 
-Cell = tuple[np.ndarray, Sequence[str]]  # a square picture, and the lines below it
+Cell = tuple[np.ndarray, Sequence[str]]  # a square picture, and the lines of its caption
 
 
 def views_png(recipe: Recipe, count: int) -> bytes:
-    """A PNG file of the first views of training.
+    """Draw the first training views, and return the picture as a PNG file.
 
-    A row for each of `count` labelled and unlabelled images: the labelled weak view, the same under its
-    class colours (ignored pixels hatched), the unlabelled weak view, its strong view. Below them the
-    legend with the share of each class in the labelled views.
+    Each of the `count` rows shows a labelled weak view, the same view with its class colours (ignored pixels
+    hatched), an unlabelled weak view, and its strong view. The legend below shows the share of each class in
+    the labelled views.
 
     Args:
-        recipe: Names the data set and the views; its seed draws them.
-        count: Rows.
+        recipe: Recipe that defines data set, views and seed.
+        count: Number of rows.
 
     Raises:
-        DataError: The data set cannot be used, or a file cannot be read.
+        DataError: If the data set cannot be used, or a file cannot be read.
     """
     dataset = load_dataset(recipe.data)
     labelled, unlabelled = first_views(recipe, dataset, count)
@@ -162,7 +163,7 @@ def _draw(
 
 
 def _lefts(columns: int) -> list[int]:
-    """Where the columns begin; the two pairs stand apart."""
+    """Return the left edges of the columns; a gap separates labelled and unlabelled views."""
     step = CELL + GAP
     second = MARGIN + step + CELL + PAIR_GAP
     return [MARGIN, MARGIN + step, second, second + step][:columns]
@@ -170,7 +171,7 @@ def _lefts(columns: int) -> list[int]:
 
 def _header(pen: ImageDraw.ImageDraw, recipe: Recipe, lefts: Sequence[int]) -> None:
     views, training = recipe.views, recipe.training
-    pen.text((MARGIN, 18), f"{recipe.name}: what training sees", fill=INK, font=TITLE)
+    pen.text((MARGIN, 18), f"{recipe.name}: training views", fill=INK, font=TITLE)
     settings = (
         f"crop {views.crop_size}, long side {views.long_side}, scale {_range(views.scale_labelled)} labelled "
         f"and {_range(views.scale_unlabelled)} unlabelled, flip {views.flip:g}, seed {training.seed}"
@@ -187,7 +188,7 @@ def _range(scales: Sequence[float]) -> str:
 
 
 def _labelled_cells(view: LabelledView, dataset: Dataset) -> list[Cell]:
-    # Colours and hatching are drawn at the size they are seen in.
+    # Draw colours and hatching at the final size.
     image, labels = resized(view.image, CELL), resized(view.labels, CELL)
     ignored = float(np.mean(view.labels == dataset.ignore_index))
     caption = (f"{100 * ignored:.1f} % {NOT_LEARNED}",) if ignored else ()
@@ -206,19 +207,19 @@ def _stem(name: str) -> str:
 
 
 def _described(parameters: np.ndarray | None) -> tuple[str, ...]:
-    """What a strong view does to an image, in two lines."""
+    """Describe the parameters of a strong view in two lines."""
     if parameters is None:
         return ()
     brightness, contrast, saturation, hue, grey, blur = parameters.tolist()
     switched = ["grey"] * bool(grey) + ["blurred"] * bool(blur)
     if (brightness, contrast, saturation, hue) == (1, 1, 1, 0):
-        return "colours as they are", ", ".join(switched)
+        return "colours unchanged", ", ".join(switched)
     first = f"brightness {brightness:.2f}, contrast {contrast:.2f}"
     return first, ", ".join([f"saturation {saturation:.2f}, hue {360 * hue:+.0f}\N{DEGREE SIGN}", *switched])
 
 
 def _fitting(caption: str) -> str:
-    """The caption, its middle left out where it is longer than a view is wide."""
+    """Shorten a caption in the middle until it fits the width of a view."""
     kept = len(caption)
     short = caption
     while SMALL.getlength(short) > CELL:

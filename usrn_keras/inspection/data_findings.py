@@ -1,4 +1,4 @@
-"""What can be found in a data set: faults, which must be mended, and notes, which one should know."""
+"""Findings in a data set: errors, which must be fixed, and notes."""
 
 from __future__ import annotations
 
@@ -7,38 +7,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SHOWN = 20  # findings of one kind that a person is shown
+SHOWN = 20  # listed findings of one kind
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: its name for machines, its title for people."""
+    """Kind of finding.
+
+    Attributes:
+        name: Name in JSON output.
+        title: Title in text output.
+    """
 
     name: str
     title: str
 
 
-LAYOUT = Kind("layout", "lists, folders and names that do not fit together")
+LAYOUT = Kind("layout", "lists, folders and names that do not match")
 UNREADABLE_IMAGE = Kind("unreadable_image", "images that cannot be read")
 UNREADABLE_MASK = Kind("unreadable_mask", "masks that cannot be read")
-SIZE_MISMATCH = Kind("size_mismatch", "masks of another size than their image")
-MASK_VALUES = Kind("mask_values", "masks with values that are no class")
-SUSPICIOUS_MASK = Kind("suspicious_mask", "masks whose values are allowed, but look wrong")
+SIZE_MISMATCH = Kind("size_mismatch", "masks whose size differs from their image")
+MASK_VALUES = Kind("mask_values", "masks with values that are not classes")
+SUSPICIOUS_MASK = Kind("suspicious_mask", "masks with allowed but suspicious values")
 ALL_IGNORED = Kind("all_ignored", "masks without a single pixel of a class")
 CLASS_NOT_LABELLED = Kind("class_not_labelled", "classes that no labelled mask shows")
-DUPLICATE_ACROSS = Kind("duplicate_across_splits", "the same picture in several splits")
+DUPLICATE_ACROSS = Kind("duplicate_across_splits", "the same image in several splits")
 CASE_COLLISION = Kind("case_collision", "names that differ only in upper and lower case")
 
-CLASS_NOT_MEASURED = Kind("class_not_measured", "classes that no mask to measure on shows")
-DUPLICATE_WITHIN = Kind(
-    "duplicate_within_split", "the same picture several times in training or in one split"
-)
-ORIENTATION = Kind("orientation", "images turned by EXIF whose masks are not")
-MASK_WITHOUT_IMAGE = Kind("mask_without_image", "masks that no image goes with")
+CLASS_NOT_MEASURED = Kind("class_not_measured", "classes that no val or test mask shows")
+DUPLICATE_WITHIN = Kind("duplicate_within_split", "the same image several times in training or in one split")
+ORIENTATION = Kind("orientation", "images rotated by EXIF whose masks are not")
+MASK_WITHOUT_IMAGE = Kind("mask_without_image", "masks without an image")
 SMALL_IMAGE = Kind("small_image", "images much smaller than the crop")
 MIXED_SIZES = Kind("mixed_sizes", "images of several sizes")
 
-FAULTS = (
+ERRORS = (
     *(LAYOUT, UNREADABLE_IMAGE, UNREADABLE_MASK, SIZE_MISMATCH, MASK_VALUES, SUSPICIOUS_MASK),
     *(ALL_IGNORED, CLASS_NOT_LABELLED, DUPLICATE_ACROSS, CASE_COLLISION),
 )
@@ -47,13 +50,13 @@ NOTES = (*(CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, MASK_WITHOUT_IMAGE
 
 @dataclass(frozen=True)
 class DataFinding:
-    """One thing that was found.
+    """A finding in a data set.
 
     Args:
-        kind: One of `FAULTS` or `NOTES`.
-        message: What it is: file, value, what is allowed.
-        advice: What to do about it.
-        files: The files concerned.
+        kind: Kind of the finding, one of `ERRORS` or `NOTES`.
+        message: Description: file, value received, values allowed.
+        advice: How to fix it.
+        files: Files that the finding is about.
     """
 
     kind: Kind
@@ -62,15 +65,15 @@ class DataFinding:
     files: tuple[Path, ...] = ()
 
     @property
-    def is_fault(self) -> bool:
-        """Whether training could not, or should not, begin before it is mended."""
-        return self.kind in FAULTS
+    def is_error(self) -> bool:
+        """Whether the finding must be fixed before training."""
+        return self.kind in ERRORS
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as JSON values."""
+        """Convert the finding to JSON values."""
         return {
             "kind": self.kind.name,
-            "fault": self.is_fault,
+            "fault": self.is_error,
             "message": self.message,
             "advice": self.advice,
             "files": [str(path) for path in self.files],
@@ -78,15 +81,15 @@ class DataFinding:
 
 
 def listing(findings: Iterable[DataFinding], kind: Kind, shown: int = SHOWN) -> list[str]:
-    """The findings of a kind as lines: title and count, the first of them, and under each group of
-    equal advice what to do.
+    """Format the findings of a kind: title and count, then the first findings, grouped by advice.
 
     Example:
 
-    >>> print("\\n".join(listing([Finding(LAYOUT, "the list val.txt does not exist", "Write it.")], LAYOUT)))
-    lists, folders and names that do not fit together: 1
+    >>> finding = DataFinding(LAYOUT, "the list val.txt does not exist", "Create it.")
+    >>> print("\\n".join(listing([finding], LAYOUT)))
+    lists, folders and names that do not match: 1
       the list val.txt does not exist
-      -> Write it.
+      -> Create it.
     """
     own = [finding for finding in findings if finding.kind == kind]
     lines = [f"{kind.title}: {len(own)}"]

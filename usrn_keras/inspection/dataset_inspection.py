@@ -1,4 +1,4 @@
-"""`usrn data check`: reads a whole data set; collects findings, pixels of each class, sizes of images."""
+"""Read a whole data set and collect findings, class pixels and image sizes (`usrn data check`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usrn_keras.data.catalog import layout_help
 from usrn_keras.data.dataset import PARTS, ErrorList
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.inspection.across_files import find_across, masks_without_image
-from usrn_keras.inspection.data_findings import FAULTS, LAYOUT, NOTES, DataFinding
+from usrn_keras.inspection.data_findings import ERRORS, LAYOUT, NOTES, DataFinding
 from usrn_keras.inspection.reading import Reading, read_entry
 from usrn_keras.metrics.scores import rare_classes
 from usrn_keras.progress import SILENT, Progress
@@ -24,19 +24,19 @@ WITH_MASKS = ("labelled", "val", "test")
 
 
 class SplitCensus:
-    """What the images and masks of one split hold.
+    """Counts over the images and masks of one split.
 
     Args:
-        readings: All of one split.
-        num_classes: C.
+        readings: Readings of all images of the split.
+        num_classes: Number of classes C.
 
     Attributes:
-        images: Images in the list.
-        masks: Masks whose pixels were counted.
-        sizes: `(readable images, 2)` int64, height and width.
-        pixels: `(C,)` int64, mask pixels of each class.
-        ignored: Mask pixels without a class.
-        images_with: `(C,)` int64, masks that hold a pixel of the class.
+        images: Number of images in the list.
+        masks: Number of masks whose pixels were counted.
+        sizes: Height and width of the readable images, int64 of shape `(readable images, 2)`.
+        pixels: Mask pixels of each class, int64 of shape `(C,)`.
+        ignored: Number of mask pixels without a class.
+        images_with: Number of masks that show each class, int64 of shape `(C,)`.
     """
 
     def __init__(self, readings: Sequence[Reading], num_classes: int):
@@ -51,18 +51,18 @@ class SplitCensus:
 
     @property
     def share(self) -> np.ndarray:
-        """`(C,)` float64, each class's share of the pixels that have a class; zeros without any."""
+        """Share of each class in the pixels that have a class, float64 of shape `(C,)`; zeros without any."""
         return self.pixels / max(1, self.pixels.sum())
 
     def size_range(self) -> tuple[tuple[int, int], ...]:
-        """Smallest, median and largest image by area, each (height, width); empty without images."""
+        """Return smallest, median and largest image size by area as (height, width); empty without images."""
         if not len(self.sizes):
             return ()
         ordered = self.sizes[np.argsort(self.sizes.prod(axis=1), kind="stable")].tolist()
         return tuple(tuple(ordered[i]) for i in (0, (len(ordered) - 1) // 2, -1))
 
     def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
-        """The figures as JSON values; sizes are width and height."""
+        """Convert the counts to JSON values; sizes are width and height."""
         names = ("smallest", "median", "largest")
         sizes = {
             name: [width, height] for name, (height, width) in zip(names, self.size_range(), strict=False)
@@ -79,14 +79,14 @@ class SplitCensus:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What there is to say about the data set of a recipe.
+    """Result of inspecting the data set of a recipe.
 
     Args:
-        name: Of the recipe.
-        dataset: The part of the data set that can be used.
-        findings: ErrorList first, in the order of `FAULTS` and `NOTES`.
-        readings: One for each image, in the order of the lists.
-        seconds: Time it took.
+        name: Name of the recipe.
+        dataset: Usable part of the data set.
+        findings: Errors first, in the order of `ERRORS` and `NOTES`.
+        readings: One reading per image, in the order of the lists.
+        seconds: Duration of the inspection in seconds.
     """
 
     name: str
@@ -96,47 +96,47 @@ class Inspection:
     seconds: float
 
     @property
-    def faults(self) -> tuple[DataFinding, ...]:
-        """What must be mended."""
-        return tuple(finding for finding in self.findings if finding.is_fault)
+    def errors(self) -> tuple[DataFinding, ...]:
+        """Findings that must be fixed."""
+        return tuple(finding for finding in self.findings if finding.is_error)
 
     @property
     def notes(self) -> tuple[DataFinding, ...]:
-        """What one should know."""
-        return tuple(finding for finding in self.findings if not finding.is_fault)
+        """Findings that are not errors."""
+        return tuple(finding for finding in self.findings if not finding.is_error)
 
     @property
     def fingerprint(self) -> str | None:
-        """Hash of the lists; None where they are faulty, since those mended have another."""
+        """Hash of the lists; None if they contain errors, because fixing them changes it."""
         whole = all(finding.kind != LAYOUT for finding in self.findings)
         return self.dataset.fingerprint() if whole else None
 
     def census(self, split: str) -> SplitCensus:
-        """What the images and masks of a split hold."""
+        """Count the images and masks of a split."""
         own = [reading for reading in self.readings if reading.split == split]
         return SplitCensus(own, self.dataset.num_classes)
 
     @property
     def rare(self) -> np.ndarray:
-        """`(C,)` bool, classes that are rare in the labelled masks."""
+        """Classes that are rare in the labelled masks, bool of shape `(C,)`."""
         return rare_classes(self.census("labelled").pixels)
 
     @property
     def class_balance_rate(self) -> float | None:
-        """Class balance rate of the labelled pixels (USRN, Eq. 9); None without any."""
+        """Class balance rate of the labelled pixels (USRN, Eq. 9); None without labelled pixels."""
         from usrn_keras.subclasses.class_balance import class_balance_rate
 
         pixels = self.census("labelled").pixels
         return class_balance_rate(pixels) if pixels.any() else None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values."""
+        """Convert the inspection to JSON values."""
         dataset = self.dataset
         return {
             "recipe": self.name,
             "dataset": dataset.name,
             "fingerprint": self.fingerprint,
-            "faults": len(self.faults),
+            "faults": len(self.errors),
             "notes": len(self.notes),
             "findings": [finding.to_json() for finding in self.findings],
             "classes": [
@@ -150,20 +150,20 @@ class Inspection:
 
 
 def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
-    """Read every image and mask that training and evaluation of a recipe would, and find every fault.
+    """Read every image and mask used by training and evaluation, and find all errors.
 
-    `data.workers` threads read; each keeps one image at a time, and of each image its size, a hash and
-    the pixels of each class stay. A file that cannot be read is a finding. The masks of unlabelled images
-    are not read, since training does not.
+    Files are read by `data.workers` threads. Each thread has one image in memory; only size, hash and class
+    pixels of an image are kept. A file that cannot be read is reported as a finding. The masks of unlabelled
+    images are not read, as in training.
 
     Args:
-        recipe: Names the data set; its views say what is small.
-        progress: Counts images.
+        recipe: Recipe that defines the data set and the views.
+        progress: Progress display, which counts the images.
 
     Example:
 
     >>> inspection = inspect_data(load_recipe("quickstart"))   # doctest: +SKIP
-    >>> [finding.message for finding in inspection.faults]     # doctest: +SKIP
+    >>> [finding.message for finding in inspection.errors]     # doctest: +SKIP
     []
     """
     started = time.monotonic()
@@ -176,7 +176,7 @@ def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
         *find_across(readings, dataset, recipe.views),
         *masks_without_image(recipe.data),
     ]
-    findings.sort(key=lambda finding: (*FAULTS, *NOTES).index(finding.kind))
+    findings.sort(key=lambda finding: (*ERRORS, *NOTES).index(finding.kind))
     seconds = time.monotonic() - started
     return Inspection(recipe.name, dataset, tuple(findings), tuple(readings), seconds)
 

@@ -1,4 +1,4 @@
-"""Class colours over a view, with outlines, and the legend: colour, name and share of every class."""
+"""Draw class colours with outlines over a view, and the legend with the share of every class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from usrn_keras.data import Dataset
 
 @functools.cache
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: Pillow's own font lacks ß, Greek and Cyrillic."""
+    """Load DejaVu Sans from matplotlib; Pillow's default font lacks ß, Greek and Cyrillic."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -24,19 +24,19 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 OPACITY = 0.6
 STRIPE = 6  # pixels from one line of the hatching to the next
-HATCHED = (235, 235, 235), (95, 95, 95)  # colours of its lines and of what is between
+HATCHED = (235, 235, 235), (95, 95, 95)  # colours of the lines and of the gaps
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """The colours of the classes over an image.
+    """Blend the class colours with an image; pixels without a class are hatched.
 
     Args:
-        image: `(height, width, 3)` uint8.
-        labels: `(height, width)` integers; what is no class is hatched.
-        palette: `(classes, 3)` uint8.
+        image: RGB image, uint8 of shape `(height, width, 3)`.
+        labels: Class ids, integers of shape `(height, width)`.
+        palette: Class colours, uint8 of shape `(classes, 3)`.
 
     Returns:
-        `(height, width, 3)` uint8.
+        RGB image, uint8 of shape `(height, width, 3)`.
     """
     ignored = (labels < 0) | (labels >= len(palette))
     colours = palette[np.where(ignored, 0, labels)]
@@ -48,14 +48,14 @@ def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.nd
 
 
 def hatching(height: int, width: int) -> np.ndarray:
-    """Diagonal stripes, `(height, width, 3)` uint8."""
+    """Draw diagonal stripes, uint8 of shape `(height, width, 3)`."""
     rows, columns = np.ogrid[:height, :width]
     line = (rows + columns) % STRIPE < STRIPE // 3
     return np.where(line[..., None], *np.array(HATCHED, np.uint8))
 
 
 def resized(values: np.ndarray, side: int) -> np.ndarray:
-    """An image or a map of labels as a square of `side` pixels; maps take the nearest pixel."""
+    """Resize an image or a label map to a square of `side` pixels; label maps use the nearest pixel."""
     if values.ndim == 2:
         return cv2.resize(values, (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
     shrinks = side < values.shape[0]
@@ -63,7 +63,7 @@ def resized(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def _borders(labels: np.ndarray) -> np.ndarray:
-    """Pixels whose right or lower neighbour is of another class."""
+    """Find pixels whose right or lower neighbour belongs to another class."""
     borders = np.zeros(labels.shape, bool)
     borders[:, :-1] |= labels[:, 1:] != labels[:, :-1]
     borders[:-1] |= labels[1:] != labels[:-1]
@@ -74,25 +74,25 @@ LINE = 26  # height of an entry
 SWATCH = 18
 SPACE = 8  # between swatch, name and share
 COLUMN_GAP = 36
-MOST = 60  # entries; the classes beyond are counted
+MAX_ENTRIES = 60  # the number of further classes is shown
 NOT_LEARNED = "ignored or padding"
 FONT, BOLD = font(12), font(12, bold=True)
 INK, FAINT = (25, 25, 30), (150, 150, 155)
 
 
 class Legend:
-    """The classes from the most frequent to the rarest, then what is ignored.
+    """Legend of the classes from the most frequent to the rarest, followed by the ignored pixels.
 
     Args:
-        dataset: Names and colours.
-        maps: The labels shown, each `(height, width)` integers.
+        dataset: Data set with class names and colours.
+        maps: Label maps of the shown views, integers of shape `(height, width)`.
     """
 
     def __init__(self, dataset: Dataset, maps: Sequence[np.ndarray]):
         labels = np.concatenate([labels.ravel() for labels in maps])
         ignored = labels == dataset.ignore_index
         shares = np.bincount(labels[~ignored], minlength=dataset.num_classes) / labels.size
-        order = np.argsort(-shares, kind="stable")[:MOST]
+        order = np.argsort(-shares, kind="stable")[:MAX_ENTRIES]
         self.entries = [
             (dataset.classes[i], float(shares[i]), np.broadcast_to(dataset.palette[i], (SWATCH, SWATCH, 3)))
             for i in order
@@ -103,11 +103,11 @@ class Legend:
         self._share_right = SWATCH + 2 * SPACE + int(widest + FONT.getlength("100.0 %"))
 
     def height(self, width: int) -> int:
-        """Height in pixels where it is `width` wide."""
+        """Return the height in pixels for a given width."""
         return LINE * (self._rows(width) + 1 + bool(self.hidden)) + LINE // 2
 
     def draw(self, sheet: Image.Image, left: int, top: int, width: int) -> None:
-        """Draw it, column by column."""
+        """Draw the legend column by column."""
         pen = ImageDraw.Draw(sheet)
         pen.text((left, top), "Share of the labelled views shown", fill=INK, font=BOLD)
         rows = self._rows(width)

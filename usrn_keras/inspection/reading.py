@@ -1,4 +1,4 @@
-"""Reading one image and its mask, and keeping only what is small: size, hash, counts, findings."""
+"""Read one image and its mask, and keep only size, hash, class counts and findings."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from usrn_keras.inspection.suspicious_masks import (
     turned_apart,
 )
 
-LEADS_HERE = "`usrn data check` lists all such masks."
+CHECK_HINT = "`usrn data check` lists all such masks."
 
 
 @dataclass
 class Reading:
-    """What stays of a sample once it was read.
+    """Facts about an image and its mask.
 
     Args:
-        split: `labelled`, `unlabelled`, `val` or `test`.
-        sample: What was read.
-        size: Height and width of the image in pixels; None where it cannot be read.
-        digest: Hash of its decoded pixels; None where it cannot be read.
-        pixels: `(classes + 1,)` int64, mask pixels of each class, the ignored ones last; None without a
-            mask that is read, or where its values are no classes.
-        findings: What is wrong with the two files.
+        split: Split of the sample: `labelled`, `unlabelled`, `val` or `test`.
+        sample: Image and mask that were read.
+        size: Height and width of the image in pixels; None if it cannot be read.
+        digest: Hash of the decoded pixels; None if the image cannot be read.
+        pixels: Mask pixels of each class, ignored pixels last, int64 of shape `(classes + 1,)`; None
+            without a mask, or if its values are not classes.
+        findings: Findings about the two files.
     """
 
     split: str
@@ -63,39 +63,39 @@ class Reading:
 
 
 def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:
-    """Read an image, and its mask unless the sample is unlabelled. Never raises: all is a finding."""
+    """Read an image, and its mask unless the sample is unlabelled; every error becomes a finding."""
     reading = Reading(split, sample)
     image = _attempt(read_image, sample.image, UNREADABLE_IMAGE, reading)
     if image is not None:
         reading.size = image.shape[:2]
         reading.digest = _digest(image)
-    del image  # not in memory together with the mask
+    del image  # free its memory before the mask is read
     if sample.mask is not None and split != "unlabelled":
         _read_mask(reading, dataset)
     return reading
 
 
 def _digest(image: np.ndarray) -> bytes:
-    """A hash of the decoded pixels, so that a copy is found that was saved anew without loss."""
+    """Hash the decoded pixels, which finds copies in other lossless formats."""
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image))
     return digest.digest()
 
 
 def _attempt(read: Callable[[Path], Any], path: Path, kind: Kind, reading: Reading) -> Any:
-    """`read(path)`, or None and a finding."""
+    """Return `read(path)`; on an error add a finding and return None."""
     try:
         return read(path)
     except DataError as error:
         reading.add(kind, error.message, error.hint, path)
     except Exception as error:  # one bad file must not stop the reading of the others
         message = f"{path} cannot be read: {type(error).__name__}: {error}"
-        reading.add(kind, message, "Copy the file again or take it out of the lists.", path)
+        reading.add(kind, message, "Copy the file again, or remove it from the lists.", path)
     return None
 
 
 def _read_mask(reading: Reading, dataset: Dataset) -> None:
-    # Without classes, which is a fault already, every id would be one too many.
+    # Missing classes are already reported; without them every id would be out of range.
     rules = dataset if dataset.num_classes else Rules()
     path = reading.sample.mask
     raw = None
@@ -115,8 +115,8 @@ def _read_mask(reading: Reading, dataset: Dataset) -> None:
 
 
 def _advice(error: Exception, raw: RawMask, rules: MaskRules) -> str:
-    """Where the values come from, and what is allowed; without what leads to here."""
-    hint = error.hint.replace(LEADS_HERE, "") if isinstance(error, DataError) else ""
+    """Explain the values and what is allowed, without the hint to run `usrn data check`."""
+    hint = error.hint.replace(CHECK_HINT, "") if isinstance(error, DataError) else ""
     return " ".join(filter(None, [explain_values(raw, rules), hint.strip()]))
 
 
@@ -132,18 +132,18 @@ def _check_ids(reading: Reading, ids: np.ndarray, dataset: Dataset) -> None:
         reading.add(
             ALL_IGNORED,
             f"{path}: all {ids.size} pixels are ignored (value {dataset.ignore_index})",
-            "Nothing can be learned or measured on it: label it, or take it out of the lists "
-            "(without its mask an image can be unlabelled).",
+            "It can be used neither for training nor for evaluation: label it, or remove it from the lists "
+            "(without its mask the image can be used as unlabelled).",
             path,
         )
     share = between_share(ids)
     if share > BETWEEN_AT_MOST:
         reading.add(
             SUSPICIOUS_MASK,
-            f"{path}: {share:.0%} of the borders pass through an id between those of both sides "
-            f"(sound masks: below {BETWEEN_AT_MOST:.0%})",
-            "The mask was smoothed or resized with interpolation, which makes up classes at borders: "
-            "make it anew from the annotation, resized by the nearest pixel.",
+            f"{path}: {share:.0%} of the borders have an id between those of both sides "
+            f"(expected: below {BETWEEN_AT_MOST:.0%})",
+            "The mask was smoothed or resized with interpolation, which creates wrong classes at borders: "
+            "create it again from the annotation, with nearest-neighbour resizing.",
             path,
         )
 
@@ -161,9 +161,9 @@ def _check_size(reading: Reading, mask_size: tuple[int, int]) -> None:
         SIZE_MISMATCH,
         f"{mask} is {mask_width}x{mask_height} pixels, its image {image} is {width}x{height}"
         + f" ({turned})" * bool(turned),
-        "EXIF turns one of the two and not the other: turn the mask as the image is shown, without EXIF."
+        "EXIF rotates only one of the two: rotate the mask as the image is shown, and remove its EXIF tag."
         if turned
-        else "A mask needs exactly the width and height of its image.",
+        else "A mask must have exactly the width and height of its image.",
         image,
         mask,
     )
@@ -176,8 +176,8 @@ def _check_orientation(reading: Reading) -> None:
         reading.add(
             ORIENTATION,
             f"{image} and {mask} ({turned})",
-            "The image is turned as EXIF asks when it is read. Look whether the mask lies on it: "
-            "usrn data show.",
+            "The image is rotated by its EXIF tag when it is read. Check with `usrn data show` that the mask "
+            "matches it.",
             image,
             mask,
         )

@@ -8,7 +8,7 @@ from usrn_keras.losses.pseudo_labels import (
     pseudo_labels,
     unbiased_class_probabilities,
 )
-from usrn_keras.losses.usrn import (
+from usrn_keras.losses.usrn_objective import (
     self_training_losses,
     supervised_losses,
     unlabelled_losses,

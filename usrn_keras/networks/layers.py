@@ -8,12 +8,13 @@ to a functional graph that takes images of any size and runs on the native opera
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from typing import Any
 
 import keras
 from keras import layers, ops
+
+from usrn_keras.networks.seeded import SeededDropout
 
 
 def convolution(
@@ -38,19 +39,6 @@ def convolution(
     return layers.ReLU()(x)
 
 
-def resumable_dropout(rate: float, noise_shape: tuple[int | None, ...] | None = None) -> layers.Dropout:
-    """Build a dropout layer whose random state is a variable of the model on every backend.
-
-    Without a seed, the Dropout of Keras uses the global generator of PyTorch, which checkpoints do not store:
-    a resumed run would differ from an uninterrupted one.
-
-    Args:
-        rate: Dropout rate.
-        noise_shape: Shape of the random mask; None for the size of the input, 1 to drop the axis together.
-    """
-    return layers.Dropout(rate, noise_shape, seed=random.randrange(2**31))
-
-
 def classifier(
     in_channels: int, out_channels: int, *, dropout: float = 0.1, name: str = "classifier"
 ) -> keras.Model:
@@ -66,7 +54,7 @@ def classifier(
         A model from features `(batch, h, w, in_channels)` to logits `(batch, h, w, out_channels)` float32.
     """
     features = keras.Input((None, None, in_channels), name="features")
-    x = resumable_dropout(dropout)(features)
+    x = SeededDropout(dropout)(features)
     logits = layers.Conv2D(out_channels, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
     return keras.Model(features, logits, name=name)
 
@@ -176,7 +164,7 @@ def clone_layer(layer: keras.Layer, x: Any, **changes: Any) -> Any:
         Symbolic output.
     """
     if isinstance(layer, layers.Dropout):
-        return resumable_dropout(layer.rate)(x)
+        return SeededDropout(layer.rate)(x)
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
     return layer.__class__.from_config(config | changes)(x)
 

@@ -6,6 +6,7 @@ Two branches share a part if both have the same object.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,7 @@ from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
 from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
 from usrn_keras.networks.layers import classifier
+from usrn_keras.networks.seeded import draw_weights
 from usrn_keras.optional import without_tensorflow
 
 Tensor = Any
@@ -170,6 +172,7 @@ def build_branches(
     sharing: Sharing = "low",
     decoder: str = "deeplab_v3_plus",
     classifier_dropout: float = 0.1,
+    seed: int | Sequence[int] | None = None,
     **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
     """Build F and, with `subclasses`, F_sub.
@@ -188,6 +191,8 @@ def build_branches(
             (whole backbone). Parts that are not shared start from equal weights.
         decoder: Name of the decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
         classifier_dropout: Dropout rate before the classifier.
+        seed: Seed of the initial weights, the same on every backend; None if the backend draws them. In a
+            sequence, only the first number seeds the backbone.
         **decoder_options: Options of the decoder, see `DecoderOptions`. `batch_norm_momentum` applies to the
             backbone too.
 
@@ -225,7 +230,16 @@ def build_branches(
     def head(outputs: int, name: str) -> keras.Model:
         return classifier(options.decoder_channels, outputs, dropout=classifier_dropout, name=name)
 
-    return _branches(parts, head, classes, subclasses, sharing)
+    if seed is None:
+        return _branches(parts, head, classes, subclasses, sharing)
+    of_backbone, of_heads = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
+    if weights == "none":
+        for part in (parts.stem, parts.tail):
+            draw_weights(part, of_backbone)
+    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), of_heads))
+    return _branches(
+        seeded, lambda *given: draw_weights(head(*given), of_heads), classes, subclasses, sharing
+    )
 
 
 def _branches(

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from usrn_keras.optimizers.learning_rates import schedule_of
+
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class GroupedOptimizer(keras.optimizers.Optimizer):
@@ -44,7 +46,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         if not optimizers:
             raise ValueError("`optimizers` must have at least one optimizer, received none")
         first = next(iter(optimizers.values()))
-        super().__init__(learning_rate=_rate_of(first), name=name, **kwargs)
+        super().__init__(learning_rate=schedule_of(first), name=name, **kwargs)
         self.optimizers = dict(optimizers)
         self._group_of: dict[int, str] = {}
 
@@ -107,7 +109,3 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             for name, one in config["optimizers"].items()
         }
         return cls(**(config | {"optimizers": optimizers}))
-
-
-def _rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    return optimizer._learning_rate if callable(optimizer._learning_rate) else float(optimizer.learning_rate)

@@ -55,3 +55,20 @@ class LearningRateMultipliers:
     def get_config(self) -> dict[str, Any]:
         factors = self.rate_factors
         return super().get_config() | {"rate_factors": None if factors is None else list(factors)}
+
+
+def rate_at(optimizer: keras.optimizers.Optimizer, step: int) -> float:
+    """The learning rate of a step, which `optimizer.learning_rate` says of the current step alone.
+
+    Args:
+        optimizer: Any optimizer of Keras, with a number or a schedule.
+        step: Number of the step, from 0.
+    """
+    rate = schedule_of(optimizer)
+    return float(rate(step) if callable(rate) else rate)
+
+
+def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The schedule that an optimizer was made with, or its learning rate as a float."""
+    rate = optimizer._learning_rate  # the property `learning_rate` evaluates a schedule
+    return rate if callable(rate) else float(optimizer.learning_rate)

@@ -1,4 +1,4 @@
-"""The recipe of a project as a commented TOML file."""
+"""Write the recipe of a project as a commented TOML file."""
 
 from __future__ import annotations
 
@@ -30,12 +30,17 @@ def recipe_text(
     machine: Machine,
     assumptions: Mapping[str, Sequence[str]],
 ) -> str:
-    """The text of the recipe; `assumptions` by section stand in it as comments.
+    """Return the text of the recipe, with the assumptions as comments.
 
     Args:
-        folder: Where the project will lie, absolute.
-        plan, sources, scheme, parts, proposal, machine: What was found and chosen.
-        assumptions: Sentences by section.
+        folder: Absolute path of the project.
+        plan: Checked request.
+        sources: Image and mask files.
+        scheme: Mapping from mask values to classes.
+        parts: Lists of the images of each part.
+        proposal: Proposed recipe values.
+        machine: Machine that the recipe is for.
+        assumptions: Assumptions as sentences, by section.
     """
     sections = {
         "data": _data(plan, sources, scheme, parts, min(8, machine.cores) if machine.gpu else 2),
@@ -45,6 +50,8 @@ def recipe_text(
         "training": _training(proposal, machine.gpu),
         "evaluation": _evaluation(proposal, parts),
     }
+    if not machine.gpu:
+        sections["prototype_ensemble"] = list(_PROTOTYPE_ENSEMBLE)
     text = _header(folder, scheme, parts, proposal, machine)
     for section, lines in sections.items():
         assumed = [_comment(f"assumed: {sentence}") for sentence in assumptions.get(section, ())]
@@ -53,18 +60,18 @@ def recipe_text(
 
 
 def command(recipe: Path, gpu: bool) -> str:
-    """The command that trains, on the backend that is fastest for the proposed network."""
-    # Depthwise convolutions on a CPU: torch.
+    """Return the training command, with the backend that is fastest for the proposed network."""
+    # Torch is fastest for depthwise convolutions on a CPU.
     return ("" if gpu else "KERAS_BACKEND=torch ") + f"usrn fit {quote(str(recipe))}"
 
 
 def time_line(proposal: Proposal) -> str:
-    """Such as `about 25 minutes`, and how little that is worth."""
+    """Describe the estimated time, such as `about 25 minutes`, and its accuracy."""
     if proposal.seconds is None:
         return "not estimated for a GPU"
     minutes = max(2, round(proposal.seconds / 60))
     about = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
-    return f"about {about} at the speed of this CPU now (rough: from its rate of a matrix product)"
+    return f"about {about} at the speed of this CPU now (rough estimate from a matrix product)"
 
 
 def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, machine: Machine) -> str:
@@ -75,7 +82,7 @@ def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, mach
     unit = "a GPU" if machine.gpu else f"{machine.cores} CPU core(s)"
     hardware = f"{unit}, {memory} here; a step needs about {proposal.memory / GIB:.1f} GiB{fastest}"
     facts = {
-        "Reproduces": "nothing published: your own images, written by `usrn init`",
+        "Reproduces": "nothing published; own images, recipe created by `usrn init`",
         "Expected": "not measured yet",
         "Hardware": hardware,
         "Time": time_line(proposal),
@@ -124,7 +131,7 @@ def _mask_values(scheme: Scheme) -> list[str]:
 def _network(gpu: bool, crop_size: int) -> list[str]:
     deep = f"{crop_size // 16} x {crop_size // 16} features of a crop of {crop_size}"
     rates = "[6, 12, 18]" if crop_size >= 320 else "[3, 6, 9]" if crop_size >= 160 else "[2, 4, 6]"
-    aspp = f"aspp_rates = {rates}  # they reach over the {deep}; the paper's are 6, 12, 18"
+    aspp = f"aspp_rates = {rates}  # dilations that suit the {deep}; paper: 6, 12, 18"
     weights = 'weights = "imagenet"  # downloaded once; or the path of a weights file; none: much worse'
     stride = "output_stride = 16  # 8: finer; the late layers see four times the pixels"
     if gpu:
@@ -137,12 +144,11 @@ def _network(gpu: bool, crop_size: int) -> list[str]:
         'backbone = "keras/mobilenet"',
         'backbone_end = "conv_pw_12_relu"  # leaves out the last block: less time and memory',
         weights, stride, 'sharing = "low"',
-        'sub_head = "fixed_centroids"  # random: the paper; in hundreds of steps sure of no subclass',
         aspp,
         "aspp_channels = 64  # paper: 256",
         "low_level_channels = 24  # paper: 48",
         "decoder_channels = 64  # paper: 256; also the dimension of the features that are clustered",
-        "dropout = 0.1  # paper: 0.5; so narrow a decoder underfits with more",
+        "dropout = 0.1  # paper: 0.5; a decoder of so few channels underfits with more",
     ]  # fmt: skip
 
 
@@ -169,7 +175,7 @@ def _views(proposal: Proposal) -> list[str]:
 def _training(proposal: Proposal, gpu: bool) -> list[str]:
     return [
         f"baseline_steps = {proposal.baseline_steps}",
-        f"usrn_steps = {proposal.usrn_steps}  # more: better; the learning rate falls to 0 at the last",
+        f"usrn_steps = {proposal.usrn_steps}  # more: better; the learning rate falls to 0 at the end",
         f"batch_labelled = {proposal.batch}  # out of memory: halve both and set accumulation = 2",
         f"batch_unlabelled = {proposal.batch}  # each costs a weak forward pass and a strong training pass",
         *(_LONG if gpu else _SHORT),
@@ -177,21 +183,22 @@ def _training(proposal: Proposal, gpu: bool) -> list[str]:
 
 
 _LONG = (
+    'method = "usrn"  # the method of the paper',
     "learning_rate = 0.01",
     "backbone_multiplier = 0.1  # pretrained layers move slowly",
 )
 _SHORT = (  # as in the recipes of CamVid; README.md says what they gave
-    'optimizer = "adamw"  # sgd: the paper; got less far in more steps',
+    'method = "prototype_ensemble"  # usrn, the paper: its F_sub needs more than hundreds of steps',
+    'start = "baseline"  # this method starts from the network whose features are clustered',
+    'optimizer = "adamw"  # sgd, the paper: lower scores even after more steps',
     "learning_rate = 0.003",
-    "usrn_learning_rate = 0.002  # it goes on from the Baseline",
+    "usrn_learning_rate = 0.002  # of the method; it continues from the Baseline",
     "backbone_multiplier = 0.25  # pretrained layers move slowly",
     "weight_decay = 0.01",
-    'start = "baseline"  # imagenet: the paper; F_sub was of no use within hundreds of steps',
-    'terms = ["ost", "usr", "egm"]  # F_sub does not learn; with msl and sst, the paper, it drifts',
-    'correction = "average"  # the heads must be sure together; mask: the paper',
-    'gate = "off"  # of egm: both heads vote at every pixel',
-    'sub_prior = "adjusted"  # with msl: size_factor leaves rare classes smaller than a cluster',
-    "threshold = 0.75",
+)
+_PROTOTYPE_ENSEMBLE = (
+    "threshold = 0.75  # confidence that a pseudo label must exceed; higher: fewer and safer labels",
+    "lambda_u = 1.0  # weight of the loss on unlabelled images",
 )
 
 
@@ -208,6 +215,6 @@ def _string(value: object) -> str:
 
 
 def _comment(text: str, before: str = "", margin: str = "  ") -> str:
-    """Lines of a comment that fit the width; a path longer than that stays whole."""
+    """Wrap a comment to the width; longer paths are not broken."""
     indents = {"initial_indent": f"# {before}", "subsequent_indent": f"# {margin}"}
     return "\n".join(wrap(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False))

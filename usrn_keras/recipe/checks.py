@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from usrn_keras.recipe.method_options import MethodOptions
-from usrn_keras.recipe.schema import Data, Evaluation, Network, Views
+from usrn_keras.recipe.schema import DataSection, EvaluationSection, NetworkSection, ViewsSection
 from usrn_keras.recipe.section import Section
 
 PLACEHOLDER = "{name}"
@@ -13,12 +13,12 @@ FOLDER_KEYS = (
     *("images", "masks", "val_images", "val_masks", "test_images", "test_masks", "image_pattern"),
     *("mask_pattern", "classes", "mask_format", "mask_ids", "ignore_colours"),
 )
-BUILT_HERE = ("decoder", "output_stride")  # a whole architecture has its own
-OF_A_BACKBONE = ("backbone", "width", "backbone_end")
+DECODER_KEYS = ("decoder", "output_stride")  # a complete architecture brings its own
+BACKBONE_KEYS = ("backbone", "width", "backbone_end")
 
 
 def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str]:
-    """Yield one line for each contradiction between the sections that are valid by themselves.
+    """Yield one line for each contradiction within and between valid sections.
 
     Args:
         sections: The valid sections by name.
@@ -26,7 +26,7 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
 
     Example:
 
-    >>> found = contradictions({"evaluation": Evaluation(checkpoint="best")}, "usrn")
+    >>> found = contradictions({"evaluation": EvaluationSection(checkpoint="best")}, "usrn")
     >>> [error.split(":")[0] for error in found]
     ['evaluation.checkpoint']
     """
@@ -38,16 +38,16 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
         yield from options.contradictions(method, sections["training"].start)
 
 
-def _views(views: Views) -> Iterator[str]:
+def _views(views: ViewsSection) -> Iterator[str]:
     for key in ("scale_labelled", "scale_unlabelled"):
         low, high = getattr(views, key)
         if low > high:
-            yield f"views.{key}: the smallest must not exceed the largest, received [{low}, {high}]"
+            yield f"views.{key}: the smallest scale must not exceed the largest, received [{low}, {high}]"
     if views.jitter[3] > 0.5:
         yield f"views.jitter: hue must be at most 0.5 of the colour circle, received {views.jitter[3]}"
 
 
-def _checkpoint(evaluation: Evaluation) -> Iterator[str]:
+def _checkpoint(evaluation: EvaluationSection) -> Iterator[str]:
     if evaluation.checkpoint == "best" and evaluation.every == 0:
         yield (
             "evaluation.checkpoint: `best` needs evaluation.every above 0, the steps after which weights are "
@@ -55,43 +55,43 @@ def _checkpoint(evaluation: Evaluation) -> Iterator[str]:
         )
 
 
-def data_contradictions(data: Data) -> Iterator[str]:
-    """ErrorList that no single key of `[data]` shows, one line each.
+def data_contradictions(data: DataSection) -> Iterator[str]:
+    """Yield contradictions between keys of `[data]`, one line each.
 
     Example:
 
-    >>> list(data_contradictions(Data(dataset="folder", root="my_folder", val_images="val")))
+    >>> list(data_contradictions(DataSection(dataset="folder", root="my_folder", val_images="val")))
     ['data.val_masks: missing; it names the masks of data.val_images']
     """
     if data.dataset != "folder":
         yield from _keys_of_other_data_sets(data)
         return
     if not data.root:
-        yield "data.root: missing; a folder data set needs the folder it lies in"
+        yield "data.root: missing; this key is required for data.dataset = 'folder'"
     yield from _patterns(data)
     yield from _held_out_folders(data)
     yield from _mask_values(data)
 
 
-def _keys_of_other_data_sets(data: Data) -> Iterator[str]:
+def _keys_of_other_data_sets(data: DataSection) -> Iterator[str]:
     if data.dataset == "quickstart":
-        return  # a folder data set, of which tools may write every key
+        return  # a folder data set; tools may write all its keys
     for key in FOLDER_KEYS:
-        if getattr(data, key) != Data.model_fields[key].get_default():
-            yield f"data.{key}: only data.dataset = 'folder' reads it, received dataset = {data.dataset!r}"
+        if getattr(data, key) != DataSection.model_fields[key].get_default():
+            yield f"data.{key}: used only with data.dataset = 'folder', received dataset = {data.dataset!r}"
 
 
-def _patterns(data: Data) -> Iterator[str]:
+def _patterns(data: DataSection) -> Iterator[str]:
     for key in ("image_pattern", "mask_pattern"):
         pattern = getattr(data, key)
         if pattern.count(PLACEHOLDER) != 1 or "/" in pattern or "\\" in pattern:
             yield (
-                f"data.{key}: must be a file name without suffix that holds {PLACEHOLDER} exactly once, "
+                f"data.{key}: must be a file name without suffix that contains {PLACEHOLDER} exactly once, "
                 f"such as {PLACEHOLDER}_mask, received {pattern!r}"
             )
 
 
-def _held_out_folders(data: Data) -> Iterator[str]:
+def _held_out_folders(data: DataSection) -> Iterator[str]:
     for part in ("val", "test"):
         images, masks = f"{part}_images", f"{part}_masks"
         if getattr(data, images) and not getattr(data, masks):
@@ -100,59 +100,56 @@ def _held_out_folders(data: Data) -> Iterator[str]:
             yield f"data.{images}: missing; it names the images of data.{masks}"
 
 
-def _mask_values(data: Data) -> Iterator[str]:
+def _mask_values(data: DataSection) -> Iterator[str]:
     if data.mask_format == "colours" and data.mask_ids:
-        yield "data.mask_ids: masks hold colours (data.mask_format = 'colours'), so they have no ids"
+        yield "data.mask_ids: must be empty with data.mask_format = 'colours', whose masks have no ids"
     if data.mask_format == "ids" and data.ignore_colours:
-        yield "data.ignore_colours: needs data.mask_format = 'colours'; for ids there is data.ignore_index"
+        yield "data.ignore_colours: needs data.mask_format = 'colours'; for ids use data.ignore_index"
     for colour in data.ignore_colours:
         if len(colour) != 3:
-            yield f"data.ignore_colours: a colour is [RED, GREEN, BLUE], received {colour}"
+            yield f"data.ignore_colours: each colour must be [RED, GREEN, BLUE], received {colour}"
     for value in sorted({value for value in data.mask_ids if data.mask_ids.count(value) > 1}):
-        yield f"data.mask_ids: the value {value} stands for two classes"
+        yield f"data.mask_ids: the value {value} is listed for two classes"
     if data.ignore_index in data.mask_ids:
         yield f"data.ignore_index: {data.ignore_index} is the value of a class in data.mask_ids"
 
 
-def network_contradictions(network: Network) -> Iterator[str]:
-    """ErrorList that no single key of `[network]` shows, one line each.
+def network_contradictions(network: NetworkSection) -> Iterator[str]:
+    """Yield contradictions between keys of `[network]`, one line each.
 
-    Options of a decoder that is not chosen are no fault: a recipe may hold those of several.
+    Options of other decoders are allowed: a recipe may contain the options of several decoders.
 
     Example:
 
-    >>> list(network_contradictions(Network(backbone="keras/mobilenet", psa_mask=4)))
-    ['network.psa_mask: must be odd, its centre is the pixel itself, or 0 to cover a crop; received 4']
+    >>> list(network_contradictions(NetworkSection(backbone="keras/mobilenet", psa_mask=4)))
+    ['network.psa_mask: must be odd, or 0 to cover a crop, received 4']
     """
     if network.psa_mask and network.psa_mask % 2 == 0:
-        yield (
-            "network.psa_mask: must be odd, its centre is the pixel itself, or 0 to cover a crop; "
-            f"received {network.psa_mask}"
-        )
+        yield (f"network.psa_mask: must be odd, or 0 to cover a crop, received {network.psa_mask}")
     segformer = network.architecture.startswith("keras_cv/segformer")
     if not network.backbone and not segformer:
-        yield "network.backbone: missing; this key is required, such as keras/mobilenet"
+        yield "network.backbone: missing; this key is required, for example keras/mobilenet"
     if network.architecture:
-        yield from _keys_of_our_own(network, (*BUILT_HERE, *(OF_A_BACKBONE if segformer else ())))
+        yield from _keys_of_architecture(network, (*DECODER_KEYS, *(BACKBONE_KEYS if segformer else ())))
     if not segformer and network.weights == "imagenet" and network.width != 1:
         yield (
-            "network.width: must be 1 with network.weights = 'imagenet', which no other width has; or give "
-            f"'none' or the path of a weights file there, received {network.width}"
+            "network.width: must be 1 with network.weights = 'imagenet'; for another width set "
+            f"network.weights to 'none' or the path of a weights file; received {network.width}"
         )
     if segformer and network.weights == "imagenet":
         yield (
-            f"network.weights: {network.architecture} has no ImageNet weights here; give 'none' or the path "
-            "of a weights file, received 'imagenet'"
+            f"network.weights: no ImageNet weights are available for {network.architecture}; allowed: 'none' "
+            "or the path of a weights file, received 'imagenet'"
         )
 
 
-def _keys_of_our_own(network: Network, keys: tuple[str, ...]) -> Iterator[str]:
+def _keys_of_architecture(network: NetworkSection, keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
-        value, default = getattr(network, key), Network.model_fields[key].get_default()
+        value, default = getattr(network, key), NetworkSection.model_fields[key].get_default()
         if value != default:
             yield (
-                f"network.{key}: {network.architecture} has its own; leave this key out, or choose "
-                f"network.architecture = '', received {value!r}"
+                f"network.{key}: fixed by network.architecture = {network.architecture!r}, received "
+                f"{value!r}; remove this key, or set network.architecture to ''"
             )
 
 

@@ -1,4 +1,4 @@
-"""From a TOML file and `--set` overrides to a checked `Recipe`, every error at once."""
+"""Load a TOML file with `--set` overrides as a validated `Recipe`; all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pydantic
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe.checks import contradictions
 from usrn_keras.recipe.method_options import METHOD_OPTIONS
-from usrn_keras.recipe.old_keys import moved_key, upgrade
+from usrn_keras.recipe.old_keys import method_of_earlier_version, moved_key, upgrade
 from usrn_keras.recipe.plugins import find_options
 from usrn_keras.recipe.schema import (
     Recipe,
-    Training,
+    TrainingSection,
     all_sections,
     common_sections,
     options_section,
@@ -28,24 +28,24 @@ from usrn_keras.recipe.schema import (
 )
 from usrn_keras.recipe.section import Section
 
-DEFAULT_METHOD = Training.model_fields["method"].get_default()
+DEFAULT_METHOD = TrainingSection.model_fields["method"].get_default()
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Names and files of the recipes in the package, such as `cityscapes_1_16`."""
+    """Return the files of the recipes in the package by name, such as `cityscapes_1_16`."""
     folder = Path(str(resources.files("usrn_recipes")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe.
+    """Read and validate a recipe.
 
     Args:
         source: Path of a TOML file, or the name of a shipped recipe.
-        overrides: `section.key=value`; the value is TOML, a bare word is a string.
+        overrides: Overrides of the form `section.key=value`; the value is TOML, and a bare word is a string.
 
     Raises:
-        RecipeError: The file is missing or no TOML, a key is unknown, a value has
+        RecipeError: If the file is missing or is not TOML, a key is unknown, a value has
             the wrong type or is out of range, or two keys contradict each other.
 
     Example:
@@ -55,7 +55,7 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = _find(source)
     values = _read_toml(path)
-    _root_beside_the_file(values, path)
+    _resolve_root(values, path)
     own_method = _method(values)
     errors = [error for text in overrides if (error := _override(values, text))]
     if _method(values) != own_method:  # by --set: the options of the file's own method do not apply
@@ -66,42 +66,43 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def build_recipe(values: Mapping[str, Any], name: str) -> Recipe:
-    """A recipe from its tables by section, as `Recipe.model_dump` gives them.
+    """Build a recipe from its tables by section, as returned by `Recipe.model_dump`.
 
     Args:
-        values: The keys and values of each section.
+        values: Keys and values of each section.
         name: Name of the recipe.
 
     Raises:
-        RecipeError: As `load_recipe`.
+        RecipeError: See `load_recipe`.
     """
     return _checked({section: dict(table) for section, table in values.items()}, name, [], source=name)
 
 
 def load_run_recipe(path: Path) -> Recipe:
-    """The recipe of a run folder, which may be of an earlier version.
+    """Read the recipe of a run folder; recipes of earlier versions are converted.
 
     Args:
-        path: File `recipe.toml` of the run.
+        path: Path of the run's `recipe.toml`.
 
     Raises:
-        RecipeError: As `load_recipe`.
+        RecipeError: See `load_recipe`.
     """
     return _checked(upgrade(_read_toml(path)), path.stem, [], source=str(path))
 
 
 def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: str) -> Recipe:
-    """The recipe of these values, or one `RecipeError` with everything that is wrong."""
+    """Validate the values; raise one `RecipeError` that lists every error."""
     method = _method(values)
     try:
         options = find_options(method)
     except RecipeError as error:
         errors.append(error.message)
+        values.pop(options_section(method), None)  # nobody knows what may be in it
         options, method = METHOD_OPTIONS[DEFAULT_METHOD], DEFAULT_METHOD
     sections = common_sections()
     if options is not None:
         sections[options_section(method)] = options
-    errors += _unknown_keys(values, sections, method)
+    errors += _unknown_keys(values, sections, method_of_earlier_version(values, method))
     known = _known(values, sections)
     try:
         recipe = recipe_class(method, options)(**known, name=name)
@@ -123,10 +124,10 @@ def _method(values: Mapping[str, Any]) -> str:
     return method if isinstance(method, str) else DEFAULT_METHOD
 
 
-def _root_beside_the_file(values: dict[str, Any], path: Path) -> None:
-    """A root in the file that begins with a dot goes from the folder of the file, which may be moved with it.
+def _resolve_root(values: dict[str, Any], path: Path) -> None:
+    """Resolve a `data.root` that begins with a dot relative to the recipe file, so that both can be moved.
 
-    Any other goes from the working directory, as all paths in `--set` do.
+    Other roots, and all paths in `--set`, are relative to the working directory.
     """
     data = values.get("data")
     root = data.get("root") if isinstance(data, dict) else None
@@ -139,16 +140,16 @@ def _find(source: str) -> Path:
 
 
 def find_shipped(kind: str, source: str, shipped: Mapping[str, Path], *, hint: str) -> Path:
-    """The file that a name or a path stands for.
+    """Find a shipped file by name, or a file by path.
 
     Args:
-        kind: What it is, for the message.
+        kind: Kind of file for the error message, such as `recipe`.
         source: Name of a shipped file, or a path.
-        shipped: Files by name.
-        hint: What to do where no name is near.
+        shipped: Shipped files by name.
+        hint: Hint of the error if no name is similar.
 
     Raises:
-        RecipeError: It is neither.
+        RecipeError: If `source` is neither.
     """
     if source in shipped:
         return shipped[source]
@@ -167,14 +168,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(
-            f"{path} is not TOML: {error}", hint="`usrn recipes show quickstart` shows one."
+            f"{path} is not TOML: {error}", hint="`usrn recipes show quickstart` shows an example."
         ) from None
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _override(values: dict[str, Any], text: str) -> str | None:
-    """Put `section.key=value` into `values`; return the fault if the text is not of that form."""
+    """Put `section.key=value` into `values`; return an error if the text is not of that form."""
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and key):
@@ -206,7 +207,7 @@ def _unknown_keys(values: Mapping[str, Any], sections: Mapping[str, type[Section
                 errors += [_unknown_key(section, key, sections, method) for key in table if key not in keys]
         elif section in METHOD_OPTIONS:
             errors.append(
-                f"[{section}]: these options are read by training.method = {section!r} alone, received "
+                f"[{section}]: used only with training.method = {section!r}, received "
                 f"training.method = {method!r}; remove the section, or choose that method"
             )
         else:
@@ -229,7 +230,7 @@ def _advice(name: str, allowed: Any, owners: Sequence[str] = ()) -> str:
 
 
 def _known(values: Mapping[str, Any], sections: Mapping[str, type[Section]]) -> dict[str, Any]:
-    """The part of `values` whose keys exist; the others are reported already."""
+    """Return the part of `values` whose keys exist; unknown keys are already reported."""
     return {
         section: {key: value for key, value in table.items() if key in sections[section].model_fields}
         if isinstance(table, dict)
@@ -250,7 +251,7 @@ def _describe(detail: Any) -> str:
 
 
 def _nearest(detail: Any) -> str:
-    """The allowed word that was probably meant."""
+    """Suggest the most similar allowed value."""
     if detail["type"] != "literal_error":
         return ""
     allowed = filter(None, re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
@@ -259,7 +260,7 @@ def _nearest(detail: Any) -> str:
 
 
 def _valid_sections(values: Mapping[str, Any], sections: Mapping[str, type[Section]]) -> dict[str, Section]:
-    """The sections whose own keys are right, so that contradictions between them are reported, too."""
+    """Build the valid sections, so that contradictions between them are reported as well."""
     valid = {}
     for name, section in sections.items():
         with contextlib.suppress(pydantic.ValidationError, TypeError):

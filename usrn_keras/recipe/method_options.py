@@ -1,4 +1,4 @@
-"""The options of each method: a section of the recipe that needs no Keras."""
+"""The options of each method as a section of the recipe. Does not import Keras."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ TERMS: dict[Term, str] = {
     "sst": "subclass self-training: F_sub learns its own pseudo labels on the strong view (Eq. 5)",
     "egm": "entropy-based gate mechanism: the mask holds where F_sub is more confident (Eq. 6)",
 }
-REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # what each is built upon
+REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # the term that each requires
 ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
 
 
 class MethodOptions(Section):
     """Base of the options of a method.
 
-    A subclass whose keys depend on other sections yields what contradicts in `contradictions`.
+    A subclass whose keys depend on other sections overrides `contradictions`.
     """
 
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
 
     @property
     def has_gate(self) -> bool:
-        """Whether a gate decides where pseudo labels are corrected; reports show how often it is open."""
+        """Whether a gate selects the corrected pseudo labels; reports show how often it is open."""
         return False
 
     @property
     def pseudo_label_note(self) -> str:
-        """What reports say above the pseudo labels; empty: nothing."""
+        """Note that reports show above the pseudo labels; may be empty."""
         return ""
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
@@ -49,20 +49,20 @@ class MethodOptions(Section):
 
         Args:
             name: Name of the section.
-            start: `training.start` of the recipe.
+            start: Value of `training.start`.
         """
         if self.starts_from_baseline and start != "baseline":
             yield (
-                f"training.start: training.method = {name!r} needs 'baseline', the network whose features "
-                f"were clustered, received {start!r}"
+                f"training.start: must be 'baseline' with training.method = {name!r}, the network whose "
+                f"features are clustered, received {start!r}"
             )
 
 
 class SelfTrainingOptions(MethodOptions):
-    """Options of `self_training`: F learns its own pseudo labels."""
+    """Options of `self_training`: F learns from its own pseudo labels."""
 
-    threshold: Threshold = Field(0.75, description="gamma: confidence that a pseudo label must exceed")
-    lambda_u: Weight = Field(1.0, description="weight of the loss on unlabelled images")
+    threshold: Threshold = Field(0.75, description="Confidence gamma that a pseudo label must exceed.")
+    lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
 
 
 class USRNOptions(MethodOptions):
@@ -70,21 +70,21 @@ class USRNOptions(MethodOptions):
 
     terms: list[Term] = Field(
         list(ALL_TERMS),
-        description="terms of the objective (Table 3): sublabels (msl), self-training of F (ost), masked by "
-        "F_sub (usr), self-training of F_sub (sst), the entropy gate (egm)",
+        description="Terms of the objective (paper, Table 3): sublabels (msl), self-training of F (ost), "
+        "mask by F_sub (usr), self-training of F_sub (sst), entropy gate (egm).",
     )
-    threshold: Threshold = Field(0.75, description="gamma: confidence that a pseudo label must exceed")
-    lambda_u: Weight = Field(1.0, description="weight of the losses on unlabelled images")
-    lambda_sub: Weight = Field(1.0, description="weight of the subclass losses")
+    threshold: Threshold = Field(0.75, description="Confidence gamma that a pseudo label must exceed.")
+    lambda_u: Weight = Field(1.0, description="Weight of the losses on unlabelled images.")
+    lambda_sub: Weight = Field(1.0, description="Weight of the subclass losses.")
     gate: Gate = Field(
         "fallback",
-        description="where the entropy gate is closed, F learns its own pseudo label (fallback, the official "
-        "code) or nothing (stop, the paper's text); off: no gate, as without egm",
+        description="Target of F where the entropy gate is closed: its own pseudo label (fallback, as the "
+        "official code) or none (stop, as the paper's text). off: no gate, as without egm.",
     )
     sub_head: Literal["random", "centroids"] = Field(
         "random",
-        description="initial classifier of F_sub: random weights (the paper), or the cluster centers, which "
-        "needs training.start = 'baseline'",
+        description="Initial weights of F_sub's classifier: random (the paper), or the cluster centers "
+        "(centroids), which needs training.start = 'baseline'.",
     )
 
     @pydantic.field_validator("terms")
@@ -101,10 +101,13 @@ class USRNOptions(MethodOptions):
     @property
     def pseudo_label_note(self) -> str:
         if "ost" not in self.terms:
-            return "F learns no pseudo labels in this run; this is what they would be."
+            return (
+                "F does not learn from pseudo labels in this run; these are the labels it would learn from."
+            )
         notes = {
-            "off": "The gate is off in this run: F_sub corrects every label.",
-            "closed": "The gate is closed in this run: F learns its own labels, and F_sub corrects none.",
+            "off": "The gate is off in this run: F_sub corrects every pseudo label.",
+            "closed": "The gate is closed in this run: F learns from its own pseudo labels, and F_sub "
+            "corrects none.",
         }
         return notes.get(effective_gate(self.terms, self.gate), "")
 
@@ -112,22 +115,24 @@ class USRNOptions(MethodOptions):
         yield from super().contradictions(name, start)
         if self.sub_head == "centroids" and start != "baseline":
             yield (
-                f"{name}.sub_head: 'centroids' needs training.start = 'baseline' (they are features of "
-                f"the Baseline), received training.start = {start!r}"
+                f"{name}.sub_head: 'centroids' needs training.start = 'baseline', because the centers are "
+                f"features of the Baseline, received training.start = {start!r}"
             )
 
 
 class PrototypeEnsembleOptions(MethodOptions):
-    """Options of `prototype_ensemble`: F and fixed cluster centers vote on the pseudo labels."""
+    """Options of `prototype_ensemble`: pseudo labels from the mean of F and fixed cluster centers."""
 
     starts_from_baseline: ClassVar[bool] = True
 
-    threshold: Threshold = Field(0.75, description="gamma: confidence that the vote must exceed")
-    lambda_u: Weight = Field(1.0, description="weight of the loss on unlabelled images")
+    threshold: Threshold = Field(
+        0.75, description="Confidence gamma that the mean of both predictions must exceed."
+    )
+    lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
 
 
 def term_errors(terms: Iterable[str]) -> Iterator[str]:
-    """Yield why these terms make no objective, one line each.
+    """Yield the errors in a list of terms, one line each.
 
     Example:
 
@@ -138,16 +143,16 @@ def term_errors(terms: Iterable[str]) -> Iterator[str]:
     if unknown := [term for term in terms if term not in TERMS]:
         yield f"unknown: {', '.join(unknown)}; allowed: {', '.join(TERMS)}"
     if len(set(terms)) < len(terms):
-        yield "a term is listed twice"
+        yield "a term is listed more than once"
     if "msl" not in terms:
-        yield "msl must be among them (without it F_sub learns nothing; for F alone use method self_training)"
+        yield "msl is required (without it F_sub is not trained; to train F alone use method self_training)"
     for term, required in REQUIRED_TERMS.items():
         if term in terms and required not in terms and required != "msl":
             yield f"{term} needs {required} ({TERMS[required].partition(':')[0]})"
 
 
 def effective_gate(terms: Collection[str], gate: str) -> str:
-    """What the gate does with these terms: without `usr` nothing is masked, without `egm` everything is.
+    """Return the effective gate: always closed without `usr`, always open without `egm`.
 
     Example:
 
@@ -165,4 +170,4 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }
-"""The options of the methods of this package, by the name that `training.method` takes."""
+"""Options of each method of this package, by its name in `training.method`; None for no options."""

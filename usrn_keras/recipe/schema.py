@@ -1,4 +1,4 @@
-"""The sections and keys of a recipe, each with its type, range and one line of documentation."""
+"""Sections and keys of a recipe, each with its type, range and description."""
 
 from __future__ import annotations
 
@@ -12,66 +12,78 @@ from usrn_keras.recipe.method_options import METHOD_OPTIONS, MethodOptions
 from usrn_keras.recipe.section import Section
 
 Positive = Annotated[int, Field(gt=0)]
-Batch = Annotated[int, Field(ge=2)]  # one image has no variance that its pooled features could be scaled by
+Batch = Annotated[int, Field(ge=2)]  # batch normalisation of pooled features needs more than one value
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
 
 
-class Data(Section):
+class DataSection(Section):
     """Which images and masks to read."""
 
     dataset: Literal["quickstart", "folder", "camvid", "voc", "cityscapes"] = Field(
-        description="layout of the data set"
+        description="Layout of the data set."
     )
     root: str = Field(
         "",
-        description="folder of the data set, from the working directory, or from that of the recipe where it "
-        "is `.` or begins with `./` or `../`; `quickstart` makes its own when empty",
+        description="Folder of the data set, relative to the working directory; a root that is `.` or begins "
+        "with `./` or `../` is relative to the recipe file. Empty: default folder (only for `quickstart`).",
     )
     split: str = Field(
         "",
-        description="a shipped split, such as 1_8; a folder that `usrn split` wrote; or a list file of the "
-        "labelled images; empty: the lists below",
+        description="Name of a shipped split, such as 1_8; folder written by `usrn split`; or list file of "
+        "the labelled images. Empty: the keys labelled, unlabelled, val and test.",
     )
-    split_seed: int = Field(0, ge=0, description="which of the random splits of that name (camvid)")
+    split_seed: int = Field(0, ge=0, description="Number of the random split of that name (camvid).")
     labels: Literal["split", "all"] = Field(
         "split",
-        description="split: the masks of the labelled images; all: of the unlabelled images too, where they "
-        "exist (the Oracle)",
+        description="Masks used for training: of the labelled images (split), or of the unlabelled images "
+        "too, where they exist (all: the Oracle).",
     )
-    images: str = Field("images", description="folder data sets: images, relative to the root")
-    masks: str = Field("masks", description="folder data sets: masks, relative to the root")
-    val_images: str = Field("", description="folder data sets: validation images that lie in a folder apart")
-    val_masks: str = Field("", description="their masks; needed with val_images")
-    test_images: str = Field("", description="folder data sets: test images that lie in a folder apart")
-    test_masks: str = Field("", description="their masks; needed with test_images")
+    images: str = Field(
+        "images", description="Folder of the images, relative to the root (folder data sets)."
+    )
+    masks: str = Field("masks", description="Folder of the masks, relative to the root (folder data sets).")
+    val_images: str = Field(
+        "", description="Folder of the validation images, if separate (folder data sets)."
+    )
+    val_masks: str = Field("", description="Folder of the validation masks; required with val_images.")
+    test_images: str = Field("", description="Folder of the test images, if separate (folder data sets).")
+    test_masks: str = Field("", description="Folder of the test masks; required with test_images.")
     image_pattern: str = Field(
-        "{name}", description="folder data sets: file name of an image without suffix, such as {name}_rgb"
+        "{name}", description="File name of an image without suffix, such as {name}_rgb (folder data sets)."
     )
     mask_pattern: str = Field(
-        "{name}", description="folder data sets: file name of a mask without suffix, such as {name}_mask"
+        "{name}", description="File name of a mask without suffix, such as {name}_mask (folder data sets)."
     )
-    classes: list[str] = Field([], description="class names by id; empty: classes.txt of the root")
+    classes: list[str] = Field(
+        [], description="Class names in the order of their ids. Empty: read from classes.txt in the root."
+    )
     mask_format: Literal["ids", "colours"] = Field(
-        "ids", description="ids: grey values or palette indices; colours: those in palette.txt of the root"
+        "ids",
+        description="Encoding of the masks: ids (grey values or palette indices), or the colours in "
+        "palette.txt in the root (colours).",
     )
     mask_ids: list[Annotated[int, Field(ge=0, le=65535)]] = Field(
-        [], description="mask value of each class, such as [0, 255]; empty: 0, 1, 2, ..."
+        [], description="Mask value of each class, such as [0, 255]. Empty: 0, 1, 2, ..."
     )
-    labelled: str = Field("", description="list file of labelled images; empty: those with a mask")
-    unlabelled: str = Field("", description="list file of unlabelled images; empty: those without")
-    val: str = Field("", description="list file of the validation images")
-    test: str = Field("", description="list file of the test images")
+    labelled: str = Field("", description="List file of the labelled images. Empty: all images with a mask.")
+    unlabelled: str = Field(
+        "", description="List file of the unlabelled images. Empty: all images without a mask."
+    )
+    val: str = Field("", description="List file of the validation images.")
+    test: str = Field("", description="List file of the test images.")
     ignore_index: int = Field(
-        255, ge=-1, le=65535, description="mask value of pixels without a class; -1: there are none"
+        255, ge=-1, le=65535, description="Mask value of pixels without a class. -1: every pixel has a class."
     )
     ignore_colours: list[list[Annotated[int, Field(ge=0, le=255)]]] = Field(
-        [], description="mask_format colours: RED, GREEN, BLUE of pixels without a class"
+        [], description="Colours [RED, GREEN, BLUE] of pixels without a class, for mask_format = 'colours'."
     )
-    workers: int = Field(2, ge=0, le=256, description="threads that read images; 0: none")
+    workers: int = Field(
+        2, ge=0, le=256, description="Number of threads that read images. 0: read in the main thread."
+    )
 
 
-class Network(Section):
+class NetworkSection(Section):
     """The two-branch network."""
 
     architecture: Literal[
@@ -83,7 +95,7 @@ class Network(Section):
         "keras_cv/segformer_b3",
         "keras_cv/segformer_b4",
         "keras_cv/segformer_b5",
-    ] = Field("", description="a whole network as its supplier has it; empty: backbone and decoder below")
+    ] = Field("", description="Complete network of a supplier. Empty: built from backbone and decoder.")
     backbone: Literal[
         "",
         "keras/mobilenet",
@@ -97,174 +109,250 @@ class Network(Section):
         "keras_cv/resnet50",
         "keras_cv/resnet101",
         "keras_cv/resnet152",
-    ] = Field("", description="SUPPLIER/NAME, such as keras_cv/resnet50; a segformer has its own")
-    weights: str = Field("imagenet", description="imagenet, none, or the path of a weights file")
-    width: float = Field(1.0, gt=0, le=4, description="multiplies the channels of the backbone")
-    backbone_end: str = Field("", description="last layer of the backbone to use; empty: all of it")
-    output_stride: Literal[8, 16, 32] = Field(16, description="stride of the deepest features")
+    ] = Field(
+        "",
+        description="Backbone as SUPPLIER/NAME, such as keras_cv/resnet50. Empty only for a SegFormer, which "
+        "has its own.",
+    )
+    weights: str = Field(
+        "imagenet",
+        description="Initial weights of the backbone: imagenet, none, or the path of a weights file.",
+    )
+    width: float = Field(1.0, gt=0, le=4, description="Multiplier for the channels of the backbone.")
+    backbone_end: str = Field(
+        "", description="Name of the last backbone layer to use. Empty: the whole backbone."
+    )
+    output_stride: Literal[8, 16, 32] = Field(16, description="Stride of the deepest features.")
     decoder: Literal["deeplab_v3_plus", "pspnet", "psanet"] = Field(
         "deeplab_v3_plus",
-        description="decoder of a branch; it reads the keys that name it, and leaves those of the others",
+        description="Decoder of each branch. It uses the keys whose description names it; the others are "
+        "ignored.",
     )
     sharing: Literal["none", "low", "low_high"] = Field(
-        "low", description="what the branches share: nothing, stem and first stage, whole backbone"
+        "low",
+        description="Layers shared by the two branches: none, stem and first stage (low), or the whole "
+        "backbone (low_high).",
     )
-    aspp_rates: list[Positive] = Field([6, 12, 18], description="deeplab_v3_plus: dilation rates of the ASPP")
-    aspp_channels: Positive = Field(256, description="deeplab_v3_plus: channels of each part of the ASPP")
+    aspp_rates: list[Positive] = Field(
+        [6, 12, 18], description="Dilation rates of the ASPP (deeplab_v3_plus)."
+    )
+    aspp_channels: Positive = Field(256, description="Channels of each ASPP branch (deeplab_v3_plus).")
     low_level_channels: Positive = Field(
-        48, description="deeplab_v3_plus: channels the low-level features are cut to"
+        48, description="Channels of the reduced low-level features (deeplab_v3_plus)."
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="deeplab_v3_plus: dropout in ASPP and decoder")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout rate in ASPP and decoder (deeplab_v3_plus).")
     psp_bins: list[Positive] = Field(
-        [1, 2, 3, 6], min_length=1, description="pspnet: regions on each side of the map, for each mean"
+        [1, 2, 3, 6],
+        min_length=1,
+        description="Number of pooling regions along each side of the feature map, for each pyramid level "
+        "(pspnet).",
     )
-    psa_channels: Positive = Field(512, description="psanet: channels of each branch of attention")
-    psa_shrink: Positive = Field(2, description="psanet: how many times smaller the map of the attention is")
+    psa_channels: Positive = Field(512, description="Channels of each attention branch (psanet).")
+    psa_shrink: Positive = Field(2, description="Downsampling factor of the attention map (psanet).")
     psa_mask: int = Field(
-        0, ge=0, description="psanet: height and width of the over-completed maps, odd; 0: covers a crop"
+        0,
+        ge=0,
+        description="Height and width of the over-complete attention map; must be odd. 0: covers a crop "
+        "(psanet).",
     )
-    decoder_channels: Positive = Field(256, description="channels of the map before the classifier")
-    classifier_dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the classifier")
-    batch_norm_momentum: float = Field(0.9, ge=0, lt=1, description="of the moving statistics")
+    decoder_channels: Positive = Field(256, description="Channels of the feature map before the classifier.")
+    classifier_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout rate before the classifier.")
+    batch_norm_momentum: float = Field(
+        0.9, ge=0, lt=1, description="Momentum of the moving statistics of batch normalisation."
+    )
 
 
-class Subclasses(Section):
-    """How the classes are cut into subclasses of equal size."""
+class SubclassesSection(Section):
+    """How classes are split into subclasses of equal size."""
 
-    size_factor: float = Field(1.0, gt=0, description="cluster size in units of the smallest class")
-    counts: list[Positive] = Field([], description="subclasses of each class; empty: from the sizes")
-    max_subclasses: Positive = Field(256, description="largest count for one class")
-    assignment: Literal["balanced", "free"] = Field("balanced", description="free: plain k-means")
+    size_factor: float = Field(1.0, gt=0, description="Cluster size in units of the smallest class.")
+    counts: list[Positive] = Field(
+        [], description="Number of subclasses of each class. Empty: computed from the class sizes."
+    )
+    max_subclasses: Positive = Field(256, description="Maximum number of subclasses of a class.")
+    assignment: Literal["balanced", "free"] = Field(
+        "balanced", description="Clustering: balanced k-means (balanced), or plain k-means (free)."
+    )
     sample_rows: int = Field(
         0,
         ge=0,
-        description="rows per class that centroids are fitted on; 0: 2048 per cluster, at least 65536",
+        description="Feature rows per class used to fit the centroids. 0: 2048 per cluster, at least 65536.",
     )
-    seed: int = Field(0, ge=0, description="random state of the clustering and of rows_per_image")
+    seed: int = Field(
+        0, ge=0, description="Random seed of the clustering and of the sampling by rows_per_image."
+    )
     rows_per_image: int = Field(
-        0, ge=0, description="most feature pixels of a class that are clustered of one image; 0: all"
+        0,
+        ge=0,
+        description="Maximum number of feature pixels per class and image that are clustered. 0: all.",
     )
-    batch: Positive = Field(1, description="images of equal size whose features are extracted at once")
+    batch: Positive = Field(
+        1, description="Number of images of equal size in a batch when features are extracted."
+    )
 
 
-class Views(Section):
-    """What the branches see."""
+class ViewsSection(Section):
+    """Crops and augmentation of training images."""
 
     crop_size: int = Field(
-        320, gt=0, multiple_of=32, description="height and width of a training crop in pixels"
+        320,
+        gt=0,
+        multiple_of=32,
+        description="Height and width of a training crop in pixels; a multiple of 32.",
     )
-    long_side: Positive = Field(400, description="long side of an image at scale 1 in pixels")
+    long_side: Positive = Field(400, description="Long side of an image at scale 1 in pixels.")
     scale_labelled: list[Scale] = Field(
-        [0.5, 2.0], min_length=2, max_length=2, description="smallest and largest scale, labelled images"
+        [0.5, 2.0],
+        min_length=2,
+        max_length=2,
+        description="Smallest and largest random scale of labelled images.",
     )
     scale_unlabelled: list[Scale] = Field(
-        [0.8, 2.0], min_length=2, max_length=2, description="smallest and largest scale, unlabelled images"
+        [0.8, 2.0],
+        min_length=2,
+        max_length=2,
+        description="Smallest and largest random scale of unlabelled images.",
     )
-    flip: Fraction = Field(0.5, description="probability of a horizontal flip")
-    labelled_jitter: bool = Field(False, description="colour jitter on labelled images, always on")
+    flip: Fraction = Field(0.5, description="Probability of a horizontal flip.")
+    labelled_jitter: bool = Field(False, description="Whether colour jitter is applied to labelled images.")
     strong: Literal["device", "keras_cv", "none"] = Field(
         "device",
-        description="who makes the strong view: the training step, keras-cv's layers in a tf.data pipeline, "
-        "or nobody",
+        description="Where strong views are computed: in the training step (device), by keras-cv layers in a "
+        "tf.data pipeline (keras_cv), or not at all (none).",
     )
     jitter: list[Annotated[float, Field(ge=0)]] = Field(
-        [0.4, 0.4, 0.4, 0.1], min_length=4, max_length=4, description="brightness, contrast, saturation, hue"
+        [0.4, 0.4, 0.4, 0.1],
+        min_length=4,
+        max_length=4,
+        description="Strength of the colour jitter: brightness, contrast, saturation, hue.",
     )
-    jitter_probability: Fraction = Field(0.8, description="of the colour jitter in a strong view")
-    grayscale_probability: Fraction = Field(0.2, description="of losing all colour in a strong view")
-    blur_probability: Fraction = Field(0.5, description="of the 5x5 Gaussian blur in a strong view")
+    jitter_probability: Fraction = Field(0.8, description="Probability of colour jitter in a strong view.")
+    grayscale_probability: Fraction = Field(
+        0.2, description="Probability of conversion to grayscale in a strong view."
+    )
+    blur_probability: Fraction = Field(
+        0.5, description="Probability of the 5x5 Gaussian blur in a strong view."
+    )
 
 
-class Training(Section):
-    """Losses, optimizer and schedule of both stages."""
+class TrainingSection(Section):
+    """Method, optimizer and schedule of all training stages."""
 
     method: str = Field(
         "usrn",
-        description="method that is trained: usrn (the paper), self_training, prototype_ensemble, supervised "
-        "(the Baseline alone), or MODULE:CLASS; its options are a section of the same name",
+        description="Method to train: usrn (the paper), self_training, prototype_ensemble, supervised (the "
+        "Baseline alone), or MODULE:CLASS. Its options are in the section of the same name.",
     )
-    baseline_steps: Positive = Field(description="training steps of the Baseline")
-    usrn_steps: Positive = Field(description="training steps of the method that follows the Baseline")
-    batch_labelled: Batch = Field(8, description="labelled images in a batch")
-    batch_unlabelled: Batch = Field(8, description="unlabelled images in a batch")
+    baseline_steps: Positive = Field(description="Number of training steps of the Baseline.")
+    usrn_steps: Positive = Field(
+        description="Number of training steps of the method that follows the Baseline."
+    )
+    batch_labelled: Batch = Field(8, description="Number of labelled images in a batch.")
+    batch_unlabelled: Batch = Field(8, description="Number of unlabelled images in a batch.")
     optimizer: Literal["sgd", "adamw"] = Field(
         "sgd",
-        description="sgd: the paper's; adamw: gets farther in few steps (with a learning_rate of 0.001 "
-        "to 0.003, a weight_decay of 0.01)",
+        description="Optimizer: sgd (the paper), or adamw, which needs fewer steps (with a learning_rate of "
+        "0.001 to 0.003 and a weight_decay of 0.01).",
     )
-    learning_rate: float = Field(0.01, gt=0, description="of ASPP, decoder and classifier at step 0")
+    learning_rate: float = Field(
+        0.01, gt=0, description="Initial learning rate of ASPP, decoder and classifier."
+    )
     usrn_learning_rate: float = Field(
         0.0,
         ge=0,
-        description="the same of the second stage; 0: learning_rate (one that goes on from the "
-        "Baseline wants less)",
+        description="Initial learning rate of the method that follows the Baseline; lower for start = "
+        "'baseline'. 0: learning_rate.",
     )
-    backbone_multiplier: float = Field(0.1, ge=0, description="times learning_rate for the backbone")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; beta_1 of adamw")
+    backbone_multiplier: float = Field(0.1, ge=0, description="Factor on learning_rate for the backbone.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; beta_1 of adamw.")
     weight_decay: float = Field(
-        1e-4, ge=0, description="sgd: coupled, added to the gradient; adamw: decoupled, kernels only"
+        1e-4,
+        ge=0,
+        description="Weight decay: coupled (added to the gradient) for sgd; decoupled, on kernels only, for "
+        "adamw.",
     )
-    poly_power: float = Field(0.9, ge=0, description="learning_rate * (1 - t/T)^poly_power")
+    poly_power: float = Field(
+        0.9, ge=0, description="Exponent of the schedule learning_rate * (1 - t/T)^poly_power."
+    )
     start: Literal["imagenet", "baseline"] = Field(
-        "imagenet", description="where USRN starts: backbone weights (the paper) or the Baseline"
+        "imagenet",
+        description="Initial weights of the method that follows the Baseline: backbone weights (imagenet, "
+        "the paper), or the trained Baseline (baseline).",
     )
-    accumulation: Positive = Field(1, description="batches per update")
+    accumulation: Positive = Field(1, description="Number of batches per update.")
     precision: Literal["float32", "mixed_bfloat16"] = Field(
-        "float32", description="of the computation; variables and logits stay float32"
+        "float32", description="Precision of the computation; variables and logits are always float32."
     )
-    seed: int = Field(0, ge=0, description="of weights, order, views and dropout")
-    checkpoint_seconds: Positive = Field(300, description="at most this long between checkpoints")
-    log_every: Positive = Field(20, description="steps between two lines of metrics.jsonl")
+    seed: int = Field(
+        0, ge=0, description="Random seed of initial weights, order of images, views and dropout."
+    )
+    checkpoint_seconds: Positive = Field(300, description="Maximum time between checkpoints in seconds.")
+    log_every: Positive = Field(20, description="Number of steps between lines in metrics.jsonl.")
 
 
-class Evaluation(Section):
-    """How a trained model is measured."""
+class EvaluationSection(Section):
+    """How a trained model is evaluated."""
 
-    split: Literal["val", "test"] = Field("val", description="images that evaluation.json is about")
+    split: Literal["val", "test"] = Field("val", description="Images that evaluation.json reports on.")
     every: int = Field(
-        0, ge=0, description="evaluate on val each so many steps and at the last; 0: not while it trains"
+        0,
+        ge=0,
+        description="Number of steps between evaluations on val, which also run after the last step. 0: no "
+        "evaluation during training.",
     )
-    batch: Positive = Field(1, description="images of equal size, or windows, predicted at once")
+    batch: Positive = Field(1, description="Number of images of equal size, or windows, in a batch.")
     mode: Literal["whole", "slide"] = Field(
-        "whole", description="whole images at once, or windows of views.crop_size that slide over them"
+        "whole",
+        description="Prediction on whole images (whole), or on sliding windows of views.crop_size (slide).",
     )
-    overlap: float = Field(0.33, ge=0, lt=1, description="share of a window that its neighbour covers too")
-    flip: bool = Field(False, description="average with the predictions on the mirrored image")
-    scales: list[Scale] = Field([1.0], min_length=1, description="average over images of these sizes")
+    overlap: float = Field(
+        0.33,
+        ge=0,
+        lt=1,
+        description="Overlap of neighbouring windows as a share of their width (mode = 'slide').",
+    )
+    flip: bool = Field(
+        False, description="Whether predictions are averaged with those on the mirrored image."
+    )
+    scales: list[Scale] = Field(
+        [1.0], min_length=1, description="Image scales whose predictions are averaged."
+    )
     checkpoint: Literal["last", "best"] = Field(
-        "last", description="weights to measure: the last, or the best on val (needs evaluation.every)"
+        "last",
+        description="Weights to evaluate: after the last step (last), or the best on val (best, which needs "
+        "evaluation.every).",
     )
     diagnosis: int = Field(
         -1,
         ge=-1,
-        description="look at the pseudo labels of some unlabelled images each so many steps, see "
-        "report/index.html; 0: never; -1: about ten times, for at most 2 % of the training",
+        description="Number of steps between checks of pseudo labels on some unlabelled images, shown in "
+        "report/index.html. 0: never. -1: about ten checks that take at most 2 % of the training time.",
     )
 
 
 class Recipe(Section):
-    """A whole recipe. `recipe_class` adds the section of its method, whose name is that of the method.
+    """A complete recipe. `recipe_class` adds the section with the options of its method.
 
     Attributes:
-        name: Name of the recipe, that of its file.
+        name: Name of the recipe, taken from its file name.
     """
 
     name: str = Field("", exclude=True)
-    data: Data
-    network: Network
-    subclasses: Subclasses = Subclasses()
-    views: Views = Views()
-    training: Training
-    evaluation: Evaluation = Evaluation()
+    data: DataSection
+    network: NetworkSection
+    subclasses: SubclassesSection = SubclassesSection()
+    views: ViewsSection = ViewsSection()
+    training: TrainingSection
+    evaluation: EvaluationSection = EvaluationSection()
 
     @property
     def options(self) -> MethodOptions | None:
-        """The options of its method; None for a method without any."""
+        """Options of the method; None for a method without options."""
         return getattr(self, options_section(self.training.method), None)
 
 
 def options_section(method: str) -> str:
-    """Name of the section with the options of a method.
+    """Return the name of the section with the options of a method.
 
     Example:
 
@@ -277,11 +365,11 @@ def options_section(method: str) -> str:
 
 @cache
 def recipe_class(method: str, options: type[MethodOptions] | None) -> type[Recipe]:
-    """The class of recipes with a method.
+    """Build the recipe class for a method.
 
     Args:
         method: Value of `training.method`.
-        options: Section with the options of the method; None without any.
+        options: Section with the options of the method; None for a method without options.
     """
     if options is None:
         return Recipe
@@ -289,11 +377,11 @@ def recipe_class(method: str, options: type[MethodOptions] | None) -> type[Recip
 
 
 def common_sections() -> dict[str, type[Section]]:
-    """The sections that every recipe has, by name."""
+    """Return the sections of every recipe by name."""
     return {name: field.annotation for name, field in Recipe.model_fields.items() if name != "name"}
 
 
 def all_sections() -> dict[str, type[Section]]:
-    """The sections of every recipe and of every method of this package, by name."""
+    """Return the sections of every recipe and of every built-in method by name."""
     options = {name: section for name, section in METHOD_OPTIONS.items() if section is not None}
     return common_sections() | options

@@ -1,4 +1,4 @@
-"""A section of a recipe."""
+"""Base class of the sections of a recipe."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import pydantic
 
 
 class Section(pydantic.BaseModel):
-    """A flat section of a recipe: unknown keys are refused, types are not converted, numbers are finite."""
+    """Section of a recipe: rejects unknown keys and non-finite numbers, and does not convert types."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

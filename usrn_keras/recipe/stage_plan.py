@@ -1,4 +1,4 @@
-"""The stages that a method asks for, in order: plain values that a run folder keeps as JSON."""
+"""Value objects for the stages of a method, stored as JSON in the run folder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Train:
-    """Train a network.
+    """Stage that trains a network.
 
     Attributes:
-        name: Name of the model that comes of it, such as `baseline` or `usrn`; the stage's folder has it too.
+        name: Name of the trained model and of the stage's folder, such as `baseline` or `usrn`.
         title: Name of the model in tables and reports.
-        method: Name of the method that trains it, as `training.method` takes it.
+        method: Name of the method that trains the network, as in `training.method`.
         steps: Number of training steps.
-        steps_key: Key of the recipe that says so.
+        steps_key: Recipe key that sets the number of steps.
         learning_rate: Learning rate of the heads at step 0.
-        start: Name of an earlier training stage whose weights it starts from; empty: backbone weights.
+        start: Name of the earlier training stage whose weights are loaded; empty for backbone weights.
     """
 
     name: str
@@ -32,15 +32,15 @@ class Train:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Cluster the features of a model into subclasses of equal size.
+    """Stage that clusters the features of a model into subclasses of equal size.
 
     Attributes:
-        name: Name of the stage.
         model: Name of the training stage whose features are clustered.
+        name: Name of the stage.
     """
 
+    model: str
     name: str = "subclasses"
-    model: str = "baseline"
     kind: Literal["cluster"] = "cluster"
 
 
@@ -49,21 +49,21 @@ KINDS: dict[str, type[Stage]] = {"train": Train, "cluster": Cluster}
 
 
 def stage_folders(stages: tuple[Stage, ...]) -> dict[str, Stage]:
-    """The stages by the name of their folders.
+    """Return the stages by the names of their folders.
 
     Example:
 
-    >>> list(stage_folders((Cluster(), Cluster("again"))))
+    >>> list(stage_folders((Cluster("baseline"), Cluster("baseline", "again"))))
     ['1-subclasses', '2-again']
     """
     return {f"{number}-{stage.name}": stage for number, stage in enumerate(stages, start=1)}
 
 
 def stages_to_json(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
-    """The stages as JSON values."""
+    """Convert stages to JSON values."""
     return [asdict(stage) for stage in stages]
 
 
 def stages_from_json(values: list[dict[str, Any]]) -> tuple[Stage, ...]:
-    """The stages that `stages_to_json` wrote."""
+    """Convert the output of `stages_to_json` back to stages."""
     return tuple(KINDS[value["kind"]](**value) for value in values)

@@ -18,7 +18,7 @@ from usrn_keras.report.pictures import PredictedImage
 from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.runs import Run, open_run
-from usrn_keras.runs.identity import refuse_other_data
+from usrn_keras.runs.identity import check_same_data
 from usrn_keras.stages.cluster import cluster_report
 from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.run_facts import run_facts
@@ -149,7 +149,7 @@ def _add_pictures(
     try:
         if dataset is None:
             dataset = load_dataset(run.recipe.data)
-            refuse_other_data(run.path, run.data, dataset)
+            check_same_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
         worst = worst_samples(samples, mious.get(run.titles[run.models[-1]], {}))
         shown = _compare(

@@ -19,7 +19,7 @@ from usrn_keras.data.mask_values import colour_values, mask_values, read_palette
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.checks import PLACEHOLDER, data_contradictions
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 Files = dict[str, Path]
 
@@ -41,7 +41,7 @@ class FolderFiles:
     test: Names
 
 
-def index_folder(root: Path, data: Data, errors: ErrorList) -> FolderFiles:
+def index_folder(root: Path, data: DataSection, errors: ErrorList) -> FolderFiles:
     """Index the images and masks in the folders of a recipe.
 
     Args:
@@ -64,7 +64,7 @@ def index_folder(root: Path, data: Data, errors: ErrorList) -> FolderFiles:
     return FolderFiles(images, masks, names["train"], names.get("val", ()), names.get("test", ()))
 
 
-def canonical_names(root: Path, data: Data, images: Mapping[str, Path]) -> Callable[[str], str]:
+def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -> Callable[[str], str]:
     """Create a function that converts an entry of a list to a name.
 
     An entry may be a name, or a path relative to the root or to a folder of images.
@@ -77,7 +77,7 @@ def canonical_names(root: Path, data: Data, images: Mapping[str, Path]) -> Calla
     Example:
 
     >>> images = {"a": Path("data/images/a_rgb.png")}
-    >>> name_of = canonical_names(Path("data"), Data(dataset="folder", root="data"), images)
+    >>> name_of = canonical_names(Path("data"), DataSection(dataset="folder", root="data"), images)
     >>> [name_of(entry) for entry in ("a", "a_rgb", "images/a_rgb", "missing")]
     ['a', 'a', 'a', 'missing']
     """
@@ -98,7 +98,7 @@ def canonical_names(root: Path, data: Data, images: Mapping[str, Path]) -> Calla
     return lambda entry: entry if entry in images else aliases().get(entry, entry)
 
 
-def _folders(root: Path, data: Data, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
+def _folders(root: Path, data: DataSection, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
     """Find the folders of images and masks of every part with its own folders."""
     folders = {}
     for part, prefix in (("train", ""), ("val", "val_"), ("test", "test_")):
@@ -121,7 +121,7 @@ def _absolute(root: Path, folder: str) -> Path:
 
 
 def _index_pair(
-    image_folder: Path, mask_folder: Path, data: Data, others: Set[Path], errors: ErrorList
+    image_folder: Path, mask_folder: Path, data: DataSection, others: Set[Path], errors: ErrorList
 ) -> tuple[Files, Files]:
     """Index the images and masks of a part. If both patterns match a file, the longer one has priority."""
     image_pattern, mask_pattern = (
@@ -160,7 +160,7 @@ with or without suffix. data.split is a folder that `usrn split` wrote.""",
 
 
 def load_folder(
-    root: Path, data: Data, errors: ErrorList, extra_masks: Mapping[str, Path] | None = None
+    root: Path, data: DataSection, errors: ErrorList, extra_masks: Mapping[str, Path] | None = None
 ) -> Dataset:
     """Load a folder data set from the layout in `LAYOUT.help`. Its name is that of the folder.
 
@@ -206,7 +206,7 @@ def _read_classes(path: Path, errors: ErrorList) -> Names:
     return classes
 
 
-def _palette(path: Path, data: Data, num_classes: int, errors: ErrorList) -> np.ndarray:
+def _palette(path: Path, data: DataSection, num_classes: int, errors: ErrorList) -> np.ndarray:
     if path.is_file():
         return read_palette(path, num_classes, errors)
     if data.mask_format == "colours":
@@ -216,7 +216,7 @@ def _palette(path: Path, data: Data, num_classes: int, errors: ErrorList) -> np.
     return voc_palette(num_classes)
 
 
-def _lists(root: Path, data: Data, files: FolderFiles, errors: ErrorList) -> Lists:
+def _lists(root: Path, data: DataSection, files: FolderFiles, errors: ErrorList) -> Lists:
     given = given_lists(data, root, errors, canonical_names(root, data, files.images))
     held_out = {*given.get("val", ()), *given.get("test", ())}
     rest = tuple(name for name in files.train if name not in held_out)

@@ -16,7 +16,7 @@ from usrn_keras.data.file_index import read_lines
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 Names = tuple[str, ...]
 
@@ -118,7 +118,9 @@ def make_samples(
 Canonical = Callable[[str], str]
 
 
-def given_lists(data: Data, root: Path, errors: ErrorList, canonical: Canonical = str) -> dict[str, Names]:
+def given_lists(
+    data: DataSection, root: Path, errors: ErrorList, canonical: Canonical = str
+) -> dict[str, Names]:
     """Read the lists of a recipe by part: those of `data.split`, and its list files.
 
     If both define the same part, they must be equal: `usrn split` writes the val list of the recipe to its
@@ -145,7 +147,7 @@ def given_lists(data: Data, root: Path, errors: ErrorList, canonical: Canonical 
 
 
 def split_lists(
-    dataset: str, data: Data, root: Path, errors: ErrorList, canonical: Canonical | None = None
+    dataset: str, data: DataSection, root: Path, errors: ErrorList, canonical: Canonical | None = None
 ) -> Lists:
     """Read the lists of a data set with shipped splits. List files of the recipe replace them.
 
@@ -173,7 +175,7 @@ def no_split(dataset: str) -> str:
     return f"data.split is empty: choose a split; {_shipped(dataset)}"
 
 
-def _split(data: Data, root: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
+def _split(data: DataSection, root: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
     """Read the lists of `data.split` by part."""
     if not data.split:
         return {}
@@ -201,7 +203,7 @@ def _split_folder(folder: Path, errors: ErrorList, canonical: Canonical) -> dict
     }
 
 
-def _shipped_split(data: Data) -> Names | None:
+def _shipped_split(data: DataSection) -> Names | None:
     """Read the labelled list of a shipped split; None if its name or seed is unknown."""
     seeded, plain = f"labelled_{data.split}_seed{data.split_seed}", f"labelled_{data.split}"
     available = shipped_splits(data.dataset)

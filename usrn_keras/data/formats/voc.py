@@ -11,7 +11,7 @@ from usrn_keras.data.formats.lists import split_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import mask_values, voc_palette
 from usrn_keras.data.masks import MASK_SUFFIXES
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 LAYOUT = Layout(
     "voc",
@@ -29,7 +29,7 @@ CLASSES = (
 )
 
 
-def load_voc(root: Path, data: Data, errors: ErrorList) -> Dataset:
+def load_voc(root: Path, data: DataSection, errors: ErrorList) -> Dataset:
     """Load PASCAL VOC 2012 from the layout in `LAYOUT.help`.
 
     Args:
