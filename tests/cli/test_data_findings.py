@@ -60,7 +60,7 @@ def test_unreadable_images(recipe_file, root):
         check(recipe_file), "images that cannot be read: 3", "0.png is empty", "3.png cannot be"
     )
     assert "4.jpg cannot be read as an image: it is truncated" in paragraph
-    assert "-> Copy the file again or take it out of the lists." in paragraph
+    assert "-> Copy the file again, or remove it from the lists." in paragraph
 
 
 def test_unreadable_masks(recipe_file, root):
@@ -116,7 +116,7 @@ def test_ids_outside_the_classes(recipe_file, root):
     found(
         check(recipe_file),
         "masks with values that are not classes: 1",
-        "1.png holds ids outside the 2 classes: 7",
+        "1.png contains ids outside the 2 classes: 7",
         "Allowed are 0 to 1 and ignore_index 255",
     )
 
@@ -156,7 +156,7 @@ def test_unknown_colours(recipe_file, root):
     found(
         result,
         "values that are not classes: 1",
-        "2.png holds colours of no class: 0 9 0 (96 pixels)",
+        "2.png contains colours of no class: 0 9 0 (96 pixels)",
         "palette.txt",
     )
 

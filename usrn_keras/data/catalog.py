@@ -22,7 +22,7 @@ def with_all_labels(dataset: Dataset, errors: ErrorList) -> Dataset:
     """Add every unlabelled image that has a mask to the labelled images. It stays unlabelled as well.
 
     Args:
-        dataset: Data set to extend.
+        dataset: DataSection set to extend.
         errors: Receives an error if no unlabelled image has a mask.
     """
     masked = tuple(sample for sample in dataset.unlabelled if sample.mask is not None)

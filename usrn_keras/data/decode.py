@@ -149,12 +149,12 @@ def unreadable_error(path: Path | str, reason: object = "") -> DataError:
     """Create the error for a file that cannot be decoded."""
     reason = f": {reason}" if reason else ""
     return DataError(
-        f"{path} cannot be read as an image{reason}", hint="Copy the file again or remove it from the lists."
+        f"{path} cannot be read as an image{reason}", hint="Copy the file again, or remove it from the lists."
     )
 
 
 def _empty(path: Path | str) -> DataError:
-    return DataError(f"{path} is empty", hint="Copy the file again or remove it from the lists.")
+    return DataError(f"{path} is empty", hint="Copy the file again, or remove it from the lists.")
 
 
 def _jpeg_size(path: Path | str, data: np.ndarray) -> tuple[int, int]:

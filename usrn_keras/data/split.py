@@ -30,7 +30,7 @@ def class_pixels(
 
     Args:
         samples: Samples with masks.
-        dataset: Data set that defines the values of masks.
+        dataset: DataSection set that defines the values of masks.
         workers: Number of threads that read masks.
         progress: Progress, which counts masks.
 
@@ -143,7 +143,7 @@ class SplitResult:
     Args:
         folder: Folder of the lists.
         keys: Keys of `[data]` and their values for a recipe that uses the split.
-        dataset: Data set with the split.
+        dataset: DataSection set with the split.
         pixels: Number of pixels of each class in all images with masks and in the labelled images,
             `(2, classes)`; None if the classes were not counted.
     """

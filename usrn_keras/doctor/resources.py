@@ -171,7 +171,7 @@ def recipe_section(
         return None, DoctorSection("recipe", [f"{source} cannot be read"], values, found)
     values["readable"] = True
     try:
-        dataset = load_dataset(recipe.data, faults=layout)
+        dataset = load_dataset(recipe.data, errors=layout)
         values["images"] = {part: len(getattr(dataset, part)) for part in PARTS}
         lines.append(f"{source}: {', '.join(f'{n} {part}' for part, n in values['images'].items())} images")
         samples = dataset.labelled[:: -(-len(dataset.labelled) // SIZES_READ) or 1]

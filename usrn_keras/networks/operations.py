@@ -192,9 +192,6 @@ def _image(height: int, width: int, channels: int = 3) -> keras.KerasTensor:
 
 
 def _run(model: keras.Model, inputs: Any, calls: list[LayerCall]) -> Any:
-    if not hasattr(model, "_run_through_graph"):
-        raise TypeError(f"`model` must be functional, received the {type(model).__name__} {model.name!r}")
-
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         if isinstance(layer, keras.Model):
             return _run(layer, args[0], calls)

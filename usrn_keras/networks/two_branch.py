@@ -191,6 +191,8 @@ def build_branches(
             (whole backbone). Parts that are not shared start from equal weights.
         decoder: Name of the decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
         classifier_dropout: Dropout rate before the classifier.
+        seed: Seed of the initial weights, the same on every backend; None if the backend draws them. In a
+            sequence, only the first number seeds the backbone.
         **decoder_options: Options of the decoder, see `DecoderOptions`. `batch_norm_momentum` applies to the
             backbone too.
 
