@@ -120,10 +120,10 @@ def _show_outline(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
 
 def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     from usrn_keras.errors import IncompleteTableError
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.sweeps.sweep import make_table, table_folder
 
-    with for_terminal(quiet=options["quiet"]) as progress:
+    with terminal_progress(quiet=options["quiet"]) as progress:
         result = make_table(plan, folder, jobs=options["jobs"], progress=progress)
         progress.log(f"written: {table_folder(plan, folder)}")
     _show(result, options)

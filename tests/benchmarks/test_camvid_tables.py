@@ -102,7 +102,7 @@ def test_results_of_other_settings_are_not_overwritten(plan, stem):
     ("file", "name"), [("main", "main"), ("main_2400", "main"), ("controls", "controls")]
 )
 def test_committed_results_are_rows_of_todays_tables(file, name):
-    """Each line is a cell of today's plan, of one numerics, and the Markdown says the same."""
+    """Each line is a cell of today's plan, of one numerics, and the Markdown file has the same rows."""
     stem = camvid.RESULTS / f"camvid_small_{file}"
     lines = camvid.table.read(stem.with_suffix(".csv"))
     options = camvid.parsed(["--camvid", "somewhere", "--small"])
@@ -140,7 +140,7 @@ def test_splits_and_seeds_that_were_measured_stay_in_the_table():
 def test_what_is_done_is_written_when_the_rest_stops(plan, stem, monkeypatch):
     def stopped(missing, folder, **options):
         assert len(missing.cells) == 3
-        raise RunError("another process is at work")
+        raise RunError("is used by another process")
 
     camvid.write(plan, list(camvid.lines(made_result(plan, {("A", 0): 40.0}), FACTS)), stem)
     monkeypatch.setattr(camvid, "make_table", stopped)

@@ -98,4 +98,4 @@ def test_disk_full_during_a_checkpoint(recipe_file, monkeypatch):
 
 def test_evaluate_and_export_without_a_run(tmp_path):
     for arguments in (["evaluate", str(tmp_path)], ["export", str(tmp_path), "--format", "onnx"]):
-        refused(CliRunner().invoke(main, arguments), 6, "is no run folder")
+        refused(CliRunner().invoke(main, arguments), 6, "is not a run folder")

@@ -37,7 +37,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(machine, "PCI_DEVICES", Path("/nowhere"))
     monkeypatch.setattr(examination, "is_installed", lambda name: name == "torch")
     monkeypatch.setattr(examination, "TIMED_SECONDS", 0.02)
-    monkeypatch.setattr(examination, "MADE_UP", (2, 128, 256))
+    monkeypatch.setattr(examination, "SAMPLE_IMAGES", (2, 128, 256))
     monkeypatch.setattr(installation, "MODULES", {"numpy": "numpy"})
     monkeypatch.setattr(resources, "WRITTEN", resources.CHUNK)
 
@@ -58,16 +58,16 @@ def fake_tool(folder, monkeypatch, line):
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
 
-def test_text_ends_with_what_to_change_and_what_to_do(doctor, tmp_path, monkeypatch):
+def test_text_ends_with_suggested_changes_and_the_next_commands(doctor, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "99999")
     result = doctor()
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     titles = [line for line in lines if not line.startswith(" ")]
     expected = ["versions", "backend", "GPU", "precision", "cores and memory", "input pipeline", "disk"]
-    assert titles[:7] == expected and titles[-2:] == ["what to change", "next"]
-    assert "  torch (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... takes another" in lines
-    change = lines[lines.index("what to change") :]
+    assert titles[:7] == expected and titles[-2:] == ["suggested changes", "next"]
+    assert "  torch (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... selects another" in lines
+    change = lines[lines.index("suggested changes") :]
     assert any(line.strip().startswith("-> export OMP_NUM_THREADS=") for line in change)
     assert "loading backends 1/1" in result.stderr
     assert "timing the input pipeline" in result.stderr
@@ -185,7 +185,7 @@ def test_a_gpu_that_the_backend_does_not_see(doctor, tmp_path, monkeypatch):
     fake_tool(tmp_path, monkeypatch, "echo 'NVIDIA H200, 143771, 143000, 9.0, 580.65.06'")
     result = doctor("--quiet")
     assert result.exit_code == 0
-    change = result.stdout[result.stdout.index("what to change") :]
+    change = result.stdout[result.stdout.index("suggested changes") :]
     assert "there is an NVIDIA GPU (NVIDIA H200), and torch does not see it" in change
     assert "- CUDA initialization: no driver" in change
     assert "-> pip install --force-reinstall torch  (on Linux" in change
@@ -211,7 +211,7 @@ def test_a_package_that_cannot_be_loaded(doctor, tmp_path):
 def test_keys_without_a_recipe_are_a_usage_error(doctor):
     result = doctor("--set", "data.workers=2")
     assert result.exit_code == 2
-    assert "name one" in result.stderr
+    assert "name a recipe" in result.stderr
 
 
 def test_no_control_codes_and_no_backend_in_this_process(doctor):

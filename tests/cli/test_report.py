@@ -56,8 +56,8 @@ def test_folders_that_are_no_runs_are_all_named_before_anything_is_drawn(folder)
     assert result.exit_code != 0 and result.stdout == ""
     lines = result.stderr.splitlines()
     assert lines[0] == "error: 2 of 3 reports cannot be drawn"
-    assert any("none is no run folder: it does not exist" in line for line in lines)
-    assert any("data is no run folder" in line for line in lines)
+    assert any("none is not a run folder: it does not exist" in line for line in lines)
+    assert any("data is not a run folder" in line for line in lines)
     assert not (folder / "run/report/index.html").exists()
 
 

@@ -25,6 +25,6 @@ def test_every_mask_that_cannot_be_read_is_named(folder, files):
     with pytest.raises(DataError, match="cannot be counted") as caught:
         class_pixels(dataset.labelled, dataset)
     assert [fault.rsplit("/", 1)[1] for fault in caught.value.faults] == [
-        "a.png holds ids outside the 3 classes: 7",
+        "a.png contains ids outside the 3 classes: 7",
         "b.png is empty",
     ]

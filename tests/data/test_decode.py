@@ -179,5 +179,5 @@ def test_whatever_is_damaged_there_is_one_kind_of_error(tmp_path, suffix):
 @pytest.mark.parametrize("read", [read_image, image_size, read_raw])
 def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path, read):
     os.mkfifo(tmp_path / "x.png")
-    with pytest.raises(DataError, match=r"x\.png cannot be read as an image: it is no file"):
+    with pytest.raises(DataError, match=r"x\.png cannot be read as an image: it is not a regular file"):
         read(tmp_path / "x.png")

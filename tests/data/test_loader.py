@@ -109,7 +109,7 @@ def test_sublabels_are_checked_when_they_are_read(make, files, tmp_path, samples
     labelled = _with_sublabels(files, tmp_path, samples[0][:2], np.zeros(files.size, np.uint8))
     make(labelled=labelled[:1], batch_labelled=1, parents=np.arange(5)).batch(0)
     make(labelled=labelled).batch(0)  # unchecked
-    with pytest.raises(DataError, match=r"sublabels\.png: 192 of 192 pixels hold no subclass"):
+    with pytest.raises(DataError, match=r"sublabels\.png: the value of 192 of 192 pixels is not a subclass"):
         make(labelled=labelled[1:], batch_labelled=1, parents=np.arange(5)).batch(0)
 
 
@@ -257,7 +257,7 @@ def test_an_image_in_both_lists_is_read_for_the_larger_of_its_views(make, files,
 
 def test_mask_with_ids_outside_the_classes(make):
     batches = make(num_classes=4)
-    with pytest.raises(DataError, match=r"m4\.png holds ids outside the 4 classes: 4"):
+    with pytest.raises(DataError, match=r"m4\.png contains ids outside the 4 classes: 4"):
         for step in range(5):
             batches.batch(step)
 

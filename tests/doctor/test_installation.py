@@ -82,7 +82,7 @@ def test_backend_that_works():
     found = backends("jax", tensorflow=ABSENT, jax=probe(GPU | {"memory": 128 * GIB}, CPU))
     assert found.values["works"] and found.findings == []
     assert found.lines == [
-        "jax (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... takes another",
+        "jax (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... selects another",
         "tensorflow: not installed (pip install tensorflow)",
         "jax 1.2: works, loads in 0.9 CPU s, sees GPU (128.0 GiB), CPU",
     ]
@@ -95,19 +95,22 @@ def test_backend_that_works():
             "jax",
             {"jax": BROKEN, "torch": probe(CPU)},
             "cannot be loaded: ImportError: jaxlib is missing",
-            ["pip install --force-reinstall jax jaxlib", "or for now: export KERAS_BACKEND=torch"],
+            [
+                "pip install --force-reinstall jax jaxlib",
+                "or use another backend: export KERAS_BACKEND=torch",
+            ],
         ),
         (
             "jax",
             {"jax": probe(CPU, error="no kernel image is available")},
-            "does not compute: no kernel image is available",
+            "fails to compute: no kernel image is available",
             ["pip install --force-reinstall jax jaxlib"],  # there is no other
         ),
         (
             "tensorflow",
             {"tensorflow": ABSENT, "jax": probe(CPU)},
             "is not installed",
-            ["pip install tensorflow", "or for now: export KERAS_BACKEND=jax"],
+            ["pip install tensorflow", "or use another backend: export KERAS_BACKEND=jax"],
         ),
         ("theano", {"torch": probe(CPU)}, "allowed: tensorflow, jax, torch", ["export KERAS_BACKEND=torch"]),
     ],
@@ -123,7 +126,7 @@ def test_other_broken_backends_are_notes_except_tensorflow_which_keras_loads():
     killed = probe(error="killed by SIGILL", loads=False)
     first, second = backends("torch", tensorflow=killed, jax=BROKEN, torch=probe(CPU)).findings
     assert (first.name, first.level, first.error) == ("tensorflow_broken", "change", None)
-    assert "Keras loads it beside any backend" in first.message
+    assert "Keras imports it with every backend" in first.message
     assert (second.name, second.level) == ("jax_broken", "note") and "pip uninstall jax" in second.advice
 
 
@@ -159,7 +162,7 @@ def test_gpu_that_the_backend_does_not_see(gpus):
     gpus(H200)
     (finding,) = installation.gpu_section("jax", probe(CPU), ["first", "CUDA is old"]).findings
     assert finding.name == "gpu_unused" and finding.advice == "pip install 'jax[cuda13]'"
-    assert "(NVIDIA H200), and jax does not see it" in finding.message and finding.lines == ["CUDA is old"]
+    assert "(NVIDIA H200), but jax does not find it" in finding.message and finding.lines == ["CUDA is old"]
     for broken in (None, BROKEN):  # which the section of backends reports
         assert installation.gpu_section("jax", broken, []).findings == []
 
@@ -186,7 +189,7 @@ def test_gpu_without_a_driver(gpus):
     gpus(problem="nvidia-smi: it failed")
     found = installation.gpu_section("jax", probe(CPU), [])
     assert names(found) == ["gpu_driver"] and "nvidia-smi: it failed" in found.findings[0].message
-    assert "without a driver that answers" in found.lines[0]
+    assert "without a working driver" in found.lines[0]
 
 
 def test_gpu_that_others_use(gpus):
@@ -215,4 +218,4 @@ def test_precision(gain, device, asked, recommended, is_change):
     assert found.values["recommended"] == recommended
     advice = [f"--set training.precision={recommended}"] * is_change
     assert [finding.advice for finding in found.findings] == advice
-    assert ("tells little of a whole step" in found.lines[1]) == (device is CPU)
+    assert ("does not predict the speed of a whole step" in found.lines[1]) == (device is CPU)

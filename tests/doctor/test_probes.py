@@ -38,8 +38,8 @@ def test_rate_of_a_small_step():
     assert all(1e7 < rate < 1e15 for rate in rates.values())
 
 
-def test_rate_of_made_up_images():
-    found = probes.time_made_up_images({"images": (2, 128, 256), "seconds": 0.01}, print)
+def test_rate_of_generated_images():
+    found = probes.time_generated_images({"images": (2, 128, 256), "seconds": 0.01}, print)
     assert found["images_per_second"] > 1 and (found["workers"], found["batch"]) == (2, [4, 4])
 
 

@@ -85,18 +85,20 @@ def test_pipeline_that_is_fast_enough(cores):
     assert resources.pipeline_section("x", LOADER, None).findings == []
 
 
-@pytest.mark.parametrize(("workers", "advice"), [(2, "--set data.workers=4"), (4, "keep image files")])
+@pytest.mark.parametrize(
+    ("workers", "advice"), [(2, "--set data.workers=4"), (4, "store the images as JPEG")]
+)
 def test_pipeline_that_training_waits_for(cores, workers, advice):
     cores()
     step = {"images_per_second": 180.0, "seconds": 0.04}
     (finding,) = resources.pipeline_section("x", LOADER | {"workers": workers}, step).findings
     assert finding.name == "slow_pipeline" and finding.advice.startswith(advice)
-    assert "200 images/s are read, training takes 180" in finding.message
+    assert "reads 200 images/s, but training needs 180" in finding.message
 
 
 def test_pipeline_that_does_not_run():
     found = resources.pipeline_section("x", {}, None, [DoctorFinding("data", "empty", error=DataError)])
-    assert found.lines == ["does not run"] and names(found) == ["data"]
+    assert found.lines == ["failed"] and names(found) == ["data"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_disk_that_is_slow_or_nearly_full(tmp_path, monkeypatch):
     monkeypatch.setattr(resources, "_write_rate", lambda file, most: 1e6)
     found = resources.disk_section(tmp_path)
     assert names(found) == ["little_space", "slow_disk"]
-    assert "only 1.0 GB are free" in found.findings[0].message
+    assert "only 1.0 GB of disk space is free" in found.findings[0].message
 
 
 def test_disk_that_cannot_be_written(tmp_path, monkeypatch):
@@ -166,7 +168,7 @@ def test_every_error_of_a_data_set(look, recipe_file):
 
 def test_no_data_set_at_all(look):
     (finding,) = look("data.root=/nowhere/at/all")[1].findings
-    assert finding.error is DataError and "/nowhere/at/all` is no folder" in finding.lines[0]
+    assert finding.error is DataError and "/nowhere/at/all` is not a folder" in finding.lines[0]
 
 
 def test_features_that_do_not_fit(look, monkeypatch):

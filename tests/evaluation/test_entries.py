@@ -38,7 +38,7 @@ def test_the_recipe_decides_unless_asked_otherwise(made):
 
 
 def test_what_is_not_there_is_named(made):
-    with pytest.raises(RunError, match="kept no best weights of its usrn model"):
+    with pytest.raises(RunError, match="has no best weights of its usrn model"):
         evaluate_run(made.path, checkpoint="best")
     with pytest.raises(RunError, match="has no baseline model yet"):
         evaluate_run(made.path, model="baseline")

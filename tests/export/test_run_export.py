@@ -70,7 +70,7 @@ def test_no_labels_without_a_model(run_dir, monkeypatch):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         export_run(tmp_path, "onnx")
 
 

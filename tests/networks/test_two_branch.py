@@ -54,7 +54,7 @@ def test_padding_that_is_not_understood_is_refused():
     inputs = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, strides=16, padding="same")(inputs)
     model = keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=2, name="odd")(x))
-    with pytest.raises(ValueError, match="`odd` convolves with padding='valid'"):
+    with pytest.raises(ValueError, match="the output stride of `odd` cannot be changed"):
         with_output_stride(model, 16)
 
 
@@ -170,10 +170,10 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
 
 
 def test_weights_that_are_no_file(tmp_path):
-    with pytest.raises(WeightsError, match="no such file"):
+    with pytest.raises(WeightsError, match="does not exist"):
         tiny_branches(weights=str(tmp_path / "missing.weights.h5"))
     (tmp_path / "text.weights.h5").write_text("no HDF5")
-    with pytest.raises(WeightsError, match="is no HDF5 file"):
+    with pytest.raises(WeightsError, match="is not an HDF5 file"):
         tiny_branches(weights=str(tmp_path / "text.weights.h5"))
 
 
@@ -218,9 +218,9 @@ def test_imagenet_weights_are_of_one_width(monkeypatch, capsys):
     ("options", "message"),
     [
         ({"backbone": "keras/mobilnet"}, "unknown backbone 'keras/mobilnet'"),
-        ({"backbone": "keras/resnet50", "width": 0.5}, "no other width than 1"),
-        ({"backbone": "keras/mobilenet", "backbone_end": "conv_99"}, "no place to end at 'conv_99'"),
-        ({"backbone": "keras/mobilenet", "backbone_end": "conv1_relu"}, "no place to end at 'conv1_relu'"),
+        ({"backbone": "keras/resnet50", "width": 0.5}, "supports width 1 only"),
+        ({"backbone": "keras/mobilenet", "backbone_end": "conv_99"}, "cannot end at 'conv_99'"),
+        ({"backbone": "keras/mobilenet", "backbone_end": "conv1_relu"}, "cannot end at 'conv1_relu'"),
         (
             {"backbone": "keras/mobilenet", "backbone_end": "conv_pw_5_relu"},
             "'conv_pw_5_relu' with output stride 16; allowed: conv_dw_6",

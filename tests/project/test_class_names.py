@@ -31,12 +31,12 @@ def test_forms_of_a_line(tmp_path, text, expected):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "holds no name"),
-        ("300 0 0 sky\n", "line 1: '300 0 0 sky' is none of"),
-        ("sky\n1 car\n", "every line must be of one form"),
-        ("sky\nsky\n", "the name 'sky' stands there twice"),
-        ("1 sky\n1 car\n", "the value 1 stands there twice"),
-        ("1 2 3\n", "line 1: '1 2 3' is none of"),
+        ("", "contains no name"),
+        ("300 0 0 sky\n", "line 1: '300 0 0 sky' is not a name"),
+        ("sky\n1 car\n", "all lines must have the same form"),
+        ("sky\nsky\n", "the name 'sky' is listed twice"),
+        ("1 sky\n1 car\n", "the value 1 is listed twice"),
+        ("1 2 3\n", "line 1: '1 2 3' is not a name"),
     ],
 )
 def test_faults(tmp_path, text, fault):

@@ -128,12 +128,13 @@ def test_as_many_names_as_values_make_255_a_class():
 @pytest.mark.parametrize(
     ("mask", "names", "ignore", "line"),
     [
-        (mask_of([0, 1, 2, 4]), [Named("a")], (), "--names gives 1 names for 4 classes; the masks hold 4"),
+        (mask_of([0, 1, 2, 4]), [Named("a")], (), "--names has 1 names for 4 classes; the masks contain 4"),
         (mask_of([0, 1]), [Named("a", 0)], (), "no name for 1 value(s): 1"),
-        (mask_of([[0, 0, 0], [1, 1, 1]], "RGB"), [Named("a"), Named("b")], (), "names without colours"),
+        (mask_of([[0, 0, 0], [1, 1, 1]], "RGB"), [Named("a"), Named("b")], (), "must give the colour of each "
+        "name"),
         (mask_of([0, 1]), (), [Named("", 7)], "--ignore 7 is in no mask"),
         (mask_of([0, 1]), (), [Named("", 0, True)], "--ignore 0 0 0 is in no mask"),
-        (mask_of([0, 1]), (), [Named("", 0), Named("", 1)], "can have one value without a class"),
+        (mask_of([0, 1]), (), [Named("", 0), Named("", 1)], "must be one value for masks of ids"),
         (mask_of([0]), (), (), "segmentation needs at least 2 classes"),
     ],
 )  # fmt: skip

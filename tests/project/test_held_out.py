@@ -55,14 +55,17 @@ def test_folders(tmp_path):
 def test_the_folder_of_the_images_itself(tmp_path):
     folders(tmp_path, "images", "masks")
     assert "is the folder of --images" in ask(tmp_path, text=str(tmp_path / "images"))[1][0]
-    assert "holds the folder of --images" in ask(tmp_path, text=str(tmp_path))[1][0]
+    assert "contains the folder of --images" in ask(tmp_path, text=str(tmp_path))[1][0]
 
 
 def test_masks_that_do_not_go_with_it(tmp_path):
     folders(tmp_path, "images/v", "apart")
     assert "which is missing" in ask(tmp_path, masks_text="m")[1][0]
     assert "received --val 0.2" in ask(tmp_path, text="0.2", masks_text="m")[1][0]
-    assert "not with a folder below" in ask(tmp_path, text=str(tmp_path / "images/v"), masks_text="m")[1][0]
+    assert (
+        "not allowed with a folder below"
+        in ask(tmp_path, text=str(tmp_path / "images/v"), masks_text="m")[1][0]
+    )
     assert (
         "no such folder" in ask(tmp_path, text=str(tmp_path / "apart"), masks_text=str(tmp_path / "m"))[1][0]
     )

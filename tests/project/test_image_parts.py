@@ -86,7 +86,7 @@ def test_too_few():
 def test_all_images_have_masks():
     with pytest.raises(DataError) as caught:
         draw_parts(sources(10, names=NAMES[:10]), [FIFTH], ALL)
-    assert "every image has a mask" in str(caught.value) and "--labelled 1/4" in str(caught.value)
+    assert "all images have masks" in str(caught.value) and "--labelled 1/4" in str(caught.value)
     parts = draw_parts(sources(10, names=NAMES[:10]), [FIFTH], ALL, labelled=Share("1/4"))
     assert [len(part) for part in (parts.labelled, parts.unlabelled, parts.val)] == [2, 6, 2]
 

@@ -56,7 +56,7 @@ def test_what_has_no_partner_is_told():
 def test_no_pairs_shows_both_kinds_of_names():
     with pytest.raises(DataError) as caught:
         rule_of(["i/a1.jpg", "i/a2.jpg"], ["m/x8.png", "m/x9.png"])
-    assert "images are called a1.jpg, a2.jpg" in str(caught.value)
+    assert "images are named a1.jpg, a2.jpg" in str(caught.value)
     assert "masks are called x8.png, x9.png" in str(caught.value)
     assert "--mask-pattern" in str(caught.value)
     with pytest.raises(DataError, match="masks are called nothing: no files"):
@@ -69,7 +69,7 @@ def test_equal_rules_are_refused_until_one_is_chosen():
     masks = [f"m/{n}_gtFine_{kind}.png" for n in range(2) for kind in kinds]
     with pytest.raises(DataError) as caught:
         rule_of(images, masks)
-    assert "3 naming rules give 2 images a mask each" in str(caught.value)
+    assert "3 naming rules pair 2 images each" in str(caught.value)
     for kind in kinds:
         assert f"0_gtFine_{kind}.png" in str(caught.value)
     chosen = rule_of(images, masks, mask_pattern=Pattern.parse("{name}_gtFine_labelIds"))
@@ -96,10 +96,10 @@ def test_two_files_of_one_name_are_faults():
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("#a", "i/#a.jpg: a name that starts with # or a space, or ends with one, cannot stand in a list"),
-        (" a", "i/ a.jpg: a name that starts with # or a space, or ends with one, cannot stand in a list"),
-        ("a\nb", r"i/a\nb.jpg: a name with a line break cannot stand in a list"),
-        ("a\udce4", r"i/a\xe4.jpg: a name that is not UTF-8 cannot stand in a list"),
+        ("#a", "i/#a.jpg: a name that starts with # or a space, or ends with one, is not allowed in a list"),
+        (" a", "i/ a.jpg: a name that starts with # or a space, or ends with one, is not allowed in a list"),
+        ("a\nb", r"i/a\nb.jpg: a name with a line break is not allowed in a list"),
+        ("a\udce4", r"i/a\xe4.jpg: a name that is not UTF-8 is not allowed in a list"),
     ],
 )
 def test_names_that_no_list_can_hold(name, fault):

@@ -4,11 +4,11 @@ import pytest
 
 from usrn_keras.machine import usable_cores
 from usrn_keras.project import proposal
-from usrn_keras.project.proposal import MOBILENET, Machine, look_at_machine, step_seconds
+from usrn_keras.project.proposal import MOBILENET, Machine, detect_machine, step_seconds
 
 
 def test_this_machine():
-    found = look_at_machine(gpu=False)
+    found = detect_machine(gpu=False)
     assert not found.gpu and found.cores == usable_cores()
     assert 2**26 < found.memory < 2**46
     assert 1e8 < found.flops < 1e14
@@ -16,7 +16,7 @@ def test_this_machine():
 
 def test_a_gpu_is_not_measured(monkeypatch):
     monkeypatch.setattr(proposal, "nvidia_gpus", lambda: [])
-    found = look_at_machine(gpu=True)
+    found = detect_machine(gpu=True)
     assert found.gpu and not found.memory_known and found.flops == 0
 
 

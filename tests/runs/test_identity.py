@@ -53,7 +53,7 @@ def test_what_makes_it_another_one(folder):
     known = describe(loaded(folder))
     correct_a_mask(folder)
     (change,) = changes(known, loaded(folder))
-    assert change.startswith("files of labelled: the same names, but other images or masks")
+    assert change.startswith("files of labelled: same names, but different images or masks")
     assert changes({key: known[key] for key in known if key != "contents"}, loaded(folder)) == []
 
     make_data(folder / "data", "pole\nroad\nsky\n")
@@ -149,7 +149,7 @@ def test_a_folder_with_a_recipe_in_it_is_no_run(folder):
     recipe = load_recipe(str(folder / "recipe.toml"))
     before = (folder / "recipe.toml").read_text()
     with (
-        pytest.raises(RunError, match="no run folder"),
+        pytest.raises(RunError, match="not a run folder"),
         started(folder, recipe, load_dataset(recipe.data)),
     ):
         pass

@@ -97,12 +97,18 @@ def test_what_is_not_taken_over_says_why(tmp_path, donor):
     with started(tmp_path / "run", recipe("training.seed=5", "network.dropout=0.2"), dataset()) as run:
         assert list(reuse_stages(run, donor)) == []
         assert why_not_reused(run, [donor]) == (
-            f"{BASELINE}: not taken over from {donor.path}, which has "
-            "network.dropout = 0.0 in the place of 0.2, training.seed = 0 in the place of 5"
+            f"{BASELINE}: not reused from {donor.path}, which has "
+            "network.dropout = 0.0 instead of 0.2, training.seed = 0 instead of 5"
         )
         assert why_not_reused(run, []) == ""
-        assert why_not_reused(run, [run]) == f"{BASELINE}: complete in none of the runs to take it from"
+        assert (
+            why_not_reused(run, [run])
+            == f"{BASELINE}: not reused, because it is not complete in any of the given runs"
+        )
         run.stage(BASELINE).mkdir()
-        assert why_not_reused(run, [donor]) == f"{BASELINE}: was begun here, so that it is not taken over"
+        assert (
+            why_not_reused(run, [donor])
+            == f"{BASELINE}: not reused, because it was already started in this run"
+        )
     with started(tmp_path / "equal", recipe(), dataset()) as run:
         assert list(reuse_stages(run, donor)) == [BASELINE, SUBCLASSES] and why_not_reused(run, [donor]) == ""

@@ -77,7 +77,7 @@ def test_another_data_set_is_refused(tmp_path):
 def test_second_process_is_refused(tmp_path):
     with (
         started(tmp_path / "run", recipe(), dataset()),
-        pytest.raises(RunError, match="another process is at work"),
+        pytest.raises(RunError, match="is used by another process"),
         started(tmp_path / "run", recipe(), dataset()),
     ):
         pass
@@ -85,7 +85,7 @@ def test_second_process_is_refused(tmp_path):
 
 def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(RunError, match="no run folder"), started(tmp_path, recipe(), dataset()):
+    with pytest.raises(RunError, match="not a run folder"), started(tmp_path, recipe(), dataset()):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -93,7 +93,7 @@ def test_folder_of_something_else_is_left_alone(tmp_path):
 def test_folder_that_is_no_run(tmp_path):
     with started(tmp_path / "a", recipe(), dataset()):
         pass
-    with pytest.raises(RunError, match="is no run folder") as error:
+    with pytest.raises(RunError, match="is not a run folder") as error:
         open_run(tmp_path)
     assert str(tmp_path / "a") in error.value.hint
     with pytest.raises(RunError, match="does not exist"):
@@ -103,7 +103,7 @@ def test_folder_that_is_no_run(tmp_path):
 def test_model_that_is_not_trained_yet(tmp_path):
     with (
         started(tmp_path / "a", recipe(), dataset()) as run,
-        pytest.raises(RunError, match="has no usrn model yet; complete: no stage"),
+        pytest.raises(RunError, match="has no usrn model yet; completed stages: none"),
     ):
         _ = run.model_path
 
@@ -137,7 +137,7 @@ def test_best_weights(tmp_path):
         run.stage(BASELINE).mkdir()
         (run.stage(BASELINE) / "model.keras").touch()
         assert run.model_file("baseline").name == "model.keras"
-        with pytest.raises(RunError, match="kept no best weights of its baseline model") as error:
+        with pytest.raises(RunError, match="has no best weights of its baseline model") as error:
             run.model_file("baseline", "best")
         assert "--checkpoint last" in error.value.hint
         (run.stage(BASELINE) / "best.keras").touch()

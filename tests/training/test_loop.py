@@ -165,7 +165,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     optimizer = SGD(poly(0.1, 2))
     optimizer.build(other.trainable_variables)
     other.compile(optimizer=optimizer)
-    with pytest.raises(WeightsError, match="is from another network") as error:
+    with pytest.raises(WeightsError, match="from another network") as error:
         load_checkpoint(tmp_path / "c.npz", other)
     assert any("needs (7,), the file has (5,)" in fault for fault in error.value.faults)
 

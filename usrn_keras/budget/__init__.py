@@ -1,1 +1,1 @@
-"""Memory and time of training on this machine: measured at two batch sizes and extrapolated."""
+"""Estimate memory and time of training on this machine from two measured batch sizes."""

@@ -1,4 +1,4 @@
-"""What training a recipe takes: `usrn fit --dry-run` reports a `Budget`."""
+"""Memory and time of training a recipe, as reported by `usrn fit --dry-run`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from usrn_keras.budget.extrapolation import Extrapolation, MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes, settings, smaller_sizes
 
-FACTORS = (0.25, 0.5, 1, 2, 4)  # batches of the table, as multiples of those of the recipe
+FACTORS = (0.25, 0.5, 1, 2, 4)  # batches in the table, as multiples of the recipe's batch
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is known of a recipe's data before training.
+    """Facts about the data of a recipe before training.
 
     Args:
         name: Name of the recipe.
         images: Number of images of each list; empty if the data set is missing.
         classes: Number of classes.
-        classes_from: Source of that number.
-        subclasses: Number of subclasses, K.
-        subclasses_from: Source of that number.
-        notes: Missing facts, and what is assumed instead.
+        classes_from: Source of the number of classes.
+        subclasses: Number of subclasses K.
+        subclasses_from: Source of the number of subclasses.
+        notes: Missing facts, and the assumptions made instead.
     """
 
     name: str
@@ -40,10 +40,10 @@ class BatchRow:
     """A row of the table of batches.
 
     Args:
-        sizes: Of the step.
+        sizes: Sizes of the step.
         peak: Predicted peak memory in bytes; None if unknown.
-        seconds: Predicted time; None if unknown.
-        fits: Whether it fits into memory; None if unknown.
+        seconds: Predicted time of a step in seconds; None if unknown.
+        fits: Whether the step fits into memory; None if unknown.
     """
 
     sizes: StepSizes
@@ -54,26 +54,26 @@ class BatchRow:
 
 @dataclass(frozen=True)
 class Budget:
-    """What training a recipe takes on this machine.
+    """Memory and time of training a recipe on this machine.
 
     Args:
-        facts: What is known of the data.
-        device: Device that trains: `backend`, `gpu`, and `room`, the bytes that training can use or None.
-        sizes: Of a step, as in the recipe.
-        parts: Rows `network, branch, part, shape, trained, not_trained`: the output shape
-            `(height, width, channels)` of one image and the number of parameters of each part; those that
-            are not trained are fixed, or moving statistics.
+        facts: Facts about the data.
+        device: Training device: `backend`, `gpu`, and `room`, the available bytes or None.
+        sizes: Sizes of a step of the recipe.
+        parts: Parts of the network as rows `network, branch, part, shape, trained, not_trained`: output shape
+            `(height, width, channels)` for one image, and numbers of parameters; parameters that are not
+            trained are fixed, or moving statistics.
         flops: Operations of a step of each training stage, by view.
-        stage: The training stage that was measured, the one with the most operations.
-        measured: The measured steps of that stage.
-        failed: Sizes that ran out of memory when they were measured, or None.
+        stage: Measured training stage, the one with the most operations.
+        measured: Measured steps of that stage.
+        failed: Sizes of the step that ran out of memory when measured, or None.
         peak: Predicted peak memory in bytes of a step of the recipe; None if unknown.
-        seconds: Predicted seconds of a step of each training stage: that of stages that were not measured by
-            their operations. Empty if unknown.
-        hours: Predicted time of all training steps; None if unknown. Clustering and evaluation are not in it.
-        table: Other batches.
+        seconds: Predicted seconds of a step of each training stage, scaled by operations for stages that were
+            not measured. Empty if unknown.
+        hours: Predicted hours of all training steps, without clustering and evaluation; None if unknown.
+        table: Predictions for other batches.
         fits: Whether the recipe fits into memory; None if unknown.
-        advice: Values of `--set` that make it fit; empty if it fits, or if no smaller step is known to fit.
+        advice: Values of `--set` that make the recipe fit; empty if it fits, or if no smaller step fits.
     """
 
     facts: DataFacts
@@ -104,12 +104,12 @@ def make_budget(
     """Extrapolate measured steps to a recipe.
 
     Args:
-        facts: What is known of the data.
-        network: `device`, `parts`, `flops` and `stage` of the budget.
+        facts: Facts about the data.
+        network: Values of `device`, `parts`, `flops` and `stage` of the budget.
         found: Extrapolation of the measured steps.
-        sizes: Of a step, as in the recipe.
+        sizes: Sizes of a step of the recipe.
         steps: Number of steps of each training stage.
-        step_keys: Recipe keys that count steps, and their values.
+        step_keys: Recipe keys that set numbers of steps, with their values.
     """
     step_seconds = found.seconds(sizes)
     operations = {stage: sum(views.values()) for stage, views in network["flops"].items()}

@@ -1,4 +1,4 @@
-"""Memory and time of a training step of any size, on the straight line through two measured steps."""
+"""Extrapolate memory and time of a training step linearly from two measured steps."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """A real training step.
+    """Measurement of a training step.
 
     Args:
-        sizes: Of the step.
-        peak: Peak memory in bytes, compilation included: on a GPU the memory that the backend allocated
-            there, otherwise that of the whole process.
-        seconds: Time of a step, without compilation.
+        sizes: Sizes of the step.
+        peak: Peak memory in bytes, including compilation: the memory allocated on the GPU, or without a GPU
+            that of the whole process.
+        seconds: Time of a step in seconds, without compilation.
     """
 
     sizes: StepSizes
@@ -30,15 +30,15 @@ class MeasuredStep:
 class Extrapolation:
     """Predictions from measured steps.
 
-    Memory and time are taken to grow linearly with the pixels in a batch. That holds for convolutions at a
-    fixed crop; attention grows faster with the crop, so that a prediction for another crop is rough.
+    Memory and time are assumed to grow linearly with the pixels in a batch. This holds for convolutions at a
+    fixed crop; attention grows faster with the crop, so predictions for another crop are rough.
 
     Args:
         steps: Measured steps of one crop, the smallest first; empty if even the smallest ran out of memory.
-        failed: The smallest sizes that ran out of memory, or None.
-        room: Bytes that training can use, or None if unknown.
-        trainable: Number of trainable parameters: accumulation keeps one more float of each.
-        kept_images: Bytes of decoded images that training keeps in memory, and the measured steps did not.
+        failed: Smallest sizes that ran out of memory, or None.
+        room: Memory available to training in bytes, or None if unknown.
+        trainable: Number of trainable parameters; accumulation stores one more float per parameter.
+        kept_images: Bytes of decoded images that training keeps in memory, unlike the measured steps.
 
     Example:
 
@@ -56,7 +56,7 @@ class Extrapolation:
     kept_images: int = 0
 
     def peak(self, sizes: StepSizes) -> float | None:
-        """Peak memory in bytes; None for sizes that cannot be known."""
+        """Predict peak memory in bytes; None if it cannot be predicted."""
         line = self._line(sizes, [step.peak for step in self.steps])
         if line is None:
             return None
@@ -65,11 +65,11 @@ class Extrapolation:
         return line + accumulated + self.kept_images
 
     def seconds(self, sizes: StepSizes) -> float | None:
-        """Seconds of a step; None for sizes that cannot be known."""
+        """Predict the seconds of a step; None if they cannot be predicted."""
         return self._line(sizes, [step.seconds for step in self.steps])
 
     def fits(self, sizes: StepSizes) -> bool | None:
-        """Whether a step fits into memory; None if that is unknown."""
+        """Predict whether a step fits into memory; None if unknown."""
         if self.failed is not None and sizes.pixels >= self.failed.pixels:
             return False
         peak = self.peak(sizes)
@@ -81,6 +81,6 @@ class Extrapolation:
         first, last = self.steps[0].sizes.pixels, self.steps[-1].sizes.pixels
         if first == last:  # the larger step ran out of memory
             return values[0] if sizes.pixels == first else None
-        # A larger step that took less than a smaller one is noise.
+        # A larger step that took less than a smaller one is measurement noise.
         slope = max(0.0, (values[-1] - values[0]) / (last - first))
         return max(0.0, values[0] + slope * (sizes.pixels - first))

@@ -1,4 +1,4 @@
-"""Errors of backends that memory ran out, turned into one that says what to do."""
+"""Detect out-of-memory errors of backends, and convert them to `OutOfMemoryError` with advice."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 from usrn_keras.errors import OutOfMemoryError, USRNError
 
-# Names of the classes that backends raise, so that no backend needs to be imported.
+# Names of the backends' error classes, so that no backend needs to be imported.
 CLASSES = {"OutOfMemoryError", "ResourceExhaustedError", "_ArrayMemoryError"}
-# Errors of PyTorch on a CPU and of XLA have no class of their own.
+# PyTorch on a CPU and XLA raise general error classes.
 WORDS = (
     "can't allocate memory",
     "DefaultCPUAllocator",
@@ -41,21 +41,21 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_words(text: str) -> bool:
-    """Whether a text is that of a backend whose memory ran out."""
+    """Whether a text contains an out-of-memory message of a backend."""
     return any(word in text for word in WORDS)
 
 
 @contextlib.contextmanager
 def memory_errors(doing: str, figures: Callable[[], str], hint: str) -> Iterator[None]:
-    """Turn a backend's error that memory ran out into one that says what to do.
+    """Convert out-of-memory errors of a backend to `OutOfMemoryError` with advice.
 
     Args:
-        doing: What was being done, such as `3-usrn, 8 labelled images of 320 x 320`.
-        figures: Returns what was used and what there was; called only after an error.
-        hint: What to do next.
+        doing: Description of the work, such as `3-usrn, 8 labelled images of 320 x 320`.
+        figures: Function that returns used and available memory; called only after an error.
+        hint: Hint of the error.
 
     Raises:
-        OutOfMemoryError: In place of the backend's error.
+        OutOfMemoryError: If the backend runs out of memory.
 
     Example:
 
@@ -72,12 +72,12 @@ def memory_errors(doing: str, figures: Callable[[], str], hint: str) -> Iterator
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-        faults = [figures(), said_of_memory(error)]
+        faults = [figures(), memory_line(error)]
         raise OutOfMemoryError(f"memory ran out: {doing}", faults=faults, hint=hint) from error
 
 
-def said_of_memory(error: BaseException) -> str:
-    """The line of an error that mentions memory, or its first one: Keras writes pages around it."""
+def memory_line(error: BaseException) -> str:
+    """Extract the line of an error that mentions memory, or its first line; Keras adds long explanations."""
     lines = COLOURS.sub("", str(error)).strip().splitlines() or [""]
     line = next(filter(memory_words, lines), lines[0])
     return f"{type(error).__name__}: {line[:MAX_LINE]}" if line else type(error).__name__

@@ -1,21 +1,22 @@
-"""Sizes of a training step, smaller ones, and the recipe keys that set them."""
+"""Sizes of a training step, smaller alternatives, and the recipe keys that set them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-SMALLEST_BATCH = 2  # as a recipe allows
+SMALLEST_BATCH = 2  # minimum of the recipe keys
 
 
 @dataclass(frozen=True)
 class StepSizes:
-    """Images that a training step takes in; the fields are keys of a recipe.
+    """Sizes of the input of a training step; the fields are recipe keys.
 
     Args:
-        batch_labelled, batch_unlabelled: Images in a batch; a supervised method takes no unlabelled ones.
+        batch_labelled: Number of labelled images in a batch.
+        batch_unlabelled: Number of unlabelled images in a batch; 0 for a supervised method.
         crop_size: Height and width of a crop in pixels.
-        accumulation: Batches per update.
+        accumulation: Number of batches per update.
     """
 
     batch_labelled: int
@@ -25,16 +26,16 @@ class StepSizes:
 
     @property
     def images(self) -> int:
-        """Images in a batch."""
+        """Number of images in a batch."""
         return self.batch_labelled + self.batch_unlabelled
 
     @property
     def pixels(self) -> int:
-        """Pixels in a batch."""
+        """Number of pixels in a batch."""
         return self.images * self.crop_size**2
 
     def times(self, factor: float) -> StepSizes:
-        """The same crops in batches `factor` times as large, each at least 2 images."""
+        """Scale the batches by `factor`, each to at least 2 images; the crop is unchanged."""
         batches = (self.batch_labelled, self.batch_unlabelled)
         labelled, unlabelled = (max(min(n, SMALLEST_BATCH), int(n * factor)) for n in batches)
         return replace(self, batch_labelled=labelled, batch_unlabelled=unlabelled)
@@ -45,7 +46,7 @@ class StepSizes:
 
 
 def measured_sizes(sizes: StepSizes) -> tuple[StepSizes, StepSizes]:
-    """The two batches to measure: the smallest in the proportion of `sizes`, and twice that.
+    """Return the two sizes to measure: the smallest batch in the proportion of `sizes`, and twice that.
 
     Example:
 
@@ -59,14 +60,14 @@ def measured_sizes(sizes: StepSizes) -> tuple[StepSizes, StepSizes]:
 
 
 def smaller_sizes(sizes: StepSizes, fits: Callable[[StepSizes], bool]) -> StepSizes | None:
-    """The largest sizes below `sizes` that fit, or None.
+    """Find the largest sizes below `sizes` that fit, or None.
 
-    Batches are halved, and as many more are accumulated per update, so that an update still sees as many
-    images. Where the smallest batches do not fit, the crops become smaller.
+    Batches are halved while accumulation is doubled, so that an update uses the same number of images. If the
+    smallest batches do not fit, the crop is reduced.
 
     Args:
         sizes: Sizes that do not fit.
-        fits: Whether given sizes fit.
+        fits: Function that tells whether sizes fit.
 
     Example:
 
@@ -81,13 +82,14 @@ def smaller_sizes(sizes: StepSizes, fits: Callable[[StepSizes], bool]) -> StepSi
 
 
 def settings(before: StepSizes, after: StepSizes, steps: dict[str, int]) -> list[str]:
-    """The values of `--set` that lead from one to the other.
+    """Return the `--set` values that change the sizes from `before` to `after`.
 
-    A batch of half the images makes half the progress, so the steps grow with the accumulation.
+    The number of steps is multiplied by the accumulation, so that training sees as many images.
 
     Args:
-        before, after: Sizes.
-        steps: Recipe keys that count steps, and their values before.
+        before: Current sizes.
+        after: New sizes.
+        steps: Recipe keys that set numbers of steps, with their current values.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""`usrn doctor`: what a machine and an installation can do for training, and what to change."""
+"""Check a machine and an installation for training, and suggest changes (`usrn doctor`)."""
 
 from usrn_keras.doctor.doctor_report import DoctorFinding, DoctorReport, DoctorSection
 from usrn_keras.doctor.examination import diagnose

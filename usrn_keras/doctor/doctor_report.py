@@ -1,4 +1,4 @@
-"""What `usrn doctor` finds: what breaks training, what should be changed, what is worth knowing."""
+"""Report of `usrn doctor`: errors that stop training, suggested changes, and notes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One thing to change, or to know.
+    """A suggested change, a note, or an error.
 
     Args:
         name: Identifier, such as `gpu_unused`.
-        message: What was found.
+        message: Description of the finding.
         advice: Command or recipe key that fixes it; may be empty for a note.
         lines: Details, one line each.
-        level: `change`: training works, and would work better; `note`: worth knowing.
-        error: Error that training would stop with; None: it can run.
+        level: `change` if training would work better after a change; `note` for information.
+        error: Class of the error that would stop training; None if training can run.
     """
 
     name: str
@@ -33,13 +33,13 @@ class DoctorFinding:
 
     @classmethod
     def of(cls, name: str, error: USRNError) -> DoctorFinding:
-        """An error that training would stop with, as a finding."""
+        """Create a finding from an error that would stop training."""
         return cls(name, error.message, error.hint, error.faults, error=type(error))
 
 
 @dataclass(frozen=True)
 class DoctorSection:
-    """A part of the examination: facts as text and as JSON values, and what they mean."""
+    """Section of the report: facts as text lines and as JSON values, and the findings about them."""
 
     title: str
     lines: Sequence[str]
@@ -49,13 +49,13 @@ class DoctorSection:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """All that was found.
+    """Report of `usrn doctor`.
 
     Args:
-        sections: Parts by their JSON keys, in the order in which they are shown.
-        healthy: Commands to run next where training can run.
+        sections: Sections by JSON key, in display order.
+        healthy: Commands to run next if training can run.
         again: Command to run after a change.
-        seconds: Time that the examination took.
+        seconds: Duration of the checks in seconds.
     """
 
     sections: Mapping[str, DoctorSection]
@@ -65,7 +65,7 @@ class DoctorReport:
 
     @property
     def findings(self) -> list[DoctorFinding]:
-        """What breaks training first, then what should be changed, then notes."""
+        """All findings: errors first, then suggested changes, then notes."""
         found = [finding for section in self.sections.values() for finding in section.findings]
         return sorted(found, key=lambda finding: (finding.error is None, finding.level != "change"))
 
@@ -76,16 +76,18 @@ class DoctorReport:
 
     @property
     def error(self) -> USRNError | None:
-        """The error that training would stop with first; None where it can run."""
+        """The first error that would stop training; None if training can run."""
         broken = [finding for finding in self.findings if finding.error]
         if not broken:
             return None
         message = f"training cannot run here: {broken[0].message}"
         others = [finding.message for finding in broken[1:]]
-        return broken[0].error(message, faults=others, hint="Change what is listed above, and run it again.")
+        return broken[0].error(
+            message, faults=others, hint="Apply the changes listed above, and run `usrn doctor` again."
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """The sections, `findings`, `trains`, `exit_code`, `next` and `seconds` as JSON values."""
+        """Convert the report to JSON values."""
         error = self.error
         findings = [
             {
@@ -108,5 +110,5 @@ class DoctorReport:
 
 
 def in_gib(size: int | None) -> str:
-    """Bytes in words, such as `1.5 GiB`; None is a size that is not known."""
+    """Format bytes, such as `1.5 GiB`; None is an unknown size."""
     return "memory unknown" if size is None else f"{size / GIB:.1f} GiB"

@@ -1,6 +1,6 @@
-"""`diagnose`: looks at versions, backends, GPUs, precision, cores, memory, images, disk and a recipe.
+"""Check versions, backends, GPUs, precision, cores, memory, input pipeline, disk and a recipe.
 
-What may break, hang or crash runs in worker processes (see `probes`); this process loads no backend.
+Checks that may fail, hang or crash run in worker processes (see `probes`); this process loads no backend.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from usrn_keras.errors import USRNError
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.worker import Worker, WorkerError
 
-SECONDS = 180.0  # what takes longer is reported instead of waited for
-TIMED_SECONDS = 1.5  # timed at least for each rate
+SECONDS = 180.0  # time limit of a worker
+TIMED_SECONDS = 1.5  # minimum time of each speed measurement
 GPU_WORDS = ("CUDA", "GPU", "NVIDIA")
-MADE_UP = (8, 512, 1024)  # images, and their height and width
+SAMPLE_IMAGES = (8, 512, 1024)  # number, height and width of the generated images
 
 
 def diagnose(
@@ -34,19 +34,19 @@ def diagnose(
     *,
     progress: Progress = SILENT,
 ) -> DoctorReport:
-    """Look at this machine, and at a recipe.
+    """Check this machine, and optionally a recipe.
 
     Args:
-        recipe: A TOML file or the name of a shipped recipe; None: the machine alone.
-        overrides: Values that replace those of the recipe, as `section.key=value`.
-        run_dir: Folder of the run; None: `runs/` and the recipe's name.
-        progress: Shows what takes long.
+        recipe: TOML file or name of a shipped recipe; None checks only the machine.
+        overrides: Overrides of recipe keys, of the form `section.key=value`.
+        run_dir: Run folder whose disk is checked; by default `runs/RECIPE`.
+        progress: Progress display.
 
     Example:
 
     >>> diagnose().error  # doctest: +SKIP
     """
-    started, load = time.monotonic(), psutil.getloadavg()[0]  # the load of others, before anything runs
+    started, load = time.monotonic(), psutil.getloadavg()[0]  # the load of other processes, before the checks
     chosen, source = chosen_backend()
     probes, rates, said, broken = _probe(chosen, progress)
     probe = probes.get(chosen)
@@ -75,28 +75,28 @@ def diagnose(
 
 
 def _commands(given: Sequence[str], run_dir: Path | None) -> tuple[list[str], str]:
-    """Commands to run next where training can run; the command to run after a change."""
+    """Return the commands to run next if training can run, and the command to run after a change."""
     run = ["--run", str(run_dir)] if run_dir else []
-    again = f"{join(['usrn', 'doctor', *given, *run])}  # again, when that is changed"
+    again = f"{join(['usrn', 'doctor', *given, *run])}  # after the changes"
     if not given:
         return [
-            "usrn doctor RECIPE   # the same for your own images and settings",
-            "usrn fit quickstart  # train on drawn scenes, to see that all works",
+            "usrn doctor RECIPE   # check your own images and settings",
+            "usrn fit quickstart  # test the installation on drawn scenes",
         ], again
     fit = join(["usrn", "fit", *given, *run])
     return [
-        f"{join(['usrn', 'data', 'check', *given])}  # every error of the images and masks",
-        f"{fit} --dry-run  # shapes, memory, and the batches that fit",
+        f"{join(['usrn', 'data', 'check', *given])}  # list all errors of images and masks",
+        f"{fit} --dry-run  # shapes, memory, and batches that fit",
         fit,
     ], again
 
 
 def _probe(chosen: str, progress: Progress) -> tuple[dict[str, dict], dict, list[str], dict[str, str]]:
-    """Load all backends and packages at once, then let the chosen backend compute while nothing else runs.
+    """Load all backends and packages in parallel, then time the chosen backend alone.
 
     Returns:
-        Facts of each backend (see `backend_section`); rates of the chosen one (see `precision_section`); what
-        it wrote about GPUs; why packages cannot be imported.
+        Facts about each backend (see `backend_section`); rates of the chosen one (see `precision_section`);
+        its messages about GPUs; and the reasons why packages cannot be imported.
     """
     nothing = {
         "installed": False,
@@ -130,9 +130,9 @@ def _probe(chosen: str, progress: Progress) -> tuple[dict[str, dict], dict, list
 
 
 def _small_pipeline() -> DoctorSection:
-    with _worker("time_made_up_images", {"images": MADE_UP, "seconds": TIMED_SECONDS}) as worker:
+    with _worker("time_generated_images", {"images": SAMPLE_IMAGES, "seconds": TIMED_SECONDS}) as worker:
         loader, error = _result(worker)
-    source = f"made JPEGs of {MADE_UP[2]} x {MADE_UP[1]}, crops of 320"
+    source = f"generated JPEGs of {SAMPLE_IMAGES[2]} x {SAMPLE_IMAGES[1]}, crops of 320"
     failures = [DoctorFinding("pipeline", f"the input pipeline fails: {error}")] if error else []
     return resources.pipeline_section(source, loader, None, failures)
 
@@ -144,7 +144,7 @@ def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> Doc
         try:
             step = worker.result(SECONDS)
         except TimeoutError:
-            message = f"no training step has ended within {SECONDS:.0f} seconds: its time is not known"
+            message = f"a training step took more than {SECONDS:.0f} seconds and was not timed"
             failures.append(DoctorFinding("step_not_timed", message, level="note"))
         except WorkerError as error:
             failures.append(resources.step_failure(error.reason))
@@ -155,7 +155,7 @@ def _recipe_pipeline(recipe: str, overrides: Sequence[str], backend: str) -> Doc
 
 
 def _worker(function: str, order: Mapping[str, Any], backend: str = "", **options: Any) -> Worker:
-    # TensorFlow's log says why it sees no GPU; no backend may take all of a GPU's memory.
+    # TensorFlow logs why it finds no GPU; no backend may reserve all GPU memory.
     variables = {"TF_CPP_MIN_LOG_LEVEL": "1"}
     variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     variables |= {"KERAS_BACKEND": backend} if backend else {}
@@ -163,10 +163,10 @@ def _worker(function: str, order: Mapping[str, Any], backend: str = "", **option
 
 
 def _result(worker: Worker) -> tuple[dict, str]:
-    """The result of a worker, or {} and the reason why there is none."""
+    """Return the result of a worker and an empty reason, or {} and the reason of its failure."""
     try:
         return worker.result(SECONDS), ""
     except WorkerError as error:
         return {}, error.reason
     except TimeoutError:
-        return {}, f"it has not ended after {SECONDS:.0f} seconds"
+        return {}, f"it did not finish within {SECONDS:.0f} seconds"

@@ -1,4 +1,4 @@
-"""What `usrn doctor` tries in worker processes: imports, devices, and the speed of small and real steps."""
+"""Checks of `usrn doctor` in worker processes: imports, devices, and speed of small and real steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Send = Callable[[dict], None]
 
 
 def import_packages(order: dict, send: Send) -> dict:
-    """Import `modules`; returns why each of the `broken` ones cannot be imported."""
+    """Import the `modules` of the order; return the reasons of failed imports as `broken`."""
     broken = {}
     for module in order["modules"]:
         try:
@@ -26,8 +26,8 @@ def import_packages(order: dict, send: Send) -> dict:
 
 
 def load_backend(order: dict, send: Send) -> dict:
-    """Load the backend `name`; returns its `devices`, the one that trains first, and its `warnings`."""
-    started = time.process_time()  # others are loaded at the same time
+    """Load the backend `name`; return its `devices`, the training device first, and its `warnings`."""
+    started = time.process_time()  # CPU time, because backends are loaded in parallel
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         devices = DEVICES[order["name"]]()
@@ -73,17 +73,17 @@ DEVICES = {"torch": _torch_devices, "jax": _jax_devices, "tensorflow": _tensorfl
 
 
 def time_small_steps(order: dict, send: Send) -> dict:
-    """Time training steps of 3x3 convolutions for some `seconds`, with the sizes of a `gpu` or of a CPU.
+    """Time training steps of 3x3 convolutions for `seconds`, with sizes for a `gpu` or a CPU.
 
     Returns:
-        `float32` and `mixed_bfloat16`: floating-point operations per second with that precision.
+        Floating-point operations per second with `float32` and with `mixed_bfloat16`.
     """
     import keras
     import numpy as np
 
     images, size, channels = (16, 64, 256) if order["gpu"] else (4, 32, 128)
     x, y = np.ones((images, size, size, 3), "float32"), np.zeros((images, channels), "float32")
-    # Forward, and backward to the kernel and to the input; an operation is a product or a sum.
+    # Forward pass, and backward passes to kernel and input; each multiply-add counts as two operations.
     operations = 2 * 3 * 2 * 9 * images * size**2 * channels**2
     rates = {}
     for precision in ("float32", "mixed_bfloat16"):
@@ -98,10 +98,10 @@ def time_small_steps(order: dict, send: Send) -> dict:
     return rates
 
 
-def time_made_up_images(order: dict, send: Send) -> dict:
-    """Time an input pipeline of made-up JPEG files for some `seconds`; returns what `_loader_rate` does.
+def time_generated_images(order: dict, send: Send) -> dict:
+    """Time an input pipeline on generated JPEG files for `seconds`; return the result of `_loader_rate`.
 
-    `images` are their number, height and width.
+    The order's `images` are number, height and width of the files.
     """
     import cv2
     import numpy as np
@@ -111,7 +111,7 @@ def time_made_up_images(order: dict, send: Send) -> dict:
     count, height, width = order["images"]
     rng, samples = np.random.default_rng(0), []
     with tempfile.TemporaryDirectory() as folder:
-        for index in range(count):  # like photographs: some noise upon large shapes
+        for index in range(count):  # similar to photographs: large shapes with noise
             shapes = rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)
             image = cv2.resize(shapes, (width, height), interpolation=cv2.INTER_CUBIC)
             image = np.clip(image + rng.normal(0, 6, (height, width, 1)), 0, 255).astype(np.uint8)
@@ -129,9 +129,9 @@ def time_made_up_images(order: dict, send: Send) -> dict:
 
 
 def time_recipe(order: dict, send: Send) -> dict:
-    """Time the input pipeline and the Baseline of a `recipe` with `overrides`, each for some `seconds`.
+    """Time the input pipeline and the Baseline of a `recipe` with `overrides`, each for `seconds`.
 
-    Sends the rate of the `loader` first (see `_loader_rate`); weights are not downloaded, but left random.
+    Sends the rate of the `loader` first (see `_loader_rate`). Weights are random, so nothing is downloaded.
 
     Returns:
         `images_per_second` and `seconds` of a training step.
@@ -151,13 +151,13 @@ def time_recipe(order: dict, send: Send) -> dict:
     pretrained = recipe.network.weights != "imagenet"
     model = build_method(recipe, baseline_stage(recipe), dataset, pretrained=pretrained)
     step, batch = CompiledStep(model), build_batches(recipe, dataset, unlabelled=False).batch(0)
-    # A number is there when the device is done.
+    # Converting the loss to a number waits for the device.
     seconds = _shortest(lambda: float(step(batch)["loss"]), order["seconds"])
     return {"images_per_second": recipe.training.batch_labelled / seconds, "seconds": seconds}
 
 
 def _loader_rate(batches: Any, seconds: float) -> dict:
-    """`images_per_second` of two batches or more, the `batch`, labelled and unlabelled, and the `workers`."""
+    """Measure `images_per_second` over at least two batches; also return `batch` sizes and `workers`."""
     images, started, spent = 0, time.perf_counter(), 0.0
     with contextlib.closing(batches.iterate(0, 10**6)) as stream:
         for step, batch in enumerate(stream):
@@ -173,7 +173,7 @@ def _loader_rate(batches: Any, seconds: float) -> dict:
 
 
 def _shortest(function: Callable[[], Any], seconds: float) -> float:
-    """The shortest time of a call within some seconds, after a first call that may compile."""
+    """Return the shortest time of a call within `seconds`, after a first call that may compile."""
     function()
     best, spent = float("inf"), 0.0
     while spent < seconds:

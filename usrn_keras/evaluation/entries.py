@@ -22,7 +22,7 @@ from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.report.comparison import validate_same_classes
 from usrn_keras.runs import Run, open_run
-from usrn_keras.runs.identity import changes, refuse_other_data
+from usrn_keras.runs.identity import changes, check_same_data
 
 Made = TypeVar("Made")
 
@@ -247,7 +247,7 @@ def _measured_masks(folder: Path, dataset: Dataset, split: str, progress: Progre
 def _validate_data(run: Run, dataset: Dataset, log: Callable[[str], None]) -> None:
     """Raise a `RunError` if the classes have changed since the training; log it if the images have."""
     if run.classes != tuple(dataset.classes):
-        refuse_other_data(run.path, run.data, dataset)
+        check_same_data(run.path, run.data, dataset)
     for change in changes(run.data, dataset):
         log(
             f"{run.path}: the data set has changed since the training, {change}; "

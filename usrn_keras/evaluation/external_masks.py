@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.mask_files import read_raw
 from usrn_keras.data.mask_values import pack, rgb_text
 from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import labels_of
+from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore, samples_of
 from usrn_keras.evaluation.mask_matching import SHOWN, Matches, match_files
@@ -76,7 +76,7 @@ class PredictedMasks:
                 ids or colours of no class; the error lists all of them.
         """
         confusion, outlines, images = 0, 0, []
-        faults = Faults()
+        faults = ErrorList()
         counts = ordered_map(self._count, self.samples, workers=workers, ahead=2 * workers)
         with progress.task(f"scoring {name}", total=len(self.samples)) as task:
             for sample, counted in zip(self.samples, counts, strict=True):
@@ -104,10 +104,10 @@ class PredictedMasks:
         return confusion_matrix(labels, ids, classes), boundary_counts(labels, ids, classes)
 
     def _labels_and_ids(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        labels = labels_of(read_mask(sample.mask, self.dataset), self.dataset)
+        labels = mask_to_labels(read_mask(sample.mask, self.dataset), self.dataset)
         return labels, read_prediction(self._matches.files[sample.name], labels, self.dataset)
 
-    def _raise_if_any(self, faults: Faults) -> None:
+    def _raise_if_any(self, faults: ErrorList) -> None:
         images = f"the {len(self.samples)} {self.split} images of {self.dataset.name}"
         faults.raise_if_any(
             f"{self.folder} does not contain a valid mask for each of {images}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from usrn_keras.data import Sample
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
 from usrn_keras.errors import DataError
 
@@ -64,7 +64,7 @@ def _png_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}", hint="Give the folder of the masks: --predictions FOLDER")
-    faults = Faults()
+    faults = ErrorList()
     found = [
         Path(parent) / name
         for parent, _, names in walk(folder, faults.add)
@@ -118,7 +118,7 @@ def _owners_of(path: Path, folder: Path, owners: Mapping[str, str]) -> list[tupl
 
 
 def _validate_unique(folder: Path, files: Mapping[str, Sequence[Path]]) -> None:
-    faults = Faults()
+    faults = ErrorList()
     for name, found in files.items():
         if len(found) > 1:
             faults.add(f"{name}: {', '.join(str(path.relative_to(folder)) for path in found)}")

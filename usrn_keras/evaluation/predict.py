@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.errors import DataError
@@ -64,7 +64,7 @@ def predict_files(
     >>> predict_files("runs/quickstart", ["photo.jpg", "folder"], "predictions")  # doctest: +SKIP
     [PosixPath('predictions/photo.png'), PosixPath('predictions/photo_overlay.png'), ...]
     """
-    faults = Faults()
+    faults = ErrorList()
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), faults))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
@@ -88,7 +88,7 @@ def predict_files(
     return written
 
 
-def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator[Job]:
+def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: ErrorList) -> Iterator[Job]:
     """Yield one job for each image among `inputs`; missing or empty inputs are added to `faults`."""
     for path in inputs:
         if path.is_dir():
@@ -103,7 +103,7 @@ def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: Faults) -> Iterator
             faults.add(f"{path} does not exist")
 
 
-def _images_below(folder: Path, out_dir: Path, faults: Faults) -> list[Path]:
+def _images_below(folder: Path, out_dir: Path, faults: ErrorList) -> list[Path]:
     """Images in `folder` and its sub-folders, without the predictions of an earlier call."""
     out_dir = out_dir.resolve()
     found = []

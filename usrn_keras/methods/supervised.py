@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from usrn_keras.losses import cross_entropy_and_accuracy
-from usrn_keras.methods.base import Batch, Context, LossPart, Method, Tensor, baseline_stage, labelled_images
+from usrn_keras.methods.base import Method, baseline_stage
+from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import Network
 from usrn_keras.recipe.schema import Recipe

@@ -1,4 +1,4 @@
-"""Projects: from folders of images and masks to a recipe, with everything that was assumed said."""
+"""Create a project with a commented recipe from folders of images and masks; all assumptions are listed."""
 
 from usrn_keras.project.create import create_project
 from usrn_keras.project.project_request import ProjectRequest

@@ -1,4 +1,4 @@
-"""Which values of the masks are classes, and what these are called: by a text file of names, or invented."""
+"""Map mask values to classes, with names from a text file or generated names."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FORMS = "a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`"
 
 @dataclass(frozen=True)
 class Named:
-    """A class name, and the mask value that its line gives.
+    """A line of a file of class names.
 
     Args:
-        name: The name.
-        value: Id, or packed colour, or None where the line is only a name.
+        name: Name of the class.
+        value: Id or packed colour; None if the line has only a name.
         coloured: Whether `value` is a colour.
     """
 
@@ -32,36 +32,40 @@ class Named:
     coloured: bool = False
 
 
-def read_names(path: Path, faults: list[str]) -> list[Named]:
-    """The names in a file, one per line; empty lines and lines that start with `#` are skipped.
+def read_names(path: Path, errors: list[str]) -> list[Named]:
+    """Read class names, one per line; empty lines and lines that start with `#` are skipped.
 
-    Every line must be of one form: a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`
-    (spaces, tabs or commas). Faults are added to `faults`.
+    All lines must have the same form: a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`
+    (separated by spaces, tabs or commas).
+
+    Args:
+        path: Path of the file.
+        errors: List to which errors are added.
     """
     try:
         lines = enumerate(read_lines(path), 1)
     except DataError as error:
-        faults.append(f"--names {error.message}")
+        errors.append(f"--names {error.message}")
         return []
     numbered = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if len(numbered) > 1 and _is_heading(numbered[0][1], numbered[1][1]):
         del numbered[0]
     names = [_parse(line) for _, line in numbered]
     if not names:
-        faults.append(f"--names {path} holds no name")
+        errors.append(f"--names {path} contains no name")
     for (number, line), named in zip(numbered, names, strict=True):
         if not named.name or (named.coloured and named.value is None):
-            faults.append(f"--names {path}, line {number}: {line!r} is none of {FORMS}")
+            errors.append(f"--names {path}, line {number}: {line!r} is not {FORMS}")
     if len({(named.value is None, named.coloured) for named in names}) > 1:
-        faults.append(f"--names {path}: every line must be of one form, {FORMS}")
+        errors.append(f"--names {path}: all lines must have the same form, {FORMS}")
     for what, found in (("name", [n.name for n in names]), ("value", [n.value for n in names])):
         for twice in sorted({entry for entry in found if entry is not None and found.count(entry) > 1}):
-            faults.append(f"--names {path}: the {what} {twice!r} stands there twice")
+            errors.append(f"--names {path}: the {what} {twice!r} is listed twice")
     return names
 
 
 def _is_heading(first: str, second: str) -> bool:
-    """Whether the first line of a table names its columns, as in `name,r,g,b`."""
+    """Whether the first line of a table is a header, such as `name,r,g,b`."""
     columns = re.split(r"[,;\t]", first.lower())
     named = not {"name", "class"}.isdisjoint(column.strip() for column in columns)
     return len(columns) > 1 and named and any(character.isdigit() for character in second)
@@ -88,7 +92,7 @@ def _coloured(numbers: list[str], words: list[str]) -> Named:
 
 
 def _numbers(parts: list[str]) -> int:
-    """How many of the parts are whole numbers, from the first on."""
+    """Count the leading parts that are integers."""
     return next((i for i, part in enumerate(parts) if not part.isascii() or not part.isdigit()), len(parts))
 
 
@@ -103,17 +107,17 @@ COLOUR_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Scheme:
-    """What the values of the masks mean.
+    """Mapping from mask values to classes.
 
     Args:
-        kind: In words, such as `RGB colours`.
-        coloured: Whether values are colours (`mask_format = "colours"`) rather than ids.
-        values: `(classes,)` int64, the mask value of each class.
-        classes: Their names.
-        palette: `(classes, 3)` uint8, a colour for each.
-        ignored: Mask values of pixels without a class; of ids one at most.
-        pixels: `(masks, classes)` int64.
-        assumptions: What was taken for granted, a sentence each.
+        kind: Description of the mask format, such as `RGB colours`.
+        coloured: Whether values are colours (`mask_format = "colours"`) instead of ids.
+        values: Mask value of each class, int64 of shape `(classes,)`.
+        classes: Class names.
+        palette: Colour of each class, uint8 of shape `(classes, 3)`.
+        ignored: Mask values of pixels without a class; at most one for ids.
+        pixels: Pixels of each class in each mask, int64 of shape `(masks, classes)`.
+        assumptions: Assumptions, one sentence each.
     """
 
     kind: str
@@ -127,13 +131,13 @@ class Scheme:
 
     @property
     def mask_ids(self) -> list[int]:
-        """`data.mask_ids`: empty where masks hold the class ids themselves."""
+        """Value of `data.mask_ids`; empty if masks contain class ids."""
         ids = self.values.tolist()
         return [] if self.coloured or ids == list(range(len(ids))) else ids
 
     @property
     def ignore_index(self) -> int:
-        """`data.ignore_index`, -1 where every value is a class."""
+        """Value of `data.ignore_index`; -1 if every value is a class."""
         if self.coloured:
             return 255
         if self.ignored:
@@ -144,16 +148,16 @@ class Scheme:
 def recognise(
     masks: Mapping[str, ValueCounts], names: Sequence[Named] = (), ignore: Sequence[Named] = ()
 ) -> Scheme:
-    """Say what the values of the masks mean.
+    """Map mask values to classes.
 
     Args:
-        masks: Of all images, by name.
-        names: Of the classes, where they are known.
-        ignore: Mask values without a class, where they are known; their names do not matter.
+        masks: Values of each mask, by name of the image.
+        names: Given class names; may be empty.
+        ignore: Given mask values without a class; may be empty.
 
     Raises:
-        DataError: Masks of two kinds, colours or ids that no mask would hold, or names that do not fit
-            the values; with the values and their pixels.
+        DataError: If masks are of two kinds, contain implausible colours or ids, or the names do not match
+            the values; the error lists values and pixels.
     """
     found = find_kind(masks, prefer_colours=any(named.coloured for named in names))
     for value in ignore:
@@ -175,15 +179,16 @@ def recognise(
 def _ignored(
     found: MaskKind, names: Sequence[Named], ignore: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Values without a class, and what was assumed to find them."""
+    """Return the values without a class, and the assumptions made."""
     if len(ignore) > 1 and not found.coloured:
-        raise DataError(f"--ignore: masks of ids can have one value without a class, received {list(ignore)}")
+        raise DataError(f"--ignore: must be one value for masks of ids, received {list(ignore)}")
     if ignore:
         return tuple(ignore), ()
     void = [named for named in names if named.name.lower() in VOID_NAMES and named.value is not None]
     if void and (found.coloured or len(void) == 1):
         return tuple(named.value for named in void), tuple(
-            f"pixels of `{named.name}` ({shown(named.value, found.coloured)}) have no class, as the name says"
+            f"pixels of `{named.name}` ({shown(named.value, found.coloured)}) have no class, according to "
+            "the name"
             for named in void
         )
     if found.coloured:
@@ -191,14 +196,16 @@ def _ignored(
     *others, highest = found.table.values.tolist()
     plausible = highest in (255, 65535) and len(others) >= 2 and others[-1] < 2 * len(others) + 8
     if plausible and highest not in {named.value for named in names} and len(names) != len(others) + 1:
-        return (highest,), (f"value {highest} means no class: the other values are small ids",)
+        return (highest,), (
+            f"value {highest} marks pixels without a class, because the other values are small ids",
+        )
     return (), ()
 
 
 def _classes(
     found: MaskKind, names: Sequence[Named], ignored: Sequence[int]
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Mask value and name of each class, and what was assumed."""
+    """Return mask value and name of each class, and the assumptions made."""
     values = [value for value in found.table.values.tolist() if value not in ignored]
     if not names:
         classes, assumptions = _invented(found, values)
@@ -209,8 +216,8 @@ def _classes(
     for value, length in zip(found.table.values.tolist(), found.table.run_length, strict=True):
         if length < SPECK and value in values and len(values) > 2:
             assumptions += (
-                f"value {shown(value, found.coloured)} is a class, though it only fills specks of "
-                f"{length:.1f} pixels: see whether it is a blend at borders",
+                f"value {shown(value, found.coloured)} is a class, although it covers only specks of "
+                f"{length:.1f} pixels: check whether it is a blend at borders",
             )
     return np.array(values, np.int64), tuple(classes), assumptions
 
@@ -219,11 +226,17 @@ def _invented(found: MaskKind, values: list[int]) -> tuple[list[str], tuple[str,
     if found.coloured:
         fallbacks = ["rgb_" + shown(value, True).replace(" ", "_") for value in values]
         classes = [COLOUR_NAMES.get(value, name) for value, name in zip(values, fallbacks, strict=True)]
-        extra = ("every colour is a class, black too; --ignore 0,0,0 leaves it out",) if 0 in values else ()
-        return classes, ("classes are called by their colours; --names gives others", *extra)
+        extra = (
+            ("every colour is a class, including black; --ignore 0,0,0 excludes it",) if 0 in values else ()
+        )
+        return classes, ("classes are named by their colours; --names sets other names", *extra)
     if values == [0, 255]:
-        return ["background", "foreground"], ("0 is background and 255 is foreground; --names gives others",)
-    return [f"class_{value}" for value in values], ("classes are called by their ids; --names gives others",)
+        return ["background", "foreground"], (
+            "0 is background and 255 is foreground; --names sets other names",
+        )
+    return [f"class_{value}" for value in values], (
+        "classes are named by their ids; --names sets other names",
+    )
 
 
 def _given(
@@ -234,7 +247,7 @@ def _given(
     named = {entry.value: entry.name for entry in names if entry.value not in ignored}
     if nameless := [value for value in values if value not in named]:
         listed = ", ".join(shown(value, found.coloured) for value in nameless[:8])
-        message = f"--names gives no name for {len(nameless)} value(s): {listed}"
+        message = f"--names has no name for {len(nameless)} value(s): {listed}"
         raise _names_do_not_fit(found, message, ignored)
     return list(named), list(named.values()), _absent(found, named)
 
@@ -242,38 +255,42 @@ def _given(
 def _in_order(
     found: MaskKind, values: list[int], classes: list[str], ignored: Sequence[int]
 ) -> tuple[list[int], list[str], tuple[str, ...]]:
-    """Names without values: those of the values in rising order, or of 0, 1, 2, ... where some are absent."""
+    """Assign names without values to the mask values in ascending order, or to 0, 1, 2, ..."""
     if found.coloured:
-        message = "--names gives names without colours, and which colour has which name cannot be known"
+        message = "--names must give the colour of each name for masks of colours"
         raise _names_do_not_fit(found, message, ignored)
     if len(classes) == len(values):
         in_order = values == list(range(len(values)))
-        return values, classes, () if in_order else ("names belong to the mask values in rising order",)
+        return (
+            values,
+            classes,
+            () if in_order else ("names are assigned to the mask values in ascending order",),
+        )
     if values[-1] < len(classes) <= MAX_IDS and set(ignored).isdisjoint(range(len(classes))):
         return list(range(len(classes))), classes, _absent(found, dict(enumerate(classes)))
-    message = f"--names gives {len(classes)} names for {len(values)} classes"
+    message = f"--names has {len(classes)} names for {len(values)} classes"
     raise _names_do_not_fit(found, message, ignored)
 
 
 def _absent(found: MaskKind, named: Mapping[int, str]) -> tuple[str, ...]:
     absent = [name for value, name in named.items() if value not in set(found.table.values.tolist())]
-    return (f"in no mask at all: {', '.join(absent)}; they stay classes",) if absent else ()
+    return (f"classes that no mask shows: {', '.join(absent)}; they are kept",) if absent else ()
 
 
 def _names_do_not_fit(found: MaskKind, message: str, ignored: Sequence[int] = ()) -> DataError:
     total = found.table.total
     order = np.argsort(-total, kind="stable")[:40]
-    faults = [
+    errors = [
         f"{shown(int(found.table.values[i]), found.coloured)}: {total[i]:,} pixels"
         + (" (without a class)" if found.table.values[i] in ignored else "")
         for i in order
     ]
     more = len(total) - len(order)
     return DataError(
-        f"{message}; the masks hold {len(total)} values:",
-        faults=faults + [f"and {more} more"] * (more > 0),
-        hint="In the file of --names, give `ID name` or `RED GREEN BLUE name` per line; --ignore VALUE (or "
-        "RED,GREEN,BLUE) for pixels without a class.",
+        f"{message}; the masks contain {len(total)} values:",
+        faults=errors + [f"and {more} more"] * (more > 0),
+        hint="List `ID name` or `RED GREEN BLUE name` per line in the file of --names; use --ignore VALUE "
+        "(or RED,GREEN,BLUE) for pixels without a class.",
     )
 
 

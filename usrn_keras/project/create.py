@@ -1,4 +1,4 @@
-"""From folders of images and masks to a project: recipe, lists, classes and colours, and what was assumed."""
+"""Create a project from folders of images and masks: recipe, lists, classes, colours, assumptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from usrn_keras.project.proposal import (
     PASSES,
     Machine,
     Proposal,
-    look_at_machine,
+    detect_machine,
     propose,
 )
 from usrn_keras.project.recipe_text import command, recipe_text
@@ -39,7 +39,16 @@ def all_assumptions(
     machine: Machine,
     pixels: np.ndarray,
 ) -> dict[str, list[str]]:
-    """A sentence for each assumption, by section of the recipe; `pixels` are the labelled ones by class."""
+    """Return the assumptions as sentences, by section of the recipe.
+
+    Args:
+        plan: Checked request.
+        sources: Image and mask files.
+        scheme: Mapping from mask values to classes.
+        proposal: Proposed recipe values.
+        machine: Machine that the recipe is for.
+        pixels: Labelled pixels of each class, shape `(classes,)`.
+    """
     return {
         "data": _data(plan, sources, scheme, pixels),
         "network": [_network(machine)],
@@ -58,42 +67,47 @@ def _data(plan: ProjectPlan, sources: Sources, scheme: Scheme, pixels: np.ndarra
         *([] if all(plan.patterns.values()) else [pairs]),
         *(part.assumption for part in plan.held_out if part.assumption),
         *scheme.assumptions,
-        *([f"no labelled image shows {absent}: that cannot be learnt"] if absent else []),
+        *([f"no labelled image shows {absent}: these classes cannot be learned"] if absent else []),
     ]
 
 
 def _network(machine: Machine) -> str:
     if machine.gpu:
-        return "there is an NVIDIA GPU that the backend can use (none was loaded to see); --cpu for a CPU"
-    return "there is no GPU (no device file of an NVIDIA GPU; no backend was loaded to see); --gpu for one"
+        return (
+            "an NVIDIA GPU is present and the backend can use it (not verified); --cpu proposes settings "
+            "for a CPU"
+        )
+    return "no NVIDIA GPU is present (no device file found); --gpu proposes settings for a GPU"
 
 
 def _subclasses(proposal: Proposal) -> str:
     return (
         f"clusters of {proposal.size_factor} x the smallest class, at most {proposal.max_subclasses} per "
-        f"class: {proposal.counts.sum()} subclasses, so that one has about {FEATURES_PER_SUBCLASS} feature "
-        "pixels (of 4 x 4 pixels) or more and few masks are not cut too fine"
+        f"class: {proposal.counts.sum()} subclasses, with about {FEATURES_PER_SUBCLASS} or more feature "
+        "pixels (of 4 x 4 image pixels) each"
     )
 
 
 def _views(proposal: Proposal) -> list[str]:
-    found = [f"images are about {round(proposal.long_side / proposal.scale)} pixels long (median)"]
+    found = [
+        f"the long side of the images is about {round(proposal.long_side / proposal.scale)} pixels (median)"
+    ]
     if proposal.scale < 1:
         found.append(
-            f"large images are trained and measured at {proposal.scale} of their size; the features that are "
-            "clustered are taken at full size: smaller files would be quicker there"
+            f"large images are trained and evaluated at {proposal.scale} of their size; clustering extracts "
+            "features at full size, which is faster with smaller files"
         )
     return found
 
 
 def _training(proposal: Proposal, machine: Machine) -> list[str]:
     where = "of the GPU" if machine.gpu else "free now"
-    known = "" if machine.memory_known else "; the system does not tell"
+    known = "" if machine.memory_known else " (assumed, because the driver does not report it)"
     return [
         f"memory: {machine.memory / GIB:.1f} GiB {where}{known}; a step of {proposal.batch} + "
         f"{proposal.batch} images takes about {proposal.memory / GIB:.1f} GiB",
         f"steps: {PASSES} passes over the training images for USRN, "
-        f"{PASSES if machine.gpu else PASSES // 2} for the Baseline, within bounds",
+        f"{PASSES if machine.gpu else PASSES // 2} for the Baseline, within limits",
     ]
 
 
@@ -102,35 +116,38 @@ FEW = 5  # images
 
 
 def create_project(folder: Path | str, request: ProjectRequest, *, progress: Progress = SILENT) -> Project:
-    """Look at the files and write a project.
+    """Inspect images and masks, and create a project.
 
     Args:
-        folder: The new folder, `NAME`; the recipe is `NAME/NAME.toml`.
-        request: What to look at, and how.
-        progress: Counts the images that are read.
+        folder: Path of the new folder `NAME`; the recipe is `NAME/NAME.toml`.
+        request: Options of `usrn init`.
+        progress: Progress display, which counts the images read.
 
     Returns:
-        What was found, chosen and assumed.
+        Facts, proposed values and assumptions of the project.
 
     Raises:
-        DataError: Folders, names, images or masks that cannot be used; with every fault of a stage.
-        StorageError: The folder exists and holds something, or cannot be written.
+        DataError: If folders, names, images or masks cannot be used; the error lists all problems found.
+        StorageError: If the folder exists and is not empty, or cannot be written.
 
     Example:
 
-    >>> create_project("my_project", Request(Path("photos"), Path("masks")))   # doctest: +SKIP
+    >>> create_project("my_project", ProjectRequest(Path("photos"), Path("masks")))   # doctest: +SKIP
     """
     shown_recipe = Path(folder) / f"{Path(folder).resolve().name}.toml"
     folder = Path(folder).expanduser().resolve()
-    _refuse_used(folder)
+    _check_unused(folder)
     plan, sources, survey = _look(request, progress)
     scheme = recognise({name: survey.masks[name] for name in sources.masks}, plan.names, plan.ignore)
     parts = draw_parts(sources, plan.held_out, scheme.pixels, labelled=plan.labelled, seed=request.seed)
     pixels = _pixels_by_part(sources, scheme, parts)
     labelled = pixels["labelled"].sum(axis=0)
     if not labelled.any():
-        raise DataError("no pixel of the labelled images has a class", hint="Look at the masks: --ignore?")
-    machine = look_at_machine(request.gpu)
+        raise DataError(
+            "no pixel of the labelled images has a class",
+            hint="Check the mask values and the option --ignore.",
+        )
+    machine = detect_machine(request.gpu)
     counts = {"labelled": len(parts.labelled), "unlabelled": len(parts.unlabelled)}
     proposal = propose([survey.sizes[name] for name in sources.main.images], labelled, machine, **counts)
     assumptions = all_assumptions(plan, sources, scheme, proposal, machine, labelled)
@@ -155,24 +172,26 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
 
 
 def _look(request: ProjectRequest, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
-    """Options, names and contents of the files, each stage with all of its faults at once."""
-    faults: list[str] = []
-    plan = check_request(request, faults)
-    _raise(faults, "the options cannot be used", "`usrn init --help` explains them.")
-    sources = find_sources(plan.images, plan.masks, plan.held_out, faults, **plan.patterns)
-    survey = survey_files(sources.images, sources.masks, faults, progress=progress)
-    _raise(faults, f"{len(faults)} fault(s) in the files", "Mend or move these files, then run it again.")
+    """Check options, names and contents of the files; each step reports all its errors at once."""
+    errors: list[str] = []
+    plan = check_request(request, errors)
+    _raise(errors, "the options cannot be used", "`usrn init --help` explains them.")
+    sources = find_sources(plan.images, plan.masks, plan.held_out, errors, **plan.patterns)
+    survey = survey_files(sources.images, sources.masks, errors, progress=progress)
+    _raise(
+        errors, f"{len(errors)} error(s) in the files", "Fix or move these files, then run the command again."
+    )
     return plan, sources, survey
 
 
-def _raise(faults: list[str], message: str, hint: str) -> None:
-    if faults:
-        more = [f"and {len(faults) - SHOWN} more"] * (len(faults) > SHOWN)
-        raise DataError(message, faults=faults[:SHOWN] + more, hint=hint)
+def _raise(errors: list[str], message: str, hint: str) -> None:
+    if errors:
+        more = [f"and {len(errors) - SHOWN} more"] * (len(errors) > SHOWN)
+        raise DataError(message, faults=errors[:SHOWN] + more, hint=hint)
 
 
 def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Lists) -> dict[str, np.ndarray]:
-    """(images, classes) pixels of the images with masks in each part."""
+    """Count the pixels of each class in the masks of each part, shape `(images, classes)`."""
     row_of = dict(zip(sources.masks, scheme.pixels, strict=True))
     none = np.zeros((0, len(scheme.classes)), np.int64)
     return {
@@ -183,13 +202,13 @@ def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Lists) -> dict[str,
 
 def _few(parts: Lists) -> list[str]:
     return [
-        f"{part} has {len(names)} image(s) only: its mIoU says little; give more masks or a larger --{part}"
+        f"{part} has only {len(names)} image(s), so its mIoU is not reliable; add masks or increase --{part}"
         for part, names in (("val", parts.val), ("test", parts.test))
         if 0 < len(names) < FEW
     ]
 
 
-def _refuse_used(folder: Path) -> None:
+def _check_unused(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()) and folder != Path.cwd():
         return
     if taken := next((parent for parent in folder.parents if parent.is_file()), None):
@@ -197,7 +216,7 @@ def _refuse_used(folder: Path) -> None:
     if folder.exists():
         raise StorageError(
             f"{folder} exists already and is not an empty folder",
-            hint="Choose another name: usrn init makes a new folder and changes none.",
+            hint="Choose another name; `usrn init` never changes existing files.",
         )
 
 

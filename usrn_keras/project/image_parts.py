@@ -1,4 +1,4 @@
-"""Which images are labelled, unlabelled, val and test."""
+"""Divide the images into labelled, unlabelled, val and test."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def draw_parts(
     labelled: Share | None = None,
     seed: int = 0,
 ) -> Lists:
-    """Divide the images; the names in each part are sorted.
+    """Divide the images into parts; the names in each part are sorted.
 
-    Val and test are drawn so that they show many classes, but never a class that the images left for
-    training would then lack, where that can be.
+    Val and test are drawn to show many classes, but if possible no class that would then be missing from the
+    training images.
 
     Args:
-        sources: All files.
-        held_out: What becomes val and test.
-        pixels: `(masks, classes)`, pixels of each class in each of `sources.masks`.
-        labelled: The share of the training images with masks whose masks are used; None for all.
-        seed: Of all draws.
+        sources: Image and mask files.
+        held_out: Sources of val and test.
+        pixels: Pixels of each class in each of `sources.masks`, shape `(masks, classes)`.
+        labelled: Share of the training images with masks whose masks are used; None for all.
+        seed: Seed of the random splits.
 
     Raises:
-        DataError: A part that is needed would have no image.
+        DataError: If a required part would be empty.
     """
     row_of = dict(zip(sources.masks, pixels, strict=True))
     free = dict.fromkeys(sources.main.images)
@@ -45,7 +45,7 @@ def draw_parts(
             free = {name: None for name in free if not is_below(sources.main.images[name], part.inside)}
     masked = [name for name in free if name in sources.main.masks]
     counts = {part.part: max(1, part.share.of(len(masked))) for part in held_out if part.share}
-    _refuse_too_few(masked, counts)
+    _check_enough(masked, counts)
     for part, count in counts.items():
         found[part] = _draw_held_out(masked, count, row_of, seed)
         masked = [name for name in masked if name not in set(found[part])]
@@ -59,25 +59,25 @@ def draw_parts(
 
 
 def _fixed(part: HeldOut, sources: Sources) -> list[str]:
-    """The images of a folder that have masks."""
+    """List the images of a folder that have masks."""
     if part.images:
         return [f"{part.part}/{name}" for name in sources.apart[part.part].masks]
     names = [name for name in sources.main.masks if is_below(sources.main.images[name], part.inside)]
     if not names:
         raise DataError(
             f"--{part.part}: no image in {part.inside} has a mask",
-            hint=f"Give a folder whose images have masks below --masks, or a share: --{part.part} 0.2",
+            hint=f"Name a folder whose images have masks below --masks, or a share: --{part.part} 0.2",
         )
     return names
 
 
-def _refuse_too_few(masked: Sequence[str], counts: dict[str, int]) -> None:
+def _check_enough(masked: Sequence[str], counts: dict[str, int]) -> None:
     if len(masked) > sum(counts.values()):
         return
     wanted = "".join(f", {count} for {part}" for part, count in counts.items())
     raise DataError(
-        f"{len(masked)} image(s) with masks are too few: at least 1 must stay for training{wanted}",
-        hint="Give smaller shares, images for val in a folder of their own (--val DIR), or more masks.",
+        f"{len(masked)} image(s) with masks are too few: at least 1 is needed for training{wanted}",
+        hint="Use smaller shares, a separate folder of validation images (--val DIR), or more masks.",
     )
 
 
@@ -88,7 +88,7 @@ def _draw_held_out(masked: Sequence[str], count: int, row_of: dict[str, np.ndarr
 
 
 def _draw(names: Sequence[str], count: int, row_of: dict[str, np.ndarray], seed: int) -> Names:
-    """Draw images that show as many classes as so few can, those first that most images show."""
+    """Draw images that cover as many classes as possible, the most frequent classes first."""
     pixels = _rows(names, row_of)
     frequent = np.argsort(-(pixels > 0).sum(axis=0), kind="stable")
     shown = next(
@@ -100,16 +100,15 @@ def _draw(names: Sequence[str], count: int, row_of: dict[str, np.ndarray], seed:
 
 
 def _rows(names: Sequence[str], row_of: dict[str, np.ndarray]) -> np.ndarray:
-    """`(names, classes)` pixels."""
+    """Return the pixels of each class, shape `(names, classes)`."""
     return np.array([row_of[name] for name in names])
 
 
 def _nothing_unlabelled(labelled: int) -> DataError:
     return DataError(
-        f"every image has a mask, none of the {labelled} left for training is unlabelled: USRN learns from "
-        "images without labels too",
-        hint="Put more images, without masks, below --images, or let only a part of the masks be used, "
-        "as in an experiment: --labelled 1/4",
+        f"all images have masks, so none of the {labelled} training images is unlabelled, but USRN also "
+        "needs unlabelled images",
+        hint="Add images without masks below --images, or use only a share of the masks: --labelled 1/4",
     )
 
 

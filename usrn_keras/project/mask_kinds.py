@@ -1,4 +1,4 @@
-"""Which values the masks hold, how many pixels of each, and their kind: ids, palette indices or colours."""
+"""Count the values of masks, and detect their kind: ids, palette indices or colours."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from usrn_keras.data.mask_files import RawMask
 from usrn_keras.data.mask_values import pack, rgb_text, unpack, voc_palette
 from usrn_keras.errors import DataError
 
-KEPT_VALUES = 4096  # of one mask; with more it is no mask, and the rest need not be known
+KEPT_VALUES = 4096  # per mask; with more values the file is not a mask
 
 
 @dataclass(frozen=True, eq=False)
 class ValueCounts:
-    """The values of one mask.
+    """Values of one mask.
 
     Args:
-        mode: How the file stores them, as in `RawMask`.
-        size: Height and width.
-        values: `(n,)` int64 in rising order: ids, or colours as `RED * 65536 + GREEN * 256 + BLUE`.
-        pixels: `(n,)` int64, pixels of each value.
-        runs: `(n,)` int64, horizontal runs that these make.
-        colours: `(n,)` int64, the colours of palette indices; None where there is no palette.
+        mode: Storage mode of the file, as in `RawMask`.
+        size: Height and width in pixels.
+        values: Ids, or colours as `RED * 65536 + GREEN * 256 + BLUE`, ascending int64 of shape `(n,)`.
+        pixels: Number of pixels of each value, int64 of shape `(n,)`.
+        runs: Number of horizontal runs of each value, int64 of shape `(n,)`.
+        colours: Colours of palette indices, int64 of shape `(n,)`; None without a palette.
         coloured: Whether the values are colours.
     """
 
@@ -37,7 +37,7 @@ class ValueCounts:
     coloured: bool = False
 
     def as_colours(self) -> ValueCounts:
-        """The same with palette indices replaced by their colours."""
+        """Replace palette indices by their colours."""
         if self.coloured or self.colours is None:
             return self
         values, place = np.unique(self.colours, return_inverse=True)
@@ -47,12 +47,12 @@ class ValueCounts:
 
 @dataclass(frozen=True, eq=False)
 class ValueTable:
-    """The values of all masks together.
+    """Values of all masks.
 
     Args:
-        values: `(n,)` int64 in rising order.
-        pixels: `(masks, n)` int64, pixels of each value in each mask.
-        runs: `(n,)` int64, horizontal runs over all masks.
+        values: Values, ascending int64 of shape `(n,)`.
+        pixels: Pixels of each value in each mask, int64 of shape `(masks, n)`.
+        runs: Number of horizontal runs over all masks, int64 of shape `(n,)`.
     """
 
     values: np.ndarray
@@ -61,17 +61,17 @@ class ValueTable:
 
     @property
     def total(self) -> np.ndarray:
-        """(n,) pixels of each value over all masks."""
+        """Pixels of each value over all masks, shape `(n,)`."""
         return self.pixels.sum(axis=0)
 
     @property
     def run_length(self) -> np.ndarray:
-        """(n,) mean length in pixels of a horizontal run."""
+        """Mean length of a horizontal run in pixels, shape `(n,)`."""
         return self.total / np.maximum(1, self.runs)
 
 
 def count_values(raw: RawMask) -> ValueCounts:
-    """Count the values of a decoded mask by their runs, which are far fewer than its pixels.
+    """Count the values of a decoded mask by runs, which are far fewer than pixels.
 
     Example:
 
@@ -99,7 +99,7 @@ def count_values(raw: RawMask) -> ValueCounts:
 
 
 def join(masks: Mapping[str, ValueCounts]) -> ValueTable:
-    """The values of all masks, one row of pixels for each mask in the order given."""
+    """Join the values of all masks, with one row of pixels per mask in the given order."""
     values = np.unique(np.concatenate([mask.values for mask in masks.values()]))
     pixels = np.zeros((len(masks), len(values)), np.int64)
     runs = np.zeros(len(values), np.int64)
@@ -111,26 +111,26 @@ def join(masks: Mapping[str, ValueCounts]) -> ValueTable:
 
 
 def shown(value: int, coloured: bool) -> str:
-    """A mask value for people: `7`, or `128 64 128`."""
+    """Format a mask value, such as `7` or `128 64 128`."""
     return rgb_text(value) if coloured else str(value)
 
 
 MAX_COLOURS = 256
 MAX_IDS = 1024
-FULLEST = 8  # masks
-SPECK = 2.0  # pixels; areas of a class run further, blends at a border do not
+FULLEST = 8  # number of masks checked first
+SPECK = 2.0  # pixels; class areas have longer runs, blends at borders do not
 
 
 @dataclass(frozen=True, eq=False)
 class MaskKind:
-    """What the masks hold, before the values have names.
+    """Kind and values of the masks, without class names.
 
     Args:
-        name: In words, such as `RGB colours`.
-        coloured: Whether values are colours rather than ids.
-        table: The values.
-        palette: `(values, 3)` uint8, colour by value where the files have useful ones.
-        assumptions: What was taken for granted.
+        name: Description of the kind, such as `RGB colours`.
+        coloured: Whether values are colours instead of ids.
+        table: Values of all masks.
+        palette: Colour of each value, uint8 of shape `(values, 3)`; None without a useful palette.
+        assumptions: Assumptions, one sentence each.
     """
 
     name: str
@@ -141,23 +141,23 @@ class MaskKind:
 
 
 def find_kind(masks: Mapping[str, ValueCounts], *, prefer_colours: bool = False) -> MaskKind:
-    """The kind of all masks together.
+    """Detect the common kind of all masks.
 
     Args:
-        masks: Of all images, by name.
-        prefer_colours: Whether palette files count by their colours rather than by their indices.
+        masks: Values of each mask, by name of the image.
+        prefer_colours: Whether palette files are read as colours instead of indices.
 
     Raises:
-        DataError: Colours and grey values are mixed, or the values are those of no mask.
+        DataError: If colours and grey values are mixed, or the values are not those of masks.
     """
-    # Of photographs in place of masks, a few say what is wrong; a table of all would fill the memory.
+    # Photographs given as masks are detected from a few files; a table of all of them would fill the memory.
     fullest = sorted(masks, key=lambda name: -len(masks[name].values))[:FULLEST]
-    _refuse_blends(
+    _check_blends(
         _kind({name: masks[name] for name in fullest}, prefer_colours), masks[fullest[0]], fullest[0]
     )
-    _refuse_too_many(masks)
+    _check_number(masks)
     kind = _kind(masks, prefer_colours)
-    _refuse_blends(kind, masks[fullest[0]], fullest[0])
+    _check_blends(kind, masks[fullest[0]], fullest[0])
     return kind
 
 
@@ -167,11 +167,15 @@ def _kind(masks: Mapping[str, ValueCounts], prefer_colours: bool) -> MaskKind:
     plain = [name for name in masks if name not in coloured and name not in indexed]
     if plain and (coloured or (prefer_colours and not indexed)):
         kinds = "both colours and grey values" if coloured else "grey values, --names gives colours"
-        faults = [f"{name}: {masks[name].mode}" for name in [*sorted(coloured)[:3], *plain[:3]]]
-        raise DataError(f"the masks hold {kinds}", faults=faults, hint="Make all masks of one kind.")
+        errors = [f"{name}: {masks[name].mode}" for name in [*sorted(coloured)[:3], *plain[:3]]]
+        raise DataError(f"the masks contain {kinds}", faults=errors, hint="Convert all masks to one kind.")
     odd = _different_palettes(masks)
     if coloured or (indexed and not plain and (odd or prefer_colours)):
-        note = (f"the palettes of {odd[0]} and {odd[1]} differ: colours count, not indices",) if odd else ()
+        note = (
+            (f"the palettes of {odd[0]} and {odd[1]} differ, so colours are used instead of indices",)
+            if odd
+            else ()
+        )
         table = join({name: mask.as_colours() for name, mask in masks.items()})
         kind = "RGB colours" if coloured else "palette colours"
         return MaskKind(kind, True, table, unpack(table.values), note)
@@ -184,7 +188,7 @@ def _kind(masks: Mapping[str, ValueCounts], prefer_colours: bool) -> MaskKind:
 
 
 def _different_palettes(masks: Mapping[str, ValueCounts]) -> tuple[str, str] | None:
-    """Two masks in whose palettes an index has different colours."""
+    """Find two masks whose palettes have different colours for an index."""
     first: dict[int, tuple[int, str]] = {}
     for name, mask in masks.items():
         if mask.colours is not None:
@@ -196,7 +200,7 @@ def _different_palettes(masks: Mapping[str, ValueCounts]) -> tuple[str, str] | N
 
 
 def _common_palette(masks: Mapping[str, ValueCounts]) -> np.ndarray | None:
-    """Colour by index over all masks, or None where they are grey or two are alike."""
+    """Join the palettes of all masks; None if they are grey, or two colours are equal."""
     colours: dict[int, int] = {}
     for mask in masks.values():
         if mask.colours is not None:
@@ -210,8 +214,8 @@ def _common_palette(masks: Mapping[str, ValueCounts]) -> np.ndarray | None:
     return palette
 
 
-def _refuse_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
-    """Refuse masks whose values are mostly blends: smooth resizing, JPEG, or photographs."""
+def _check_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
+    """Raise an error if the values are mostly blends from interpolation, JPEG or photographs."""
     table, what = kind.table, "colours" if kind.coloured else "values"
     specks = table.run_length < SPECK
     if not 2 * specks.sum() > len(specks) > 2:
@@ -219,21 +223,21 @@ def _refuse_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
     areas = table.values[~specks][np.argsort(-table.total[~specks])].tolist()
     listed = ", ".join(shown(value, kind.coloured) for value in areas[:8])
     raise DataError(
-        f"the masks hold {len(specks):,} {what} or more, {specks.sum():,} of them only in specks of about a "
-        "pixel: blends, as smooth resizing (anti-aliasing), JPEG or a photograph leave them",
-        faults=[f"{name} alone holds {len(fullest.values):,} {what}"],
-        hint="Write the masks anew as PNG, resized with nearest neighbour, never from a JPEG."
-        + (f" Those that fill areas: {listed}." if areas else ""),
+        f"the masks contain {len(specks):,} {what} or more, {specks.sum():,} of them only in specks of about "
+        "one pixel: blends from resizing with interpolation (anti-aliasing), JPEG or photographs",
+        faults=[f"{name} alone contains {len(fullest.values):,} {what}"],
+        hint="Create the masks again as PNG, resized with nearest neighbour, not from a JPEG."
+        + (f" Values that cover areas: {listed}." if areas else ""),
     )
 
 
-def _refuse_too_many(masks: Mapping[str, ValueCounts]) -> None:
+def _check_number(masks: Mapping[str, ValueCounts]) -> None:
     coloured = any(mask.coloured for mask in masks.values())
     found = len(np.unique(np.concatenate([mask.values for mask in masks.values()])))
     limit = MAX_COLOURS if coloured else MAX_IDS
     if found > limit:
         raise DataError(
-            f"the masks hold {found:,} {'colours' if coloured else 'values'}, at most {limit} can be classes",
-            hint="Masks of instances or depth give each object or distance a value: a mask for training "
-            "gives every pixel the id or colour of its class.",
+            f"the masks contain {found:,} {'colours' if coloured else 'values'}, at most {limit} are allowed",
+            hint="Use masks of classes, where every pixel has the id or colour of its class; these may be "
+            "masks of instances or depth.",
         )

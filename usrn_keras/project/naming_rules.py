@@ -1,6 +1,6 @@
-"""Naming rules: which part of a file name an image and its mask share, found from the names themselves.
+"""Naming rules: detect which part of the file name an image and its mask share.
 
-`list_files` lists the image and mask files of a folder, sub-folders included.
+`list_files` lists the image and mask files of a folder, including subfolders.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
 
 
 @dataclass(frozen=True, order=True)
 class File:
-    """A file below the folder that was listed.
+    """A file below a listed folder.
 
     Args:
-        folder: Its folder relative to the one listed, with `/`; empty at the top.
-        stem: Its name without the last suffix.
-        path: Where it is.
+        folder: Folder of the file relative to the listed folder, with `/`; empty at the top.
+        stem: File name without the last suffix.
+        path: Path of the file.
     """
 
     folder: str
@@ -34,20 +34,20 @@ class File:
 
     @property
     def suffix(self) -> str:
-        """The last suffix in lower case, such as `.png`."""
+        """Last suffix in lower case, such as `.png`."""
         return self.path.suffix.lower()
 
     @property
     def shown(self) -> str:
-        """The path below the listed folder, for messages."""
+        """Path below the listed folder, for messages."""
         return f"{self.folder}/{self.path.name}" if self.folder else self.path.name
 
 
 def list_files(folder: Path, suffixes: Iterable[str], *, without: Sequence[Path] = ()) -> list[File]:
-    """Files below `folder` with one of the suffixes, sorted; hidden ones and the folders `without` left out.
+    """List the files below `folder` with one of the suffixes, sorted, except hidden files and `without`.
 
     Raises:
-        DataError: A sub-folder cannot be read.
+        DataError: If a subfolder cannot be read.
 
     Example:
 
@@ -56,8 +56,8 @@ def list_files(folder: Path, suffixes: Iterable[str], *, without: Sequence[Path]
     """
     allowed, left_out = set(suffixes), {path.resolve() for path in without}
     found = []
-    faults = Faults()
-    for parent, subfolders, names in walk(folder, faults.add):
+    errors = ErrorList()
+    for parent, subfolders, names in walk(folder, errors.add):
         here = Path(parent)
         subfolders[:] = [name for name in subfolders if (here / name).resolve() not in left_out]
         relative = here.relative_to(folder).as_posix()
@@ -65,7 +65,7 @@ def list_files(folder: Path, suffixes: Iterable[str], *, without: Sequence[Path]
             stem, suffix = os.path.splitext(name)
             if suffix.lower() in allowed:
                 found.append(File("" if relative == "." else relative, stem, here / name))
-    faults.raise_if_any(f"{folder} cannot be read as a whole", hint="Give the right to read it.")
+    errors.raise_if_any(f"parts of {folder} cannot be read", hint="Change the permissions of these folders.")
     return sorted(found)
 
 
@@ -76,32 +76,32 @@ def is_below(path: Path, folder: Path) -> bool:
 
 
 def absolute(path: Path | str) -> Path:
-    """The path from the root of the file system, with `~` and `..` replaced, links kept."""
+    """Make a path absolute, with `~` and `..` replaced and links kept."""
     return Path(os.path.abspath(Path(path).expanduser()))
 
 
 SEPARATORS = "_-. "
-SAMPLED_MASKS = 40  # enough to meet every rule of a folder several times
-SIMILAR_IMAGES = 8  # of each sampled mask
-COMMON_TOKEN = 200  # images; a part of so many names says nothing about who belongs to whom
-KEPT_RULES = 24  # those that most sampled masks speak for; the others are accidents
+SAMPLED_MASKS = 40  # enough to find every rule of a folder several times
+SIMILAR_IMAGES = 8  # compared images per sampled mask
+COMMON_TOKEN = 200  # images; parts of more names are not specific enough to find pairs
+KEPT_RULES = 24  # rules with the most votes of sampled masks; the others are coincidences
 
 
 @dataclass(frozen=True, order=True)
 class Pattern:
-    """What stands before and after the name in a file's stem, as in `{name}_mask`."""
+    """Text before and after the name in a file stem, as in `{name}_mask`."""
 
     prefix: str = ""
     suffix: str = ""
 
     def name_of(self, stem: str) -> str | None:
-        """The name in `stem`, or None where the stem does not fit."""
+        """Return the name in `stem`, or None if the stem does not match."""
         fits = stem.startswith(self.prefix) and stem.endswith(self.suffix)
         name = stem[len(self.prefix) : len(stem) - len(self.suffix)] if fits else ""
         return name or None
 
     def stem_of(self, name: str) -> str:
-        """The stem of the file of `name`."""
+        """Return the file stem of `name`."""
         return f"{self.prefix}{name}{self.suffix}"
 
     def __str__(self) -> str:
@@ -109,26 +109,26 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern | None:
-        """The pattern that `text` writes, or None unless it holds `{name}` exactly once."""
+        """Parse a pattern; None unless `text` contains `{name}` exactly once."""
         parts = text.split("{name}")
         return cls(*parts) if len(parts) == 2 else None
 
 
 @dataclass(frozen=True, order=True)
 class Rule:
-    """How the names of an image and of its mask are made of what they share."""
+    """Patterns of the file names of an image and its mask."""
 
     image: Pattern = Pattern()
     mask: Pattern = Pattern()
 
     @property
     def added(self) -> int:
-        """Characters that the two patterns add to a name."""
+        """Number of characters that the two patterns add to a name."""
         return len(f"{self.image}{self.mask}") - 2 * len("{name}")
 
     @property
     def reversed(self) -> Rule:
-        """The rule with the parts of image and mask exchanged."""
+        """Rule with the patterns of image and mask exchanged."""
         return Rule(self.mask, self.image)
 
     def __str__(self) -> str:
@@ -136,10 +136,10 @@ class Rule:
 
 
 def likely_rules(images: Sequence[File], masks: Sequence[File]) -> list[Rule]:
-    """Rules that several pairs of an image and a mask of similar names speak for.
+    """Find rules that match several pairs of an image and a mask with similar names.
 
-    A sample of the masks is compared with the images in the same sub-folder whose names are most alike:
-    neighbours in the alphabet, read forwards and backwards, and those with the rarest common parts.
+    A sample of the masks is compared with the images of the same subfolder whose names are most similar:
+    alphabetical neighbours, read forwards and backwards, and names that share the rarest parts.
 
     Example:
 
@@ -159,7 +159,7 @@ def likely_rules(images: Sequence[File], masks: Sequence[File]) -> list[Rule]:
 
 
 class _Similar:
-    """Finds images whose names are like that of a mask without comparing it with every image."""
+    """Index of image names that finds names similar to a mask without comparing all of them."""
 
     def __init__(self, images: Sequence[File]):
         self.forwards = sorted((image.folder, image.stem, image) for image in images)
@@ -191,7 +191,7 @@ def _neighbours(entries: list[tuple[str, str, File]], folder: str, text: str) ->
 
 
 def _rules_of(image: str, mask: str) -> Iterator[Rule]:
-    """Rules by which the two stems belong together, from the longest part that both have."""
+    """Yield rules that match the two stems, from their longest common part."""
     longest = SequenceMatcher(None, image, mask, autojunk=False).find_longest_match()
     ahead, behind = _common(image, mask), _common(image[::-1], mask[::-1])
     yield from _rule_at(image, mask, longest.a, longest.b, longest.size)
@@ -200,15 +200,15 @@ def _rules_of(image: str, mask: str) -> Iterator[Rule]:
 
 
 def _common(first: str, second: str) -> int:
-    """Length of the beginning that both have."""
+    """Return the length of the common prefix."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
 def _rule_at(image: str, mask: str, at_image: int, at_mask: int, size: int) -> Iterator[Rule]:
-    """The rule whose name starts at the two places; none where it would cut a number in two."""
+    """Yield the rule whose name starts at the two places, unless it would split a number."""
     core = image[at_image : at_image + size]
-    if image != mask:  # separators belong to what is added
+    if image != mask:  # separators are part of the affixes
         shift = len(core) - len(core.lstrip(SEPARATORS))
         core = core.strip(SEPARATORS)
         at_image, at_mask = at_image + shift, at_mask + shift

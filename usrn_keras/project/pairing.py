@@ -1,4 +1,4 @@
-"""Which mask belongs to which image."""
+"""Pair images with their masks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Pairing:
-    """Images by name, each with its mask if it has one.
+    """Images and masks by name.
 
     Args:
-        rule: How the two are named.
-        images: Image file of each name; the name holds the sub-folder, `street/a`.
-        masks: Mask file of each name that has one.
+        rule: Naming rule of the pairs.
+        images: Image file of each name; a name includes the subfolder, such as `street/a`.
+        masks: Mask file of each name that has a mask.
         orphans: Masks without an image.
-        left_out: Images whose file names do not fit the rule.
+        left_out: Images whose file names do not match the rule.
     """
 
     rule: Rule
@@ -41,17 +41,18 @@ def find_rule(
     mask_pattern: Pattern | None = None,
     fewer_colours: Callable[[Path, Path], Path] | None = None,
 ) -> Rule:
-    """The rule that gives the most images a mask; of equal ones that with the longest names.
+    """Find the rule that gives the most images a mask; among equal rules, the one with the longest names.
 
     Args:
-        images: Files that are images, or may be where images and masks lie in one folder.
-        masks: Files that are masks, or may be.
-        image_pattern, mask_pattern: The pattern where it is known.
-        fewer_colours: Tells which of two files is a mask rather than a photograph; asked where images
-            and masks lie in one folder and the names alone do not tell.
+        images: Image files; may include masks if both are in one folder.
+        masks: Mask files; may include images if both are in one folder.
+        image_pattern: Given pattern of image names, or None.
+        mask_pattern: Given pattern of mask names, or None.
+        fewer_colours: Function that returns which of two files has fewer colours and is the mask; used if
+            images and masks are in one folder and the names are ambiguous.
 
     Raises:
-        DataError: No rule pairs anything, or several do equally well; with examples of both names.
+        DataError: If no rule pairs any files, or several rules pair equally many; with examples of names.
     """
     if image_pattern and mask_pattern:
         return Rule(image_pattern, mask_pattern)
@@ -67,10 +68,10 @@ def find_rule(
     return next(iter(best.values()))
 
 
-def pair(rule: Rule, images: Sequence[File], masks: Sequence[File], faults: list[str]) -> Pairing:
-    """Pair all files by a rule; two files of one name are added to `faults`."""
-    named = _named(images, rule.image, faults)
-    masked = _named(masks, rule.mask, faults)
+def pair(rule: Rule, images: Sequence[File], masks: Sequence[File], errors: list[str]) -> Pairing:
+    """Pair all files by a rule; files with equal names are added to `errors`."""
+    named = _named(images, rule.image, errors)
+    masked = _named(masks, rule.mask, errors)
     return Pairing(
         rule,
         images={name: file.path for name, file in named.items()},
@@ -81,15 +82,15 @@ def pair(rule: Rule, images: Sequence[File], masks: Sequence[File], faults: list
 
 
 def no_pairs(images: Sequence[File], masks: Sequence[File]) -> DataError:
-    """The error that no image has a mask, with examples of both names."""
+    """Create the error that no image has a mask, with examples of both names."""
     return DataError(
-        "no mask belongs to any image by its name",
+        "no mask matches an image by name",
         faults=[
-            f"images are called {_examples([file.shown for file in images])}",
-            f"masks are called {_examples([file.shown for file in masks])}",
+            f"images are named {_examples([file.shown for file in images])}",
+            f"masks are named {_examples([file.shown for file in masks])}",
         ],
-        hint="A mask needs the name of its image, in a sub-folder of the same name, where one adds the "
-        "same letters to every name: say which with --image-pattern and --mask-pattern '{name}_mask'.",
+        hint="A mask must have the name of its image, in a subfolder of the same name. If the names have "
+        "affixes, describe them with --image-pattern and --mask-pattern, such as '{name}_mask'.",
     )
 
 
@@ -100,14 +101,14 @@ def rules_by_pairs(
     image_pattern: Pattern | None = None,
     mask_pattern: Pattern | None = None,
 ) -> dict[frozenset[tuple[Path, Path]], Rule]:
-    """What each likely rule pairs; of rules that pair the same the one that adds the least to the names."""
+    """Map the pairs of each likely rule to the rule; of equal pairs, the shortest affixes win."""
     places = {(mask.folder, mask.stem): mask for mask in masks}
     found: dict[frozenset[tuple[Path, Path]], Rule] = {}
     for rule in likely_rules(images, masks):
         if image_pattern not in (None, rule.image) or mask_pattern not in (None, rule.mask):
             continue
         pairs = frozenset(_pairs(rule, images, places))
-        # A single pair by letters added on both sides is an accident, unless there is but one mask.
+        # A single pair with affixes on both sides is a coincidence, unless there is only one mask.
         enough = len(pairs) > 1 or len(masks) == 1 or Pattern() in (rule.image, rule.mask)
         if pairs and enough and (pairs not in found or rule.added < found[pairs].added):
             found[pairs] = rule
@@ -123,7 +124,7 @@ def _pairs(rule: Rule, images: Sequence[File], places: Mapping[tuple[str, str], 
 
 
 def _without_reverse(best: dict, fewer_colours: Callable[[Path, Path], Path]) -> dict:
-    """Of a rule and its reverse, the one whose masks have fewer colours than its images."""
+    """Choose between a rule and its reverse: masks have fewer colours than images."""
     (pairs, rule), (others, other) = best.items()
     if {(mask, image) for image, mask in pairs} != others:
         return best
@@ -132,18 +133,18 @@ def _without_reverse(best: dict, fewer_colours: Callable[[Path, Path], Path]) ->
 
 
 def _ambiguous(best: Mapping[frozenset[tuple[Path, Path]], Rule]) -> DataError:
-    faults = []
+    errors = []
     for pairs, rule in itertools.islice(sorted(best.items(), key=lambda entry: entry[1]), 8):
         image, mask = min(pairs)
-        faults.append(f"{rule} ({len(pairs)} pairs): {image.name} with {mask.name}")
+        errors.append(f"{rule} ({len(pairs)} pairs): {image.name} with {mask.name}")
     return DataError(
-        f"{len(best)} naming rules give {len(next(iter(best)))} images a mask each, only one can be meant:",
-        faults=faults,
+        f"{len(best)} naming rules pair {len(next(iter(best)))} images each, but only one can be used:",
+        faults=errors,
         hint=f"Choose one, such as --mask-pattern '{max(best.values()).mask}'.",
     )
 
 
-def _named(files: Sequence[File], pattern: Pattern, faults: list[str]) -> dict[str, File]:
+def _named(files: Sequence[File], pattern: Pattern, errors: list[str]) -> dict[str, File]:
     named: dict[str, File] = {}
     for file in files:
         stem = pattern.name_of(file.stem)
@@ -151,15 +152,17 @@ def _named(files: Sequence[File], pattern: Pattern, faults: list[str]) -> dict[s
             continue
         name = f"{file.folder}/{stem}" if file.folder else stem
         if name in named:
-            faults.append(f"{named[name].path} and {file.path} have the same name: rename or remove one")
+            errors.append(
+                f"{named[name].path} and {file.path} have the same name: rename or remove one of them"
+            )
         if problem := _no_entry(name, file):
-            faults.append(f"{shown_path(file.path)}: {problem} cannot stand in a list, rename it")
+            errors.append(f"{shown_path(file.path)}: {problem} is not allowed in a list: rename it")
         named.setdefault(name, file)
     return named
 
 
 def _no_entry(name: str, file: File) -> str:
-    """Why a name cannot stand in a list; empty where it can."""
+    """Describe why a name is not allowed in a list; empty if it is allowed."""
     if not is_utf8(file.shown):
         return "a name that is not UTF-8"
     if len(name.splitlines()) > 1:
@@ -171,4 +174,4 @@ def _no_entry(name: str, file: File) -> str:
 
 def _examples(names: Sequence[str]) -> str:
     shown = ", ".join(names[:EXAMPLES])
-    return f"{shown}, ... ({len(names):,} files)" if len(names) > EXAMPLES else shown or "nothing: no files"
+    return f"{shown}, ... ({len(names):,} files)" if len(names) > EXAMPLES else shown or "(no files)"

@@ -1,4 +1,4 @@
-"""What `usrn init` is asked for, `--val` and `--test` included, checked before any file is read."""
+"""Options of `usrn init`, checked before any image or mask is read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ USUAL_SHARE = Share("1/5")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Where the images of val or test come from; exactly one of share, inside and images is given.
+    """Source of the val or test images; exactly one of `share`, `inside` and `images` is set.
 
     Args:
-        part: `val` or `test`.
-        share: Of the images with masks, drawn.
-        inside: A folder below --images.
-        images: A folder apart,
-        masks: and that of its masks.
-        assumption: What was taken for granted.
+        part: Name of the part: `val` or `test`.
+        share: Share of the images with masks, drawn at random.
+        inside: Folder below --images.
+        images: Separate folder of images.
+        masks: Separate folder of their masks.
+        assumption: Assumption about the part; may be empty.
     """
 
     part: str
@@ -38,31 +38,38 @@ class HeldOut:
 
 
 def held_out(
-    part: str, text: str, masks_text: str, images: Path, masks: Path, faults: list[str]
+    part: str, text: str, masks_text: str, images: Path, masks: Path, errors: list[str]
 ) -> HeldOut | None:
-    """What the options `--PART text --PART-masks masks_text` mean; None where there is no such part.
+    """Parse the options `--PART text --PART-masks masks_text`; None if there is no such part.
 
-    Without them, folders below --images that are called so become val and test, and val is otherwise
-    drawn. Faults are added to `faults`.
+    By default, folders below --images with the usual names become val and test; otherwise val is drawn.
+
+    Args:
+        part: Name of the part: `val` or `test`.
+        text: Value of --val or --test; may be empty.
+        masks_text: Value of --val-masks or --test-masks; may be empty.
+        images: Folder of the images.
+        masks: Folder of the masks.
+        errors: List to which errors are added.
     """
     if not text:
         if masks_text:
-            faults.append(f"--{part}-masks goes with --{part} DIR, which is missing")
+            errors.append(f"--{part}-masks requires --{part} DIR, which is missing")
         return _usual(part, images)
     folder = absolute(text)
     if folder.is_dir():
-        return _of_folder(part, folder, masks_text, images, masks, faults)
+        return _of_folder(part, folder, masks_text, images, masks, errors)
     if masks_text:
-        faults.append(f"--{part}-masks goes with --{part} DIR, received --{part} {text}")
+        errors.append(f"--{part}-masks requires --{part} DIR, received --{part} {text}")
     try:
         return HeldOut(part, share=Share(text))
     except ValueError as error:
-        faults.append(f"--{part} {text}: no such folder, and a share {error}")
+        errors.append(f"--{part} {text}: no such folder, and a share {error}")
     return HeldOut(part, share=USUAL_SHARE)
 
 
 def mirrored(images: Path, masks: Path, other: Path) -> Path | None:
-    """Where the masks of `other` should lie if those of `images` are in `masks`; None where nothing tells.
+    """Infer the folder of the masks of `other` from the folders `images` and `masks`; None if impossible.
 
     Example:
 
@@ -81,31 +88,40 @@ def mirrored(images: Path, masks: Path, other: Path) -> Path | None:
 def _usual(part: str, images: Path) -> HeldOut | None:
     for name in USUAL_FOLDERS[part]:
         if (images / name).is_dir():
-            return HeldOut(part, inside=images / name, assumption=f"the folder {images / name} is {part}")
+            return HeldOut(
+                part, inside=images / name, assumption=f"the folder {images / name} is used as {part}"
+            )
     if part == "test":
         return None
-    text = "a fifth of the images with masks is val, drawn at random so that both sides show the classes"
-    return HeldOut(part, share=USUAL_SHARE, assumption=f"{text}; --val gives another share or a folder")
+    text = "a fifth of the images with masks is val, drawn at random so that all parts show the classes"
+    return HeldOut(part, share=USUAL_SHARE, assumption=f"{text}; --val sets another share or a folder")
 
 
 def _of_folder(
-    part: str, folder: Path, masks_text: str, images: Path, masks: Path, faults: list[str]
+    part: str, folder: Path, masks_text: str, images: Path, masks: Path, errors: list[str]
 ) -> HeldOut:
     if folder.resolve() == images.resolve():
-        faults.append(f"--{part} {folder} is the folder of --images: name one below it or apart, or a share")
+        errors.append(
+            f"--{part} {folder} is the folder of --images: must be a folder below it, another folder, or a "
+            "share"
+        )
         return HeldOut(part, inside=folder)
     if is_below(folder, images):
         if masks_text:
-            faults.append(f"--{part}-masks: not with a folder below --images, its masks are below --masks")
+            errors.append(
+                f"--{part}-masks: not allowed with a folder below --images, whose masks are below --masks"
+            )
         return HeldOut(part, inside=folder)
     if masks_text:
         given = absolute(masks_text)
         if not given.is_dir():
-            faults.append(f"--{part}-masks {given}: no such folder")
+            errors.append(f"--{part}-masks {given}: no such folder")
         return HeldOut(part, images=folder, masks=given)
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
         if (folder / "images").resolve() == images.resolve():
-            faults.append(f"--{part} {folder} holds the folder of --images: name one apart, or a share")
+            errors.append(
+                f"--{part} {folder} contains the folder of --images: must be another folder, or a share"
+            )
         return HeldOut(part, images=folder / "images", masks=folder / "masks")
     mirror = mirrored(images, masks, folder)
     if mirror and mirror.is_dir():
@@ -119,18 +135,22 @@ PATTERNS = ("image_pattern", "mask_pattern")
 
 @dataclass(frozen=True)
 class ProjectRequest:
-    """The options of `usrn init` as they are typed; empty text: not given.
+    """Options of `usrn init` as text; empty text means not given.
 
     Args:
-        images, masks: Folders; may be the same.
-        val, test: A folder, or a share of the images with masks.
-        val_masks, test_masks: Folder of the masks where val and test are folders apart.
+        images: Folder of the images.
+        masks: Folder of the masks; may be the same folder.
+        val: Folder of validation images, or share of the images with masks.
+        val_masks: Folder of the validation masks, if `val` is a separate folder.
+        test: Folder of test images, or share of the images with masks.
+        test_masks: Folder of the test masks, if `test` is a separate folder.
         names: File of class names.
-        labelled: Share of the training images with masks that stay labelled.
-        ignore: Mask values, or colours `RED,GREEN,BLUE`, without a class.
-        image_pattern, mask_pattern: Such as `{name}_mask`, where the names alone do not tell.
-        seed: Of all draws.
-        gpu: Whether for an NVIDIA GPU; None: where there is one.
+        labelled: Share of the training images with masks whose masks are used.
+        ignore: Mask values, or colours `RED,GREEN,BLUE`, of pixels without a class.
+        image_pattern: Pattern of image names, such as `{name}_rgb`; empty to detect it.
+        mask_pattern: Pattern of mask names, such as `{name}_mask`; empty to detect it.
+        seed: Seed of the random splits.
+        gpu: Whether to propose settings for an NVIDIA GPU; None to detect one.
     """
 
     images: Path
@@ -150,7 +170,7 @@ class ProjectRequest:
 
 @dataclass(frozen=True)
 class ProjectPlan:
-    """What a `ProjectRequest` means."""
+    """Parsed `ProjectRequest`."""
 
     images: Path
     masks: Path
@@ -161,43 +181,43 @@ class ProjectPlan:
     patterns: dict[str, Pattern | None] = field(default_factory=dict)
 
 
-def check_request(request: ProjectRequest, faults: list[str]) -> ProjectPlan:
-    """Read the options; what is wrong with them is added to `faults`."""
+def check_request(request: ProjectRequest, errors: list[str]) -> ProjectPlan:
+    """Parse the options; errors are added to `errors`."""
     folders = {
         "images": absolute(request.images),
         "masks": absolute(request.masks),
     }
     for option, folder in folders.items():
         if not folder.is_dir():
-            faults.append(f"--{option} {folder}: no such folder")
+            errors.append(f"--{option} {folder}: no such folder")
     parts = [
-        held_out(part, getattr(request, part), getattr(request, f"{part}_masks"), **folders, faults=faults)
+        held_out(part, getattr(request, part), getattr(request, f"{part}_masks"), **folders, errors=errors)
         for part in ("val", "test")
     ]
     held_out_folders = [
         (part.inside or part.images).resolve() for part in parts if part and part.share is None
     ]
     if len(set(held_out_folders)) < len(held_out_folders):
-        faults.append(f"--val and --test are the same folder, {held_out_folders[0]}")
+        errors.append(f"--val and --test are the same folder, {held_out_folders[0]}")
     return ProjectPlan(
         **folders,
         held_out=tuple(part for part in parts if part),
-        names=tuple(read_names(absolute(request.names), faults) if request.names else ()),
-        labelled=_share(request.labelled, faults),
-        ignore=tuple(value for text in request.ignore if (value := _ignored(text, faults))),
-        patterns={key: _pattern(key, getattr(request, key), faults) for key in PATTERNS},
+        names=tuple(read_names(absolute(request.names), errors) if request.names else ()),
+        labelled=_share(request.labelled, errors),
+        ignore=tuple(value for text in request.ignore if (value := _ignored(text, errors))),
+        patterns={key: _pattern(key, getattr(request, key), errors) for key in PATTERNS},
     )
 
 
-def _share(text: str, faults: list[str]) -> Share | None:
+def _share(text: str, errors: list[str]) -> Share | None:
     try:
         return Share(text) if text else None
     except ValueError as error:
-        faults.append(f"--labelled: {error}")
+        errors.append(f"--labelled: {error}")
     return None
 
 
-def _ignored(text: str, faults: list[str]) -> Named | None:
+def _ignored(text: str, errors: list[str]) -> Named | None:
     parts = text.replace(",", " ").split()
     if len(parts) in (1, 3) and all(part.isascii() and part.isdigit() for part in parts):
         numbers = [int(part) for part in parts]
@@ -205,13 +225,15 @@ def _ignored(text: str, faults: list[str]) -> Named | None:
             return Named("", numbers[0])
         if len(numbers) == 3 and max(numbers) <= 255:
             return Named("", int(pack(np.array(numbers, np.uint8))), coloured=True)
-    faults.append(f"--ignore {text}: must be a mask value, such as 255, or a colour RED,GREEN,BLUE")
+    errors.append(f"--ignore {text}: must be a mask value, such as 255, or a colour RED,GREEN,BLUE")
     return None
 
 
-def _pattern(key: str, text: str, faults: list[str]) -> Pattern | None:
+def _pattern(key: str, text: str, errors: list[str]) -> Pattern | None:
     pattern = Pattern.parse(text) if text else None
     if text and (pattern is None or "/" in text):
         option = key.replace("_", "-")
-        faults.append(f"--{option} {text}: must hold {{name}} once and no folder, such as {{name}}_mask")
+        errors.append(
+            f"--{option} {text}: must contain {{name}} exactly once and no folder, such as {{name}}_mask"
+        )
     return pattern

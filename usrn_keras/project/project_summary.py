@@ -1,4 +1,4 @@
-"""What was made of the folders, for people and for machines."""
+"""Summary of a created project as table, text and JSON."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 COLUMNS = ("class", "mask value", "pixels %", "labelled images", "val images", "rare", "K_c")
 NOTES = (
     "pixels: share of the labelled pixels with a class.",
-    "rare: below the median share. K_c: proposed subclasses.",
+    "rare: share below the median. K_c: proposed number of subclasses.",
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Project:
-    """A project that was written.
+    """A created project.
 
     Args:
-        recipe: Its recipe file.
-        rule: How images and masks are named.
-        scheme: What the masks mean.
-        parts: Which images are in which part.
-        pixels: `(classes,)` labelled pixels.
-        images: Number of images that show each class, `(classes,)` by part.
-        proposal: Sizes, steps and subclasses.
-        fingerprint: Of the lists.
-        assumptions: What was taken for granted.
-        notes: What is worth knowing.
-        commands: What to do next.
+        recipe: Path of the recipe.
+        rule: Naming rule of images and masks.
+        scheme: Mapping from mask values to classes.
+        parts: Lists of the images of each part.
+        pixels: Labelled pixels of each class, shape `(classes,)`.
+        images: Number of images that show each class, shape `(classes,)`, by part.
+        proposal: Proposed sizes, steps and subclasses.
+        fingerprint: Fingerprint of the lists.
+        assumptions: Assumptions, one sentence each.
+        notes: Notes about the files, one sentence each.
+        commands: Commands to run next.
     """
 
     recipe: Path
@@ -57,20 +57,20 @@ class Project:
 
     @property
     def shares(self) -> np.ndarray:
-        """(classes,) share of the labelled pixels, in 0..1."""
+        """Share of each class in the labelled pixels, 0..1 of shape `(classes,)`."""
         return self.pixels / self.pixels.sum()
 
     @property
     def rare(self) -> np.ndarray:
-        """(classes,) bool, classes that are rare in the labelled masks."""
+        """Classes that are rare in the labelled masks, bool of shape `(classes,)`."""
         return rare_classes(self.pixels)
 
     def rows(self) -> list[list[str]]:
-        """One row per class, the most frequent first, with the columns of `COLUMNS`."""
+        """Return one row per class, the most frequent first, with the columns `COLUMNS`."""
         return [self._row(int(i)) for i in np.argsort(-self.pixels, kind="stable")]
 
     def rich(self) -> Table:
-        """The table for a terminal."""
+        """Format the table for a terminal."""
         from rich.table import Table
         from rich.text import Text
 
@@ -82,14 +82,15 @@ class Project:
         return table
 
     def lines(self) -> list[str]:
-        """What stands below the table."""
+        """Return the lines below the table."""
         parts, proposal = self.parts, self.proposal
         now, then = (f"{100 * rate:.1f} %" for rate in proposal.rates)
         counts = [f"{len(names)} {part}" for part, names in asdict(parts).items()]
         return [
             f"images: {', '.join(counts)}; fingerprint of the lists {self.fingerprint}",
             f"names: {self.rule}; masks: {self.scheme.kind}",
-            f"class balance rate: {now} now, {then} expected of {proposal.counts.sum()} subclasses",
+            f"class balance rate: {now} of the classes, {then} expected for {proposal.counts.sum()} "
+            "subclasses",
             f"training: {proposal.network.name}, crops of {proposal.crop_size} from images of "
             f"{proposal.long_side}, batches of {proposal.batch} + {proposal.batch}, "
             f"{proposal.baseline_steps} + {proposal.usrn_steps} steps",
@@ -102,7 +103,7 @@ class Project:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values, classes in their own order, shares and rates in 0..1."""
+        """Convert the summary to JSON values; classes in the order of their ids, shares and rates in 0..1."""
         proposal = self.proposal
         return {
             "recipe": str(self.recipe),

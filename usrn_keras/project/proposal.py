@@ -1,7 +1,7 @@
-"""Sizes that suit a data set and a machine: network, crop, batch, steps, subclasses.
+"""Propose network, crop, batch, steps and subclasses for a data set and a machine.
 
-No backend is loaded: memory, cores and speed are looked up, and the time and memory of a training step are
-estimated without building the network. `usrn fit RECIPE --dry-run` builds it and says more.
+No backend is loaded: memory, cores and speed are read from the system, and time and memory of a training step
+are estimated without building the network. `usrn fit RECIPE --dry-run` measures them.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from usrn_keras.machine import (
 from usrn_keras.subclasses import class_balance_rate, subclass_counts
 
 GIB = 2**30
-ASSUMED_GPU_MEMORY = 16 * GIB  # where the driver does not report it
+ASSUMED_GPU_MEMORY = 16 * GIB  # if the driver does not report it
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What training will run on.
+    """Machine that the recipe is for.
 
     Args:
-        gpu: Whether an NVIDIA GPU is to be used.
-        memory: Bytes that training may use: free memory, or that of the GPU.
-        memory_known: Whether `memory` was found rather than assumed.
-        cores: Cores that this process may use.
-        flops: Floating-point operations per second of a matrix product on all cores; 0 for a GPU, which
-            is not measured.
+        gpu: Whether an NVIDIA GPU is used.
+        memory: Memory available to training in bytes: free memory, or that of the GPU.
+        memory_known: Whether `memory` was detected instead of assumed.
+        cores: Number of cores that this process may use.
+        flops: Floating-point operations per second of a matrix product on all cores; 0 for a GPU, which is
+            not measured.
     """
 
     gpu: bool
@@ -44,8 +44,8 @@ class Machine:
     flops: float
 
 
-def look_at_machine(gpu: bool | None = None) -> Machine:
-    """The machine as it is; `gpu` None looks for the device file of an NVIDIA GPU."""
+def detect_machine(gpu: bool | None = None) -> Machine:
+    """Detect the machine; with `gpu=None`, look for the device file of an NVIDIA GPU."""
     use_gpu = has_nvidia_gpu() if gpu is None else gpu
     if not use_gpu:
         return Machine(False, available_memory(), True, usable_cores(), matrix_product_rate())
@@ -54,9 +54,9 @@ def look_at_machine(gpu: bool | None = None) -> Machine:
     return Machine(True, found or ASSUMED_GPU_MEMORY, found is not None, usable_cores(), 0.0)
 
 
-# A pass with gradient costs three forward passes. As recipes for a CPU are proposed, USRN passes the labelled
-# and the strong view through F with gradient and the weak view through both branches without: 3 + 3 + 2
-# forward passes of one branch for a pair of a labelled and an unlabelled image.
+# A pass with gradient costs three forward passes. In the recipes proposed for a CPU, the labelled and the
+# strong view pass through F with gradient, and the weak view through both branches without: 3 + 3 + 2 forward
+# passes of one branch for a pair of a labelled and an unlabelled image.
 BASELINE_PASSES, USRN_PASSES = 3, 8
 
 
@@ -64,15 +64,15 @@ BASELINE_PASSES, USRN_PASSES = 3, 8
 class ProposedNetwork:
     """A network that `usrn init` proposes.
 
-    Memory is a straight line above the steps that were measured on a CPU with each backend
-    (`benchmarks/results/archive/memory.csv`); on a GPU it was never measured, and the line is kept.
+    Memory is a linear upper bound of the steps measured on a CPU with each backend
+    (`benchmarks/results/archive/memory.csv`); it was not measured on a GPU, where the same bound is used.
 
     Args:
-        name: Its backbone.
+        name: Name of the backbone.
         flops: Operations of a forward pass of one branch, per pixel of an image.
-        efficiency: Share of the rate of a matrix product that training reaches (measured with torch).
-        fixed_memory: Bytes that a process with a USRN step of no images would need.
-        pixel_memory: Bytes for each pixel of a pair of a labelled and an unlabelled image.
+        efficiency: Speed of training relative to a matrix product (measured with torch).
+        fixed_memory: Memory in bytes that does not depend on the batch.
+        pixel_memory: Memory in bytes per pixel of a pair of a labelled and an unlabelled image.
     """
 
     name: str
@@ -87,11 +87,11 @@ RESNET50 = ProposedNetwork("keras_cv/resnet50", 521e3, 0.5, 2.7e9, 6e3)
 
 
 def step_bytes(network: ProposedNetwork, batch: int, crop_size: int) -> float:
-    """Memory of a USRN step, on the backend that needs most.
+    """Estimate the memory of a USRN step in bytes, for the backend that needs most.
 
     Args:
         network: Network that is trained.
-        batch: Labelled images in a batch, and unlabelled images.
+        batch: Number of labelled images in a batch, and of unlabelled images.
         crop_size: Height and width of a crop in pixels.
     """
     return network.fixed_memory + network.pixel_memory * batch * crop_size**2
@@ -100,13 +100,13 @@ def step_bytes(network: ProposedNetwork, batch: int, crop_size: int) -> float:
 def step_seconds(
     network: ProposedNetwork, batch: int, crop_size: int, machine: Machine
 ) -> tuple[float, float]:
-    """Seconds of a step of the Baseline and of USRN with an F_sub that is not trained, on a CPU.
+    """Estimate the seconds of a step of the Baseline and of a method with a fixed F_sub, on a CPU.
 
     Args:
         network: Network that is trained.
-        batch: Labelled images in a batch, and unlabelled images.
+        batch: Number of labelled images in a batch, and of unlabelled images.
         crop_size: Height and width of a crop in pixels.
-        machine: Its rate of a matrix product is the measure.
+        machine: Machine whose matrix-product rate is used.
 
     Example:
 
@@ -120,26 +120,29 @@ def step_seconds(
 
 MAX_PER_CLASS = 32
 PASSES = 80  # over the training images, as the official code
-FEATURES_PER_SUBCLASS = 500  # fewer feature pixels make no stable subclass
+FEATURES_PER_SUBCLASS = 500  # minimum feature pixels for a stable subclass
 SIZE_FACTORS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000, 3000, 10_000, 100_000, 10**6)
-LARGE = 1.5  # times the long side of training: such images are brought down when they are measured
+LARGE = 1.5  # images longer than this multiple of the training size are reduced for evaluation
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """Values of a recipe.
+    """Proposed values of a recipe.
 
     Args:
         network: Backbone and its cost.
-        long_side, crop_size: In pixels.
-        scale: Of whole images when they are measured, so that they are as large as in training.
-        batch: Labelled images, and unlabelled ones, in a batch.
-        baseline_steps, usrn_steps: Steps.
-        size_factor, max_subclasses: Of the subclasses.
-        counts: `(classes,)`, K_c: the subclasses that these give; 0 for a class without labelled pixels.
-        rates: Class balance rate of the labelled pixels now, and expected of the subclasses.
-        seconds: Rough time of all steps; None for a GPU.
-        memory: Bytes that a step needs.
+        long_side: Long side of an image at scale 1 in pixels.
+        crop_size: Height and width of a training crop in pixels.
+        scale: Scale of whole images in evaluation, so that they are as large as in training.
+        batch: Number of labelled images in a batch, and of unlabelled images.
+        baseline_steps: Number of training steps of the Baseline.
+        usrn_steps: Number of training steps of the method.
+        size_factor: Value of `subclasses.size_factor`.
+        max_subclasses: Value of `subclasses.max_subclasses`.
+        counts: Resulting subclasses K_c of each class, shape `(classes,)`; 0 without labelled pixels.
+        rates: Class balance rates of the labelled pixels, and expected for the subclasses.
+        seconds: Rough time of all steps in seconds; None for a GPU.
+        memory: Memory of a step in bytes.
     """
 
     network: ProposedNetwork
@@ -163,10 +166,11 @@ def propose(
     """Propose a recipe.
 
     Args:
-        sizes: Height and width of the images.
-        pixels: `(classes,)` labelled pixels of each class.
-        machine: What it will run on.
-        labelled, unlabelled: Training images.
+        sizes: Height and width of each image.
+        pixels: Labelled pixels of each class, shape `(classes,)`.
+        machine: Machine that the recipe is for.
+        labelled: Number of labelled images.
+        unlabelled: Number of unlabelled images.
     """
     network = RESNET50 if machine.gpu else MOBILENET
     long_side, crop_size, scale = _view(sizes, machine.gpu)
@@ -187,7 +191,7 @@ def propose(
 
 
 def _view(sizes: Sequence[tuple[int, int]], gpu: bool) -> tuple[int, int, float]:
-    """Long side at scale 1, crop, and the scale of images that are much larger."""
+    """Choose the long side at scale 1, the crop, and the evaluation scale of much larger images."""
     largest = 1024 if gpu else 512
     long_sides = np.array([max(size) for size in sizes])
     typical = int(np.median(long_sides))
@@ -199,7 +203,7 @@ def _view(sizes: Sequence[tuple[int, int]], gpu: bool) -> tuple[int, int, float]
 
 
 def _batch(network: ProposedNetwork, crop_size: int, machine: Machine) -> int:
-    """The largest usual batch whose step takes at most half of the memory."""
+    """Choose the largest usual batch whose step needs at most half of the memory (80 % on a GPU)."""
     choices = (8, 4, 2) if machine.gpu else (4, 2)
     share = 0.8 if machine.gpu else 0.5
     fitting = [batch for batch in choices if step_bytes(network, batch, crop_size) <= share * machine.memory]
@@ -207,9 +211,9 @@ def _batch(network: ProposedNetwork, crop_size: int, machine: Machine) -> int:
 
 
 def _steps(labelled: int, unlabelled: int, batch: int, gpu: bool) -> tuple[int, int]:
-    """`PASSES` over all training images, within bounds: an hour or two of a CPU.
+    """Choose steps for `PASSES` passes over all training images, limited to one or two hours on a CPU.
 
-    On a CPU USRN goes on from the Baseline, which has learnt what few labels tell in fewer steps.
+    On a CPU the method starts from the Baseline, which learns from few labels in fewer steps.
     """
     least, most = (2000, 100_000) if gpu else (800, 5000)
     usrn = int(np.clip(PASSES * (labelled + unlabelled) / batch, least, most))
@@ -218,7 +222,7 @@ def _steps(labelled: int, unlabelled: int, batch: int, gpu: bool) -> tuple[int, 
 
 
 def _subclasses(pixels: np.ndarray, most: int) -> tuple[int, np.ndarray]:
-    """The smallest size factor that leaves each subclass enough features and the network small enough."""
+    """Choose the smallest size factor with enough features per subclass and a small enough network."""
     limit = int(min(most, pixels.sum() / 16 / FEATURES_PER_SUBCLASS))
     limit = max(limit, np.count_nonzero(pixels))
     for factor in SIZE_FACTORS:

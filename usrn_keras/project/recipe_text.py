@@ -1,4 +1,4 @@
-"""The recipe of a project as a commented TOML file."""
+"""Write the recipe of a project as a commented TOML file."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def recipe_text(
     machine: Machine,
     assumptions: Mapping[str, Sequence[str]],
 ) -> str:
-    """The text of the recipe, with the assumptions as comments.
+    """Return the text of the recipe, with the assumptions as comments.
 
     Args:
-        folder: Folder of the project, absolute.
-        plan: The request, checked.
-        sources: Files of images and masks.
-        scheme: Classes and their mask values.
-        parts: Names of the images of each part.
-        proposal: The proposed settings.
-        machine: Machine that they are proposed for.
-        assumptions: Sentences by section.
+        folder: Absolute path of the project.
+        plan: Checked request.
+        sources: Image and mask files.
+        scheme: Mapping from mask values to classes.
+        parts: Lists of the images of each part.
+        proposal: Proposed recipe values.
+        machine: Machine that the recipe is for.
+        assumptions: Assumptions as sentences, by section.
     """
     sections = {
         "data": _data(plan, sources, scheme, parts, min(8, machine.cores) if machine.gpu else 2),
@@ -60,18 +60,18 @@ def recipe_text(
 
 
 def command(recipe: Path, gpu: bool) -> str:
-    """The command that trains, on the backend that is fastest for the proposed network."""
-    # Depthwise convolutions on a CPU: torch.
+    """Return the training command, with the backend that is fastest for the proposed network."""
+    # Torch is fastest for depthwise convolutions on a CPU.
     return ("" if gpu else "KERAS_BACKEND=torch ") + f"usrn fit {quote(str(recipe))}"
 
 
 def time_line(proposal: Proposal) -> str:
-    """Such as `about 25 minutes`, and how little that is worth."""
+    """Describe the estimated time, such as `about 25 minutes`, and its accuracy."""
     if proposal.seconds is None:
         return "not estimated for a GPU"
     minutes = max(2, round(proposal.seconds / 60))
     about = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
-    return f"about {about} at the speed of this CPU now (rough: from its rate of a matrix product)"
+    return f"about {about} at the speed of this CPU now (rough estimate from a matrix product)"
 
 
 def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, machine: Machine) -> str:
@@ -82,7 +82,7 @@ def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, mach
     unit = "a GPU" if machine.gpu else f"{machine.cores} CPU core(s)"
     hardware = f"{unit}, {memory} here; a step needs about {proposal.memory / GIB:.1f} GiB{fastest}"
     facts = {
-        "Reproduces": "nothing published: your own images, written by `usrn init`",
+        "Reproduces": "nothing published; own images, recipe created by `usrn init`",
         "Expected": "not measured yet",
         "Hardware": hardware,
         "Time": time_line(proposal),
@@ -215,6 +215,6 @@ def _string(value: object) -> str:
 
 
 def _comment(text: str, before: str = "", margin: str = "  ") -> str:
-    """Lines of a comment that fit the width; a path longer than that stays whole."""
+    """Wrap a comment to the width; longer paths are not broken."""
     indents = {"initial_indent": f"# {before}", "subsequent_indent": f"# {margin}"}
     return "\n".join(wrap(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False))

@@ -1,4 +1,4 @@
-"""From the folders that were named to images and masks that belong together, each read once."""
+"""List the given folders, pair images with masks, and read each file once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """All files of a project.
+    """Image and mask files of a project.
 
     Args:
         main: Pairs of --images and --masks.
-        apart: Pairs of the folders of val and test that lie apart, by part.
-        notes: What is worth knowing about the files, a sentence each.
+        apart: Pairs of separate val and test folders, by part.
+        notes: Notes about the files, one sentence each.
     """
 
     main: Pairing
@@ -38,12 +38,12 @@ class Sources:
 
     @property
     def images(self) -> dict[str, Path]:
-        """Every image; those apart are called `val/NAME` and `test/NAME`."""
+        """All images; images of separate folders are named `val/NAME` and `test/NAME`."""
         return self._all(lambda pairing: pairing.images)
 
     @property
     def masks(self) -> dict[str, Path]:
-        """Every mask that has an image, by the same names."""
+        """All masks that have an image, by the same names."""
         return self._all(lambda pairing: pairing.masks)
 
     def _all(self, files: Callable[[Pairing], dict[str, Path]]) -> dict[str, Path]:
@@ -57,7 +57,7 @@ def find_sources(
     images: Path,
     masks: Path,
     held_out: Sequence[HeldOut],
-    faults: list[str],
+    errors: list[str],
     *,
     image_pattern: Pattern | None = None,
     mask_pattern: Pattern | None = None,
@@ -65,28 +65,29 @@ def find_sources(
     """List the folders and pair their files.
 
     Args:
-        images: Folder of images.
-        masks: Folder of masks; may be the same, or one be inside the other.
-        held_out: What becomes val and test; folders apart are paired by the same rule.
-        faults: Grows by a line for each fault.
-        image_pattern, mask_pattern: The naming rule where it is known.
+        images: Folder of the images.
+        masks: Folder of the masks; may be the same folder, or one may contain the other.
+        held_out: Sources of val and test; separate folders are paired by the same rule.
+        errors: List to which errors are added.
+        image_pattern: Given pattern of image names, or None.
+        mask_pattern: Given pattern of mask names, or None.
 
-    Raises:
-        DataError: No rule, or more than one, pairs images and masks; or masks are of a lossy kind.
+        Raises:
+            DataError: If no rule or several rules pair images and masks, or masks are in a lossy format.
     """
     apart = [part for part in held_out if part.images]
     outside = [folder for part in apart for folder in (part.images, part.masks)]
     image_files, mask_files = _list(images, masks, outside)
     rule = _rule(image_files, mask_files, masks, image_pattern, mask_pattern)
-    main = _pair(rule, image_files, mask_files, faults)
+    main = _pair(rule, image_files, mask_files, errors)
     if not main.masks:
         raise no_pairs(image_files, mask_files)
-    _refuse_lossy(main, masks, faults)
+    _check_lossy(main, masks, errors)
     others = {}
     for part in apart:
-        pairing = _pair(rule, *_list(part.images, part.masks), faults)
+        pairing = _pair(rule, *_list(part.images, part.masks), errors)
         if not pairing.masks:
-            faults.append(
+            errors.append(
                 f"--{part.part}: no image in {part.images} has a mask `{rule.mask}` in {part.masks}"
             )
         others[part.part] = pairing
@@ -94,7 +95,7 @@ def find_sources(
 
 
 def _list(images: Path, masks: Path, outside: Sequence[Path] = ()) -> tuple[list[File], list[File]]:
-    """Files that may be images and files that may be masks: the same where the folders are."""
+    """List possible image files and possible mask files; equal if the folders are the same."""
     without = [folder for folder in outside if folder.resolve() not in (images.resolve(), masks.resolve())]
     image_files = list_files(images, IMAGE_SUFFIXES, without=[*without, *[masks] * is_below(masks, images)])
     mask_files = list_files(masks, MASK_SUFFIXES, without=[*without, *[images] * is_below(images, masks)])
@@ -117,8 +118,9 @@ def _rule(
             raise
     _, mask = min(max(lossy, key=len))
     raise DataError(
-        f"the masks are JPEG or WebP files, such as {mask}: these change the values of a mask",
-        hint="Write the masks anew as PNG from what they were made of; converting the JPEG is too late.",
+        f"the masks are JPEG or WebP files, such as {mask}, which do not preserve mask values",
+        hint="Create the masks again as PNG from the annotation; converting the JPEG does not restore the "
+        "values.",
     )
 
 
@@ -126,14 +128,14 @@ def _fewer_colours(first: Path, second: Path) -> Path:
     def colours(path: Path) -> int:
         try:
             return len(count_values(read_raw(path)).values)
-        except DataError:  # a JPEG: no mask
+        except DataError:  # a JPEG is not a mask
             return 1 << 24
 
     return min((first, second), key=colours)
 
 
-def _pair(rule: Rule, images: list[File], masks: list[File], faults: list[str]) -> Pairing:
-    """Pair the files; in one folder what is named as a mask is no image."""
+def _pair(rule: Rule, images: list[File], masks: list[File], errors: list[str]) -> Pairing:
+    """Pair the files; in a common folder, files named as masks are not images."""
     shared = {file.path for file in images} & {file.path for file in masks}
     if shared and rule.image != rule.mask:
         is_mask = {file.path for file in masks if _fits(rule.mask, file) and not _fits_better(rule, file)}
@@ -141,7 +143,7 @@ def _pair(rule: Rule, images: list[File], masks: list[File], faults: list[str]) 
         masks = [file for file in masks if file.path in is_mask or file.path not in shared]
     elif shared:
         images, masks = _by_suffix(images, masks)
-    return pair(rule, images, masks, faults)
+    return pair(rule, images, masks, errors)
 
 
 def _fits(pattern: Pattern, file: File) -> bool:
@@ -149,23 +151,25 @@ def _fits(pattern: Pattern, file: File) -> bool:
 
 
 def _fits_better(rule: Rule, file: File) -> bool:
-    """Whether the longer of two patterns that fit is that of images, as `{name}_rgb` beside `{name}`."""
+    """Whether the longer of two matching patterns is that of images, such as `{name}_rgb` and `{name}`."""
     return len(str(rule.image)) > len(str(rule.mask)) and _fits(rule.image, file)
 
 
 def _by_suffix(images: list[File], masks: list[File]) -> tuple[list[File], list[File]]:
-    """`a.jpg` beside `a.png`: masks have the suffix that is not that of the photographs."""
+    """Separate `a.jpg` and `a.png`: masks are the files with a lossless suffix."""
     lossy = [file for file in images if file.suffix in LOSSY]
     return lossy, [file for file in masks if file.suffix not in LOSSY]
 
 
-def _refuse_lossy(main: Pairing, folder: Path, faults: list[str]) -> None:
-    """JPEG masks among others: their images would count as unlabelled without a word."""
+def _check_lossy(main: Pairing, folder: Path, errors: list[str]) -> None:
+    """Report JPEG masks among others; their images would silently become unlabelled."""
     for file in list_files(folder, LOSSY):
         stem = main.rule.mask.name_of(file.stem)
         name = f"{file.folder}/{stem}" if file.folder else stem
         if stem and name in main.images and main.images[name] != file.path and name not in main.masks:
-            faults.append(f"{file.path}: JPEG and WebP change values, write the mask anew as PNG")
+            errors.append(
+                f"{file.path}: JPEG and WebP do not preserve mask values: create the mask again as PNG"
+            )
 
 
 def _notes(main: Pairing, others: dict[str, Pairing], held_out: Sequence[HeldOut]) -> tuple[str, ...]:
@@ -175,13 +179,15 @@ def _notes(main: Pairing, others: dict[str, Pairing], held_out: Sequence[HeldOut
     left_out = [path for pairing in pairings for path in pairing.left_out]
     notes = [f"{len(orphans)} mask(s) have no image: {_some(orphans)}"] if orphans else []
     if left_out:
-        named = f"{len(left_out)} image(s) are not named as `{main.rule.image}` and are left out"
+        named = f"{len(left_out)} image(s) do not match `{main.rule.image}` and are left out"
         notes.append(f"{named}: {_some(left_out)}")
     for part in held_out:
         if part.share is None and (bare := _without_mask(part, main, others)):
             notes.append(f"{len(bare)} {part.part} image(s) have no mask and are left out: {_some(bare)}")
     if "gtFine" in main.rule.mask.suffix:
-        notes.append('these are named like Cityscapes: dataset = "cityscapes" knows its classes and splits')
+        notes.append(
+            'the file names are those of Cityscapes: dataset = "cityscapes" has its classes and splits'
+        )
     return tuple(notes)
 
 
@@ -198,11 +204,11 @@ def _some(paths: Sequence[Path]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What the files say.
+    """Facts read from the files.
 
     Args:
         sizes: Height and width of each readable image, by name.
-        masks: What each readable mask holds, by name.
+        masks: Values of each readable mask, by name.
     """
 
     sizes: dict[str, tuple[int, int]]
@@ -210,15 +216,15 @@ class Survey:
 
 
 def survey_files(
-    images: Mapping[str, Path], masks: Mapping[str, Path], faults: list[str], *, progress: Progress = SILENT
+    images: Mapping[str, Path], masks: Mapping[str, Path], errors: list[str], *, progress: Progress = SILENT
 ) -> Survey:
-    """Look at all files in parallel; what cannot be read or does not fit is added to `faults`.
+    """Read all files in parallel; unreadable or mismatched files are added to `errors`.
 
     Args:
         images: Image file of each name.
-        masks: Mask file of each name that has one.
-        faults: Grows by a line for each fault.
-        progress: Counts images.
+        masks: Mask file of each name that has a mask.
+        errors: List to which errors are added.
+        progress: Progress display, which counts images.
     """
 
     def look(name: str) -> tuple[str, tuple[int, int] | None, ValueCounts | None, list[str]]:
@@ -228,7 +234,7 @@ def survey_files(
     workers = min(16, usable_cores())
     with progress.task("reading images and masks", total=len(images)) as task:
         for name, size, mask, found in ordered_map(look, images, workers=workers, ahead=4 * workers):
-            faults += found
+            errors += found
             if size:
                 survey.sizes[name] = size
             if mask:
@@ -238,19 +244,19 @@ def survey_files(
 
 
 def _look(image: Path, mask: Path | None) -> tuple[tuple[int, int] | None, ValueCounts | None, list[str]]:
-    faults: list[str] = []
+    errors: list[str] = []
     size = values = None
     try:
         size = image_size(image)
     except DataError as error:
-        faults.append(error.message)
+        errors.append(error.message)
     if mask is None:
-        return size, None, faults
+        return size, None, errors
     try:
         raw = read_raw(mask)
         values = count_values(raw)
         if size:
             check_size(image, size, mask, values.size)
     except DataError as error:
-        faults.append(f"{error.message}. {error.hint}" if "EXIF" in error.hint else error.message)
-    return size, values, faults
+        errors.append(f"{error.message}. {error.hint}" if "EXIF" in error.hint else error.message)
+    return size, values, errors

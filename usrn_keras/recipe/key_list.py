@@ -151,7 +151,7 @@ def _length(field: Mapping[str, Any]) -> list[str]:
 
 
 def _section_text(section: SectionKeys) -> str:
-    lines = [f"[{section.name}]  {section.description}"]
+    lines = textwrap.wrap(f"[{section.name}]  {section.description}", WIDTH, replace_whitespace=False)
     if section.method:
         lines.append(f"Options of a method: read with training.method = {json.dumps(section.method)}.")
     for key in section.keys:

@@ -16,7 +16,7 @@ import pydantic
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe.checks import contradictions
 from usrn_keras.recipe.method_options import METHOD_OPTIONS
-from usrn_keras.recipe.old_keys import moved_key, upgrade
+from usrn_keras.recipe.old_keys import method_of_earlier_version, moved_key, upgrade
 from usrn_keras.recipe.plugins import find_options
 from usrn_keras.recipe.schema import (
     Recipe,
@@ -102,7 +102,7 @@ def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: st
     sections = common_sections()
     if options is not None:
         sections[options_section(method)] = options
-    errors += _unknown_keys(values, sections, method)
+    errors += _unknown_keys(values, sections, method_of_earlier_version(values, method))
     known = _known(values, sections)
     try:
         recipe = recipe_class(method, options)(**known, name=name)

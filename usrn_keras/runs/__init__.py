@@ -1,4 +1,4 @@
-"""Run folders: one per fit, atomic, resumable, locked."""
+"""Run folders: one per fit; writes are atomic, training resumes, and processes lock the folder."""
 
 from usrn_keras.runs.reuse import reuse_stages, why_not_reused
 from usrn_keras.runs.run import Run, open_run, start_run

@@ -1,4 +1,4 @@
-"""What a run was computed on: versions, backend, devices."""
+"""Describe the environment of a run: versions, backend, devices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "opencv-
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, backend and hardware of this process, as JSON values."""
+    """Return versions, backend and hardware of this process as JSON values."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "backend": keras.backend.backend(),
@@ -35,10 +35,10 @@ def describe_environment() -> dict[str, Any]:
 
 
 def recorded_numerics(run: Path) -> str:
-    """`NUMERICS` of the sessions that worked in a run folder, such as `1`; 0 for runs that did not record it.
+    """Return the `NUMERICS` of the sessions of a run, such as `1`; 0 for runs that did not record it.
 
     Args:
-        run: The run folder.
+        run: Path of the run folder.
     """
     sessions = read_json(run / "environment.json")
     return ", ".join(sorted({str(session.get("numerics", 0)) for session in sessions}))

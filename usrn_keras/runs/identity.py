@@ -1,4 +1,4 @@
-"""Which data set a run is of, and whether another one is still the same."""
+"""Identity of the data set of a run, and comparison with another data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usrn_keras.errors import RunError
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """What a run keeps of its data set in `dataset.json`."""
+    """Describe a data set for `dataset.json` in the run folder."""
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint(),
@@ -26,13 +26,16 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def changes(known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = ("labelled",)) -> list[str]:
-    """How a data set differs from what `describe` said of it earlier, in words; empty: it does not.
+    """List the differences between a data set and an earlier description of it.
 
     Args:
-        known: What `describe` said.
-        dataset: As it is now.
-        parts: Lists whose files count. An unlabelled image, or one to measure on, may be mended: it may be
-            what stopped the run, and what was learnt stays right.
+        known: Earlier description by `describe`.
+        dataset: Data set to compare.
+        parts: Lists whose files must be unchanged. Other images may be repaired: a broken file may have
+            stopped the run, and the trained stages do not depend on them.
+
+    Returns:
+        One line for each difference; empty if there are none.
     """
     found = []
     if known["classes"] != list(dataset.classes):
@@ -40,21 +43,20 @@ def changes(known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = (
     if known["fingerprint"] != dataset.fingerprint():
         found.append(f"lists of images: {known['fingerprint']}; now {dataset.fingerprint()}")
         return found
-    contents = known.get("contents", {})  # the first runs did not keep them
+    contents = known.get("contents", {})  # not recorded by the first versions
     if other := [part for part in parts if contents.get(part, "") not in ("", dataset.contents(part))]:
-        what = "the same names, but other images or masks, or other ids or colours in them"
+        what = "same names, but different images or masks, or different ids or colours in them"
         found.append(f"files of {', '.join(other)}: {what}")
     return found
 
 
-def refuse_other_data(
+def check_same_data(
     path: Path, known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = ("labelled",)
 ) -> None:
-    """Raise a `RunError` where a data set is not the one that the run of a folder began with."""
+    """Raise a `RunError` if the data set differs from the one that the run was started with."""
     if found := changes(known, dataset, parts):
         raise RunError(
-            f"{path}: the data set has changed since the run began",
+            f"{path}: the data set has changed since the run was started",
             faults=found,
-            hint="Restore it, or start a new run in another folder. What is trained can be measured on other "
-            "images: usrn evaluate",
+            hint="Restore it, or start a new run in another folder: --run FOLDER",
         )

@@ -1,4 +1,4 @@
-"""The numbers of a run: metrics.jsonl, and the same as TensorBoard scalars."""
+"""Log of the metrics of a run as metrics.jsonl and as TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MetricsLog:
     """Appends records to `metrics.jsonl` and `tensorboard/STAGE`.
 
     Args:
-        folder: The run folder.
+        folder: Path of the run folder.
         stage: Name of the stage that the records belong to.
 
     Example:
@@ -23,7 +23,7 @@ class MetricsLog:
     >>> import tempfile
     >>> log = MetricsLog(Path(tempfile.mkdtemp()), "1-baseline")
     >>> log.record({"step": 20, "loss": 1.5})
-    >>> log.rewind(0)  # training goes on from step 0: later records are void
+    >>> log.rewind(0)  # training resumes from step 0: later records are removed
     >>> log.path.read_text()
     ''
     """
@@ -35,7 +35,7 @@ class MetricsLog:
         self._writer = None
 
     def record(self, numbers: dict[str, float]) -> None:
-        """Append one record; `step` must be among the numbers."""
+        """Append one record; the numbers must include `step`."""
         line = json.dumps({"stage": self.stage} | {key: _short(value) for key, value in numbers.items()})
         with storage_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -46,7 +46,7 @@ class MetricsLog:
         writer.flush()
 
     def rewind(self, step: int) -> None:
-        """Drop this stage's records after `step`, and a line that a crash cut short."""
+        """Remove the records of this stage after `step`, and lines that a crash left incomplete."""
         if not self.path.exists():
             return
         kept = [
@@ -56,13 +56,13 @@ class MetricsLog:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def take_over(self, other: MetricsLog) -> None:
-        """Copy the records that another run has of this stage, in the place of ours."""
+        """Replace the records of this stage by those of another run."""
         self.rewind(-1)
         for record in other.records():
             self.record({key: value for key, value in record.items() if key != "stage"})
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """This stage's records; a line that a crash cut short is left out."""
+        """Iterate over the records of this stage; lines that a crash left incomplete are skipped."""
         if not self.path.exists():
             return
         for line in self.path.read_text(encoding="utf-8").splitlines():
@@ -72,7 +72,7 @@ class MetricsLog:
                     yield record
 
     def holds(self, step: int, key: str) -> bool:
-        """Whether a record of this stage tells `key` at `step`."""
+        """Whether a record of this stage has `key` at `step`."""
         return any(record["step"] == step and key in record for record in self.records())
 
     def _keeps(self, line: str, step: int) -> bool:

@@ -1,4 +1,4 @@
-"""Stages that two runs have in common: computed once, taken over as they are."""
+"""Reuse of equal stages of other runs."""
 
 from __future__ import annotations
 
@@ -10,76 +10,76 @@ from typing import Any
 
 import keras
 
-from usrn_keras.files import files_of, read_json, staged_path
+from usrn_keras.files import collect_files, read_json, staged_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
 from usrn_keras.recipe.stage_plan import Stage, Train
 from usrn_keras.runs.environment import recorded_numerics
 from usrn_keras.runs.run import FREE_KEYS, Run, flat_recipe
 
-# What the Baseline does not depend on, beside FREE_KEYS and the options of methods. A new key counts until it
-# is named here.
-_OF_THE_METHOD_ALONE = {
+# Keys that the Baseline does not depend on, in addition to FREE_KEYS and the options of methods. New keys
+# are assumed to matter until they are listed here.
+_METHOD_KEYS = {
     "network.sharing", "views.scale_unlabelled", "views.strong", "views.jitter_probability",
     "views.grayscale_probability", "views.blur_probability", "training.method", "training.usrn_steps",
     "training.usrn_learning_rate", "training.batch_unlabelled", "training.start", "evaluation.diagnosis",
 }  # fmt: skip
-_KEEPS_THE_BEST = {"evaluation.every"}  # of FREE_KEYS: the stage keeps its best weights by it
+_CHECKPOINT_KEYS = {"evaluation.every"}  # in FREE_KEYS, but they determine the best weights of a stage
 
 
-def of_the_method_alone(key: str) -> bool:
+def is_method_key(key: str) -> bool:
     """Whether the Baseline does not depend on a key.
 
     Args:
-        key: `section.key`; the options of a method are a section of their own.
+        key: Key of the form `section.key`.
     """
     section = key.partition(".")[0]
-    return key in _OF_THE_METHOD_ALONE or section == "subclasses" or section not in common_sections()
+    return key in _METHOD_KEYS or section == "subclasses" or section not in common_sections()
 
 
 def stage_key(
     recipe: Recipe, stage: Stage, *, data: str, backend: str, is_final: bool = False
 ) -> dict[str, Any]:
-    """All that the result of a stage depends on; two stages with equal keys are the same stage.
+    """Collect everything that the result of a stage depends on; stages with equal keys are interchangeable.
 
     Args:
-        recipe: The recipe of the run.
-        stage: The stage.
-        data: Which images and masks there are.
+        recipe: Recipe of the run.
+        stage: Stage of the run.
+        data: Description of images and masks.
         backend: Name of the Keras backend; backends round differently.
-        is_final: Whether it is the final one of several stages, which depends on the whole recipe.
+        is_final: Whether the stage is the last of several, which depends on the whole recipe.
     """
-    free = FREE_KEYS - _KEEPS_THE_BEST
+    free = FREE_KEYS - _CHECKPOINT_KEYS
     values = {key: value for key, value in flat_recipe(recipe).items() if key not in free}
     if is_final:
         pass
     elif isinstance(stage, Train):
-        values = {key: value for key, value in values.items() if not of_the_method_alone(key)}
+        values = {key: value for key, value in values.items() if not is_method_key(key)}
     else:
         values = {
             key: value
             for key, value in values.items()
-            if key.startswith("subclasses.") or not of_the_method_alone(key)
+            if key.startswith("subclasses.") or not is_method_key(key)
         }
     return {**values, "data": data, "backend": backend}
 
 
 def reuse_stages(run: Run, donor: Run) -> Iterator[str]:
-    """Take over each stage of `donor` that is complete, equal to what `run` needs, and not begun there.
+    """Reuse each complete stage of `donor` that `run` would compute equally and has not started.
 
-    Files are linked, not copied, where the system can: none of them is ever written in place.
+    Files are linked instead of copied if possible, because no file is modified in place.
 
     Args:
-        run: Locked by this process.
-        donor: Another run; its complete stages are only read.
+        run: Run that needs the stages; must be locked by this process.
+        donor: Run whose complete stages are read.
 
     Yields:
-        The name of each stage that was taken over.
+        Name of each reused stage.
     """
     for stage in _shareable(run):
         if run.is_complete(stage):
             continue
-        if run.stage(stage).exists():  # begun: its subclasses are those of its own Baseline
+        if run.stage(stage).exists():  # already started; later stages depend on it
             return
         if not _offers(donor, run, stage) or _key(donor, stage) != _key(run, stage):
             return
@@ -90,19 +90,19 @@ def reuse_stages(run: Run, donor: Run) -> Iterator[str]:
 
 
 def why_not_reused(run: Run, donors: Sequence[Run]) -> str:
-    """Why the first stage that a run lacks was taken over from none of its donors; empty: it lacks none."""
+    """Explain why the first incomplete stage was not reused; empty if all stages are complete."""
     stage = next((stage for stage in _shareable(run) if not run.is_complete(stage)), None)
     if stage is None or not donors:
         return ""
     if run.stage(stage).exists():
-        return f"{stage}: was begun here, so that it is not taken over"
+        return f"{stage}: not reused, because it was already started in this run"
     offering = [donor for donor in donors if _offers(donor, run, stage)]
     if not offering:
-        return f"{stage}: complete in none of the runs to take it from"
+        return f"{stage}: not reused, because it is not complete in any of the given runs"
     needed = _key(run, stage)
     nearest = min(offering, key=lambda donor: len(_differences(needed, _key(donor, stage))))
     differences = ", ".join(_differences(needed, _key(nearest, stage)))
-    return f"{stage}: not taken over from {nearest.path}, which has {differences}"
+    return f"{stage}: not reused from {nearest.path}, which has {differences}"
 
 
 def _offers(donor: Run, run: Run, stage: str) -> bool:
@@ -117,7 +117,7 @@ def _shareable(run: Run) -> tuple[str, ...]:
 
 def _differences(needed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
     return [
-        f"{key} = {offered.get(key)!r} in the place of {value!r}"
+        f"{key} = {offered.get(key)!r} instead of {value!r}"
         for key, value in needed.items()
         if offered.get(key) != value
     ]
@@ -134,10 +134,10 @@ def _key(run: Run, stage: str) -> dict[str, Any]:
 
 
 def _link(source: Path, target: Path) -> None:
-    for file in files_of(source):
+    for file in collect_files(source):
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(file, place)
-        except OSError:  # another disk, or a system without links
+        except OSError:  # another disk, or a file system without links
             shutil.copy2(file, place)

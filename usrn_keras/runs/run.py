@@ -1,4 +1,4 @@
-"""The folder of one fit: what was asked, what is complete, who is at work."""
+"""Run folder of one fit: recipe, data set, completed stages, lock."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from usrn_keras.recipe.stage_plan import (
     stages_to_json,
 )
 from usrn_keras.runs.environment import describe_environment
-from usrn_keras.runs.identity import describe, refuse_other_data
+from usrn_keras.runs.identity import check_same_data, describe
 from usrn_keras.runs.log import MetricsLog
 
 STAGES_FILE = "stages.json"
 
-# Keys that change how a run is computed, watched or measured, but not what it computes.
+# Keys that do not change the result of training: resources, paths, logging and evaluation.
 FREE_KEYS = {
     "data.root", "data.images", "data.masks", "data.val_images", "data.val_masks", "data.test_images",
     "data.test_masks", "data.workers", "training.log_every", "training.checkpoint_seconds",
@@ -43,12 +43,12 @@ FREE_KEYS = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and the recipe that it holds.
+    """A run folder with its recipe and stages.
 
     Attributes:
-        path: The folder.
-        recipe: The resolved recipe.
-        plan: The stages that its method asked for, by the name of their folders.
+        path: Path of the run folder.
+        recipe: Recipe of the run, with absolute paths.
+        plan: Stages of the method, by the name of their folders.
     """
 
     path: Path
@@ -57,46 +57,46 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names by id."""
+        """Class names in the order of their ids."""
         return tuple(self.data["classes"])
 
     @property
     def palette(self) -> np.ndarray:
-        """Colour of each class, `(classes, 3)` uint8."""
+        """Colour of each class, uint8 of shape `(classes, 3)`."""
         return np.array(self.data["palette"], dtype=np.uint8)
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Folders of the stages, in order."""
+        """Folder names of the stages, in order."""
         return tuple(self.plan)
 
     @property
     def training_stages(self) -> dict[str, Train]:
-        """The stages that train, by folder."""
+        """Training stages by folder name."""
         return {folder: stage for folder, stage in self.plan.items() if isinstance(stage, Train)}
 
     @property
     def cluster_stage(self) -> str:
-        """Folder of the subclasses; empty for a method without any."""
+        """Folder name of the clustering stage; empty for a method without subclasses."""
         return next((folder for folder, stage in self.plan.items() if isinstance(stage, Cluster)), "")
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models that it has once it is complete, the final one last."""
+        """Names of the models of the complete run, the final model last."""
         return tuple(stage.name for stage in self.training_stages.values())
 
     @property
     def titles(self) -> dict[str, str]:
-        """Headings of the models in tables and reports, by name."""
+        """Titles of the models in tables and reports, by name."""
         return {stage.name: stage.title for stage in self.training_stages.values()}
 
     @property
     def subclasses_are_complete(self) -> bool:
-        """Whether it has subclasses, and they are complete."""
+        """Whether the run has a complete clustering stage."""
         return bool(self.cluster_stage) and self.is_complete(self.cluster_stage)
 
     def stage_of(self, model: str) -> str:
-        """Folder of the stage that trains a model.
+        """Return the folder name of the stage that trains a model.
 
         Args:
             model: Name of the model.
@@ -105,87 +105,88 @@ class Run:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What its data set was when it began; see `identity.describe`."""
+        """Description of the data set at the start of the run; see `identity.describe`."""
         return read_json(self.path / "dataset.json")
 
     @property
     def model_path(self) -> Path:
-        """F of its last model, the weights that `evaluation.checkpoint` names; RunError without them."""
+        """Path of the final model with the weights selected by `evaluation.checkpoint`."""
         return self.model_file(self.models[-1], self.recipe.evaluation.checkpoint)
 
     def model_file(self, model: str, checkpoint: str = "last") -> Path:
-        """The `.keras` file of a model, with the `last` weights or the `best` on val.
+        """Return the path of the `.keras` file of a model.
 
         Args:
             model: Name of the model.
-            checkpoint: `last` or `best`.
+            checkpoint: Weights to load: `last`, or `best` on val.
 
         Raises:
-            RunError: The model is not trained yet, or its best weights were not kept.
+            RunError: If the model is not trained yet, or its best weights were not kept.
         """
         if model not in self.models:
             raise RunError(
                 f"{self.path} has no {model} model: with training.method = "
                 f"{self.recipe.training.method!r} it has {', '.join(self.models)}",
-                hint=f"Choose one of them: --model {self.models[-1]}",
+                hint=f"Choose one of them, for example --model {self.models[-1]}",
             )
         path = self.model_folder(model) / f"{'model' if checkpoint == 'last' else 'best'}.keras"
         if path.exists():
             return path
         if checkpoint == "best" and self.model_folder(model).joinpath("model.keras").exists():
             raise RunError(
-                f"{self.path} kept no best weights of its {model} model: when it was "
-                "trained, evaluation.every was 0",
-                hint="Take the last ones: --checkpoint last. evaluation.every above 0 keeps the best, too.",
+                f"{self.path} has no best weights of its {model} model, because it was trained with "
+                "evaluation.every = 0",
+                hint="Use the last weights: --checkpoint last. To keep the best weights, train with "
+                "--set evaluation.every=N.",
             )
         raise RunError(
-            f"{self.path} has no {model} model yet; complete: {self._progress() or 'no stage'}",
+            f"{self.path} has no {model} model yet; completed stages: {self._progress() or 'none'}",
             hint=f"Resume the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
         )
 
     def has_best(self, model: str) -> bool:
-        """Whether the best weights of a model were kept."""
+        """Whether the run has the best weights of a model."""
         return (self.model_folder(model) / "best.keras").exists()
 
     def model_folder(self, model: str) -> Path:
-        """Folder of the weights of a model: the run itself for the final one, the stage for earlier ones."""
+        """Return the folder of a model: the run folder for the final model, else the stage folder."""
         _, *later = self.models
         return self.path if later and model == later[-1] else self.stage(self.stage_of(model))
 
     def checkpoint_name(self, model: str, checkpoint: str) -> str:
-        """`last`, or `best` with the step that was best."""
+        """Describe a checkpoint: `last`, or `best` with its step."""
         if checkpoint == "last":
             return checkpoint
         return f"best (step {read_json(self.model_folder(model) / 'best.json')['step']})"
 
     @property
     def evaluation_file(self) -> Path:
-        """The scores of its models, once they are measured."""
+        """Path of the scores of the models; exists once they are evaluated."""
         return self.path / "evaluation.json"
 
     def stage(self, name: str) -> Path:
-        """Folder of a stage."""
+        """Return the folder of a stage."""
         return self.path / name
 
     def log(self, stage: str) -> MetricsLog:
-        """Where the numbers of a stage go."""
+        """Return the metrics log of a stage."""
         return MetricsLog(self.path, stage)
 
     def is_complete(self, stage: str) -> bool:
-        """Whether a stage has nothing left to do."""
+        """Whether a stage is complete."""
         return (self.stage(stage) / "complete.json").exists()
 
     def complete(self, stage: str, **facts: Any) -> None:
-        """Mark a stage as complete, with facts about it."""
+        """Mark a stage as complete, and store facts about it."""
         write_json(self.stage(stage) / "complete.json", facts)
 
     def facts(self, stage: str) -> dict[str, Any]:
-        """What `complete` was told."""
+        """Return the facts that were stored by `complete`."""
         return read_json(self.stage(stage) / "complete.json")
 
     @property
-    def learnt_from(self) -> tuple[str, ...]:
-        """Lists whose files may not change: until the Baseline is complete, one may have been unreadable."""
+    def fixed_lists(self) -> tuple[str, ...]:
+        """Lists whose files must not change; none before the Baseline is complete."""
         return ("labelled",) if self.is_complete(self.stages[0]) else ()
 
     def _progress(self) -> str:
@@ -193,24 +194,24 @@ class Run:
 
 
 def open_run(path: Path | str) -> Run:
-    """A run folder to read from.
+    """Open a run folder for reading.
 
     Raises:
-        RunError: The folder is no run.
+        RunError: If the folder is not a run folder.
     """
     path = Path(path)
     if not (path / "dataset.json").exists():
         near = sorted(str(found.parent) for found in path.glob("*/dataset.json")) if path.is_dir() else []
         raise RunError(
-            f"{path} is no run folder{'' if path.exists() else ': it does not exist'}",
-            hint=f"Runs in it: {', '.join(near)}" if near else "usrn fit RECIPE --run FOLDER makes one.",
+            f"{path} is not a run folder{'' if path.exists() else ': it does not exist'}",
+            hint=f"Runs in it: {', '.join(near)}" if near else "`usrn fit RECIPE --run FOLDER` creates one.",
         )
     recipe = load_run_recipe(path / "recipe.toml")
     return Run(path, recipe, _stored_plan(path, recipe))
 
 
 def _stored_plan(path: Path, recipe: Recipe) -> Mapping[str, Stage]:
-    """The stages that a run folder names; the first versions wrote no file of them."""
+    """Read the stages of a run folder; the first versions did not write `stages.json`."""
     if (path / STAGES_FILE).exists():
         return stage_folders(stages_from_json(read_json(path / STAGES_FILE)))
     return stage_folders(stages_of_earlier_version(recipe))
@@ -218,21 +219,21 @@ def _stored_plan(path: Path, recipe: Recipe) -> Mapping[str, Stage]:
 
 @contextlib.contextmanager
 def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[Stage, ...]) -> Iterator[Run]:
-    """A run folder to work in, new or resumed, locked until the block ends.
+    """Create or resume a run folder, locked until the block ends.
 
     Args:
-        path: The folder.
-        recipe: The recipe of the run.
-        dataset: The data set of the recipe.
-        stages: The stages that the method of the recipe asks for.
+        path: Path of the run folder.
+        recipe: Recipe of the run.
+        dataset: Data set of the recipe.
+        stages: Stages of the recipe's method.
 
     Raises:
-        RunError: The folder holds another recipe, another data set, something that is no run,
-            or another process is at work in it.
+        RunError: If the folder belongs to another recipe or data set, is not a run folder, or is used by
+            another process.
     """
     path = Path(path)
     if path.exists() and not (path.is_dir() and (_is_run(path) or not any(path.iterdir()))):
-        raise RunError(f"{path} exists and is no run folder", hint="Choose another folder: --run FOLDER")
+        raise RunError(f"{path} exists and is not a run folder", hint="Choose another folder: --run FOLDER")
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path / ".lock", timeout=0)
@@ -241,8 +242,8 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[
             lock.acquire()
     except filelock.Timeout:
         raise RunError(
-            f"another process is at work in {path}",
-            hint="Wait for it, or choose another folder: --run FOLDER",
+            f"{path} is used by another process",
+            hint="Wait until it ends, or choose another folder: --run FOLDER",
         ) from None
     try:
         run = Run(path, _resolved(recipe), stage_folders(stages))
@@ -254,7 +255,7 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[
 
 
 def _is_run(path: Path) -> bool:
-    """Also one that was killed before it said what it is about; a folder with a recipe in it is none."""
+    """Whether a folder is a run, including one that was killed before `dataset.json` was written."""
     if (path / "dataset.json").exists():
         return True
     names = {file.name for file in path.iterdir()}
@@ -262,13 +263,13 @@ def _is_run(path: Path) -> bool:
 
 
 def _claim(run: Run, dataset: Dataset) -> None:
-    """Check that the folder is about the same, and write what it is about; refused, it stays as it was."""
+    """Check that recipe and data set match the folder, then write them."""
     recipe_file, dataset_file = run.path / "recipe.toml", run.path / "dataset.json"
-    begun = any(run.stage(stage).exists() for stage in run.stages)
-    if recipe_file.exists() and _has_stages(run.path):  # a recipe that trained nothing yet may be corrected
-        _refuse_other_recipe(run, load_run_recipe(recipe_file))
-    if begun and dataset_file.exists():
-        refuse_other_data(run.path, run.data, dataset, run.learnt_from)
+    started = any(run.stage(stage).exists() for stage in run.stages)
+    if recipe_file.exists() and _has_stages(run.path):  # before the first stage, the recipe may be changed
+        _check_same_recipe(run, load_run_recipe(recipe_file))
+    if started and dataset_file.exists():
+        check_same_data(run.path, run.data, dataset, run.fixed_lists)
     with atomic_path(recipe_file) as temporary:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
     write_json(dataset_file, describe(dataset))
@@ -279,33 +280,33 @@ def _claim(run: Run, dataset: Dataset) -> None:
 
 
 def _has_stages(path: Path) -> bool:
-    """Whether a stage of whatever method has begun in a run folder."""
+    """Whether any stage was started in a run folder."""
     return any(folder.is_dir() and folder.name[0].isdigit() for folder in path.iterdir())
 
 
-def _refuse_other_recipe(run: Run, stored: Recipe) -> None:
+def _check_same_recipe(run: Run, stored: Recipe) -> None:
     before, now = flat_recipe(stored), flat_recipe(run.recipe)
     if not (run.path / STAGES_FILE).exists():
         raise RunError(
-            f"{run.path} is the run of an earlier version",
-            hint="It can be evaluated, predicted with, exported and reported. To train, choose another "
+            f"{run.path} is a run of an earlier version and cannot be trained further",
+            hint="`usrn evaluate`, `predict`, `export` and `report` can read it. To train, choose another "
             "folder: --run FOLDER",
         )
-    faults = [
+    errors = [
         f"{key}: the run has {before.get(key)!r}, the recipe {now.get(key)!r}"
         for key in {**before, **now}
         if before.get(key) != now.get(key) and key not in FREE_KEYS
     ]
-    if faults:
+    if errors:
         raise RunError(
-            f"{run.path} is the run of another recipe",
-            faults=faults,
+            f"{run.path} is a run of another recipe",
+            faults=errors,
             hint="Choose another folder: --run FOLDER",
         )
 
 
 def flat_recipe(recipe: Recipe) -> dict[str, Any]:
-    """The values of a recipe by `section.key`."""
+    """Return the values of a recipe by `section.key`."""
     return {
         f"{section}.{key}": value
         for section, table in recipe.model_dump().items()
@@ -314,7 +315,7 @@ def flat_recipe(recipe: Recipe) -> dict[str, Any]:
 
 
 def _resolved(recipe: Recipe) -> Recipe:
-    """Paths made absolute, so that the run can be read from any folder."""
+    """Make paths absolute, so that the run can be read from any working directory."""
     root, weights = recipe.data.root, recipe.network.weights
     data = recipe.data.model_copy(update={"root": str(Path(root).expanduser().resolve()) if root else ""})
     file = weights if weights in ("imagenet", "none") else str(Path(weights).resolve())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
-from usrn_keras.data.whole_images import labels_of
+from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, read_image_scores
@@ -18,7 +18,7 @@ from usrn_keras.report.pictures import PredictedImage
 from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.runs import Run, open_run
-from usrn_keras.runs.identity import refuse_other_data
+from usrn_keras.runs.identity import check_same_data
 from usrn_keras.stages.cluster import cluster_report
 from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.run_facts import run_facts
@@ -149,7 +149,7 @@ def _add_pictures(
     try:
         if dataset is None:
             dataset = load_dataset(run.recipe.data)
-            refuse_other_data(run.path, run.data, dataset)
+            check_same_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
         worst = worst_samples(samples, mious.get(run.titles[run.models[-1]], {}))
         shown = _compare(
@@ -181,7 +181,7 @@ def _compare(
         image, mask = read_sample(sample, dataset)
         predictions = {run.titles[model]: predictor.ids(image) for model, predictor in predictors.items()}
         known = [mious.get(model, {}).get(sample.name) for model in predictions]
-        rows.append(PredictedImage(sample.name, image, labels_of(mask, dataset), predictions, known))
+        rows.append(PredictedImage(sample.name, image, mask_to_labels(mask, dataset), predictions, known))
     return rows
 
 

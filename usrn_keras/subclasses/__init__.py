@@ -1,6 +1,6 @@
-"""Subclasses: how many of each class, their features, sublabel maps.
+"""Subclasses: their number per class, features, clusters and sublabel maps.
 
-The names below are loaded when they are first used: counting classes needs no Keras.
+The names below are imported on first use, because counting subclasses does not need Keras.
 """
 
 from __future__ import annotations

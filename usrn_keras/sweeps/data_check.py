@@ -57,7 +57,7 @@ def _validate_data(plan: Plan, family: Family, datasets: Mapping[str, Dataset]) 
     found = []
     for planned in plan.runs:
         if run := family.run(planned):
-            differences = changes(run.data, datasets[planned.recipe.data.model_dump_json()], run.learnt_from)
+            differences = changes(run.data, datasets[planned.recipe.data.model_dump_json()], run.fixed_lists)
             found += [f"{run.path.name}: {'; '.join(differences)}"] * bool(differences)
     if found:
         raise RunError(

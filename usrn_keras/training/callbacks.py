@@ -1,4 +1,4 @@
-"""What happens between two steps: callbacks, and Ctrl-C handling."""
+"""Callbacks between training steps, and Ctrl-C handling."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Protocol
 
 
 class Callback(Protocol):
-    """Called after selected steps, such as a measurement on validation images."""
+    """Called after selected steps, for example to evaluate on validation images."""
 
     def resume(self, step: int) -> None:
-        """Bring the records to the step that training resumes from, its weights in place."""
+        """Restore the callback's records to the step that training resumes from; its weights are loaded."""
 
     def due(self, step: int) -> bool:
         """Whether to call `after_step` after this step."""
 
     def after_step(self, step: int) -> None:
-        """Read the weights of a step, which are in place, as the checkpoint is."""
+        """Run after a step; its weights are loaded, and its checkpoint is written."""
 
 
 class InterruptRequest:
-    """Whether the user asked to stop; true from the first signal on."""
+    """Request to stop; set by the first signal."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:  # asked twice: stop at once, the last checkpoint stays
+        if self.asked:  # second signal: stop at once, the last checkpoint is kept
             raise KeyboardInterrupt
         self.asked = True
 
@@ -39,7 +39,7 @@ class InterruptRequest:
 def deferred_interrupt() -> Iterator[InterruptRequest]:
     """Let a loop finish its step and save before it stops; a second signal stops at once.
 
-    Signals belong to the main thread; elsewhere the request is never set.
+    Python delivers signals to the main thread only; in other threads the request is never set.
     """
     request = InterruptRequest()
     if threading.current_thread() is not threading.main_thread():

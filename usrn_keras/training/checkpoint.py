@@ -1,4 +1,4 @@
-"""The whole state of a training run in one file: weights, statistics, optimizer, random state, step."""
+"""Save and load the complete training state: weights, statistics, optimizer, random state, step."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> 
     """Write every variable of a compiled `model` and its optimizer, atomically.
 
     Args:
-        path: File to write, `.npz`.
-        model: Compiled model; its variables are written.
-        step: Steps done.
-        **facts: JSON values to keep beside it.
+        path: Path of the `.npz` file.
+        model: Compiled model whose variables are written.
+        step: Number of completed steps.
+        **facts: JSON values to store with the step.
 
-    Raises:
-        DivergedError: A variable is not finite; the file is left as it was.
-        StorageError: The disk is full; the file is left as it was.
+        Raises:
+        DivergedError: If a variable is not finite; an existing file is kept.
+        StorageError: If the disk is full; an existing file is kept.
     """
     arrays = {key: np.asarray(keras.ops.convert_to_numpy(variable.value)) for key, variable in _keyed(model)}
     broken = [key for key, array in arrays.items() if not np.isfinite(array).all()]
@@ -41,10 +41,10 @@ def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> 
 
 
 def load_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
-    """Restore what `save_checkpoint` wrote; returns `step` and the other facts.
+    """Restore a checkpoint; returns its `step` and the other facts.
 
     Raises:
-        WeightsError: The file cannot be read, or is from another network.
+        WeightsError: If the file cannot be read, or is from another network.
     """
     header, arrays = _read(path)
     expected = dict(_keyed(model))
@@ -63,7 +63,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The step and facts of a checkpoint, without its arrays."""
+    """Read the step and facts of a checkpoint without its arrays."""
     return _read(path, arrays=False)[0]
 
 
@@ -75,12 +75,12 @@ def _read(path: Path, arrays: bool = True) -> tuple[dict[str, Any], dict[str, np
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(
             f"{path} cannot be read as a checkpoint: {error}",
-            hint="Delete this file to start its stage again.",
+            hint="Delete this file to train its stage from the start.",
         ) from error
 
 
 def _keyed(model: keras.Model) -> list[tuple[str, keras.Variable]]:
-    """Variables by number and path, without the numbers that Keras counts up within a process."""
+    """Return the variables by index and path, without the counters that Keras adds to names in a process."""
     variables = [*model.variables, *model.optimizer.variables]
     unique = {id(variable): variable for variable in variables}.values()
     return [
@@ -90,5 +90,5 @@ def _keyed(model: keras.Model) -> list[tuple[str, keras.Variable]]:
 
 
 def _diverged_hint(path: Path) -> str:
-    kept = f"The last good checkpoint stays: {path}. " if path.exists() else ""
+    kept = f"The last good checkpoint is kept: {path}. " if path.exists() else ""
     return f"{kept}Lower training.learning_rate in a new run."

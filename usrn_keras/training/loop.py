@@ -1,4 +1,4 @@
-"""The training loop: from a checkpoint to the end, or to the next interruption."""
+"""Training loop: resumes from a checkpoint, and runs to the end or until interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from usrn_keras.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 class BatchSource(Protocol):
-    """Batches by step, such as `usrn_keras.data.Batches`."""
+    """Source of batches by step, such as `usrn_keras.data.Batches`."""
 
     def iterate(self, start_step: int, stop_step: int) -> Any: ...
 
@@ -32,20 +32,20 @@ class Loop:
     """Trains a compiled method for a number of steps; resumable.
 
     Args:
-        model: A compiled method.
-        batches: Source of batches; the batch of a step must depend on the step alone.
+        model: Compiled method to train.
+        batches: Source of batches; a batch must depend only on its step.
         steps: Total number of steps.
-        checkpoint: File of the checkpoint; training resumes from it if it exists.
-        checkpoint_seconds: Longest time between two checkpoints, in seconds.
-        log_every: Steps between two records; numbers are fetched from the device only then.
-        record: Called with each record, a flat dict of numbers.
-        rewind: Called with the step that training resumes from, before any record.
-        callbacks: Called after the steps at which they are due; the checkpoint is written first.
-        progress: Shows the progress.
+        checkpoint: Path of the checkpoint; training resumes from it if it exists.
+        checkpoint_seconds: Maximum time between two checkpoints, in seconds.
+        log_every: Number of steps between two records; values are fetched from the device only then.
+        record: Function called with each record, a flat dict of numbers.
+        rewind: Function called with the step that training resumes from, before any record.
+        callbacks: Callbacks called after the steps at which they are due; the checkpoint is written first.
+        progress: Progress display.
         description: Description of the progress bar.
 
     Raises:
-        DivergedError: A loss is not finite; names the step and the images.
+        DivergedError: If a loss is not finite; the message names the step and the images.
         KeyboardInterrupt: After Ctrl-C or SIGTERM, with the checkpoint written.
     """
 
@@ -65,12 +65,12 @@ class Loop:
     _seconds: float = field(default=0.0, init=False)
 
     def run(self) -> None:
-        """Train to the end."""
+        """Train until the last step."""
         start = self._restore()
+        step_function = CompiledStep(self.model)  # first: measurements round by the layout of the kernels
         self.rewind(start)
         if start >= self.steps:
             return
-        step_function = CompiledStep(self.model)
         with (
             self.progress.task(self.description, total=self.steps, done=start) as task,
             deferred_interrupt() as interrupt,
@@ -91,8 +91,8 @@ class Loop:
                     saved = time.monotonic()
                 for callback in due:
                     callback.after_step(done)
-                    self._window = time.monotonic()  # not a time of training
-                if interrupt.asked:  # after the last step, too: what follows may take long
+                    self._window = time.monotonic()  # exclude the callback from the training time
+                if interrupt.asked:  # also after the last step, because later work may take long
                     raise KeyboardInterrupt(
                         f"interrupted after step {done} of {self.steps} of {self.description}, "
                         "checkpoint written; run the same command again to resume"
@@ -100,7 +100,7 @@ class Loop:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, interrupted sessions included, callbacks excluded."""
+        """Training time in seconds, including interrupted sessions and excluding callbacks."""
         return self._seconds
 
     def _restore(self) -> int:
@@ -111,7 +111,7 @@ class Loop:
         return facts["step"]
 
     def _flush(self, task: Task, batch: Mapping[str, np.ndarray]) -> None:
-        """Fetch the pending terms from the device, check them, record their means."""
+        """Fetch the pending loss terms from the device, check them, and record their means."""
         if not self._pending:
             return
         terms = [(step, {name: float(value) for name, value in kept.items()}) for step, kept in self._pending]
@@ -140,7 +140,7 @@ class Loop:
         broken = [name for name, value in values.items() if not np.isfinite(value)]
         if not broken:
             return
-        kept = f"The last good checkpoint stays: {self.checkpoint}. " if self.checkpoint.exists() else ""
+        kept = f"The last good checkpoint is kept: {self.checkpoint}. " if self.checkpoint.exists() else ""
         raise DivergedError(
             f"{self.description}: {', '.join(broken)} is not finite in step {step + 1} of {self.steps}",
             faults=self.batches.names(step),

@@ -33,7 +33,7 @@ def test_masks_in_the_colours_of_the_palette(folder):
     )
     np.testing.assert_array_equal(read_mask(dataset.labelled[0].mask, dataset), [[0, 1, 2, 255]])
     dataset = _load(folder, mask_format="colours")
-    with pytest.raises(DataError, match=r"a\.png holds colours of no class: 7 7 7 \(1 pixels\)"):
+    with pytest.raises(DataError, match=r"a\.png contains colours of no class: 7 7 7 \(1 pixels\)"):
         read_mask(dataset.labelled[0].mask, dataset)
 
 
