@@ -105,7 +105,7 @@ class _recorded_passes:
         def recorded(network, images, heads=("F",), *, pooled=False, training=True):
             number = next(i for i, one in enumerate(self.method.networks) if one.F is network.F)
             shown = tuple(head for head in network.branches if head in heads)
-            passes.append(Pass(len(images), number, shown, pooled))
+            passes.append(Pass(int(images.shape[0]), number, shown, pooled))
             found = self.logits(network, images, heads, pooled=pooled, training=training)
             if BACKEND == "torch":
                 assert any(value.requires_grad for value in found.values()) == next(expected).gradient

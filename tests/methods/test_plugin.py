@@ -17,8 +17,7 @@ TOY = """
 from pydantic import Field
 
 from usrn_keras.losses import cross_entropy
-from usrn_keras.methods import LossPart, Method
-from usrn_keras.methods.base import labelled_images
+from usrn_keras.methods import LossPart, Method, labelled_images
 from usrn_keras.recipe.method_options import MethodOptions
 
 
@@ -85,7 +84,7 @@ def test_fit_trains_it_with_its_own_options(toys, recipe_file):
     [
         (["toy_methods.weight=-1"], ["toy_methods.weight: input should be greater than or equal to 0"]),
         (["toy_methods.wieght=1"], ["toy_methods.wieght: unknown key; did you mean `weight`?"]),
-        (["usrn.gate=off"], ["[usrn]: these options are read by training.method = 'usrn' alone"]),
+        (["usrn.gate=off"], ["[usrn]: used only with training.method = 'usrn'"]),
     ],
 )
 def test_its_section_is_checked(toys, overrides, errors):
@@ -144,7 +143,7 @@ def test_options_of_a_method_that_is_not_used(recipe_file):
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(recipe_file.parent / "other.toml"))
     assert caught.value.faults == (
-        "[usrn]: these options are read by training.method = 'usrn' alone, received training.method = "
+        "[usrn]: used only with training.method = 'usrn', received training.method = "
         "'self_training'; remove the section, or choose that method",
     )
     recipe = load_recipe(

@@ -2,7 +2,7 @@
 
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.find import METHODS, find_method, stages_of
-from usrn_keras.methods.loss_part import BatchSpec, LossPart
+from usrn_keras.methods.loss_part import BatchSpec, LossPart, labelled_images, unlabelled_images
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.methods.self_training import SelfTraining
@@ -23,5 +23,7 @@ __all__ = [
     "SelfTraining",
     "Supervised",
     "find_method",
+    "labelled_images",
     "stages_of",
+    "unlabelled_images",
 ]
