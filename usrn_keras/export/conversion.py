@@ -56,7 +56,7 @@ def explained(what: str, input_size: tuple[int, int] | None) -> Iterator[None]:
             hint = "A fixed input size is easier to convert: give one, for instance 512 x 512."
         raise ExportError(
             what,
-            faults=[f"{type(error).__name__}: {' '.join(lines)[:600]}"],
+            errors=[f"{type(error).__name__}: {' '.join(lines)[:600]}"],
             hint=hint,
         ) from error
 
@@ -135,7 +135,7 @@ def convert_in_worker(
     except WorkerError as error:
         raise ExportError(
             f"{format} export in a subprocess with the {backend} backend ended with code {error.code}",
-            faults=[*error.lines[-1:]] or ["no output"],
+            errors=[*error.lines[-1:]] or ["no output"],
             hint=f"Run the same command with KERAS_BACKEND={backend}: weights move between backends.",
         ) from error
 

@@ -161,7 +161,7 @@ def export_run(
     *,
     input_size: tuple[int, int] | None = None,
 ) -> ExportReport:
-    """Export F of a complete run, in float32, and write what it must be told in `PATH.labels.json`.
+    """Export F of a complete run, in float32, and write its classes, colours and padding to `PATH.labels.json`.
 
     Args:
         run_dir: Run folder.

@@ -41,7 +41,7 @@ def find_method(name: str) -> type[Method]:
     if errors := _missing_parts(found):
         raise RecipeError(
             f"training.method: {name!r} is no complete method",
-            faults=errors,
+            errors=errors,
             hint="A method is a subclass of usrn_keras.methods.Method; its docstring shows one of ten lines.",
         )
     return found
