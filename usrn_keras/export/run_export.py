@@ -161,7 +161,7 @@ def export_run(
     *,
     input_size: tuple[int, int] | None = None,
 ) -> ExportReport:
-    """Export F of a complete run, in float32, and write its classes, colours and padding to `PATH.labels.json`.
+    """Export F of a complete run in float32; `PATH.labels.json` has its classes, colours and padding.
 
     Args:
         run_dir: Run folder.
