@@ -291,9 +291,9 @@ def test_colour_map(make, files, tmp_path):
 def test_refused_arguments(make, samples):
     with pytest.raises(DataError, match="no labelled images"):
         make(labelled=())
-    with pytest.raises(DataError, match="no unlabelled images, and a batch needs 3"):
+    with pytest.raises(DataError, match="no unlabelled images, but a batch needs 3"):
         make(unlabelled=())
-    with pytest.raises(DataError, match=r"need masks\n.*u0\.png"):
+    with pytest.raises(DataError, match=r"must have masks; these have none:\n.*u0\.png"):
         make(labelled=samples[1])
     with pytest.raises(DataError, match="some have none"):
         make(labelled=(samples[0][0], replace(samples[0][1], sublabels=samples[0][1].mask)))

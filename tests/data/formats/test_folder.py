@@ -78,7 +78,7 @@ def test_root_missing(root):
         ({"unlabelled": "empty.txt"}, "no unlabelled images"),
         ({"labelled": "empty.txt", "unlabelled": "labelled.txt"}, "labelled: there is no image `nobody`"),
         ({"labelled": "labelled.txt"}, r"labelled: there is no mask for .*d\.png"),
-        ({"labelled": "outside.txt"}, "no path inside the data set"),
+        ({"labelled": "outside.txt"}, "not a path in the data set"),
         ({"labelled": "val.txt"}, "`f` is in both labelled and val"),
         ({"unlabelled": "val.txt"}, "`f` is in both unlabelled and val"),
         ({"classes": ["x"]}, "at least 2 classes, received only `x`"),
@@ -123,7 +123,7 @@ def test_all_faults_at_once(folder, files):
         _load(folder, labelled="labelled.txt", val="")
     text = str(caught.value)
     assert (
-        "no names" in text
+        "class names are missing" in text
         and "no validation images" in text
         and "`nobody0`" in text
         and "and 12 more" in text
