@@ -1,4 +1,4 @@
-"""PyTorch's `ExportedProgram` (`.pt2`), and ONNX from each of the three backends; both run without Keras."""
+"""Write and run PyTorch's `ExportedProgram` (`.pt2`), and ONNX from each backend."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from usrn_keras.export.signature import (
 
 
 def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write `path`; batch, height and width are free unless `input_size` is given."""
+    """Write `path`; batch size, and height and width without `input_size`, are dynamic."""
     import torch
 
     torch.export.save(trace(model, input_size), path)
 
 
 def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
-    """The model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
+    """Trace the model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
 
-    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so that
-    moving the program to another device would not move what it computes with (Keras 3.15).
+    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so the weights would
+    not follow when the program is moved to another device (Keras 3.15).
     """
     import torch
 
     free = {0: torch.export.Dim("batch")}
     if input_size is None:
         free |= {axis: SIZE_MULTIPLE * torch.export.Dim(side) for axis, side in [(1, "height"), (2, "width")]}
-    # A batch of 2 and sides above 32, because torch.export takes sizes of 1 for constants.
+    # A batch of 2 and sides above 32, because torch.export treats sizes of 1 as constants.
     images = torch.zeros((2, *(input_size or (96, 160)), 3))
     with torch.no_grad():
         return torch.export.export(stateless_module(model), (images,), dynamic_shapes=(free,), strict=False)
 
 
 def stateless_module(model: keras.Model) -> Any:
-    """A `torch.nn.Module` that computes with its own parameters, which are the model's."""
+    """Wrap the model as a `torch.nn.Module` whose parameters are the weights of the model."""
     import torch
 
     class Stateless(torch.nn.Module):
@@ -60,7 +60,7 @@ def stateless_module(model: keras.Model) -> Any:
 
 
 def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     import torch
 
     module = torch.export.load(path).module()
@@ -72,12 +72,12 @@ def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
-# The newest that all three converters write; onnxruntime reads it since 1.14 (2023).
+# The newest opset that all three converters write; supported since onnxruntime 1.14 (2023).
 OPSET = 18
 
 
 def write_onnx(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write one self-contained file: input `images`, output `logits`, named free sizes."""
+    """Write one self-contained file with input `images`, output `logits` and named dynamic sizes."""
     import onnx
 
     convert = {"tensorflow": _from_tensorflow, "jax": _from_jax, "torch": _from_torch}
@@ -116,10 +116,10 @@ def _from_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | No
 
 
 def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
-    """Call the input `images` and the output `logits`, and name their free sizes alike.
+    """Rename the input to `images` and the output to `logits`, and name their dynamic sizes.
 
-    The converters each invent names (`args_0`, `Identity:0`, `s33`), which would make
-    deployment depend on the backend that a model happened to be exported with.
+    Each converter uses other names (`args_0`, `Identity:0`, `s33`), so without this deployment would depend
+    on the backend of the export.
     """
     graph = proto.graph
     (images,), (logits,) = graph.input, graph.output
@@ -138,7 +138,7 @@ def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
 
 
 def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

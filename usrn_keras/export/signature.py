@@ -1,8 +1,8 @@
-"""What a converter can trace: the input of an exported model, and copies of a model with layers swapped.
+"""Input signature of exported models, and model copies with layers that converters can trace.
 
-Checked with Keras 3.15: `ops.image.resize`, and with it bilinear `UpSampling2D`, compares the
-size with zero in Python, which a TensorFlow graph with free height and width refuses; and the
-constants of `Normalization` are eager tensors, which another graph refuses.
+Checked with Keras 3.15: `ops.image.resize`, and therefore bilinear `UpSampling2D`, compares the size with
+zero in Python, which fails in a TensorFlow graph with dynamic height and width; and the constants of
+`Normalization` are eager tensors, which fail in another graph.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ SIZE_MULTIPLE = 32
 
 
 def check_input_size(input_size: tuple[int, int] | None) -> None:
-    """Height and width must be positive multiples of 32.
+    """Check that height and width are positive multiples of 32.
 
     Raises:
-        ExportError: They are not.
+        ExportError: If they are not.
     """
     if input_size is not None and any(side < 1 or side % SIZE_MULTIPLE for side in input_size):
         height, width = (max(1, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in input_size)
         raise ExportError(
-            f"input size {input_size[0]} x {input_size[1]}: both must be multiples of {SIZE_MULTIPLE}, not 0",
-            hint=f"Choose {height} x {width}, or leave the size free.",
+            f"input size must be positive multiples of {SIZE_MULTIPLE}, received "
+            f"{input_size[0]}x{input_size[1]}",
+            hint=f"Choose --size {height}x{width}, or omit --size.",
         )
 
 
 def symbolic_shape(input_size: tuple[int, int] | None) -> tuple[str | int, ...]:
-    """`("batch", "32*height", "32*width", 3)`, or the fixed size; the batch is always free."""
+    """Return `("batch", "32*height", "32*width", 3)`, or the fixed size; the batch is always dynamic."""
     sides = (f"{SIZE_MULTIPLE}*height", f"{SIZE_MULTIPLE}*width") if input_size is None else input_size
     return ("batch", *sides, 3)
 
 
 def describe(input_size: tuple[int, int] | None) -> str:
-    """The signature for people: `float32 (batch, 32*height, 32*width, 3)`."""
+    """Format the signature, such as `float32 (batch, 32*height, 32*width, 3)`."""
     return f"float32 ({', '.join(map(str, symbolic_shape(input_size)))})"
 
 
 def keras_signature(input_size: tuple[int, int] | None) -> list[Any]:
-    """The `input_signature` of `keras.Model.export`."""
+    """Return the `input_signature` for `keras.Model.export`."""
     import keras
 
     height, width = input_size or (None, None)
@@ -54,15 +55,15 @@ Replacements = Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]
 
 
 def rewrite(model: keras.Model, replacements: Replacements) -> keras.Model:
-    """A model of the same function whose graph converters can trace.
+    """Clone a model with layers that converters can trace.
 
     Args:
-        model: A functional model; models inside it are rewritten too.
-        replacements: For a class of layers without weights, the class that replaces it, built from
-            the same configuration. `UpSampling2D` that repeats pixels stays.
+        model: Functional model; nested models are cloned too.
+        replacements: Replacement class for each class of layers without weights, built from the same
+            configuration. `UpSampling2D` with nearest interpolation is kept.
 
     Returns:
-        A model that shares the other layers, and so the weights, with `model`.
+        Model that shares the other layers, and therefore the weights, with `model`.
     """
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -77,7 +78,7 @@ def rewrite(model: keras.Model, replacements: Replacements) -> keras.Model:
 
 
 def rescaling(layer: keras.layers.Normalization) -> keras.layers.Rescaling:
-    """`(x - mean) / max(sqrt(variance), epsilon)` as `x * scale + offset`, with plain numbers.
+    """Convert a `Normalization` layer to `x * scale + offset` with plain numbers.
 
     Example:
 
@@ -101,7 +102,7 @@ def _built(layer: keras.layers.Normalization) -> keras.layers.Normalization:
 
 
 def dynamic_layers() -> Replacements:
-    """What replaces `UpSampling2D` in TensorFlow graphs with free height and width."""
+    """Return the replacement of `UpSampling2D` for TensorFlow graphs with dynamic height and width."""
     import tensorflow as tf
 
     class DynamicUpSampling2D(keras.layers.UpSampling2D):

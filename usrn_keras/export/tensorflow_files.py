@@ -1,6 +1,6 @@
-"""TensorFlow's files: SavedModel, from TensorFlow or JAX, and LiteRT.
+"""Write and run SavedModel (from TensorFlow or JAX) and LiteRT.
 
-SavedModel is for TensorFlow Serving and tf.js, LiteRT (formerly TensorFlow Lite) for telephones and small
+SavedModel is for TensorFlow Serving and tf.js, LiteRT (formerly TensorFlow Lite) for mobile and embedded
 devices.
 """
 
@@ -22,7 +22,7 @@ def write_saved_model(model: keras.Model, path: Path, input_size: tuple[int, int
 
 
 def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Without `keras.Model.export`, which writes every weight twice (Keras 3.15)."""
+    """Write a SavedModel without `keras.Model.export`, which stores every weight twice (Keras 3.15)."""
     import tensorflow as tf
 
     traceable = model if input_size else rewrite(model, dynamic_layers())
@@ -36,7 +36,8 @@ def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int]
 
 
 def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    # Keras would call height and width arbitrary: JAX could not prove that skip connections fit.
+    # Keras would declare height and width as arbitrary, and JAX could not match the shapes of skip
+    # connections.
     shape = f"({', '.join(map(str, symbolic_shape(input_size)))})"
     model.export(
         path,
@@ -48,7 +49,7 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
 
 
 def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
@@ -56,13 +57,13 @@ def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def write_litert(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write the flat buffer `path`, float32, with LiteRT's built-in operations."""
+    """Write a float32 flat buffer with LiteRT's built-in operations."""
     traceable = model if input_size else rewrite(model, dynamic_layers())
     traceable.export(path, format="litert", verbose=False, input_signature=keras_signature(input_size))
 
 
 def run_litert(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
