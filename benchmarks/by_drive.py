@@ -1,11 +1,12 @@
-"""Scores of CamVid runs on each drive: what do they gain where masks are lacking, and where images are?
+"""Scores of CamVid runs, drive by drive.
 
     python benchmarks/by_drive.py --of unlabelled,val runs/a runs/b
 
-writes to benchmarks/results/camvid_drives.csv a row for each run, model, set of images and drive. The
-`unlabelled` images are training images; their masks are read here alone, never in training. Of 1/16 they are
-344, of three drives. The 101 images of `val` are of one of these; 171 of the 233 of `test` are of a drive
-that no training image is of. Rows of the same run, model, images and drive are replaced.
+Writes a row for each run, model, set of images and drive to benchmarks/results/camvid_drives.csv; earlier
+rows of the same run, model, set and drive are replaced. The `unlabelled` images are training images whose
+masks are read here only, never in training: 344 images of three drives for the split 1/16. The 101 images
+of `val` are from one of these drives; 171 of the 233 images of `test` are from a drive without any training
+image.
 """
 
 from __future__ import annotations
@@ -36,24 +37,26 @@ RESULTS = Path(__file__).with_name("results") / "camvid_drives.csv"
 KEY = ("run", "model", "images_of", "drive")
 SETTINGS = (
     "method", "baseline_steps", "usrn_steps", "usrn_learning_rate", "terms", "threshold", "gate",
-    "correction", "lambda_sub",
+    "lambda_sub",
 )  # fmt: skip
 
 Row = dict[str, str]
 
 
 def drives(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Samples by the drive that their names start with, `0016E5_07959` for one."""
+    """Samples by drive; the name of a sample begins with its drive, such as `0016E5_07959`."""
     found: dict[str, list[Sample]] = {}
     for sample in samples:
         found.setdefault(sample.name.rpartition("/")[2].partition("_")[0], []).append(sample)
     return found
 
 
-def settings(recipe: Recipe) -> dict[str, object]:
-    """What tells the runs apart."""
-    options = getattr(recipe, recipe.training.method, None)  # the section of its method, where it has one
-    values = {**recipe.training.model_dump(), **(options.model_dump() if options else {})}
+def settings(recipe: Recipe, method: str) -> dict[str, object]:
+    """Columns of a model that `method` trained: what tells the runs apart."""
+    options = getattr(recipe, method, None)  # a method without options has no section
+    values = {**recipe.training.model_dump(), **(options.model_dump() if options else {}), "method": method}
+    if method == "supervised":
+        values = {key: value for key, value in values.items() if not key.startswith("usrn_")}
     chosen = {key: values[key] for key in SETTINGS if key in values}
     texts = {key: " ".join(value) if isinstance(value, list) else value for key, value in chosen.items()}
     split = {"split": recipe.data.split, "seed": recipe.data.split_seed, "long_side": recipe.views.long_side}
@@ -82,10 +85,11 @@ def scores_by_drive(
 def rows_of(
     path: Path, models: Iterable[str], sets: Iterable[str], facts: Mapping[str, object], progress: Progress
 ) -> Iterator[Row]:
-    """A row for each model of a run, set of images and drive."""
+    """Yield a row for each model of a run, set of images and drive."""
     run = open_run(path)
     dataset = load_dataset(run.recipe.data)
     for model in models or run.models:
+        method = run.plan[run.stage_of(model)].method
         segmenter = load_segmenter(run.model_file(model, "last"))
         for images_of in sets:
             for drive, scores in scores_by_drive(segmenter, dataset, images_of, progress).items():
@@ -94,7 +98,7 @@ def rows_of(
                     **key,
                     "pixels": scores.confusion.sum(),
                     **figures(scores),
-                    **settings(run.recipe),
+                    **settings(run.recipe, method),
                     "numerics": recorded_numerics(run.path),
                     **facts,
                 }
@@ -102,19 +106,19 @@ def rows_of(
 
 
 def merged(known: Iterable[Row], measured: Iterable[Row]) -> list[Row]:
-    """Rows in their order, each replaced by one measured anew."""
+    """Known rows in their order, replaced where they were measured again, then the new ones."""
     rows = {tuple(row[name] for name in KEY): row for row in known}
     return list((rows | {tuple(row[name] for name in KEY): row for row in measured}).values())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the runs that the command line names; what is measured is written run by run."""
+    """Measure the runs that the command line names; rows are written after each run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
-    parser.add_argument("--of", default="unlabelled,val", help="sets of images, by commas")
-    parser.add_argument("--models", default="", help="of each run, by commas; all without it")
+    parser.add_argument("--of", default="unlabelled,val", help="sets of images, comma-separated")
+    parser.add_argument("--models", default="", help="models of each run, comma-separated; default: all")
     options = parser.parse_args(arguments)
     facts, sets = machine.facts(), options.of.split(",")
     models = [model for model in options.models.split(",") if model]

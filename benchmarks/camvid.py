@@ -1,15 +1,17 @@
-"""The tables of the paper on CamVid, every seed and class of them a row of a CSV file.
+"""The paper's tables on CamVid: every seed and class is a row of a CSV file.
 
     python benchmarks/camvid.py --camvid data/camvid --weights WEIGHTS.h5 --jobs 2 --small
 
-trains what is missing of the tables `main`, `components` and `controls` with the recipe `camvid_1_16`, and
-writes benchmarks/results/camvid_TABLE.csv and .md, also when it is stopped. The same command goes on: with
-the runs under way from their checkpoints, if the folder is still there; and what stands in the CSV file with
-the settings of today, the path of --weights among them, is not trained again, whichever machine it was
-measured on. --splits, --seeds and --rows choose what is trained now; what is known of the others stays in the
-tables. Results of other settings are not overwritten: --suffix _OTHER gives them files of their own.
-Nothing is chosen on the test images that it measures. --small takes images of half the size and fewer
-steps, for two cores; its results are camvid_small_TABLE.
+Trains what the tables `main` and `controls` of the recipe `camvid_1_16` lack, and writes
+benchmarks/results/camvid_TABLE.csv and .md, also when it is interrupted. Run the same command again to
+resume: runs under way continue from their checkpoints if their folder is still there. A run that is in a CSV
+file with today's settings (the path of --weights among them) and today's numerics is not trained again,
+whichever machine it was measured on. --splits, --seeds and --rows choose what to train now; known results of
+the others stay in the tables. Results of other settings are never overwritten: --suffix _OTHER gives them
+files of their own.
+
+The tables measure test images; choose nothing by them. --small halves the images and takes fewer steps, for
+two cores; its results are camvid_small_TABLE.
 """
 
 from __future__ import annotations
@@ -43,15 +45,14 @@ RESULTS = Path(__file__).with_name("results")
 RECIPE = "camvid_1_16"
 SPLITS = ("1_16", "1_8")
 SEEDS = (0, 1, 2)
-TABLES = ("main", "components", "controls")
-OF_TABLE = {"components": ("usrn.gate=stop",)}  # as in the text of the paper
+TABLES = ("main", "controls")
 
 Line = dict[str, str]  # of the CSV file
 CellName = tuple[str, str, int]  # row, split, seed
 
 
 def lines(result: TableResult, facts: Mapping[str, object]) -> Iterator[Line]:
-    """A line for each figure of each seed, shares in 0..1, with where and how it was measured."""
+    """Yield a line for each figure of each seed, shares in 0..1, with where and how it was measured."""
     planned = {cell.place: cell.run for cell in result.plan.cells}
     for found in result.frame.to_dict("records"):
         run = planned[found["row"], found["split"], found["seed"]]
@@ -66,15 +67,15 @@ def lines(result: TableResult, facts: Mapping[str, object]) -> Iterator[Line]:
 
 
 def result_files(stem: Path, plan: Plan) -> list[Path]:
-    """CSV files of all tables that are there, that of the plan last."""
+    """The existing CSV files of all tables, that of the plan last."""
     start, _, _ = stem.name.rpartition(plan.spec.name)
     others = [stem.with_name(f"{start}{name}.csv") for name in TABLES]
     own = stem.with_name(f"{stem.name}.csv")
     return [file for file in [*(file for file in others if file != own), own] if file.exists()]
 
 
-def refuse_to_lose(plan: Plan, stem: Path) -> None:
-    """Stop where the CSV file of a table has results that the plan does not have and would overwrite."""
+def validate_nothing_is_lost(plan: Plan, stem: Path) -> None:
+    """Exit if the CSV file of a table has results that the plan lacks and would overwrite."""
     file = stem.with_name(f"{stem.name}.csv")
     planned = {_run_of(cell) for cell in plan.cells}
     lost = {_cell_name(line) for line in table.read(file) if _run_in(line) not in planned}
@@ -87,7 +88,7 @@ def refuse_to_lose(plan: Plan, stem: Path) -> None:
 
 
 def kept_lines(files: Iterable[Path], plan: Plan) -> list[Line]:
-    """What earlier results, of this and other tables, say of the runs as they are planned now."""
+    """Lines of earlier results, of this and of other tables, that hold for the runs of a plan."""
     known: dict[tuple[str, str, str], dict[str, Line]] = {}  # run, figure
     for file in files:
         for line in table.read(file):
@@ -105,8 +106,8 @@ def _run_of(cell: Cell) -> tuple[str, str, str]:
 
 
 def _run_in(line: Line) -> tuple[str, str, str]:
-    """The same of a line; the first lines have no numerics."""
-    return line["run"], line["model"], line.get("numerics") or "0"
+    """The same of a line."""
+    return line["run"], line["model"], line["numerics"]
 
 
 def _cell_name(line: Line) -> CellName:
@@ -114,27 +115,32 @@ def _cell_name(line: Line) -> CellName:
 
 
 def frame_of(kept: Sequence[Line]) -> pd.DataFrame:
-    """The frame of a `TableResult` with what the lines say."""
+    """The lines as the frame of a `TableResult`."""
     frame = pd.DataFrame(kept, columns=COLUMNS).replace({"value": {"": "nan"}})
     return frame.astype({"value": float, "seed": int, "seconds": float, "numerics": int})
 
 
 def without(plan: Plan, known: pd.DataFrame) -> Plan:
-    """The plan of the cells that are not known."""
+    """The plan without the cells that a frame has."""
     places = known_cells(known)
     return replace(plan, cells=tuple(cell for cell in plan.cells if cell.place not in places))
 
 
 def part(plan: Plan, splits: Sequence[str], seeds: Sequence[int], rows: Sequence[str] = ()) -> Plan:
-    """The plan of some of its splits, seeds and rows; of all rows without `rows`."""
+    """The plan restricted to some of its splits, seeds and rows; empty `rows`: all rows."""
     cells = (cell for cell in plan.cells if cell.split in splits and cell.seed in seeds)
     return replace(plan, cells=tuple(cell for cell in cells if not rows or cell.row in rows))
 
 
+def result_of(plan: Plan, found: Sequence[Line]) -> TableResult:
+    """The table of lines of a CSV file."""
+    measured = sorted({f"{line['measured']}, images of {line['images']}" for line in found})
+    return TableResult(plan, frame_of(found), provenance="; ".join(measured))
+
+
 def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
-    """Write the CSV file and the Markdown table, in the place of earlier ones."""
-    measured = "; ".join(sorted({f"{line['measured']}, images of {line['images']}" for line in found}))
-    result = TableResult(plan, frame_of(found), provenance=measured)
+    """Write the CSV file and the Markdown table; earlier ones are replaced."""
+    result = result_of(plan, found)
     if found:
         table.write(stem.with_name(f"{stem.name}.csv"), found)  # older lines may have fewer columns
         with atomic_path(stem.with_name(f"{stem.name}.md")) as new:
@@ -145,7 +151,7 @@ def write(plan: Plan, found: Sequence[Line], stem: Path) -> TableResult:
 def measure(
     plan: Plan, asked: Plan, stem: Path, folder: Path, jobs: int, facts: Mapping[str, object]
 ) -> TableResult:
-    """Train and measure what is asked and in no table's CSV file; an interruption writes what is done."""
+    """Train and measure what is asked for and in no CSV file; an interruption writes what is done."""
     missing = without(asked, frame_of(kept_lines(result_files(stem, plan), plan)))
     try:
         if missing.cells:
@@ -165,37 +171,38 @@ def plan_of(
     backend: str,
     measured: Sequence[Line] = (),
 ) -> Plan:
-    """All cells of a table, those among them that were `measured` earlier and are not asked for now."""
+    """All cells of a table, including those that were `measured` earlier and are not asked for now."""
     seeds = dict.fromkeys([*SEEDS, *options.seeds, *(int(line["seed"]) for line in measured)])
     splits = dict.fromkeys(
         [*usual_splits(name, options.small), *options.splits, *(line["split"] for line in measured)]
     )
-    own = (*OF_TABLE.get(name, ()), *(small_camvid.OF_TABLE.get(name, ()) if options.small else ()))
-    settings = [*overrides, *own]
-    return make_plan(load_table(name), RECIPE, settings, seeds=[*seeds], splits=[*splits], backend=backend)
+    own = small_camvid.OF_TABLE.get(name, ()) if options.small else ()
+    return make_plan(
+        load_table(name), RECIPE, [*overrides, *own], seeds=[*seeds], splits=[*splits], backend=backend
+    )
 
 
 def usual_splits(name: str, small: bool) -> tuple[str, ...]:
-    """The splits of a table."""
+    """Splits of a table without --splits."""
     return small_camvid.SPLITS.get(name, SPLITS) if small else SPLITS
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--camvid", required=True, help="folder of CamVid")
-    parser.add_argument("--weights", default="imagenet", help="of the MobileNet")
-    parser.add_argument("--tables", type=names, default=TABLES, help="by commas")
-    parser.add_argument("--splits", type=names, default=(), help="by commas; those of a table without it")
-    parser.add_argument("--seeds", type=numbers, default=SEEDS, help="by commas")
-    parser.add_argument("--rows", type=rows, default=(), help="by semicolons; all of a table without it")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
-    parser.add_argument("--suffix", default="", help="of the files of results")
-    parser.add_argument("--folder", default="runs/tables/camvid", help="where the runs go")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--small", action="store_true", help="images of half the size, fewer steps")
+    parser.add_argument("--weights", default="imagenet", help="weights of the MobileNet: imagenet, or a file")
+    parser.add_argument("--tables", type=names, default=TABLES, help="tables, comma-separated")
+    parser.add_argument("--splits", type=names, default=(), help="splits, comma-separated")
+    parser.add_argument("--seeds", type=numbers, default=SEEDS, help="seeds, comma-separated")
+    parser.add_argument("--rows", type=rows, default=(), help="rows, separated by semicolons; default: all")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in usrn fit")
+    parser.add_argument("--suffix", default="", help="appended to the names of the files of results")
+    parser.add_argument("--folder", default="runs/tables/camvid", help="folder of the runs")
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at a time")
+    parser.add_argument("--small", action="store_true", help="halve the images, take fewer steps")
     options = parser.parse_args(arguments)
     if other := [setting for setting in options.set if setting.startswith("evaluation.")]:
         parser.error(f"--set {other[0]}: the CSV files hold test figures as the recipe measures them")
@@ -215,7 +222,7 @@ def rows(text: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the tables that the command line asks for."""
+    """Make the tables that the command line names."""
     options = parsed(arguments)
     camvid, folder, name, images = Path(options.camvid), Path(options.folder), "camvid", "480 x 360"
     settings = [f"network.weights={options.weights}"]
@@ -232,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         splits = options.splits or usual_splits(table_name, options.small)
         asked = part(plan, splits, options.seeds, options.rows)
         facts = {"images": images, "backend": backend, **machine.facts()}
-        refuse_to_lose(plan, stem)
+        validate_nothing_is_lost(plan, stem)
         result = measure(plan, asked, stem, folder, options.jobs, facts)
         print(as_markdown(result), flush=True)
 

@@ -14,18 +14,16 @@ inertia is about the means of the clusters for all of them.
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -36,7 +34,9 @@ import numpy as np  # noqa: E402
 from scipy.optimize import linear_sum_assignment  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
+from benchmarks import machine, table  # noqa: E402
 from benchmarks.mixture import mixture  # noqa: E402
+from benchmarks.options import add_row_options  # noqa: E402
 
 BLOCK = 4096
 CASES = {  # rows, features, clusters, dtype, methods
@@ -116,9 +116,9 @@ def k_means_constrained(rows: np.ndarray, clusters: int, seed: int) -> tuple[np.
 def regularized_k_means(rows: np.ndarray, clusters: int, seed: int, binary: str) -> tuple[np.ndarray, dict]:
     """CPU time of the program as a whole, reading its CSV included (about half a second for 10,000 x 256)."""
     with tempfile.TemporaryDirectory() as folder:
-        table, assigned = Path(folder) / "rows.csv", Path(folder) / "assigned"
-        np.savetxt(table, rows, fmt="%.9g", delimiter=",")
-        command = [binary, "hard", table, clusters, "-a", assigned, "-o", Path(folder) / "summary"]
+        values, assigned = Path(folder) / "rows.csv", Path(folder) / "assigned"
+        np.savetxt(values, rows, fmt="%.9g", delimiter=",")
+        command = [binary, "hard", values, clusters, "-a", assigned, "-o", Path(folder) / "summary"]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [str(part) for part in [*command, "-t", 1, "-s", seed + 1]], check=True, stdout=subprocess.DEVNULL
@@ -212,21 +212,12 @@ def run_one(options: argparse.Namespace) -> dict:
     }
 
 
-def run_all(options: argparse.Namespace) -> None:
-    """Each fit in a process of its own; the methods of a case take turns."""
-    commit = ["git", "rev-parse", "--short", "HEAD"]
-    facts = {
-        "hardware": f"{os.cpu_count()} cpus {platform.machine()}",
-        "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+def run_all(options: argparse.Namespace) -> Iterator[dict]:
+    """A row for each fit, each in a process of its own; the methods of a case take turns."""
     for case, seed, method in plan(options):
         threads = options.threads if method.startswith("usrn-keras") else 1
-        row = {"case": case, "method": method, "seed": seed, "threads": threads}
-        row |= run_apart(case, method, seed, threads, options) | facts
-        print(row, flush=True)
-        if options.csv:
-            append(options.csv, row)
+        row = {"case": case, "method": method, "seed": seed, "n_jobs": threads}
+        yield row | run_apart(case, method, seed, threads, options)
 
 
 def plan(options: argparse.Namespace) -> list[tuple[str, int, str]]:
@@ -252,23 +243,6 @@ def run_apart(case: str, method: str, seed: int, threads: int, options: argparse
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-COLUMNS = (
-    "case", "rows", "features", "clusters", "dtype", "method", "seed",
-    "threads", "cpu_seconds", "wall_seconds", "sgemm_gflops", "passes",
-    "inertia", "gap", "excess_over_optimum", "steps", "smallest", "largest", "anonymous_mb",
-    "hardware", "commit", "date",
-)  # fmt: skip
-
-
-def append(path: Path, row: dict) -> None:
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("case", nargs="+", choices=[*CASES, "rows", "oracle"])
@@ -280,7 +254,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scratch", type=Path, default=Path(tempfile.gettempdir()), help="folder for large files"
     )
-    parser.add_argument("--csv", type=Path, help="append rows to this file")
+    add_row_options(parser)
     parser.add_argument("--method", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -291,4 +265,4 @@ if __name__ == "__main__":
     if given.method:
         print(json.dumps(run_one(given)))
     else:
-        run_all(given)
+        table.publish(run_all(given), machine.facts(given.commit), given.csv)

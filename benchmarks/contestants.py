@@ -1,4 +1,4 @@
-"""What can be measured: our step on a backend, the official one; its options, its process, its columns."""
+"""Training steps that are compared: ours on each backend, and the official one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import devices, machine
+from benchmarks import devices
+from benchmarks.options import add_device_option, add_row_options, names
 from benchmarks.worker import Worker
 
 BACKENDS = ("jax", "torch", "tensorflow")
@@ -30,16 +31,16 @@ class Contestant:
         return self.what == "official"
 
     def settings(self, options: argparse.Namespace) -> dict[str, object]:
-        """Columns that say what was measured."""
+        """Columns that name what was measured."""
         network = {key: getattr(options, key) for key in NETWORK}
         if self.official:
             network["backbone"] = "its resnet50"
         return {"what": self.what, "backend": self.backend, "precision": self.precision, **network}
 
     def start(self, options: argparse.Namespace, variables: Mapping[str, str] = {}) -> Worker:
-        """A worker that has not done a step yet.
+        """Start a worker; it has not done a step yet.
 
-        The process that calls this loads no library: a process inherits the peak memory of its parent.
+        The caller must load no library: a process inherits the peak memory of its parent.
         """
         script = "official_step.py" if self.official else "our_step.py"
         given = {key: getattr(options, key) for key in (*NETWORK, "device")}
@@ -54,37 +55,28 @@ OFFICIAL = Contestant("official", "torch", "float32")
 def parser_of(description: str) -> argparse.ArgumentParser:
     """The options that all benchmarks of a step share; `parse` reads them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--backends", default="torch", help="of ours, by commas: jax,torch,tensorflow")
+    parser.add_argument("--backends", type=names(BACKENDS), default=["torch"], help="ours, comma-separated")
     parser.add_argument("--official", type=Path, help="folder of a checkout of the official code")
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu if nvidia-smi names one")
-    parser.add_argument("--precisions", default="float32", help="of ours: float32,mixed_bfloat16")
-    parser.add_argument("--backbone", default="keras/resnet50", help="of ours")
+    add_device_option(parser)
+    parser.add_argument(
+        "--precisions", type=names(PRECISIONS), default=["float32"], help="ours, comma-separated"
+    )
+    parser.add_argument("--backbone", default="keras/resnet50", help="backbone of our network")
     parser.add_argument("--batch", type=int, help="labelled images, and unlabelled images")
     parser.add_argument("--crop", type=int)
     parser.add_argument("--classes", type=int, default=21)
     parser.add_argument("--subclasses", type=int, default=177)
-    parser.add_argument("--commit", help="of what is measured, where git cannot say it")
-    parser.add_argument("--csv", type=Path, help="append rows to this file")
+    add_row_options(parser)
     return parser
 
 
 def parse(parser: argparse.ArgumentParser, given: Sequence[str] | None) -> argparse.Namespace:
     """Checked options, with `contestants`: what is measured, the official code first."""
     options = parser.parse_args(given)
-    backends = _listed(parser, "--backends", options.backends, BACKENDS)
-    precisions = _listed(parser, "--precisions", options.precisions, PRECISIONS)
     if options.official and not (options.official / "models" / "model.py").is_file():
         parser.error(f"--official: no checkout of the official code (models/model.py): {options.official}")
-    ours = [Contestant("ours", *both) for both in itertools.product(backends, precisions)]
+    ours = [Contestant("ours", *both) for both in itertools.product(options.backends, options.precisions)]
     options.contestants = [OFFICIAL, *ours] if options.official else ours
-    options.device = options.device or machine.default_device()
     for key, value in DEFAULT_SIZE[options.device].items():
         setattr(options, key, getattr(options, key) or value)
     return options
-
-
-def _listed(parser: argparse.ArgumentParser, flag: str, value: str, allowed: Sequence[str]) -> list[str]:
-    names = value.split(",")
-    if unknown := [name for name in names if name not in allowed]:
-        parser.error(f"{flag}: unknown {', '.join(unknown)}; allowed: {', '.join(allowed)}")
-    return names

@@ -1,40 +1,44 @@
-"""Images per second of the evaluation on each backend, and what comes before the first one.
+"""Images per second of the evaluation on each backend, and seconds until the first image.
 
     python benchmarks/evaluate.py --camvid PATH/camvid --backends torch,jax,tensorflow \\
         --csv benchmarks/results/evaluate.csv
     python benchmarks/evaluate.py --camvid PATH/camvid --run runs/camvid --sizes camvid,voc
 
 Each backend is a process of its own; they take turns in every round. A pass evaluates the val images of
-CamVid (without --camvid, drawn scenes of that size): reading, padding, the network, the confusion matrix and
+CamVid (without --camvid: drawn scenes of that size): reading, padding, the network, the confusion matrix and
 Boundary IoU. With --sizes voc the images are resized to sizes as in VOC, long side 500.
 
-`start_seconds` are those of the process until the network is there, `load_seconds` of them go to the network;
-`first_seconds` are those of the first image of each of the `shapes` that images are padded to, compilation
-among them. Rates are those of the passes after that: median, and range. `network_share` of their time the
-main thread waits for the network; the rest is what threads have not hidden.
+`start_seconds` is the time until the process has its network, of which `load_seconds` go to the network;
+`first_seconds` is the time of the first image of each of the `shapes` that images are padded to, compilation
+included. Rates are those of the passes after that: median and range. `network_share` is the share of their
+time in which the main thread waits for the network; threads did not hide the rest.
 
-The network is that of --run, or --backbone with drawn weights: as fast, but with an mIoU of chance.
+The network is that of --run, or --backbone with random weights: as fast, but with an mIoU of chance.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # of this process, which reads --run
+
 import cv2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import devices, machine, table
+from benchmarks.contestants import BACKENDS
+from benchmarks.options import add_device_option, add_row_options, names
 from benchmarks.padding import voc_sizes
 from benchmarks.worker import Worker
 from usrn_keras.data.mask_files import read_raw
 
-BACKENDS = ("torch", "jax", "tensorflow")
 CLASSES = 11  # of CamVid; drawn scenes have fewer, which changes next to nothing
 SETTINGS = ("model", "backbone", "batch", "workers", "mode", "window", "device")
 
@@ -114,37 +118,36 @@ def rates(answers: Sequence[dict], images: int) -> dict[str, float]:
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--camvid", type=Path, help="folder of CamVid with images/val and labels/val")
-    parser.add_argument("--run", type=Path, help="folder of a run, whose network is taken")
-    parser.add_argument("--model", choices=("usrn", "baseline"), default="usrn", help="of --run")
-    parser.add_argument("--backbone", default="keras/resnet50", help="without --run")
-    parser.add_argument("--backends", type=_names(BACKENDS), default=["torch"], help="by commas")
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu if the driver shows one")
-    parser.add_argument("--sizes", type=_names(("camvid", "voc")), default=["camvid"], help="by commas")
-    parser.add_argument("--images", type=int, default=101, help="how many")
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--run", type=Path, help="folder of the run that trained the network")
+    parser.add_argument("--model", help="model of --run, such as baseline; default: the last one")
+    parser.add_argument("--backbone", default="keras/resnet50", help="backbone of the network without --run")
+    parser.add_argument("--backends", type=names(BACKENDS), default=["torch"], help="comma-separated")
+    add_device_option(parser)
+    parser.add_argument(
+        "--sizes", type=names(("camvid", "voc")), default=["camvid"], help="sizes of images, comma-separated"
+    )
+    parser.add_argument("--images", type=int, default=101, help="number of images")
+    parser.add_argument("--batch", type=int, default=1, help="images predicted at once")
     parser.add_argument("--workers", type=int, default=2, help="threads that read, and as many that count")
     parser.add_argument("--mode", choices=("whole", "slide"), default="whole")
-    parser.add_argument("--window", type=int, default=320, help="of --mode slide")
+    parser.add_argument("--window", type=int, default=320, help="side of the windows of --mode slide")
     parser.add_argument("--rounds", type=int, default=5, help="passes over all images")
-    parser.add_argument("--commit", help="of what is measured, where git cannot say it")
-    parser.add_argument("--csv", type=Path, help="append rows to this file")
+    add_row_options(parser)
     options = parser.parse_args(given)
-    folder = {"usrn": "", "baseline": "1-baseline"}[options.model]
-    options.model = str(options.run / folder / "model.keras") if options.run else None
-    if options.model and not Path(options.model).is_file():
-        parser.error(f"--run: there is no {options.model}")
-    options.device = options.device or machine.default_device()
+    options.model = str(model_file(parser, options)) if options.run else None
     return options
 
 
-def _names(allowed: Sequence[str]):
-    def names(value: str) -> list[str]:
-        found = value.split(",")
-        if unknown := [name for name in found if name not in allowed]:
-            raise argparse.ArgumentTypeError(f"unknown {', '.join(unknown)}; allowed: {', '.join(allowed)}")
-        return found
+def model_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Path:
+    """The weights of --model of --run."""
+    from usrn_keras.errors import RunError
+    from usrn_keras.runs import open_run  # loads Keras
 
-    return names
+    try:
+        run = open_run(options.run)
+        return run.model_file(options.model or run.models[-1])
+    except RunError as error:
+        parser.error(f"--run: {error}")
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -155,11 +158,8 @@ def main(given: Sequence[str] | None = None) -> None:
         few = options.images
         files = camvid_files(options.camvid, few) if options.camvid else drawn_files(folder, few)
         for sizes in options.sizes:
-            for row in measure(options, sizes, files if sizes == "camvid" else voc_files(folder, files)):
-                row |= facts
-                print(row, flush=True)
-                if options.csv:
-                    table.append(options.csv, row)
+            listed = files if sizes == "camvid" else voc_files(folder, files)
+            table.publish(measure(options, sizes, listed), facts, options.csv)
 
 
 if __name__ == "__main__":

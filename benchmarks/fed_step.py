@@ -1,7 +1,7 @@
-"""Worker of `idle_share.py`: steps of USRN of a recipe on its real images, and how long they wait for them.
+"""Worker of `idle_share.py`: steps of the last stage of a recipe on its images, and their wait for batches.
 
-The network starts from drawn weights, and subclasses, as many as in the recipe, are stripes: no stage
-comes first.
+The network has random weights, and the subclasses, as many as in the recipe, are stripes: no other stage is
+trained first.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
 from benchmarks.worker import serve
-from usrn_keras.backends import CompiledStep
+from usrn_keras.backends import CompiledStep, prepare_backend
 from usrn_keras.data import Dataset, Sample, load_dataset, read_mask
 from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.methods import stages_of
 from usrn_keras.recipe import load_recipe
-from usrn_keras.stages.models import usrn_model
+from usrn_keras.recipe.stage_plan import Train
+from usrn_keras.stages.build import build_method
 from usrn_keras.subclasses import SubclassMap, subclass_counts, sublabel_file
 from usrn_keras.subclasses.sublabel_maps import write_sublabels
 
@@ -29,19 +31,25 @@ STRIPE = 16  # pixels
 
 
 class FedStep:
-    """USRN of a recipe, its batches, and the seconds of both."""
+    """The method of a recipe, its batches, and the seconds of both."""
 
     def __init__(self, options: dict):
+        prepare_backend()
         backend = keras.backend.backend()
         self._device = device_of(backend, options["device"])
         recipe = load_recipe(options["recipe"], options["set"])
         dataset = load_dataset(recipe.data)
         folder = Path(options["folder"])
         subclasses, labelled = made_subclasses(dataset, recipe.subclasses.size_factor, folder)
-        self._step = CompiledStep(usrn_model(recipe, dataset, subclasses, pretrained=False))
-        batches = build_batches(recipe, dataset, labelled, unlabelled=True, parents=subclasses.parents)
+        stage = [stage for stage in stages_of(recipe) if isinstance(stage, Train)][-1]
+        method = build_method(recipe, stage, dataset, subclasses, pretrained=False)
+        self._step = CompiledStep(method)
+        batches = build_batches(
+            recipe, dataset, labelled, unlabelled=method.inputs.unlabelled, parents=subclasses.parents
+        )
         self._batches, self._ahead = batches.iterate(0, sys.maxsize), batches.prefetch
         self.facts = {
+            "method": method.method_name,
             "backbone": recipe.network.backbone,
             "crop": recipe.views.crop_size,
             "batch": f"{recipe.training.batch_labelled} + {recipe.training.batch_unlabelled}",
@@ -54,7 +62,7 @@ class FedStep:
 
     def round(self, steps: int) -> dict[str, list[float]]:
         """Seconds of the steps: `wait` for the batch, `work` on it, `held`: work on the last batch again."""
-        for _ in range(self._ahead):  # what was made ahead between the rounds
+        for _ in range(self._ahead):  # batches that were made between the rounds
             self._work(next(self._batches))
         taken = {"wait": [], "work": []}
         for _ in range(steps):

@@ -69,11 +69,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parse(parser, given)
     facts = machine.facts(options.commit)
-    for row in measure(options):
-        row |= facts
-        print(row, flush=True)
-        if options.csv:
-            table.append(options.csv, row)
+    table.publish(measure(options), facts, options.csv)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Share of a training step's time that the device waits for its batch: USRN of a recipe, on its real images.
+"""Share of a training step's time in which the device waits for its batch, on the real images of a recipe.
 
     python benchmarks/idle_share.py --backends jax,torch --set data.root=PATH/camvid \\
         --csv benchmarks/results/idle_share.csv
 
-Every step is waited for, so that the wait for a batch is time in which the device has nothing to do; the
-loop of `usrn fit` goes on to the next batch before a step is done, and waits less. In every round as many
-steps are done on one batch in memory: `slowdown` is how much longer a step takes, wait included, when
-threads read images beside it.
+The benchmark waits for the end of each step, so that the wait for a batch is time in which the device is
+idle; the loop of `usrn fit` takes the next batch before a step is done, and waits less. Each round repeats
+as many steps on one batch in memory: `slowdown` is the ratio of a step with its wait, while threads read
+images, to a step on that batch.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import devices, machine, table
+from benchmarks.contestants import BACKENDS
+from benchmarks.options import add_device_option, add_row_options, names
 from benchmarks.worker import Worker
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
     """A row for each backend; they take turns."""
-    backends = options.backends.split(",")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        workers = [stack.enter_context(start(backend, options, folder)) for backend in backends]
+        workers = [stack.enter_context(start(backend, options, folder)) for backend in options.backends]
         for worker in workers:
             worker.call("round", 1)  # compiles
         rounds = [[worker.call("round", options.steps) for worker in workers] for _ in range(options.rounds)]
-    for backend, worker, taken in zip(backends, workers, zip(*rounds, strict=True), strict=True):
+    for backend, worker, taken in zip(options.backends, workers, zip(*rounds, strict=True), strict=True):
         settings = {"recipe": options.recipe, "backend": backend, **worker.facts}
         yield settings | {"rounds": options.rounds, "steps": options.steps} | waiting(taken)
 
 
 def start(backend: str, options: argparse.Namespace, folder: str) -> Worker:
     """A worker that has not done a step yet; it writes sublabels into the folder."""
-    device = options.device or machine.default_device()
     overrides = ["network.weights=none", *options.set]
-    given = {"device": device, "recipe": options.recipe, "set": overrides, "folder": folder}
-    return Worker("fed_step.py", given, devices.variables(device, "float32") | {"KERAS_BACKEND": backend})
+    given = {"device": options.device, "recipe": options.recipe, "set": overrides, "folder": folder}
+    return Worker(
+        "fed_step.py", given, devices.variables(options.device, "float32") | {"KERAS_BACKEND": backend}
+    )
 
 
 def waiting(rounds: Sequence[dict]) -> dict[str, float]:
@@ -63,20 +65,15 @@ def waiting(rounds: Sequence[dict]) -> dict[str, float]:
 def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--recipe", default="camvid_1_16", help="name or file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of usrn fit")
-    parser.add_argument("--backends", default="torch", help="by commas: jax,torch,tensorflow")
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="default: gpu if nvidia-smi names one")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in usrn fit")
+    parser.add_argument("--backends", type=names(BACKENDS), default=["torch"], help="comma-separated")
+    add_device_option(parser)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10, help="in a round, with and without reading")
-    parser.add_argument("--commit", help="of what is measured, where git cannot say it")
-    parser.add_argument("--csv", type=Path, help="append rows to this file")
+    parser.add_argument("--steps", type=int, default=10, help="steps of a round, with and without reading")
+    add_row_options(parser)
     options = parser.parse_args(given)
     facts = machine.facts(options.commit)
-    for row in measure(options):
-        row |= facts
-        print(row, flush=True)
-        if options.csv:
-            table.append(options.csv, row)
+    table.publish(measure(options), facts, options.csv)
 
 
 if __name__ == "__main__":

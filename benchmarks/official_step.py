@@ -26,8 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
-from benchmarks.made_batch import made_batch, split_list
-from benchmarks.timed_step import TimedStep
+from benchmarks.timed_step import TimedStep, made_batch, split_list
 from benchmarks.worker import serve
 
 CONFIG = "configs/voc_1over16_usrn.json"
@@ -51,13 +50,13 @@ class OfficialStep(TimedStep):
         batch = made_batch(options["batch"], options["crop"], classes, subclasses)
         self._batch = tensors(batch, pinned=on_gpu)
 
-    def once(self) -> float:
+    def launch(self) -> torch.Tensor:
         batch = {name: tensor.cuda(non_blocking=True) for name, tensor in self._batch.items()}
         self._optimizer.zero_grad()
         loss, _, _ = self._model(**batch, epoch=0)
         loss.backward()
         self._optimizer.step()
-        return float(loss)
+        return loss.detach()
 
     def flops(self) -> int:
         with FlopCounterMode(display=False) as counter:

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
-from benchmarks.made_batch import made_batch, parents
-from benchmarks.timed_step import TimedStep
+from benchmarks.timed_step import TimedStep, made_batch, parents
 from benchmarks.worker import serve
 from usrn_keras.backends import CompiledStep, prepare_backend
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
 from usrn_keras.networks.operations import step_flops
-from usrn_keras.strong_view import StrongView
 from usrn_keras.optimizers import SGD
+from usrn_keras.strong_view import StrongView
 
 
 def build_model(options: dict) -> USRN:
-    """USRN as the recipes build it, compiled, weights drawn."""
+    """USRN as the recipes build it, compiled, with random weights."""
     keras.config.set_dtype_policy(options["precision"])
     classes, subclasses = options["classes"], options["subclasses"]
-    branches = build_branches(options["backbone"], classes=classes, subclasses=subclasses, weights="none")
+    network = options.get("network", {})
+    branches = build_branches(
+        options["backbone"], classes=classes, subclasses=subclasses, weights="none", **network
+    )
     model = USRN(*branches, parents(classes, subclasses))
     optimizer = SGD(0.01)
     optimizer.multiply_learning_rate(model.slow_variables(), 0.1)
@@ -46,17 +49,17 @@ class OurStep(TimedStep):
         backend = keras.backend.backend()
         versions = f"keras {keras.__version__}, {backend} {sys.modules[backend].__version__}"
         super().__init__(device_of(backend, options["device"]), versions)
-        self._model, self._size = build_model(options), (options["batch"], options["crop"])
-        self._step = CompiledStep(self._model)
+        self.model, self._size = build_model(options), (options["batch"], options["crop"])
+        self._step = CompiledStep(self.model)
         self._batch = made_batch(*self._size, options["classes"], options["subclasses"])
         self._batch["strong_parameters"] = StrongView().draw(np.random.default_rng(1), options["batch"])
 
-    def once(self) -> float:
-        return float(self._step(self._batch)["loss"])
+    def launch(self) -> Any:
+        return self._step(self._batch)["loss"]
 
     def flops(self) -> int:
         batch, crop = self._size
-        return sum(step_flops(self._model, batch, batch, crop, crop).values())
+        return sum(step_flops(self.model, batch, batch, crop, crop).values())
 
 
 if __name__ == "__main__":

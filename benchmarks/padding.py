@@ -1,12 +1,12 @@
-"""What padding costs: sizes to compile for, area, and what it does to predictions.
+"""What padding costs: sizes to compile for, area, and changed predictions.
 
     python benchmarks/padding.py sizes
     python benchmarks/padding.py colours --run RUN --model baseline --every 3
 
-`sizes` sets rules that round sides up beside each other: for made lists of image sizes, how many padded
-sizes there are and how much area padding adds. `colours` cuts the val images of a run to sides that 32
-divides, pads them further than they need, in several ways, and tells the mIoU and how many pixels are
-predicted otherwise than without padding.
+`sizes` compares rules that round sides up: for made-up lists of image sizes, the number of padded sizes and
+the area that padding adds. `colours` cuts the val images of a run to sides that are multiples of 32, pads
+them in several ways further than necessary, and prints the mIoU and the share of pixels whose prediction
+changes.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def colours(options: argparse.Namespace) -> None:
 
     run = open_run(options.run)
     dataset = load_dataset(run.recipe.data)
-    network = load_segmenter(run.model_file(options.model, "last"))
+    network = load_segmenter(run.model_file(options.model or run.models[-1]))
     ids = Forward(network, pixel_answers(flip=False, answer="ids"))
     height, width = options.size
     items = list(read_whole(dataset.val[:: options.every], dataset, workers=0, ahead=1))
@@ -144,10 +144,12 @@ def colours(options: argparse.Namespace) -> None:
 def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", choices=("sizes", "colours"))
-    parser.add_argument("--run", type=Path, help="folder of a run; `colours` needs it")
-    parser.add_argument("--model", choices=("usrn", "baseline"), default="usrn")
-    parser.add_argument("--every", type=int, default=1, help="take each so many val images")
-    parser.add_argument("--size", type=int, nargs=2, default=[352, 480], help="images are cut to this")
+    parser.add_argument("--run", type=Path, help="folder of a run, needed by `colours`")
+    parser.add_argument("--model", help="model of --run, such as baseline; default: the last one")
+    parser.add_argument("--every", type=int, default=1, help="take every Nth val image")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=[352, 480], help="height and width that images are cut to"
+    )
     options = parser.parse_args(given)
     options.extra = [(32, 32), (96, 32), (160, 32)]
     if options.what == "colours" and not options.run:

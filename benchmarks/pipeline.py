@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -42,7 +40,8 @@ import PIL
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
-from benchmarks import table
+from benchmarks import machine, table
+from benchmarks.options import add_row_options
 from benchmarks.pillow_pipeline import PillowPipeline
 from usrn_keras.data import Batches, Sample, WeakView
 from usrn_keras.data.keras_cv_view import KerasCVView
@@ -153,7 +152,7 @@ def measure(setting: Setting, kind: str, keep: bool, threads: int, rounds: int, 
         method: pillow(setting, kind, keep) if method == "pillow" else ours(setting, kind, method, keep)
         for method in METHODS[kind]
     }
-    for step_of in makers.values():  # caches are filled and graphs traced beforehand
+    for step_of in makers.values():  # caches are filled and graphs traced first
         seconds(step_of, range(-(-len(setting.samples) // BATCH)), 1)
     taken = {method: [] for method in makers}
     for number in range(rounds):
@@ -166,32 +165,20 @@ def measure(setting: Setting, kind: str, keep: bool, threads: int, rounds: int, 
             "setting": setting.name,
             "kind": kind,
             "cache": "on" if keep else "off",
-            "threads": threads,
+            "loader_threads": threads,
             "method": method,
             "images": rounds * steps * BATCH,
             "rounds": rounds,
-            **_spread("images_per_cpu_second", rates[:, 0], 1),
+            **table.spread("images_per_cpu_second", [*rates[:, 0]], 1),
             "images_per_second": round(float(np.median(rates[:, 1])), 1),
-            **_spread("ratio_to_pillow", ratios, 2),
+            **table.spread("ratio_to_pillow", [*ratios], 2),
         }
 
 
-def _spread(name: str, values: np.ndarray, digits: int) -> dict[str, float]:
-    found = {name: np.median(values), f"{name}_min": values.min(), f"{name}_max": values.max()}
-    return {key: round(float(value), digits) for key, value in found.items()}
-
-
-def facts() -> dict[str, object]:
-    """Where and with what this was measured."""
-    commit = ["git", "rev-parse", "--short", "HEAD"]
-    return {
-        "hardware": f"{os.cpu_count()} cpus {platform.machine()}",
-        "load": round(os.getloadavg()[0], 1),  # of the last minute, this benchmark included
-        "versions": f"opencv {cv2.__version__}, pillow {PIL.__version__}, numpy {np.__version__}, "
-        f"keras {keras.__version__} ({keras.backend.backend()})",
-        "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+def versions() -> str:
+    """Versions of the libraries that are measured."""
+    keras_backend = f"keras {keras.__version__} ({keras.backend.backend()})"
+    return f"opencv {cv2.__version__}, pillow {PIL.__version__}, numpy {np.__version__}, {keras_backend}"
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -204,7 +191,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--steps", nargs=2, type=int, default=[10, 3], help="batches of 4 in a round: small, large"
     )
     parser.add_argument("--files", type=int, default=16, help="image files of each setting")
-    parser.add_argument("--csv", type=Path, help="append rows to this file")
+    add_row_options(parser)
     return parser.parse_args(given)
 
 
@@ -217,11 +204,8 @@ def main(given: Sequence[str] | None = None) -> None:
             settings["large"] = large_setting(Path(scratch), settings["small"], options.files)
         steps = dict(zip(("small", "large"), options.steps, strict=True))
         for name, kind, keep, threads in product(options.settings, METHODS, (False, True), options.threads):
-            for row in measure(settings[name], kind, keep, threads, options.rounds, steps[name]):
-                row |= facts()
-                print(row, flush=True)
-                if options.csv:
-                    table.append(options.csv, row)
+            rows = measure(settings[name], kind, keep, threads, options.rounds, steps[name])
+            table.publish(rows, {"versions": versions(), **machine.facts(options.commit)}, options.csv)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,11 +38,11 @@ class MatrixProducts(TimedStep):
         dtype = "bfloat16" if options["precision"] == "mixed_bfloat16" else "float32"
         self._right, self._product = keras.ops.convert_to_tensor(right, dtype), keras.ops.matmul
 
-    def once(self) -> float:
+    def launch(self) -> Any:
         left = self._right
         for _ in range(self._count):
             left = self._product(left, self._right)
-        return float(left[0, 0])
+        return left[0, 0]
 
     def flops(self) -> int:
         return 2 * self._count * self._side**3

@@ -9,24 +9,24 @@ On a GPU, TensorFlow need not be there:
     python benchmarks/train_step.py --backends jax,torch --precisions float32,mixed_bfloat16 \\
         --official ../USRN --csv benchmarks/results/train_step.csv
 
-Each backend, and the official code, is a process of its own; they take turns, so that the ratios (of ours to
-the official one in the same round) hold on a machine that is not quiet. A step starts with the batch in host
-memory and ends when the device is done. Ours makes the strong view in the step; the official code makes it
+Each backend, and the official code, is a process of its own; they take turns, so that the ratios (ours to
+the official one in the same round) hold on a machine that is not quiet. A step starts with the batch in
+host memory and ends when the device is done and the loss is read; `streamed_seconds` is the time of a step
+if no loss is read before the last one. Ours makes the strong view in the step; the official code makes it
 in its data loaders, which is not counted: see benchmarks/official_step.py.
 
-By default ResNet-50, output stride 16, low-level sharing, 21 classes, 177 subclasses; on a CPU 2 labelled
-and 2 unlabelled images of 128 x 128, on a GPU 8 and 8 of 320 x 320.
+The default is ResNet-50, output stride 16, low-level sharing, 21 classes, 177 subclasses; on a CPU 2
+labelled and 2 unlabelled images of 128 x 128, on a GPU 8 and 8 of 320 x 320.
 
-Memory on a CPU is what is resident of the process, on a GPU what the library has allocated there:
-`peak_memory_gb` since the start, `steps_memory_gb` after the first step, without what its compiler has freed
-(empty where the peak cannot be reset). float32 on a GPU means TensorFloat-32 in convolutions and matrix
-products, for all.
-With `--precisions float32,mixed_bfloat16` both are measured; the columns `..._to_float32` hold the second
-against the first.
+Memory is what is resident of the process on a CPU, and what the library has allocated on a GPU:
+`peak_memory_gb` since the start, `steps_memory_gb` after the first step, without what its compiler has
+freed (empty where the peak cannot be reset). float32 on a GPU means TensorFloat-32 in convolutions and
+matrix products, for all. With `--precisions float32,mixed_bfloat16` both are measured; the columns
+`..._to_float32` compare the second with the first.
 
-`step_gflop` are the products and sums of the convolutions: of ours counted from the network, of the official
-code by PyTorch. `matmul_share` holds their rate against that of a matrix product, which takes its turn too:
-see benchmarks/roofline.py.
+`step_gflop` counts the multiplications and additions of the convolutions: ours from the network, those of
+the official code by PyTorch. `matmul_share` is their rate relative to that of a matrix product, which takes
+its turn, too: see benchmarks/roofline.py.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Measured:
     first: dict
     answers: Sequence[dict] = ()
     flops: int = 0
+    streamed: Sequence[float] = ()
 
     @property
     def peak(self) -> int:
@@ -87,6 +88,9 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
         rounds = take_turns([one.worker for one in everything], options.rounds, options.steps)
         for one, answers in zip(everything, zip(*rounds, strict=True), strict=True):
             one.answers, one.flops = answers, one.worker.call("flops")
+        streams = [[one.worker.call("streamed", options.steps) for one in steps.values()] for _ in rounds]
+        for one, seconds in zip(steps.values(), zip(*streams, strict=True), strict=True):
+            one.streamed = seconds
     for one, step in steps.items():
         row = one.settings(options) | {"rounds": options.rounds, "steps": options.steps}
         row |= timing(step) | memory(step) | beside(step, steps.get(OFFICIAL), "")
@@ -110,11 +114,12 @@ def matrix_products(precision: str, options: argparse.Namespace) -> Worker:
 
 
 def timing(step: Measured) -> dict[str, float]:
-    """Columns of seconds: until it is ready, of the first step, of a step."""
+    """Columns of seconds: until the process is ready, of the first step, of a step read and unread."""
     return {
         "start_seconds": round(step.worker.start_seconds, 2),
         "first_step_seconds": round(step.first["seconds"][0], 2),
         **table.spread("step_seconds", list(chain.from_iterable(a["seconds"] for a in step.answers)), 4),
+        **table.spread("streamed_seconds", list(step.streamed), 4),
     }
 
 
@@ -155,11 +160,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=3, help="of each in a round")
     options = parse(parser, given)
     facts = machine.facts(options.commit)  # the commit and the load before the measurement
-    for row in measure(options):
-        row |= facts
-        print(row, flush=True)
-        if options.csv:
-            table.append(options.csv, row)
+    table.publish(measure(options), facts, options.csv)
 
 
 if __name__ == "__main__":

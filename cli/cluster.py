@@ -91,7 +91,7 @@ def _recipe_and_folder(
 
 
 def _means_a_run(path: Path) -> bool:
-    """Whether a path means a run: an existing folder not named like a shipped recipe, or a missing `runs/NAME`."""
+    """Whether a path means a run: a folder not named like a shipped recipe, or a missing `runs/NAME`."""
     from usrn_keras.recipe import shipped_recipes
 
     if (path / "dataset.json").exists():

@@ -43,7 +43,7 @@ def command(
       KERAS_BACKEND=torch usrn doctor camvid_1_8 --set data.root=data/camvid
       usrn doctor --json | jq '.findings[] | select(.level != "note")'
 
-    The exit code is 0 if training can run; otherwise it is that of the error that would stop training, such as
+    The exit code is 0 if training can run, otherwise that of the error that would stop it, such as
     7 for a backend that cannot be loaded.
     """
     from usrn_keras.doctor import diagnose

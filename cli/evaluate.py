@@ -42,8 +42,9 @@ class Scales(click.ParamType):
     "--model",
     "models",
     multiple=True,
-    type=click.Choice(["usrn", "baseline"]),
-    help="Which model of each run; may be repeated.  [default: the last one]",
+    metavar="NAME",
+    help="Model of each run, such as baseline or the name of its method; may be repeated.  "
+    "[default: the last one]",
 )
 @click.option(
     "--checkpoint",

@@ -48,7 +48,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train the Baseline and the method of RECIPE: a TOML file, or the name of a shipped recipe.
+    """Train the stages of RECIPE, a TOML file or the name of a shipped recipe, and evaluate the models.
+
+    The method that training.method names says which stages these are: the Baseline, subclasses if it needs
+    them, and its own training.
 
     \b
     Examples:

@@ -21,7 +21,7 @@ VERBS = {
     "report": "Create a page with the scores, curves and pictures of a run.",
     "predict": "Segment images with a trained run.",
     "export": "Export a trained model for deployment.",
-    "recipes": "List, show and copy the shipped recipes.",
+    "recipes": "List, show and copy the shipped recipes; list all keys.",
     "doctor": "Check backends, devices and speed of this machine.",
 }
 """Commands with their short help, so that `usrn --help` imports none of their files."""

@@ -1,4 +1,4 @@
-"""`usrn recipes`: the shipped recipes."""
+"""`usrn recipes`: the shipped recipes, and the keys of a recipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from usrn_cli.output import print_json
 from usrn_keras.errors import RecipeError, StorageError
 
 
-@click.group("recipes", short_help="List, show and copy the shipped recipes.")
+@click.group("recipes", short_help="List, show and copy the shipped recipes; list all keys.")
 def command() -> None:
     """The shipped recipes: settings of whole experiments, to run as they are or to start from.
 
@@ -20,6 +20,7 @@ def command() -> None:
       usrn recipes list
       usrn recipes show quickstart
       usrn recipes copy camvid_1_8 my_recipe.toml
+      usrn recipes keys training
     """
 
 
@@ -80,6 +81,31 @@ def copy(name: str, destination: Path | None, force: bool) -> None:
     with atomic_path(target) as temporary:
         temporary.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     click.echo(target)
+
+
+@command.command("keys")
+@click.argument("section", required=False, default="")
+@click.option("--json", "as_json", is_flag=True, help="Print sections and keys as JSON.")
+def keys(section: str, as_json: bool) -> None:
+    """Print every key of a recipe with its type, range, default and description.
+
+    SECTION is the name of a section, or MODULE:CLASS of a method of your own; without it all sections are
+    printed, those that every recipe has and the options of each method.
+
+    \b
+    Examples:
+      usrn recipes keys
+      usrn recipes keys training
+      usrn recipes keys usrn
+      usrn recipes keys --json | jq '.[] | select(.name == "views") | .keys[].name'
+    """
+    from usrn_keras.recipe.key_list import keys_as_json, keys_as_text, recipe_keys
+
+    found = recipe_keys(section)
+    if as_json:
+        print_json(keys_as_json(found))
+    else:
+        click.echo(keys_as_text(found))
 
 
 def _find(name: str) -> Path:

@@ -107,7 +107,7 @@ def _show(made: MadeSplit) -> None:
         _show_pixels(made)
     click.echo(f"fingerprint {made.dataset.fingerprint()}")
     click.echo(f"lists       {made.folder}")
-    click.echo(f"options      {' '.join(_set(key, value) for key, value in made.keys.items())}")
+    click.echo(f"options     {' '.join(_set(key, value) for key, value in made.keys.items())}")
 
 
 def _show_pixels(made: MadeSplit) -> None:

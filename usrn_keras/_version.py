@@ -6,4 +6,4 @@ two.
 """
 
 __version__ = "0.1.0"
-NUMERICS = 1
+NUMERICS = 2

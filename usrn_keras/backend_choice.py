@@ -1,4 +1,4 @@
-"""Which backend Keras will load, who says so, and what installs it; none is imported to find out."""
+"""Find the backend that Keras will load and the command that installs it, without importing any."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Backend:
     """A backend that Keras can run on.
 
     Args:
-        module: What is imported.
-        install: The command that installs it.
-        install_gpu: The command that installs it for NVIDIA GPUs.
-        install_cuda12: The same for GPUs and drivers that CUDA 13 does not support.
+        module: Name of the Python module.
+        install: Command that installs the backend.
+        install_gpu: Command that installs the backend for NVIDIA GPUs.
+        install_cuda12: Command that installs it for GPUs and drivers that CUDA 13 does not support.
     """
 
     module: str
@@ -41,22 +41,26 @@ BACKENDS = {
 
 
 def is_installed(name: str) -> bool:
-    """Whether the module of a backend can be found; whether it can be loaded is another question."""
+    """Whether the module of a backend can be found. Importing it may still fail."""
     return importlib.util.find_spec(BACKENDS[name].module) is not None
 
 
 def reinstall(name: str) -> str:
-    """The command that replaces a backend that is installed and cannot be loaded."""
+    """Command that reinstalls a backend that is installed but cannot be imported."""
     packages = "jax jaxlib" if name == "jax" else name
     return f"pip install --force-reinstall {packages}"
 
 
 def chosen_backend() -> tuple[str, str]:
-    """The backend's name and who says so: the environment, Keras' file, or our default.
+    """Find the configured backend and the source of the setting.
 
-    Keras writes a file that names tensorflow wherever it finds none, so that this name in it is
-    nobody's choice. JAX is the default: it needs no TensorFlow, and a GPU build of it is one package.
-    The name may be one that Keras does not know, or that is not installed.
+    Keras writes `keras.json` with `tensorflow` if the file does not exist, so this value is not treated as
+    a choice of the user. JAX is the default, because it does not need TensorFlow and its GPU build is a
+    single package.
+
+    Returns:
+        The name of the backend, which may be unknown to Keras or not installed, and the source of the
+        setting: `KERAS_BACKEND`, the path of `keras.json`, or `the default`.
     """
     if name := os.environ.get("KERAS_BACKEND"):
         return name, "KERAS_BACKEND"
@@ -64,7 +68,7 @@ def chosen_backend() -> tuple[str, str]:
     try:
         name = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
     except (OSError, ValueError):
-        name = None  # Keras passes over a file that it cannot read
+        name = None  # Keras ignores a file that it cannot read
     if name and name != "tensorflow":
         return name, str(home / "keras.json")
     return ("jax" if is_installed("jax") else "tensorflow"), "the default"

@@ -1,4 +1,4 @@
-"""Every error a user can meet, each with its own exit code (listed in `usrn --help`)."""
+"""The errors of the package. Each class has its own exit code, listed in `usrn --help`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 
 class USRNError(Exception):
-    """Base of the errors that the command line prints without a traceback.
+    """Base class of the errors that the command line prints without a traceback.
 
     Args:
-        message: What is wrong, the value received, what is allowed.
-        faults: When several things are wrong at once, one line for each.
-        hint: What to do next.
+        message: Error message: what is wrong, the value received, and what is allowed.
+        faults: List of errors, one line each, if there are several at once.
+        hint: Next step for the user.
     """
 
     exit_code = 1
@@ -30,60 +30,60 @@ class USRNError(Exception):
 
 
 class RecipeError(USRNError):
-    """A recipe that is missing, is no TOML, or holds unknown keys or wrong values."""
+    """The recipe is missing, is not valid TOML, or has unknown keys or invalid values."""
 
     exit_code = 3
 
 
 class DataError(USRNError):
-    """Images, masks or lists that cannot be read or do not fit together."""
+    """Images, masks or lists cannot be read or are inconsistent."""
 
     exit_code = 4
 
 
 class WeightsError(USRNError):
-    """Weights or checkpoints that do not fit the network."""
+    """Weights or checkpoints do not fit the network."""
 
     exit_code = 5
 
 
 class RunError(USRNError):
-    """A run folder that belongs to another recipe, is locked, or is not complete."""
+    """The run folder belongs to another recipe, is locked, or is incomplete."""
 
     exit_code = 6
 
 
 class BackendError(USRNError):
-    """A backend, package or device that is needed and missing."""
+    """A required backend, package or device is missing."""
 
     exit_code = 7
 
 
 class DivergedError(USRNError):
-    """A loss that is not finite; the last good checkpoint is kept."""
+    """The loss is not finite. The last valid checkpoint is kept."""
 
     exit_code = 8
 
 
 class StorageError(USRNError):
-    """A disk that is full or cannot be written; what was complete before stays."""
+    """The disk is full or not writable. Complete files are kept."""
 
     exit_code = 9
 
 
 class ExportError(USRNError):
-    """A model that cannot be exported, or whose export does not agree with it."""
+    """The model cannot be exported, or the exported model gives other outputs."""
 
     exit_code = 10
 
 
 class OutOfMemoryError(USRNError):
-    """Memory that ran out in training; the last good checkpoint is kept."""
+    """Training ran out of memory. The last valid checkpoint is kept."""
 
     exit_code = 11
 
 
 class IncompleteTableError(USRNError):
-    """A table with gaps: some of its runs failed, the others are done."""
+    """Some runs of a table failed. The other runs are complete."""
 
     exit_code = 12

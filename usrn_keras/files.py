@@ -1,4 +1,4 @@
-"""Files that survive a crash: the old file or the new one is there, never a half; and the cache folder."""
+"""Write files atomically: after a crash the path holds the old file or the new one, never a part of it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from typing import Any
 
 from usrn_keras.errors import StorageError
 
-_SPACE = "Free or grant the space and run the same command again: it goes on where it was."
-_RIGHT = "Get the right to write there, or choose another place; the same command goes on where it was."
-_PLACE = "Choose another place: a part of this path is a file, or a folder, or its name is too long."
-REFUSALS = {
+_SPACE = "Free disk space or raise the quota, then run the same command again to resume."
+_PERMISSION = "Get write permission or choose another folder, then run the same command again to resume."
+_PATH = "Choose another path: a part of it is a file where a folder is needed, or exists, or is too long."
+WRITE_ERROR_HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
-    **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _RIGHT),
-    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), _PLACE),
+    **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _PERMISSION),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), _PATH),
 }
-"""What to do where the operating system refuses to write, by its error."""
+"""Hints for write errors of the operating system, by `errno`."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it when the block ends without an error.
+    """Create a temporary path in the folder of `path` that replaces it if the block ends without an error.
+
+    Args:
+        path: Target file.
+
+    Yields:
+        Temporary path to write to.
 
     Raises:
-        StorageError: The disk is full or the folder cannot be written; `path` is as before.
+        StorageError: The disk is full or the folder is not writable. `path` is unchanged.
 
     Example:
 
@@ -45,7 +51,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: writers such as Keras and OpenCV choose the format by it.
+        # The suffix stays at the end: writers such as Keras and OpenCV infer the format from it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}")
         os.close(handle)
         temporary = Path(name)
@@ -61,16 +67,19 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def staged_path(path: Path | str, name: str = "new") -> Iterator[Path]:
-    """A temporary path, for a file or a folder, that replaces `path` when the block ends without an error.
+    """Create a temporary path that replaces the file or folder `path` if the block ends without an error.
 
-    After an error or an interrupt, `path` is as before, and folders made for it are gone.
+    After an error or an interrupt, `path` is unchanged and folders created for it are removed.
 
     Args:
-        path: The target. A folder that is there is replaced whole.
-        name: Name of the temporary path, whatever the target is called: some writers want their suffix.
+        path: Target file or folder. An existing folder is replaced as a whole.
+        name: Name of the temporary path, independent of the target: some writers require a suffix.
+
+    Yields:
+        Temporary path to write to.
 
     Raises:
-        StorageError: The disk is full or the folder cannot be written.
+        StorageError: The disk is full or the folder is not writable.
 
     Example:
 
@@ -98,21 +107,25 @@ def staged_path(path: Path | str, name: str = "new") -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what `atomic_path` and `staged_path` of a killed process left below a folder."""
+    """Remove the temporary files that a killed process left below a folder.
+
+    Args:
+        folder: Folder that was written with `atomic_path` or `staged_path`.
+    """
     for leftover in list(folder.rglob(".*-*.tmp*")):
         if leftover.is_dir():
             shutil.rmtree(leftover)
         else:
-            leftover.unlink(missing_ok=True)  # perhaps it went with its folder
+            leftover.unlink(missing_ok=True)  # its folder may have been removed before
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file itself, or every file below a folder."""
+    """List every file below a folder; for a file, the file itself."""
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 
 def _publish(source: Path, target: Path, *, aside: Path) -> None:
-    """Put `source` in the place of `target`; a folder that is there moves `aside`, and back on an error."""
+    """Replace `target` with `source`; an existing folder moves to `aside`, and back after an error."""
     for file in files_of(source):
         with open(file, "rb") as written:
             os.fsync(written.fileno())
@@ -131,14 +144,14 @@ def _publish(source: Path, target: Path, *, aside: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(path: Path | str) -> Iterator[None]:
-    """Turn the operating system's refusals to write into a `StorageError` that names `path`."""
+    """Convert write errors of the operating system to a `StorageError` that names `path`."""
     try:
         yield
     except OSError as error:
-        if error.errno not in REFUSALS:
+        if error.errno not in WRITE_ERROR_HINTS:
             raise
         raise StorageError(
-            f"{path} cannot be written: {error.strerror}", hint=REFUSALS[error.errno]
+            f"{path} cannot be written: {error.strerror}", hint=WRITE_ERROR_HINTS[error.errno]
         ) from error
 
 
@@ -155,15 +168,15 @@ def read_json(path: Path | str) -> Any:
 
 @functools.cache
 def _umask() -> int:
-    """Asked once: to ask is to change it, for a moment and for all threads."""
+    """Read the umask once: reading it changes it for a moment in all threads."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-_umask()  # before there are threads
+_umask()  # cached before any thread starts
 
 
 def cache_folder() -> Path:
-    """`usrn-keras` in the user's cache folder, which `XDG_CACHE_HOME` names."""
+    """Folder `usrn-keras` in the cache folder of the user (`XDG_CACHE_HOME`)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "usrn-keras"

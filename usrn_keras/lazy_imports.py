@@ -1,4 +1,4 @@
-"""Late and quiet imports: names of a package loaded at first use, libraries whose notes stay off stderr."""
+"""Import names of a package on first use, and hide what libraries write to stderr on import."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 
-def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package.
+def lazy_loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Create the `__getattr__` of a package that imports its names on first use.
 
     Args:
-        package: Its `__name__`.
-        homes: The module of each name, relative to the package.
+        package: `__name__` of the package.
+        homes: Module of each name, relative to the package.
 
     Example:
 
-    >>> loader("usrn_keras", {"voc_palette": "data"})("voc_palette")(2).tolist()
+    >>> lazy_loader("usrn_keras", {"voc_palette": "data"})("voc_palette")(2).tolist()
     [[0, 0, 0], [128, 0, 0]]
     """
 
@@ -35,9 +35,9 @@ def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 @contextlib.contextmanager
 def native_stderr_held() -> Iterator[None]:
-    """Drop what is written to file descriptor 2 in the block, or show it if the block raises.
+    """Discard what the block writes to file descriptor 2, or print it if the block raises.
 
-    TensorFlow reports on its start-up from C++, before any of its settings can keep it from doing so.
+    TensorFlow logs its start from C++ before any of its settings can prevent that.
 
     Example:
 

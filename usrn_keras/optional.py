@@ -1,4 +1,4 @@
-"""Packages that only some recipes need, imported when a recipe asks."""
+"""Import optional packages only if a recipe uses them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from usrn_keras.lazy_imports import native_stderr_held
 
 
 def require_keras_cv(asked_by: str, instead: str) -> None:
-    """Raise unless keras-cv and TensorFlow are installed; nothing is imported, which takes seconds.
+    """Check that keras-cv and TensorFlow are installed. The check imports neither, which would take seconds.
 
     Args:
-        asked_by: What needs them, such as `a keras_cv backbone`, for the message.
-        instead: What can be chosen where they are missing, such as `a keras/... backbone`.
+        asked_by: Feature that requires them, such as `a keras_cv backbone`, for the message.
+        instead: Alternative without them, such as `a keras/... backbone`.
 
     Raises:
         BackendError: keras-cv or tensorflow is not installed.
@@ -30,9 +30,14 @@ def require_keras_cv(asked_by: str, instead: str) -> None:
 
 
 def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
-    """keras-cv, which always loads TensorFlow; beside another backend TensorFlow is kept off the GPUs.
+    """Import keras-cv, which always imports TensorFlow, and hide the GPUs from TensorFlow on other backends.
 
-    Args and errors are those of `require_keras_cv`; a package that cannot be loaded raises as well.
+    Args:
+        asked_by: Feature that requires keras-cv, such as `a keras_cv backbone`, for the message.
+        instead: Alternative without it, such as `a keras/... backbone`.
+
+    Raises:
+        BackendError: keras-cv or tensorflow is not installed or cannot be imported.
     """
     try:
         with native_stderr_held():
@@ -48,11 +53,12 @@ def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
 
 @contextlib.contextmanager
 def tensorflow_left_out() -> Iterator[None]:
-    """Keep Keras from importing TensorFlow beside another backend: 4 s and 450 MB for nothing.
+    """Keep Keras from importing TensorFlow on another backend, which costs 4 s and 450 MB.
 
-    To tell whether an object is one of TensorFlow's types, Keras imports it wherever it is installed, when
-    a layer is cloned or saved and when a seed is set (`keras/src/saving/serialization_lib.py`,
-    `keras/src/utils/rng_utils.py`, as of Keras 3.15). What has not been imported has made no object.
+    Keras imports TensorFlow, if it is installed, to check whether an object has one of its types: when a
+    layer is cloned or saved and when a seed is set (`keras/src/saving/serialization_lib.py`,
+    `keras/src/utils/rng_utils.py`, as of Keras 3.15). Objects of these types cannot exist as long as
+    TensorFlow is not imported.
     """
     from keras.src.utils.module_utils import tensorflow
 

@@ -1,13 +1,13 @@
-"""How far a long job is: bars on a terminal, a line now and then elsewhere, or nothing.
+"""Progress of long tasks: bars on a terminal, lines in a log file, or nothing.
 
-Whatever takes long is handed a `Progress` and says
+A function that takes long receives a `Progress` and reports to it:
 
     with progress.task("baseline", total=400, done=120) as task:
         for step in range(120, 400):
             ...
             task.advance(1, loss=0.42, images_per_second=31.0)
 
-`done` is what an earlier, interrupted run has finished: it counts as progress, but not as speed.
+`done` is the number of items that an interrupted run completed: they count for the progress, not the speed.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """One job under way."""
+    """A task in progress."""
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
-        """`n` more items are done; `numbers` are shown beside the bar until the next call."""
+        """Add `n` completed items; `numbers` are shown next to the bar until the next call."""
 
 
 class Progress(Protocol):
-    """Shows the tasks that it is given."""
+    """Shows the progress of tasks."""
 
     def task(self, description: str, total: int, done: int = 0) -> contextlib.AbstractContextManager[Task]:
-        """A task of `total` items of which `done` are finished already."""
+        """Start a task of `total` items, of which `done` are complete."""
 
     def log(self, line: str) -> None:
-        """Show one line of text without disturbing the bars."""
+        """Print one line of text above the bars."""
 
 
 def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Progress]:
-    """The progress that suits stderr: bars on a terminal, plain lines elsewhere, nothing when `quiet`.
+    """Choose the progress for stderr: bars on a terminal, otherwise plain lines, or nothing if `quiet`.
 
     Example:
 
@@ -56,7 +56,7 @@ def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Pr
 
 
 class _Silent:
-    """Shows nothing: the progress of library calls, of `--quiet` and of most tests."""
+    """Shows nothing. Used by library calls, `--quiet` and most tests."""
 
     @contextlib.contextmanager
     def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:
@@ -73,12 +73,12 @@ SILENT: Progress = _Silent()
 
 
 class PlainProgress:
-    """A line without control codes at the start, every `every` seconds and at the end of a task.
+    """Prints lines without control codes at the start, every `every` seconds and at the end of a task.
 
     Args:
-        stream: Where to write; stderr by default.
+        stream: Stream to write to; stderr by default.
         every: Seconds between two lines.
-        clock: Tells the time in seconds.
+        clock: Function that returns the time in seconds.
 
     Example:
 
@@ -141,12 +141,12 @@ class _PlainTask:
 
 
 class RichProgress:
-    """Bars on a terminal, with items per second, time left and the latest numbers.
+    """Shows bars on a terminal, with items per second, remaining time and the latest numbers.
 
-    A context manager: the bars stand below whatever is logged until it is left.
+    Use it as a context manager: until it exits, the bars stay below the logged lines.
 
     Args:
-        console: Where to draw; a console on stderr by default.
+        console: Console to draw on; a console on stderr by default.
     """
 
     def __init__(self, console: Console | None = None):
@@ -198,7 +198,7 @@ def _bars(console: Console | None) -> RichBars:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `m:ss` or `h:mm:ss`.
+    """Format seconds as `m:ss` or `h:mm:ss`.
 
     Example:
 

@@ -1,7 +1,7 @@
 """The strong view: colour jitter, grayscale and blur, on the device.
 
-All chance is drawn on the host by `StrongView.draw`, so every backend and every resumed run sees
-the same views; `strong_view` only computes.
+`StrongView.draw` draws all random numbers on the host, so that every backend and every resumed run gets the
+same views. `strong_view` is deterministic.
 """
 
 from __future__ import annotations
@@ -15,28 +15,31 @@ from keras import ops
 
 Tensor = Any
 
-# ITU-R 601 luma, as Pillow computes grey.
+# ITU-R 601 luma, as in Pillow's conversion to grey.
 LUMA = (0.299, 0.587, 0.114)
 
-# What OpenCV uses for `GaussianBlur(image, (5, 5), 0)`: up to 7 taps, sigma 0 means binomial weights.
+# The weights of OpenCV's `GaussianBlur(image, (5, 5), 0)`: sigma 0 means binomial weights up to 7 taps.
 BLUR_WEIGHTS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
-# The columns of the parameters.
+# Columns of the parameters.
 BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAYSCALE, BLUR = range(6)
 
 
 @dataclass(frozen=True)
 class StrongView:
-    """How strong the strong view is; the defaults are those of USRN.
+    """Distribution of the parameters of strong views. The defaults are those of USRN.
 
     Brightness, contrast and saturation factors are uniform in `[max(0, 1 - a), 1 + a]`, the hue
     shift is uniform in `[-h, h]` turns of the colour circle, as in torchvision's `ColorJitter`.
 
     Args:
         jitter: Strength of brightness, contrast, saturation (each at least 0) and hue (0 to 0.5).
-        jitter_probability: Share of the images whose colours are jittered.
-        grayscale_probability: Share of the images made grey.
-        blur_probability: Share of the images blurred.
+        jitter_probability: Probability of colour jitter, 0 to 1.
+        grayscale_probability: Probability of conversion to grey, 0 to 1.
+        blur_probability: Probability of Gaussian blur, 0 to 1.
+
+    Raises:
+        ValueError: `jitter` has another length or a value out of range.
 
     Example:
 
@@ -58,7 +61,11 @@ class StrongView:
             )
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Parameters of the strong views of `n` images.
+        """Draw the parameters of the strong views of `n` images.
+
+        Args:
+            rng: Random generator.
+            n: Number of images.
 
         Returns:
             `(n, 6)` float32: factors of brightness, contrast and saturation, the shift of the hue in
@@ -74,11 +81,11 @@ class StrongView:
 
 
 def strong_view(images: Tensor, parameters: Tensor) -> Tensor:
-    """The strong views of a batch of images.
+    """Compute the strong views of a batch of images.
 
-    Brightness, contrast, saturation, hue, grayscale, blur, in this order, each clipped to 0..255 as
-    torchvision clips. torchvision shuffles the first four; a fixed order keeps the computation one
-    for the whole batch, and every image still has its own parameters.
+    Brightness, contrast, saturation, hue, grayscale and blur are applied in this order, each clipped to
+    0..255 as in torchvision. torchvision shuffles the first four; with a fixed order the whole batch is one
+    computation, and every image still has its own parameters.
 
     Args:
         images: `(batch, height, width, 3)` RGB in 0..255, float32 or uint8, at least 3 x 3 pixels.
@@ -93,7 +100,7 @@ def strong_view(images: Tensor, parameters: Tensor) -> Tensor:
     >>> views = strong_view(images, StrongView().draw(np.random.default_rng(0), 2))
     """
     images = ops.cast(images, "float32")
-    # Each parameter as (batch, 1, 1, 1).
+    # Each parameter has the shape (batch, 1, 1, 1).
     parameters = ops.reshape(ops.cast(parameters, "float32"), (-1, 6, 1, 1, 1))
     images = _clip(images * parameters[:, BRIGHTNESS])
     mean = ops.mean(_grey(images), axis=(1, 2, 3), keepdims=True)
@@ -110,7 +117,7 @@ def _clip(images: Tensor) -> Tensor:
 
 
 def _grey(images: Tensor) -> Tensor:
-    """Luma, `(batch, height, width, 1)`."""
+    """Compute the luma, `(batch, height, width, 1)`."""
     red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
@@ -120,16 +127,16 @@ def _blend(images: Tensor, others: Tensor, factor: Tensor) -> Tensor:
 
 
 def _rotate_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Shift the hue in HSV, keeping saturation and value.
+    """Shift the hue in HSV and keep saturation and value.
 
-    Back from HSV by `channel = V - C * max(0, min(k, 4 - k, 1))` with `k = (n + 6 H) mod 6` and n = 5,
-    3, 1 for red, green, blue: the usual six cases in one formula.
+    The conversion back to RGB is `channel = V - C * max(0, min(k, 4 - k, 1))` with `k = (n + 6 H) mod 6` and
+    n = 5, 3, 1 for red, green, blue: the usual six cases in one formula.
     """
     red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
     value = ops.max(images, axis=-1, keepdims=True)
     chroma = value - ops.min(images, axis=-1, keepdims=True)
     divisor = ops.where(chroma > 0, chroma, 1.0)
-    # Which channel is largest is asked by order: `value == red` fails where a compiler computes the
+    # The largest channel is found by order comparisons: `value == red` fails if a compiler computes the
     # images twice with different rounding.
     sextant = ops.where(
         ops.logical_and(red >= green, red >= blue),
@@ -142,7 +149,7 @@ def _rotate_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def _blur(images: Tensor) -> Tensor:
-    """5 x 5 Gaussian blur; the border is mirrored without repeating the edge pixel (reflect 101)."""
+    """Apply a 5 x 5 Gaussian blur; the border is mirrored without repeating the edge pixel (reflect 101)."""
     for axis in (1, 2):
         padding = [(0, 0)] * 4
         padding[axis] = (2, 2)
@@ -152,6 +159,6 @@ def _blur(images: Tensor) -> Tensor:
 
 
 def _shifted(padded: Tensor, axis: int, tap: int) -> Tensor:
-    """What the `tap`-th of five taps sees, as large as the image before its padding."""
+    """Input of the `tap`-th of five taps, of the size of the image before padding."""
     window = slice(tap, tap - 4 if tap < 4 else None)
     return padded[:, window] if axis == 1 else padded[:, :, window]

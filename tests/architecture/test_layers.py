@@ -17,7 +17,7 @@ from tests.architecture.package_graph import PACKAGE, circles, imports, part, sh
 
 # From the lowest to the highest; the parts of one layer do not import each other.
 LAYERS = (
-    {"errors", "terms", "_version"},
+    {"errors", "_version"},
     {"recipe", "metrics", "losses", "optimizers", "clustering"},
     {"files", "progress", "lazy_imports", "backend_choice", "strong_view"},
     {"optional", "machine", "worker"},
@@ -26,35 +26,16 @@ LAYERS = (
     {"methods", "subclasses"},
     {"training", "runs", "report", "budget"},
     {"evaluation"},
-    {"diagnosis", "inspection", "project", "export", "prediction"},
+    {"inspection", "project", "export"},
     {"stages"},
-    {"sweeps", "tables"},
+    {"sweeps"},
     {"doctor"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 KNOW_NOBODY = ("recipe", "metrics", "losses", "optimizers", "clustering")
 
 # Imports that break a rule and are known; `test_every_exception_is_still_needed` says which can go.
-EXCEPTIONS = {
-    # The step of a backend still lies in `training`; it goes to `backends`.
-    ("methods.supervised", "training.backend"),
-    ("methods.supervised", "training.parts"),
-    ("methods.usrn", "training.backend"),
-    ("methods.usrn", "training.parts"),
-    ("budget.estimate", "training"),
-    # The terms of the objective are options of a method; they go to its section of the recipe.
-    ("losses", "terms"),
-    ("losses.pseudo_labels", "terms"),
-    ("losses.usrn", "terms"),
-    ("recipe.schema", "terms"),
-    # The version goes to a file of its own.
-    ("runs.environment", "usrn_keras"),
-    # Value objects that load or show themselves.
-    ("budget.budget", "budget.tables"),
-    ("recipe.schema", "recipe.load"),
-    ("tables.result", "tables.layout"),
-    ("training.adamw", "training.adamw_torch"),
-}
+EXCEPTIONS: set[tuple[str, str]] = set()
 
 
 def edges() -> list[tuple[str, str]]:

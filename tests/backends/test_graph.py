@@ -7,11 +7,11 @@ import pytest
 from keras import layers
 
 from tests.tools import tiny_branches
-from usrn_keras.backends.graph import dead_taps, plan_of, run, same_padding
+from usrn_keras.backends.graph import padding_taps, plan_of, run, same_padding
 
 
 def own_of(model: keras.Model, layer: type) -> list[bool]:
-    return [step.own for step in plan_of(model).steps if isinstance(step.layer, layer)]
+    return [step.in_place for step in plan_of(model).steps if isinstance(step.layer, layer)]
 
 
 @pytest.mark.parametrize("decoder", ["deeplab_v3_plus", "pspnet", "psanet"])
@@ -124,4 +124,4 @@ def test_same_padding(side, expected):
     ],
 )
 def test_dead_taps(options, size, expected):
-    assert dead_taps(layers.Conv2D(4, **({"padding": "same"} | options)), size) == expected
+    assert padding_taps(layers.Conv2D(4, **({"padding": "same"} | options)), size) == expected

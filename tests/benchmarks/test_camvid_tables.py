@@ -83,19 +83,39 @@ def test_results_of_other_numerics_are_not_known(plan, stem, monkeypatch):
     monkeypatch.setattr(camvid, "NUMERICS", NUMERICS + 1)
     assert not camvid.kept_lines([stem.with_suffix(".csv")], plan)
     with pytest.raises(SystemExit, match=f"other numerics than {NUMERICS + 1}, which would be lost: A 1_32"):
-        camvid.refuse_to_lose(plan, stem)
+        camvid.validate_nothing_is_lost(plan, stem)
 
 
 def test_results_of_other_settings_are_not_overwritten(plan, stem):
     camvid.write(plan, list(camvid.lines(made_result(plan, MIOUS), FACTS)), stem)
-    camvid.refuse_to_lose(plan, stem)
+    camvid.validate_nothing_is_lost(plan, stem)
     other = made_plan("A", "B", seeds=(0, 1), overrides=["training.usrn_steps=7"])
     with pytest.raises(SystemExit, match="A 1_32 seed 0, A 1_32 seed 1, B 1_32 seed 0, B 1_32 seed 1"):
-        camvid.refuse_to_lose(other, stem)
+        camvid.validate_nothing_is_lost(other, stem)
     suffixed = stem.with_name(f"{stem.name}_other")
-    camvid.refuse_to_lose(other, suffixed)
+    camvid.validate_nothing_is_lost(other, suffixed)
     camvid.write(other, list(camvid.lines(made_result(other, MIOUS), FACTS)), suffixed)
     assert camvid.result_files(suffixed, other) == [suffixed.with_name("camvid_made_other.csv")]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("main", "main"), ("main_2400", "main"), ("controls", "controls")]
+)
+def test_committed_results_are_rows_of_todays_tables(file, name):
+    """Each line is a cell of today's plan, of one numerics, and the Markdown file has the same rows."""
+    stem = camvid.RESULTS / f"camvid_small_{file}"
+    lines = camvid.table.read(stem.with_suffix(".csv"))
+    options = camvid.parsed(["--camvid", "somewhere", "--small"])
+    planned = camvid.plan_of(name, ["data.root=somewhere"], options, "torch", lines)
+    models = {cell.place: cell.run.model for cell in planned.cells}
+    assert lines and {line["numerics"] for line in lines} == {"1"}
+    for line in lines:
+        assert models[line["row"], line["split"], int(line["seed"])] == line["model"]
+    made, committed = (
+        [row for row in text.splitlines() if row.startswith("|")][1:]
+        for text in (as_markdown(camvid.result_of(planned, lines)), stem.with_suffix(".md").read_text())
+    )
+    assert made == committed
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import evaluate, padding
 from benchmarks.evaluation_pass import Passes
+from tests.evaluation.made_run import make_run
 from tests.evaluation.networks import random_image, red_reader
 
 
@@ -74,8 +75,7 @@ def test_a_row_for_each_backend(camvid, tmp_path, monkeypatch):
             return getattr(self.passes, method)(*arguments)
 
     monkeypatch.setattr(evaluate, "Worker", Here)
-    (tmp_path / "run").mkdir()
-    red_reader(11).save(tmp_path / "run" / "model.keras")
+    make_run(tmp_path)
     given = f"--camvid {camvid} --run {tmp_path / 'run'} --backends jax --rounds 2 --device cpu --commit abc"
     evaluate.main([*given.split(" "), "--csv", str(tmp_path / "rows.csv")])
     with open(tmp_path / "rows.csv", newline="") as file:
@@ -88,10 +88,22 @@ def test_a_row_for_each_backend(camvid, tmp_path, monkeypatch):
 def test_what_cannot_be_asked(tmp_path, capsys):
     with pytest.raises(SystemExit):
         evaluate.arguments(["--backends", "torch,mxnet"])
-    assert "unknown mxnet; allowed: torch, jax, tensorflow" in capsys.readouterr().err
+    assert "unknown mxnet; allowed: jax, torch, tensorflow" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         evaluate.arguments(["--run", str(tmp_path)])
-    assert "there is no" in capsys.readouterr().err
+    assert "is no run folder" in capsys.readouterr().err
+    make_run(tmp_path)
+    with pytest.raises(SystemExit):
+        evaluate.arguments(["--run", str(tmp_path / "run"), "--model", "oracle"])
+    assert "has no oracle model" in capsys.readouterr().err
+
+
+def test_the_model_is_one_of_the_run(tmp_path):
+    make_run(tmp_path)
+    given = ["--run", str(tmp_path / "run")]
+    assert evaluate.arguments(given).model == str(tmp_path / "run/model.keras")
+    baseline = evaluate.arguments([*given, "--model", "baseline"])
+    assert baseline.model == str(tmp_path / "run/1-baseline/model.keras")
 
 
 def test_rules_of_padding_side_by_side(capsys):

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks import contestants, devices, first_step, official_step, table, train_step
-from benchmarks.made_batch import made_batch, parents, split_list
 from benchmarks.our_step import OurStep
 from benchmarks.roofline import MatrixProducts
-from benchmarks.timed_step import TimedStep, take_turns
+from benchmarks.timed_step import TimedStep, made_batch, parents, split_list, take_turns
 from benchmarks.worker import Worker
 
 
@@ -23,7 +22,7 @@ class Counting(TimedStep):
         super().__init__(devices.Host(), "none")
         self.done = 0
 
-    def once(self) -> float:
+    def launch(self) -> float:
         self.done += 1
         return float(self.done)
 

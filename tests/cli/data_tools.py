@@ -31,14 +31,14 @@ def mask(path, values) -> None:
     Image.fromarray(np.broadcast_to(np.asarray(values, np.uint8), (40, 48)).copy()).save(path)
 
 
-def found(result, kind: str, *parts: str, fault: bool = True) -> str:
+def found(result, kind: str, *parts: str, error: bool = True) -> str:
     """The paragraph of a kind holds all parts; the exit code is that of its severity."""
-    assert result.exit_code == (4 if fault else 0), result.output
+    assert result.exit_code == (4 if error else 0), result.output
     assert "Traceback" not in result.stderr
     lines = result.stdout.splitlines()
     start = next((i for i, line in enumerate(lines) if kind in line), None)
     assert start is not None, result.stdout
-    assert lines[start].startswith("fault: " if fault else "note: ")
+    assert lines[start].startswith("error: " if error else "note: ")
     indented = itertools.takewhile(lambda i: lines[i].startswith("  "), range(start + 1, len(lines)))
     end = max(indented, default=start) + 1
     paragraph = "\n".join(lines[start:end])

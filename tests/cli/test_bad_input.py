@@ -28,7 +28,7 @@ def refused(result, code: int, *parts: str) -> None:
 def test_wrong_types_ranges_and_names_at_once(recipe_file):
     wrong = ["training.usrn_steps=-1", "views.crop_size=ten", "trainin.seed=1", "network.sharing=all"]
     result = fit(recipe_file, *wrong)
-    refused(result, 3, "4 fault(s)", "training.usrn_steps", "received -1", "views.crop_size")
+    refused(result, 3, "4 error(s)", "training.usrn_steps", "received -1", "views.crop_size")
     refused(result, 3, "did you mean `training`?", "received 'all'")
 
 
@@ -70,7 +70,7 @@ def test_weights_that_do_not_fit(recipe_file, tmp_path):
 
 def test_unknown_backbone(recipe_file):
     refused(fit(recipe_file, "network.backbone=keras/mobilnet"), 3, "did you mean `keras/mobilenet`?")
-    assert fit(recipe_file).exit_code == 0  # the folder is still free for the mended recipe
+    assert fit(recipe_file).exit_code == 0  # the folder is still free for the corrected recipe
 
 
 def test_run_folder_of_another_recipe(recipe_file):

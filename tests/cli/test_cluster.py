@@ -63,7 +63,7 @@ def test_a_run_is_shown_without_any_work(run):
     before = {path: path.stat().st_mtime_ns for stage in run.glob("[12]-*") for path in stage.rglob("*")}
     result = usrn_cluster(run, "--no-plain", "--montage", "car")
     assert result.exit_code == 0, result.stderr
-    assert "2-subclasses: complete already" in result.stderr
+    assert "2-subclasses: already complete" in result.stderr
     assert "not measured" in result.stdout
     assert (run / "report/subclasses_car.png").exists()
     after = {path: path.stat().st_mtime_ns for stage in run.glob("[12]-*") for path in stage.rglob("*")}
@@ -95,14 +95,14 @@ def test_an_unknown_class_is_refused_before_any_work(recipe_file, request, sourc
     assert result.exit_code == 2
     assert "no class 'rood'; did you mean 'road'?" in result.stderr
     assert not (recipe_file.parent / "new").exists()
-    assert "there are: road, car" in usrn_cluster(argument, *options, "--montage", "zzz").stderr
+    assert "allowed: road, car" in usrn_cluster(argument, *options, "--montage", "zzz").stderr
 
 
 @pytest.mark.parametrize("option", [["--set", "training.seed=1"], ["--run", "elsewhere"]])
 def test_recipe_options_do_not_go_with_a_run(run, option):
     result = usrn_cluster(run, *option)
     assert result.exit_code == 2
-    assert f"{option[0]} goes with a recipe" in result.stderr
+    assert f"{option[0]} is allowed only with" in result.stderr
     assert "recipe.toml" in result.stderr
 
 
@@ -145,7 +145,7 @@ def test_an_interrupt_is_one_line_and_the_same_command_goes_on(recipe_file, tmp_
         patch.setattr(cluster, "make_subclasses", interrupted)
         result = usrn_cluster(*command)
     assert result.exit_code == 130
-    assert result.stderr == "interrupted; run the same command again to go on\n"
+    assert result.stderr == "interrupted; run the same command again to resume\n"
     result = usrn_cluster(*command[:-1])
     assert result.exit_code == 0
-    assert "1-baseline: complete already" in result.stderr
+    assert "1-baseline: already complete" in result.stderr

@@ -1,4 +1,4 @@
-"""`usrn data`: all faults of a data set at once, JSON, an interrupt, the picture."""
+"""`usrn data`: all errors of a data set at once, JSON, an interrupt, the picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cli.data_tools import check, data, found, image, mask, turned
 from usrn_keras.inspection import dataset_inspection
 
 
-def plant_faults(root) -> None:
+def plant_errors(root) -> None:
     """One of each kind, and two of some."""
     image(root / "images/6.png", 6)  # labelled, as 7 to 9 are
     Image.fromarray(np.zeros((48, 40), np.uint8)).save(root / "masks/6.png")
@@ -33,24 +33,24 @@ def plant_faults(root) -> None:
     (root / "val.txt").write_text("5\nmissing\n")
 
 
-def test_more_than_ten_planted_faults_are_reported_at_once(recipe_file, root):
-    plant_faults(root)
+def test_more_than_ten_planted_errors_are_reported_at_once(recipe_file, root):
+    plant_errors(root)
     result = check(recipe_file)
     for kind, files in {
-        "lists, folders and names that do not fit together: 1": ["`missing`"],
+        "lists, folders and names that do not match: 1": ["`missing`"],
         "images that cannot be read: 2": ["images/3.png is empty", "images/4.png"],
         "masks that cannot be read: 1": ["masks/9.png"],
-        "masks of another size than their image: 2": ["masks/6.png is 40x48", "masks/7.png", "EXIF"],
-        "masks with values that are no class: 2": ["masks/0.png", "85, 170", "masks/1.png", ": 6"],
+        "masks whose size differs from their image: 2": ["masks/6.png is 40x48", "masks/7.png", "EXIF"],
+        "masks with values that are not classes: 2": ["masks/0.png", "85, 170", "masks/1.png", ": 6"],
         "masks without a single pixel of a class: 1": ["masks/8.png"],
         "classes that no labelled mask shows: 1": ["tram (id 2)", "3 more cannot be counted"],
-        "the same picture in several splits: 1": ["copy.bmp = val: "],
+        "the same image in several splits: 1": ["copy.bmp = val: "],
         "names that differ only in upper and lower case: 1": ["Street.png"],
     }.items():
         found(result, kind, *files)
-    assert "error: 12 faults and 3 notes in the data set of recipe" in result.stderr
-    assert "Mend them and check again." in result.stderr
-    assert "usrn data check" not in result.output  # advice of errors elsewhere
+    assert "error: 12 errors and 3 notes in the data set of recipe" in result.stderr
+    assert "Fix them and run `usrn data check` again." in result.stderr
+    assert "usrn data check" not in result.stdout  # advice of errors in other commands
 
 
 def test_json_lists_everything_and_the_exit_code_stays(recipe_file, root):

@@ -58,7 +58,7 @@ def fake_tool(folder, monkeypatch, line):
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
 
-def test_text_ends_with_what_to_change_and_what_to_do(doctor, tmp_path, monkeypatch):
+def test_text_ends_with_suggested_changes_and_the_next_commands(doctor, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "99999")
     result = doctor()
     assert result.exit_code == 0, result.output
@@ -211,7 +211,7 @@ def test_a_package_that_cannot_be_loaded(doctor, tmp_path):
 def test_keys_without_a_recipe_are_a_usage_error(doctor):
     result = doctor("--set", "data.workers=2")
     assert result.exit_code == 2
-    assert "name one" in result.stderr
+    assert "name a recipe" in result.stderr
 
 
 def test_no_control_codes_and_no_backend_in_this_process(doctor):

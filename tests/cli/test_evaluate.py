@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -57,6 +58,17 @@ def test_one_column_for_each_model_and_where_the_figures_come_from(folder):
     assert next(line.split("│")[1].strip() for line in lines if "mIoU" in line) == "mIoU"
     assert re.fullmatch(r"\w+ val, 3 images, lists \w{16}, mode whole, checkpoint last", lines[-1])
     assert "\x1b" not in result.stdout
+
+
+def test_models_are_those_of_the_run_whatever_its_method(folder, tmp_path):
+    run = shutil.copytree("run", tmp_path / "run")
+    stages = json.loads((run / "stages.json").read_text())
+    stages[-1] |= {"name": "teacher", "title": "Teacher"}
+    (run / "stages.json").write_text(json.dumps(stages))
+    result = usrn_evaluate(str(run), "--model", "teacher", "--csv", "--no-report")
+    assert result.exit_code == 0, result.stderr
+    result = usrn_evaluate(str(run), "--model", "usrn", "--no-report")
+    assert result.exit_code == 6 and "it has baseline, teacher" in result.stderr
 
 
 def test_markdown_in_another_mode(folder):
@@ -164,6 +176,8 @@ def test_runs_of_other_classes(folder, tmp_path):
         (("run", "--checkpoint", "best"), 6,
          "error: run has no best weights of its usrn model: when it was trained, evaluation.every was 0"),
         (("data",), 6, "error: data is not a run folder"),
+         (("run", "--model", "teacher"), 6, "error: run has no teacher model: with training.method"),
+         (("run", "--model", "teacher"), 6, "--model usrn"),
         (("run", "--predictions", "nowhere"), 4, "error: nowhere does not exist"),
         (("run", "--predictions", "run/1-baseline"), 4, "error: run/1-baseline contains no PNG files"),
         (("--predictions", "data", "--recipe", "nowhere.toml"), 3,

@@ -94,12 +94,13 @@ def test_a_file_that_is_not_toml(calls, tmp_path):
     assert "is not TOML" in result.stderr
 
 
-def test_every_fault_of_a_recipe_at_once(calls, tmp_path):
+def test_every_error_of_a_recipe_at_once(calls, tmp_path):
     path = changed(tmp_path, "crop_size = 128", "crop_sise = 128\nflip = 2.0")
     result = usrn_fit(path, "--set", "training.usrn_steps=many", "--set", "oops")
     assert result.exit_code == RecipeError.exit_code
     assert not calls
     lines = result.stderr.splitlines()
+    assert "`usrn recipes keys` lists all keys" in lines[-1]
     for start, part in [
         ("views.crop_sise", "did you mean `crop_size`?"),
         ("views.flip", "2.0"),

@@ -25,6 +25,10 @@ def test_what_is_printed_and_written(tmp_path):
     assert "\x1b" not in result.stdout + result.stderr and "…" not in result.stdout
     assert "reading images and masks 8/8" in result.stderr
     recipe = tmp_path / "my_project/my_project.toml"
+    loaded = load_recipe(str(recipe))
+    assert (loaded.training.method, loaded.training.start) == ("prototype_ensemble", "baseline")
+    assert (loaded.options.threshold, loaded.options.lambda_u) == (0.75, 1.0)
+    assert load_recipe(str(recipe), ["training.method=usrn"]).options.terms[0] == "msl"
     for line in (
         "images: 4 labelled, 3 unlabelled, 1 val, 0 test; fingerprint of the lists ",
         "names: image {name}, mask {name}_gt; masks: RGB colours",
@@ -203,6 +207,7 @@ def test_large_photographs_and_a_gpu(tmp_path):
     assert usrn_init(tmp_path, "--gpu", name="gpu").exit_code == 0
     recipe = load_recipe(str(tmp_path / "gpu/gpu.toml"))
     assert (recipe.network.backbone, recipe.views.long_side) == ("keras_cv/resnet50", 1024)
+    assert recipe.training.method == "usrn"
     result = usrn_init(tmp_path)
     recipe = load_recipe(str(tmp_path / "my_project/my_project.toml"))
     assert (recipe.network.backbone, recipe.views.long_side) == ("keras/mobilenet", 512)

@@ -23,8 +23,8 @@ def split(*args: object):
 
 def settings(output: str) -> list[str]:
     """The values of the --set options that the command advises."""
-    (line,) = [line for line in output.splitlines() if line.startswith("use it")]
-    return line.split()[3::2]
+    (line,) = [line for line in output.splitlines() if line.startswith("options ")]
+    return line.split()[2::2]
 
 
 def test_counts_fingerprint_and_the_keys_to_use(recipe_file, root):

@@ -68,9 +68,9 @@ def test_one_broken_run_leaves_a_gap_and_the_rest_is_done(recipe_file, table_fil
     [
         (("component", "quickstart"), 3, "Did you mean `components`?"),
         (("components", "no_recipe.toml"), 3, "no recipe 'no_recipe.toml'"),
-        (("components", "quickstart", "--seeds", "1,1"), 2, "different whole numbers"),
-        (("components", "quickstart", "--seeds", "a"), 2, "'a' must be"),
-        (("components", "quickstart", "--json", "--csv"), 2, "exclude each other"),
+        (("components", "quickstart", "--seeds", "1,1"), 2, "distinct non-negative integers"),
+        (("components", "quickstart", "--seeds", "a"), 2, "must be distinct"),
+        (("components", "quickstart", "--json", "--csv"), 2, "cannot be combined"),
         (("components", "quickstart", "--jobs", "0"), 2, "--jobs"),
         (("components", "quickstart", "--set", "usrn.gat=off"), 3, "did you mean `gate`?"),
     ],

@@ -41,7 +41,7 @@ def test_the_labels_are_within_a_thousandth_of_the_optimum(rows, clusters):
     assert assigned.inertia - least <= assigned.gap + 1e-4 * least
 
 
-def with_room_for(monkeypatch, entries_per_row):
+def limit_entries(monkeypatch, entries_per_row):
     monkeypatch.setattr(assignment, "ENTRIES", 0)
     monkeypatch.setattr(assignment, "ENTRIES_PER_ROW", entries_per_row)
 
@@ -50,7 +50,7 @@ def with_room_for(monkeypatch, entries_per_row):
 def test_a_few_candidates_lead_to_the_labels_of_all(monkeypatch, threads):
     data, centers = problem(20_000, 12)
     whole = assign(data, centers)
-    with_room_for(monkeypatch, 2)
+    limit_entries(monkeypatch, 2)
     part = assign(data, centers, threads, prices=whole.prices + 0.01)
     assert part.gap <= 1e-4 * part.inertia
     assert (part.labels != whole.labels).sum() <= 2  # rows tied up to the rounding of float32
@@ -59,7 +59,7 @@ def test_a_few_candidates_lead_to_the_labels_of_all(monkeypatch, threads):
 
 def test_threads_change_nothing(monkeypatch):
     data, centers = problem(30_000, 12)
-    with_room_for(monkeypatch, 2)
+    limit_entries(monkeypatch, 2)
     one, two = (assign(data, centers, threads, sample=data[::9]) for threads in (1, 2))
     np.testing.assert_array_equal(one.labels, two.labels)
     np.testing.assert_array_equal(one.prices, two.prices)
@@ -70,7 +70,7 @@ def test_prices_of_a_sample_are_corrected(monkeypatch):
     """Far more rows than the sample has, and prices that do not even balance that."""
     data, centers = problem(60_000, 12)
     whole = assign(data, centers)
-    with_room_for(monkeypatch, 1.2)
+    limit_entries(monkeypatch, 1.2)
     passes = []
     monkeypatch.setattr(assignment, "sweep", lambda *a: passes.append(1) or sweep(*a))
     part = assign(data, centers, sample=data[::60])
@@ -83,7 +83,7 @@ def test_rows_sorted_by_place_are_no_harder(monkeypatch):
     """Rows of a data set lie image by image: all near rows may come together."""
     data, centers = problem(40_000, 12)
     data = data[np.argsort(data[:, 0])]
-    with_room_for(monkeypatch, 2)
+    limit_entries(monkeypatch, 2)
     sample = data[np.random.default_rng(0).permutation(len(data))[:20_000]]
     assigned = assign(data, centers, sample=sample)
     assert np.ptp(np.bincount(assigned.labels)) <= 1
@@ -95,7 +95,7 @@ def test_duplicates_of_which_only_a_part_has_candidates(monkeypatch, values):
     values, centers = problem(30, 7)[0][:values], problem(30, 7)[1]
     data = values[np.random.default_rng(0).integers(0, len(values), 30_000)]
     whole = assign(data, centers)
-    with_room_for(monkeypatch, 1)
+    limit_entries(monkeypatch, 1)
     part = assign(data, centers)
     assert np.ptp(np.bincount(part.labels)) <= 1
     assert part.inertia <= whole.inertia * 1.001
@@ -103,7 +103,7 @@ def test_duplicates_of_which_only_a_part_has_candidates(monkeypatch, values):
 
 def test_groups_apart_exchange_rows(monkeypatch):
     """Two groups hold the rows of their clusters and a part of another one's; moves are few and dear."""
-    with_room_for(monkeypatch, 2)
+    limit_entries(monkeypatch, 2)
     monkeypatch.setattr(assignment, "MOVES", 12)
     rng = np.random.default_rng(0)
     far = np.repeat([-50.0, 0.0, 50.0], [11_000, 20_000, 29_000])[:, None]
@@ -116,7 +116,7 @@ def test_groups_apart_exchange_rows(monkeypatch):
 
 
 def assignment_of_all(monkeypatch, data, centers):
-    with_room_for(monkeypatch, len(centers))
+    limit_entries(monkeypatch, len(centers))
     return assign(data, centers)
 
 

@@ -14,7 +14,7 @@ def table(rows=5000, clusters=7, digits=8):
 
 
 def both(costs):
-    return DenseCosts(costs), Candidates.everything(costs)
+    return DenseCosts(costs), Candidates.from_dense(costs)
 
 
 @pytest.mark.parametrize("eps", [0.02, 0.5])
@@ -70,4 +70,4 @@ def test_typical_gap():
 def test_cost_of_labels():
     costs = table(50)
     labels = np.arange(50) % 7
-    np.testing.assert_array_equal(Candidates.everything(costs).cost_of(labels), costs[np.arange(50), labels])
+    np.testing.assert_array_equal(Candidates.from_dense(costs).cost_of(labels), costs[np.arange(50), labels])

@@ -13,7 +13,7 @@ from usrn_keras.clustering.repair import repair
 def repaired_from(costs, labels, prices, fixed, reach=np.inf):
     clusters = len(prices)
     return repair(
-        Candidates.everything(costs), labels, prices, fixed, np.full(clusters, reach), most_tied=clusters
+        Candidates.from_dense(costs), labels, prices, fixed, np.full(clusters, reach), most_tied=clusters
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset, read_sample
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def small_quickstart(tmp_path_factory):
         dataset, "make_quickstart", lambda root: make(root, labelled=2, unlabelled=3, val=1, size=(32, 48))
     )
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield load_dataset(Data(dataset="quickstart"))
+    yield load_dataset(DataSection(dataset="quickstart"))
     patch.undo()
 
 
@@ -35,10 +35,10 @@ def test_quickstart_has_masks_of_unlabelled_scenes_for_the_oracle(small_quicksta
 
 
 def test_quickstart_in_a_folder_of_the_recipe(small_quickstart, tmp_path):
-    dataset = load_dataset(Data(dataset="quickstart", root=str(tmp_path / "scenes")))
+    dataset = load_dataset(DataSection(dataset="quickstart", root=str(tmp_path / "scenes")))
     assert dataset.labelled[0].image.is_relative_to(tmp_path / "scenes")
     assert dataset.fingerprint() == small_quickstart.fingerprint()
 
 
 def test_folder(folder):
-    assert load_dataset(Data(dataset="folder", root=str(folder), val="val.txt")).name == folder.name
+    assert load_dataset(DataSection(dataset="folder", root=str(folder), val="val.txt")).name == folder.name

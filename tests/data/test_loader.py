@@ -305,9 +305,9 @@ def test_refused_arguments(make, samples):
 
 def test_real_camvid(camvid_root):
     from usrn_keras.data import load_dataset
-    from usrn_keras.recipe.schema import Data
+    from usrn_keras.recipe.schema import DataSection
 
-    data = load_dataset(Data(dataset="camvid", root=str(camvid_root), split="1_16"))
+    data = load_dataset(DataSection(dataset="camvid", root=str(camvid_root), split="1_16"))
     batches = Batches(
         labelled=data.labelled, batch_labelled=4, weak_labelled=WeakView(320, 400), num_classes=11, seed=0
     )

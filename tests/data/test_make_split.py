@@ -7,11 +7,11 @@ from usrn_keras.data.formats.lists import shipped_list
 from usrn_keras.data.random_split import Share
 from usrn_keras.data.split import Wish, make_split
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def _data(root, **settings):
-    return Data(dataset="folder", root=str(root), **{"val": "val.txt", **settings})
+    return DataSection(dataset="folder", root=str(root), **{"val": "val.txt", **settings})
 
 
 def _names(samples):
@@ -95,7 +95,7 @@ def test_the_shipped_camvid_split_is_reproduced(tmp_path, split):
             (tmp_path / kind / part).mkdir(parents=True)
             for name in shipped_list("camvid", part):
                 (tmp_path / kind / part / f"{name}.png").touch()
-    data = Data(dataset="camvid", root=str(tmp_path), split=split)
+    data = DataSection(dataset="camvid", root=str(tmp_path), split=split)
     made = make_split(data, Wish(Share("1/8")))
     assert tuple(_names(made.dataset.labelled)) == shipped_list("camvid", "labelled_1_8_seed0")
     shipped = load_dataset(data.model_copy(update={"split": "1_8"}))
@@ -109,7 +109,7 @@ def test_quickstart_splits_its_own_scenes(tmp_path, monkeypatch):
     small = {"labelled": 2, "unlabelled": 3, "val": 1, "size": (32, 48)}
     monkeypatch.setattr(street_scenes, "make_quickstart", lambda root: make(root, **small))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    data = Data(dataset="quickstart")
+    data = DataSection(dataset="quickstart")
     made = make_split(data, Wish(Share("3"), Share("1")))
     read = load_dataset(data.model_copy(update=made.keys))
     assert [len(part) for part in (read.labelled, read.unlabelled, read.val)] == [3, 1, 1]

@@ -9,7 +9,7 @@ from usrn_keras.data.catalog import load_dataset
 from usrn_keras.data.padding import IMAGE_MEAN
 from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.recipe import load_recipe
-from usrn_keras.recipe.schema import Views
+from usrn_keras.recipe.schema import ViewsSection
 from usrn_keras.strong_view import StrongView
 
 
@@ -28,7 +28,7 @@ def test_views_of_the_paper_by_default(batches):
     assert built.weak_labelled.flip == built.weak_unlabelled.flip == 0.5
     assert built.strong == StrongView((0.4, 0.4, 0.4, 0.1), 0.8, 0.2, 0.5)
     assert built.labelled_view is None
-    assert Views().strong == "device"
+    assert ViewsSection().strong == "device"
 
 
 def test_keys_of_the_recipe_arrive(batches):

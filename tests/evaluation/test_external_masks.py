@@ -14,14 +14,14 @@ from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.external_masks import PredictedMasks, read_prediction
 from usrn_keras.metrics import boundary_counts
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 @pytest.fixture
 def scene(tmp_path):
     """A data set of three val images, and for each a prediction that is right but at 20 pixels."""
     labels = make_data(tmp_path / "data")
-    dataset = load_dataset(Data(dataset="folder", root=str(tmp_path / "data"), val="val.txt"))
+    dataset = load_dataset(DataSection(dataset="folder", root=str(tmp_path / "data"), val="val.txt"))
     predictions = np.where(labels == 255, 200, labels)  # no class where there is no label
     predictions[:, 10, :20] = 1
     return dataset, labels, predictions

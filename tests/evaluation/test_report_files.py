@@ -19,7 +19,7 @@ from usrn_keras.evaluation.report_files import (
     write_reports,
 )
 from usrn_keras.metrics import Provenance, Scores
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 from usrn_keras.report import Comparison
 
 PROVENANCE = Provenance("scenes", "val", 3, "4d51ba8f", "whole", "last")
@@ -33,7 +33,7 @@ def image(name: str, miou: float, accuracy: float = 0.5) -> ImageScore:
 def scene(tmp_path):
     """A data set, and how to make an entry that predicts class 0 everywhere."""
     make_data(tmp_path / "data")
-    dataset = load_dataset(Data(dataset="folder", root=str(tmp_path / "data"), val="val.txt"))
+    dataset = load_dataset(DataSection(dataset="folder", root=str(tmp_path / "data"), val="val.txt"))
 
     def make(stem: str, report: Path | None):
         entry = SimpleNamespace(stem=stem, report=report, dataset=dataset)

@@ -19,7 +19,7 @@ from usrn_keras.inspection.across_files import (
 )
 from usrn_keras.inspection.data_findings import CLASS_NOT_LABELLED, CLASS_NOT_MEASURED
 from usrn_keras.inspection.reading import Reading
-from usrn_keras.recipe.schema import Views
+from usrn_keras.recipe.schema import ViewsSection
 
 DATASET = Dataset("x", ("road", "car"), np.zeros((2, 3), np.uint8), (), (), ())
 
@@ -85,7 +85,7 @@ def test_black_and_white_masks(pixels, found):
 
 
 def test_small_images_of_training_alone():
-    views = Views(crop_size=96, long_side=100)
+    views = ViewsSection(crop_size=96, long_side=100)
     readings = [
         reading("labelled", "just", size=(10, 48)),
         reading("unlabelled", "small", size=(25, 20)),
@@ -98,6 +98,6 @@ def test_small_images_of_training_alone():
 
 def test_one_note_on_sizes():
     same = [reading("labelled", "a"), reading("val", "b"), reading("test", "unreadable", size=None)]
-    assert mixed_sizes(same, Views()) == []
-    (found,) = mixed_sizes([*same, reading("val", "c", size=(10, 300))], Views())
+    assert mixed_sizes(same, ViewsSection()) == []
+    (found,) = mixed_sizes([*same, reading("val", "c", size=(10, 300))], ViewsSection())
     assert found.message == "2 sizes from 48x40 to 300x10, most often 48x40 (2 of 3 images)"

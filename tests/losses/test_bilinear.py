@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from usrn_keras.losses.bilinear import enlarge, enlarge_transposed
+from usrn_keras.losses.bilinear import upsample, upsample_transposed
 
 pytestmark = pytest.mark.every_backend
 
@@ -24,7 +24,7 @@ def random(*shape: int) -> np.ndarray:
 def test_both_axes_are_the_layer_of_keras(factor, size):
     values = random(2, *size, 3)
     layer = keras.layers.UpSampling2D(factor, interpolation="bilinear")
-    found = enlarge(enlarge(keras.ops.convert_to_tensor(values), factor, axis=1), factor, axis=2)
+    found = upsample(upsample(keras.ops.convert_to_tensor(values), factor, axis=1), factor, axis=2)
     np.testing.assert_allclose(values_of(found), values_of(layer(values)), atol=1e-5)
 
 
@@ -32,13 +32,13 @@ def test_both_axes_are_the_layer_of_keras(factor, size):
 @pytest.mark.parametrize("length", [1, 2, 3, 6])
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
 def test_transposed(factor, length, axis):
-    """<enlarge(x), y> = <x, enlarge_transposed(y)>"""
+    """<upsample(x), y> = <x, upsample_transposed(y)>"""
     shape = [2, 3, 4]
     shape[axis] = length
     x = random(*shape)
     shape[axis] *= factor
     y = random(*shape)[::-1].copy()
-    enlarged = values_of(enlarge(keras.ops.convert_to_tensor(x), factor, axis=axis))
-    reduced = values_of(enlarge_transposed(keras.ops.convert_to_tensor(y), factor, axis=axis))
+    enlarged = values_of(upsample(keras.ops.convert_to_tensor(x), factor, axis=axis))
+    reduced = values_of(upsample_transposed(keras.ops.convert_to_tensor(y), factor, axis=axis))
     assert enlarged.shape == y.shape and reduced.shape == x.shape
     assert (enlarged * y).sum() == pytest.approx((x * reduced).sum(), abs=1e-4)

@@ -147,7 +147,10 @@ def pseudo_labels(weak: Views, settings: Settings) -> Pseudo:
     p = softmax(weak["F"])
     plain = settings.method == "self_training" or (settings.method == "usrn" and "usr" not in settings.terms)
     if plain:
-        return _pseudo(p, p, settings)
+        pseudo = _pseudo(p, p, settings)
+        if settings.method == "self_training":  # has no gate to report about
+            pseudo.shares = {"confident": pseudo.shares["confident"]}
+        return pseudo
     q = softmax(weak["F_sub"])
     if settings.method == "prototype_ensemble":
         means = np.stack([q[..., np.array(PARENTS) == c].mean(-1) for c in range(CLASSES)], axis=-1)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tools import fill, tiny_batch, tiny_branches
+from tests.methods.handmade import PARENTS, handmade_batch, handmade_branches
+from tests.tools import fill
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import USRN, Supervised
 from usrn_keras.optimizers import SGD
@@ -15,11 +16,14 @@ from usrn_keras.strong_view import strong_view
 
 pytestmark = pytest.mark.every_backend
 
-PARENTS = [0, 1, 2, 0, 1]
+
+def batch_of(seed: int = 0) -> dict[str, np.ndarray]:
+    """A batch whose images are seen as they are."""
+    return {name: value for name, value in handmade_batch(seed).items() if "parameters" not in name}
 
 
-def usrn(terms=ALL_TERMS, build_optimizer=True, **options) -> USRN:
-    branch, sub_branch = tiny_branches(dropout=0.0, classifier_dropout=0.0, **options)
+def usrn(terms=ALL_TERMS, build_optimizer=True) -> USRN:
+    branch, sub_branch = handmade_branches()
     model = USRN(branch, sub_branch, PARENTS, threshold=0.4, terms=terms)
     fill(model.variables)
     optimizer = SGD(0.02)
@@ -34,7 +38,7 @@ def values(variables) -> list[np.ndarray]:
 
 
 def test_a_step_learns_and_moves_statistics():
-    model, batch = usrn(), tiny_batch()
+    model, batch = usrn(), batch_of()
     step = CompiledStep(model)
     trainable, statistics = values(model.trainable_variables), values(model.non_trainable_variables)
     losses = [float(step(batch)["supervised"]) for _ in range(10)]
@@ -46,21 +50,19 @@ def test_a_step_learns_and_moves_statistics():
 def test_keras_fit_trains():
     """`train_step` is Keras' own contract: `fit` works on an iterable of batches, the optimizer is new."""
     model = usrn(build_optimizer=False)
-    history = model.fit(
-        ((tiny_batch(seed),) for seed in range(4)), steps_per_epoch=4, shuffle=False, verbose=0
-    )
+    history = model.fit(((batch_of(seed),) for seed in range(4)), steps_per_epoch=4, shuffle=False, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     assert {"supervised", "supervised_sub", "self_training", "confident"} <= set(history.history)
 
 
 def test_shared_parts_survive_serialization():
-    model = usrn(sharing="low")
+    model = usrn()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     assert again.branch.stem is again.sub_branch.stem
     assert again.branch.tail is not again.sub_branch.tail
     assert len(again.variables) == len([v for v in model.variables if "sgd" not in v.path])
     again.branch.set_weights(model.branch.get_weights())
-    images = tiny_batch()["labelled"].astype("float32")
+    images = batch_of()["labelled"].astype("float32")
     np.testing.assert_array_equal(values_of(again(images)), values_of(model(images)))
 
 
@@ -70,10 +72,10 @@ def values_of(tensor) -> np.ndarray:
 
 def test_terms_that_are_left_out_are_not_computed():
     """Model I reads no unlabelled image; without `sst`, F_sub does not see the strong view."""
-    labelled = {key: value for key, value in tiny_batch().items() if key != "weak"}
+    labelled = {key: value for key, value in batch_of().items() if key != "weak"}
     model = usrn(terms=("msl",))
     assert set(model.loss_terms(labelled)) == {"loss", "supervised", "supervised_sub"}
-    model, batch = usrn(terms=("msl", "ost", "usr")), tiny_batch()
+    model, batch = usrn(terms=("msl", "ost", "usr")), batch_of()
     found = model.loss_terms(batch)
     assert "self_training_sub" not in found and "gate_dropped" in found
     whole = usrn().loss_terms(batch)
@@ -93,7 +95,7 @@ def test_terms_that_make_no_objective_are_refused():
 
 def test_same_strong_view_without_parameters():
     """Parameters that change nothing give the loss of no strong view at all."""
-    model, batch = usrn(), tiny_batch()
+    model, batch = usrn(), batch_of()
     plain = model.loss_terms(batch)
     identity = np.array([[1, 1, 1, 0, 0, 0]] * len(batch["weak"]), "float32")
     same = model.loss_terms(batch | {"strong_parameters": identity})
@@ -103,7 +105,7 @@ def test_same_strong_view_without_parameters():
 
 def test_a_strong_view_made_on_the_host_is_taken():
     """The view that the device would make of the parameters gives the loss that they give."""
-    model, batch = usrn(), tiny_batch()
+    model, batch = usrn(), batch_of()
     parameters = np.array([[0.7, 1.2, 1.3, 0.05, 0, 1]] * len(batch["weak"]), "float32")
     strong = values_of(strong_view(batch["weak"], parameters))
     losses = [
@@ -114,13 +116,13 @@ def test_a_strong_view_made_on_the_host_is_taken():
 
 
 def test_supervised_learns_and_ignores():
-    branch, _ = tiny_branches(dropout=0.0, classifier_dropout=0.0)
+    branch, _ = handmade_branches()
     model = Supervised(branch)
     fill(model.variables)
     optimizer = SGD(0.1)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer)
-    step, batch = CompiledStep(model), tiny_batch()
+    step, batch = CompiledStep(model), batch_of()
     losses = [float(step(batch)["loss"]) for _ in range(8)]
     assert losses[-1] < losses[0]
     ignored = batch | {"labels": np.full_like(batch["labels"], 255)}
@@ -128,7 +130,7 @@ def test_supervised_learns_and_ignores():
 
 
 def test_slow_variables_are_those_of_the_backbone():
-    model = usrn(sharing="low")
+    model = usrn()
     slow = {id(variable) for variable in model.slow_variables()}
     heads = [*model.branch.decoder.trainable_variables, *model.sub_branch.classifier.trainable_variables]
     assert not slow & {id(variable) for variable in heads}
@@ -152,4 +154,4 @@ def test_slow_variables_are_those_of_the_backbone():
 )
 def test_what_there_is_not(options, message):
     with pytest.raises(ValueError, match=message):
-        USRN(*tiny_branches(), **{"parents": PARENTS, **options})
+        USRN(*handmade_branches(), **{"parents": PARENTS, **options})

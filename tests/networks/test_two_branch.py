@@ -15,7 +15,7 @@ from usrn_keras.errors import RecipeError, WeightsError
 from usrn_keras.networks import build_branches
 from usrn_keras.networks.backbones import BACKBONES, find_backbone
 from usrn_keras.networks.cut_backbone import cut_layers, output_strides, split, with_output_stride
-from usrn_keras.recipe.schema import Network
+from usrn_keras.recipe.schema import NetworkSection
 
 WEIGHTS = "weights/mobilenet_v1_1.0_224_to_conv_pw_12.weights.h5"
 
@@ -246,5 +246,5 @@ def test_keras_cv_backbone(output_stride):
 
 
 def test_recipes_allow_the_backbones_that_there_are():
-    allowed = get_args(Network.model_fields["backbone"].annotation)
+    allowed = get_args(NetworkSection.model_fields["backbone"].annotation)
     assert set(allowed) - {""} == set(BACKBONES)

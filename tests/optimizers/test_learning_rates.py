@@ -28,5 +28,5 @@ def test_slow_variables_stay_slow_after_saving(optimizer_class):
     variables = [keras.Variable([1.0]), keras.Variable([1.0])]
     again.build(variables)
     assert [again.rate_factor(variable) for variable in variables] == [0.25, 1.0]
-    with pytest.raises(ValueError, match="one for each of the 1 variables, received 2"):
+    with pytest.raises(ValueError, match="one value for each of the 1 variables, received 2"):
         optimizer_class(0.1, rate_factors=[0.25, 1.0]).build([slow])

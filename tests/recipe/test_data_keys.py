@@ -5,7 +5,7 @@ import pytest
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe import load_recipe, shipped_recipes
 from usrn_keras.recipe.checks import data_contradictions
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 FOLDER = {"dataset": "folder", "root": "somewhere"}
 
@@ -27,7 +27,7 @@ def test_shipped_recipes_do_not_contradict_themselves(name):
     ],
 )
 def test_what_goes_together(settings):
-    assert list(data_contradictions(Data(**FOLDER, **settings))) == []
+    assert list(data_contradictions(DataSection(**FOLDER, **settings))) == []
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_goes_together(settings):
     ],
 )
 def test_contradictions(settings, error):
-    (found,) = data_contradictions(Data(**{**FOLDER, **settings}))
+    (found,) = data_contradictions(DataSection(**{**FOLDER, **settings}))
     assert error in found
 
 

@@ -7,7 +7,7 @@ import pytest
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe import load_recipe
 from usrn_keras.recipe.checks import network_contradictions
-from usrn_keras.recipe.schema import Network
+from usrn_keras.recipe.schema import NetworkSection
 
 SEGFORMER = "keras_cv/segformer_b0"
 
@@ -33,7 +33,7 @@ SEGFORMER = "keras_cv/segformer_b0"
     ],
 )
 def test_contradictions(keys, message):
-    (error,) = network_contradictions(Network(**keys))
+    (error,) = network_contradictions(NetworkSection(**keys))
     assert re.search(message, error), error
 
 
@@ -52,7 +52,7 @@ def test_contradictions(keys, message):
     ],
 )
 def test_what_goes_together(keys):
-    assert list(network_contradictions(Network(**keys))) == []
+    assert list(network_contradictions(NetworkSection(**keys))) == []
 
 
 def test_a_recipe_names_every_error():

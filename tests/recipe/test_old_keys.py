@@ -9,11 +9,11 @@ from usrn_keras.recipe import load_recipe, load_run_recipe, shipped_recipes
 from usrn_keras.recipe.method_options import ALL_TERMS
 
 OLD = {
-    "training.threshold": ("0.9", "usrn.threshold"),
-    "training.lambda_u": ("0.5", "usrn.lambda_u"),
+    "training.threshold": ("0.9", "prototype_ensemble.threshold"),
+    "training.lambda_u": ("0.5", "prototype_ensemble.lambda_u"),
     "training.lambda_sub": ("0.5", "usrn.lambda_sub"),
     "training.gate": ('"off"', "usrn.gate"),
-    "training.terms": ('["ost"]', "usrn.terms"),
+    "training.terms": ('["ost", "usr", "egm"]', "usrn.terms"),
     "training.correction": ('"average"', "prototype_ensemble"),
     "training.sub_prior": ('"adjusted"', "remove the key"),
     "network.sub_head": ('"fixed_centroids"', "usrn.sub_head"),

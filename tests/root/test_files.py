@@ -51,7 +51,7 @@ def test_a_full_disk_is_a_storage_error(tmp_path):
 def test_a_path_that_cannot_be_is_a_storage_error(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with (
-        pytest.raises(StorageError, match=r"cannot be written: .*exists\nChoose another place"),
+        pytest.raises(StorageError, match=r"cannot be written: .*exists\nChoose another path"),
         atomic_path(tmp_path / "notes.txt" / "photo.png"),
     ):
         pass

@@ -16,7 +16,7 @@ from usrn_keras.files import write_json
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs.identity import changes, describe
-from usrn_keras.stages.evaluate import _settings_of, known_results
+from usrn_keras.stages.evaluate_models import _settings_of, known_results
 from usrn_keras.sweeps.data_check import check_data
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.outline import make_outline

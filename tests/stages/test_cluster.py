@@ -1,4 +1,4 @@
-"""Stage 1 alone: what it leaves, what is measured once, how an interrupted one goes on."""
+"""The subclasses alone: what the stage writes, what is measured once, how it resumes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 
 from usrn_keras.errors import RunError
 from usrn_keras.recipe import Recipe, load_recipe
-from usrn_keras.runs import SUBCLASSES, open_run
+from usrn_keras.runs import open_run
 from usrn_keras.stages import cluster, cluster_run, fit, subclasses
+
+SUBCLASSES = "2-subclasses"
 
 
 @pytest.fixture
@@ -39,12 +41,12 @@ def test_facts_figures_and_pictures(recipe, tmp_path):
     assert not {"3-usrn", "model.keras", "evaluation.json"} & names(tmp_path / "run")
 
 
-def test_fit_goes_on_from_there_and_cluster_shows_what_fit_made(recipe, tmp_path):
+def test_fit_resumes_from_there_and_cluster_shows_what_fit_made(recipe, tmp_path):
     cluster_run(recipe, tmp_path / "run", plain=False)
     centers = (tmp_path / "run" / SUBCLASSES / "centers.npy").read_bytes()
     lines = []
     results = fit(recipe, tmp_path / "run", log=lines.append)
-    assert {"1-baseline: complete already", "2-subclasses: complete already"} <= set(lines)
+    assert {"1-baseline: already complete", "2-subclasses: already complete"} <= set(lines)
     assert (tmp_path / "run" / SUBCLASSES / "centers.npy").read_bytes() == centers
     assert results["subclasses"] == cluster_run(recipe, tmp_path / "run").report.subclasses.total
 
@@ -76,7 +78,7 @@ def test_an_interrupt_while_measuring_plain_keeps_the_features_for_the_next_call
 
     with monkeypatch.context() as patch:
         patch.setattr(cluster, "plain_sizes", interrupted)
-        with pytest.raises(KeyboardInterrupt, match="run the same command again to go on"):
+        with pytest.raises(KeyboardInterrupt, match="run the same command again to resume"):
             cluster_run(recipe, tmp_path / "run")
     folder = tmp_path / "run" / SUBCLASSES
     assert {"features", "complete.json"} <= names(folder) and "plain.json" not in names(folder)
@@ -98,7 +100,7 @@ def test_a_stage_that_was_interrupted_is_known_to_be_resumed(recipe, tmp_path, m
     assert cluster_run(recipe, tmp_path / "run", plain=False).report.resumed
 
 
-def test_subclasses_that_are_made_anew_have_no_old_plain_sizes(recipe, tmp_path):
+def test_subclasses_that_are_made_again_have_no_old_plain_sizes(recipe, tmp_path):
     cluster_run(recipe, tmp_path / "run")
     folder = tmp_path / "run" / SUBCLASSES
     (folder / "complete.json").unlink()
@@ -125,3 +127,10 @@ def test_a_class_that_no_labelled_image_has_cannot_be_shown(recipe_file, recipe,
 def test_a_class_name_becomes_a_file_name():
     assert subclasses._file_name("train/tram") == "train_tram"
     assert subclasses._file_name("sign symbol-2.b") == "sign_symbol-2.b"
+
+
+def test_a_method_without_subclasses_has_nothing_to_cluster(recipe_file, tmp_path):
+    recipe = load_recipe(str(recipe_file), ["training.method=self_training"])
+    with pytest.raises(RunError, match=r"training.method = 'self_training' has no subclasses"):
+        cluster_run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run/1-baseline").exists()

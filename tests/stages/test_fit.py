@@ -1,4 +1,4 @@
-"""The whole way on tiny data: stages, resumption, killing at any moment."""
+"""Whole runs on tiny data: stages, resuming, killing at any moment."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ import pytest
 
 from tests.tools import ROOT
 from usrn_keras.data import load_dataset
-from usrn_keras.errors import DataError, RecipeError, RunError
+from usrn_keras.errors import DataError, RunError
 from usrn_keras.evaluation import evaluate_run
+from usrn_keras.methods import Method
 from usrn_keras.networks import Branch
 from usrn_keras.recipe import load_recipe
-from usrn_keras.runs import SUBCLASSES, USRN, open_run
+from usrn_keras.runs import Run, open_run
 from usrn_keras.stages import fit
-from usrn_keras.stages.baseline import trained_baseline
-from usrn_keras.stages.models import usrn_model
-from usrn_keras.stages.weights import checkpoint_file
+from usrn_keras.stages.build import build_method
+from usrn_keras.stages.stage_files import checkpoint_file
+from usrn_keras.stages.train import trained_method
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.training import load_checkpoint
 
@@ -55,10 +56,10 @@ def test_fit_leaves_a_complete_run(recipe_file, tmp_path):
     lines = []
     assert fit(load_recipe(str(recipe_file)), run_dir, log=lines.append) == results
     assert lines[1].endswith("3 labelled, 2 unlabelled, 1 val, 0 test; lists " + results["fingerprint"])
-    assert lines[2:] == [f"{stage}: complete already" for stage in ("1-baseline", "2-subclasses", "3-usrn")]
+    assert lines[2:] == [f"{stage}: already complete" for stage in ("1-baseline", "2-subclasses", "3-usrn")]
     assert (run_dir / "3-usrn/checkpoint.npz").stat().st_mtime_ns == before
 
-    shutil.rmtree(run_dir / "3-usrn")  # USRN is trained anew, and what was measured is that of another
+    shutil.rmtree(run_dir / "3-usrn")  # USRN is trained again, and the scores are those of another
     (run_dir / "evaluation.json").write_text(json.dumps(results | {"scores": "of a model that is gone"}))
     assert fit(load_recipe(str(recipe_file)), run_dir)["scores"][0] == results["scores"][0]
 
@@ -71,15 +72,15 @@ def test_a_supervised_run_ends_with_its_baseline(recipe_file, tmp_path):
     assert open_run(run_dir).model_path == run_dir / "1-baseline/model.keras"
     measured = evaluate_run(run_dir).scores
     assert measured.name == "baseline" and measured.confusion.tolist() == results["scores"][0]["confusion"]
-    with pytest.raises(RunError, match="has no usrn model: its recipe says"):
+    with pytest.raises(RunError, match=r"has no usrn model: with training.method = '\w+' it has baseline"):
         evaluate_run(run_dir, model="usrn")
 
 
 def test_stages_of_another_run_give_the_same_result(recipe_file, tmp_path):
-    alone = fit(load_recipe(str(recipe_file), ["training.gate=stop"]), tmp_path / "alone")
+    alone = fit(load_recipe(str(recipe_file), ["usrn.gate=stop"]), tmp_path / "alone")
     fit(load_recipe(str(recipe_file), ["training.usrn_steps=1"]), tmp_path / "other")
     lines = []
-    recipe = load_recipe(str(recipe_file), ["training.gate=stop"])
+    recipe = load_recipe(str(recipe_file), ["usrn.gate=stop"])
     shared = fit(recipe, tmp_path / "shared", reuse=[tmp_path / "other"], log=lines.append)
     taken = [line for line in lines if "taken over" in line]
     assert [line.split(":")[0] for line in taken] == ["1-baseline", "2-subclasses"]
@@ -97,7 +98,7 @@ def test_start_from_the_baseline(recipe_file, tmp_path):
     recipe_file.write_text(recipe_file.read_text().replace("baseline_steps = 4", "baseline_steps = 60"))
     first = {}
     for head in ("random", "centroids"):
-        overrides = ["training.start=baseline", f"network.sub_head={head}", "network.dropout=0"]
+        overrides = ["training.start=baseline", f"usrn.sub_head={head}", "network.dropout=0"]
         fit(load_recipe(str(recipe_file), overrides), tmp_path / head)
         records = [json.loads(line) for line in (tmp_path / head / "metrics.jsonl").read_text().splitlines()]
         first[head] = next(record for record in records if record["stage"] == "3-usrn")
@@ -106,39 +107,14 @@ def test_start_from_the_baseline(recipe_file, tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_fixed_classifier_stays_at_the_centroids(recipe_file, tmp_path, optimizer):
-    """Whatever is trained around it; F's own classifier moves."""
-    overrides = ["training.start=baseline", "network.sub_head=fixed_centroids",
-                 f"training.optimizer={optimizer}", "training.correction=replace",
-                 "training.sub_prior=adjusted"]  # fmt: skip
-    recipe = load_recipe(str(recipe_file), overrides)
-    heads = []
-    for steps in (1, 3):
-        fit(
-            load_recipe(str(recipe_file), [*overrides, f"training.usrn_steps={steps}"]), tmp_path / str(steps)
-        )
-        run = open_run(tmp_path / str(steps))
-        model = usrn_model(recipe, load_dataset(recipe.data), SubclassMap.load(run.stage(SUBCLASSES)))
-        load_checkpoint(checkpoint_file(run, USRN), model)
-        heads.append([branch.classifier.get_weights()[0] for branch in (model.branch, model.sub_branch)])
-    (own, sub), (own_later, sub_later) = heads
-    np.testing.assert_array_equal(sub, sub_later)
-    assert np.abs(own - own_later).max() > 0
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_without_a_loss_f_sub_stays_as_it_starts(recipe_file, tmp_path, optimizer):
-    """Weight decay does not move it either; what it shares with F moves with F."""
-    overrides = ["training.start=baseline", "network.sub_head=centroids", "training.terms=['ost', 'usr']",
-                 "training.correction=average", f"training.optimizer={optimizer}",
-                 "training.weight_decay=0.1"]  # fmt: skip
-    recipe = load_recipe(str(recipe_file), overrides)
-    fit(recipe, tmp_path / "run")
+def test_f_sub_of_a_prototype_ensemble_stays_as_it_starts(recipe_file, tmp_path, optimizer):
+    """Its own layers, weight decay included; what it shares with F moves with F."""
+    overrides = ["training.method=prototype_ensemble", "training.start=baseline",
+                 f"training.optimizer={optimizer}", "training.weight_decay=0.1"]  # fmt: skip
+    fit(load_recipe(str(recipe_file), overrides), tmp_path / "run")
     run = open_run(tmp_path / "run")
-    dataset = load_dataset(recipe.data)
-    model = usrn_model(recipe, dataset, SubclassMap.load(run.stage(SUBCLASSES)))
-    load_checkpoint(checkpoint_file(run, USRN), model)
-    start = trained_baseline(run, dataset).branch
+    start = trained_method(run, "baseline", load_dataset(run.recipe.data)).inference_network
+    method = trained_to_the_end(run)
 
     def moved(branch: Branch, part: str) -> bool:
         before, after = (
@@ -148,16 +124,53 @@ def test_without_a_loss_f_sub_stays_as_it_starts(recipe_file, tmp_path, optimize
         return not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
     parts = ("stem", "tail", "decoder")
-    assert [moved(model.sub_branch, part) for part in parts] == [True, False, False]
-    assert [moved(model.branch, part) for part in (*parts, "classifier")] == [True] * 4
+    assert [moved(method.sub_branch, part) for part in parts] == [True, False, False]
+    assert [moved(method.branch, part) for part in (*parts, "classifier")] == [True] * 4
+
+
+def test_the_classifier_of_a_prototype_ensemble_stays_at_the_centers(recipe_file, tmp_path):
+    """However long it trains; F's own classifier moves."""
+    heads = []
+    for steps in (1, 3):
+        overrides = ["training.method=prototype_ensemble", "training.start=baseline",
+                     f"training.usrn_steps={steps}"]  # fmt: skip
+        fit(load_recipe(str(recipe_file), overrides), tmp_path / str(steps))
+        method = trained_to_the_end(open_run(tmp_path / str(steps)))
+        heads.append([branch.classifier.get_weights()[0] for branch in (method.branch, method.sub_branch)])
+    (own, sub), (own_later, sub_later) = heads
+    np.testing.assert_array_equal(sub, sub_later)
+    assert np.abs(own - own_later).max() > 0
+
+
+def trained_to_the_end(run: Run) -> Method:
+    """The method of the last stage of a run with subclasses."""
+    folder = run.stages[-1]
+    method = build_method(
+        run.recipe,
+        run.training_stages[folder],
+        load_dataset(run.recipe.data),
+        SubclassMap.load(run.stage(run.cluster_stage)),
+        pretrained=False,
+    )
+    load_checkpoint(checkpoint_file(run, folder), method)
+    return method
+
+
+def test_self_training_needs_no_subclasses(recipe_file, tmp_path):
+    results = fit(load_recipe(str(recipe_file), ["training.method=self_training"]), tmp_path / "run")
+    assert [scores["name"] for scores in results["scores"]] == ["Baseline", "Self-training"]
+    assert sorted(path.name for path in (tmp_path / "run").glob("[0-9]-*")) == [
+        "1-baseline", "2-self_training",
+    ]  # fmt: skip
+    assert "subclasses" not in results
 
 
 @pytest.mark.parametrize(
     "override",
     ["training.accumulation=2", "training.precision=mixed_bfloat16", "network.sharing=low_high",
-     "network.sharing=none", "training.gate=stop", "subclasses.assignment=free", "views.strong=none",
+     "network.sharing=none", "usrn.gate=stop", "subclasses.assignment=free", "views.strong=none",
      "views.labelled_jitter=true", "evaluation.every=2", "training.optimizer=adamw",
-     "training.sub_prior=adjusted"],
+     "training.method=self_training"],
 )  # fmt: skip
 @pytest.mark.slow
 def test_every_switch_trains(recipe_file, tmp_path, override):
@@ -166,11 +179,6 @@ def test_every_switch_trains(recipe_file, tmp_path, override):
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(results["scores"][1]["pixel_accuracy"])
-
-
-def test_wrong_number_of_counts_is_refused(recipe_file, tmp_path):
-    with pytest.raises(RecipeError, match=r"one count for each of the 2 classes .* received 3"):
-        fit(load_recipe(str(recipe_file), ["subclasses.counts=[1, 2, 3]"]), tmp_path / "run")
 
 
 def command(recipe_file, run_dir) -> list[str]:
@@ -230,4 +238,4 @@ def test_interrupt_ends_with_a_checkpoint_and_code_130(recipe_file, tmp_path):
     assert process.returncode == 130, stderr
     assert (run_dir / "1-baseline/checkpoint.npz").exists()
     assert "again" in stderr and "Traceback" not in stderr
-    assert SUBCLASSES not in {path.name for path in run_dir.iterdir()}
+    assert "2-subclasses" not in {path.name for path in run_dir.iterdir()}

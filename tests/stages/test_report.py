@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 
 import pytest
+import tomli_w
 
 from tests.conftest import recipe_file as _recipe_file
 from tests.evaluation.made_run import make_run
 from tests.report.test_page import Reader
 from usrn_keras.data import Sample, load_dataset
 from usrn_keras.files import read_json, write_json
+from usrn_keras.methods import stages_of
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
+from usrn_keras.recipe.stage_plan import stages_to_json
 from usrn_keras.runs import open_run
-from usrn_keras.stages import evaluate, fit
+from usrn_keras.stages import evaluate_models, fit
 from usrn_keras.stages.report import collect_summary, leave_report, worst_samples, write_report
 
 
@@ -52,7 +54,7 @@ def test_a_fit_leaves_its_page(fitted):
     assert "[training]" in read.all("pre")[0][1]
 
 
-def test_a_complete_run_tells_everything(run):
+def test_a_complete_run_has_everything(run):
     summary = collect_summary(run)
     assert summary.missing == {} and len(summary.scores) == 2
     assert [record["step"] for record in summary.pseudo_labels] == [0, 2, 4]
@@ -77,7 +79,14 @@ def test_what_is_missing_is_said_and_why(run):
 def test_a_run_of_an_older_version(run):
     (run.path / "3-usrn/diagnosis.jsonl").unlink()
     (run.path / "report/image_scores.csv").unlink()
-    summary = collect_summary(run)
+    (run.path / "stages.json").unlink()
+    values = run.recipe.model_dump()
+    del values["usrn"]
+    values["training"] |= {"terms": ["msl", "ost", "usr"], "gate": "off", "threshold": 0.75}
+    (run.path / "recipe.toml").write_text(tomli_w.dumps(values))
+    summary = collect_summary(open_run(run.path))
+    assert list(summary.training) == ["Baseline", "USRN"] and len(summary.scores) == 2
+    assert summary.clusters is not None and not summary.has_gate
     assert "an older version of usrn-keras" in summary.missing["pseudo_labels"]
     assert "The images with the lowest mIoU are unknown" in summary.missing["worst"]
     assert summary.fixed and not summary.worst
@@ -96,10 +105,10 @@ def test_a_data_set_that_is_gone_costs_the_pictures_alone(run, recipe_file, tmp_
 def test_a_supervised_run(run):
     for name in ("2-subclasses", "3-usrn"):
         shutil.rmtree(run.path / name)
-    recipe, results = run.path / "recipe.toml", read_json(run.evaluation_file)
-    text = recipe.read_text().replace('method = "usrn"', 'method = "supervised"')
-    recipe.write_text(re.sub(r"\[usrn\][^\[]*", "", re.sub(r"terms = \[[^\]]*\]", "", text)))
-    write_json(run.path / "stages.json", read_json(run.path / "stages.json")[:1])
+    recipe = load_recipe(str(run.path / "recipe.toml"), ["training.method=supervised"])
+    (run.path / "recipe.toml").write_text(tomli_w.dumps(recipe.model_dump()))
+    write_json(run.path / "stages.json", stages_to_json(stages_of(recipe)))
+    results = read_json(run.evaluation_file)
     write_json(run.evaluation_file, results | {"scores": results["scores"][:1]})
     summary = collect_summary(open_run(run.path))
     assert summary.missing == {
@@ -111,14 +120,14 @@ def test_a_supervised_run(run):
 
 def test_what_cannot_be_drawn_costs_no_results(tmp_path, monkeypatch):
     make_run(tmp_path)
-    run, told = open_run(tmp_path / "run"), []
+    run, lines = open_run(tmp_path / "run"), []
 
     def broken(*arguments, **options):
         raise ValueError("no ink")
 
     monkeypatch.setattr("usrn_keras.stages.report.run_page", broken)
-    leave_report(run, None, None, told.append)
-    assert told == [f"report/index.html could not be drawn: no ink. Draw it again: usrn report {run.path}"]
+    leave_report(run, None, None, lines.append)
+    assert lines == [f"report/index.html could not be drawn: no ink. Draw it again: usrn report {run.path}"]
     assert not (run.path / "report/index.html").exists()
 
 
@@ -128,11 +137,11 @@ def test_the_worst_come_first_and_the_unmeasured_not_at_all():
     assert [sample.name for sample in worst_samples(samples, mious)] == ["e", "c", "a", "d"]
 
 
-def test_scores_of_a_baseline_without_those_of_images_are_measured_anew(run, monkeypatch):
-    monkeypatch.setattr(evaluate, "leave_report", lambda *arguments: None)
+def test_scores_of_a_baseline_without_those_of_images_are_measured_again(run, monkeypatch):
+    monkeypatch.setattr(evaluate_models, "leave_report", lambda *arguments: None)
     file = run.path / "1-baseline/scores.json"
     kept = read_json(file)
     write_json(file, {key: kept[key] for key in ("asked", "scores")})
     run.evaluation_file.unlink()
-    evaluate.evaluate_models(run, load_dataset(run.recipe.data), SILENT)
+    evaluate_models.evaluate_models(run, load_dataset(run.recipe.data), SILENT)
     assert read_json(file) == kept

@@ -13,14 +13,16 @@ import pytest
 from tests.evaluation.networks import red_dataset, red_reader
 from usrn_keras.data import Dataset
 from usrn_keras.errors import DataError
+from usrn_keras.methods import stages_of
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import load_recipe
-from usrn_keras.runs import USRN, Run, start_run
+from usrn_keras.runs import Run, start_run
 from usrn_keras.runs.log import MetricsLog
 from usrn_keras.stages import validation
-from usrn_keras.stages.validation import Validation
+from usrn_keras.stages.validation import ValidationCallback
 
 STEPS = 5
+USRN = "3-usrn"
 CLASSES = 4
 KNOWN = {2: 1, 4: 3, 5: 2}  # classes that the network knows when it is measured; step 4 is best
 
@@ -46,16 +48,16 @@ class Branch:
 
     def train(self, run: Run, dataset: Dataset) -> None:
         """What the training loop does with its validation, from the last checkpoint to the end."""
-        watch = Validation(run, USRN, "usrn", self, dataset, STEPS)
+        callback = ValidationCallback(run, USRN, self, dataset)
         self.set_step(self.checkpoint)
-        watch.resume(self.checkpoint)
+        callback.resume(self.checkpoint)
         for step in range(self.checkpoint + 1, STEPS + 1):
             self.set_step(step)
-            due = watch.due(step)
+            due = callback.due(step)
             if due or step == STEPS:
                 self.checkpoint = step
             if due:
-                watch.measure(step)
+                callback.after_step(step)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def dataset(tmp_path) -> Dataset:
 @pytest.fixture
 def run(tmp_path, dataset):
     recipe = load_recipe("quickstart", ["evaluation.every=2", f"training.usrn_steps={STEPS}"])
-    with start_run(tmp_path / "run", recipe, dataset) as run:
+    with start_run(tmp_path / "run", recipe, dataset, stages_of(recipe)) as run:
         yield run
 
 
@@ -132,23 +134,23 @@ def test_killed_at_every_moment_ends_where_an_undisturbed_run_ends(run, dataset,
         assert outcome(run) == expected, moments.kill_at
 
 
-def test_a_training_that_is_begun_anew_forgets_the_best_of_the_former(run, dataset, monkeypatch):
+def test_a_training_that_starts_again_forgets_the_best_of_the_former(run, dataset, monkeypatch):
     Branch().train(run, dataset)
     monkeypatch.setitem(KNOWN, 4, 1)  # now it is worse there
     Branch().train(run, dataset)
     assert outcome(run)[0]["step"] == 5
-    Validation(run, USRN, "usrn", Branch(), dataset, STEPS).resume(0)
+    ValidationCallback(run, USRN, Branch(), dataset).resume(0)
     assert not list(run.path.glob("best.*"))
 
 
 def test_without_measurements_nothing_is_kept(tmp_path, dataset):
     recipe = load_recipe("quickstart", [f"training.usrn_steps={STEPS}"])
-    with start_run(tmp_path / "other", recipe, dataset) as run:
+    with start_run(tmp_path / "other", recipe, dataset, stages_of(recipe)) as run:
         Branch().train(run, dataset)
         assert not list(run.path.glob("best.*")) and not (run.path / "metrics.jsonl").exists()
 
 
 def test_nothing_to_measure_on_is_refused_before_training(run, dataset):
     with pytest.raises(DataError, match="no val images") as error:
-        Validation(run, USRN, "usrn", Branch(), replace(dataset, val=()), STEPS)
+        ValidationCallback(run, USRN, Branch(), replace(dataset, val=()))
     assert "evaluation.every = 0 (it is 2)" in error.value.hint

@@ -36,7 +36,7 @@ def test_subclasses_of_equal_size(model, tmp_path):
     subclasses = make_subclasses(model, dataset, folder, Clustering(), warn=warnings.append)
     assert subclasses.counts.tolist() == [7, 1, 0]  # 2224 / 336 pixels, rounded up
     assert np.ptp(subclasses.sizes[:7]) <= 1
-    assert warnings == ["class 'absent' has no pixel in the labelled images: it gets no subclass"]
+    assert warnings == ["class 'absent' has no pixels in the labelled images and gets no subclass"]
     loaded = SubclassMap.load(folder)
     np.testing.assert_array_equal(loaded.parents, [0] * 7 + [1])
     assert loaded.pixels.tolist() == [6672, 1008, 0]
@@ -163,5 +163,5 @@ def test_more_subclasses_than_16_bits_are_refused(dataset):
     survey = MaskSurvey((), (), complete=np.ones(1, bool), digest="", **counts)
     options = Clustering(counts=[40000, 25535, 1])
     assert _counts(survey, dataset, options, warn=str).sum() == 65535
-    with pytest.raises(RecipeError, match="65536 subclasses are more than a sublabel map can number, 65535"):
+    with pytest.raises(RecipeError, match="65536 subclasses exceed the limit of a sublabel map, 65535"):
         _counts(survey, dataset, Clustering(counts=[40000, 25536, 1]), warn=str)

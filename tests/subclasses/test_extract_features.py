@@ -25,7 +25,7 @@ from usrn_keras.data import read_image
 from usrn_keras.data.padding import pad_image
 from usrn_keras.errors import DivergedError, StorageError
 from usrn_keras.subclasses import Clustering
-from usrn_keras.subclasses.extract_features import stored_features
+from usrn_keras.subclasses.extract_features import extract_features
 from usrn_keras.subclasses.feature_grid import choose_cells, feature_size
 
 
@@ -33,7 +33,7 @@ from usrn_keras.subclasses.feature_grid import choose_cells, feature_size
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_store_holds_the_features(dataset, model, tmp_path, options, workers):
     """Images of odd and different sizes, padded, batched and taken apart again."""
-    survey, store = stored_features(model, dataset, tmp_path, Clustering(**options), workers=workers)
+    survey, store = extract_features(model, dataset, tmp_path, Clustering(**options), workers=workers)
     np.testing.assert_array_equal(store.counts, survey.rows)
     for image, sample in enumerate(survey.samples):
         mask = MASKS[dataset.labelled.index(sample)]
@@ -49,7 +49,7 @@ def test_features_cover_an_image_that_is_padded_by_much(model, tmp_path):
     """From 258 x 261 to 320 x 320, in a batch with one that is there alone."""
     size = (258, 261)
     dataset = write_dataset(tmp_path / "data", masks_of(size, (32, 32)))
-    survey, store = stored_features(model, dataset, tmp_path, Clustering(batch=3))
+    survey, store = extract_features(model, dataset, tmp_path, Clustering(batch=3))
     assert survey.sizes == ((32, 32), size)
     image = read_image(dataset.labelled[0].image).astype(np.float64)
     means = image[:256, :260].reshape(64, 4, 65, 4, 3).mean(axis=(1, 3))  # the whole feature pixels
@@ -64,7 +64,7 @@ def test_features_cover_an_image_that_is_padded_by_much(model, tmp_path):
 
 def test_need_is_announced_and_exact(dataset, model, tmp_path):
     progress = Recorder()
-    survey, store = stored_features(model, dataset, tmp_path, Clustering(), progress=progress)
+    survey, store = extract_features(model, dataset, tmp_path, Clustering(), progress=progress)
     on_disk = sum(path.stat().st_size for path in store.folder.glob("*.f16"))
     assert on_disk == survey.rows.sum() * 3 * 2
     assert progress.lines == [f"features of 7 images: {on_disk / 1000:.1f} kB in {tmp_path / 'features'}"]
@@ -75,23 +75,23 @@ def test_too_little_space_is_known_before_the_first_image(dataset, tmp_path, mon
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     never = SimpleNamespace(output_shape=(None, None, None, 3), get_weights=list)
     with pytest.raises(StorageError, match=r"kB in .*features, 1.0 kB are free\n.*subclasses.rows_per_image"):
-        stored_features(never, dataset, tmp_path / "run", Clustering())
+        extract_features(never, dataset, tmp_path / "run", Clustering())
     assert not (tmp_path / "run").exists()
 
 
 def test_interrupted_after_any_batch_ends_with_equal_files(dataset, model, tmp_path):
     clustering = Clustering(batch=2)
-    stored_features(model, dataset, tmp_path / "whole", clustering)
+    extract_features(model, dataset, tmp_path / "whole", clustering)
     stops = 0
     for batch in range(1, 10):
         place = tmp_path / f"parts{batch}"
         try:
-            stored_features(model, dataset, place, clustering, progress=Recorder("features", batch))
+            extract_features(model, dataset, place, clustering, progress=Recorder("features", batch))
             break
         except Stopped:
             stops += 1
         steps = Recorder()
-        stored_features(model, dataset, place, clustering, progress=steps)
+        extract_features(model, dataset, place, clustering, progress=steps)
         assert contents(place) == contents(tmp_path / "whole")
     assert stops == 4  # 2 + 1 and 2 + 2 images of equal padded size
     assert steps.tasks == {"reading masks": list(range(8))}  # the last one had stopped after all of it
@@ -99,9 +99,9 @@ def test_interrupted_after_any_batch_ends_with_equal_files(dataset, model, tmp_p
 
 def test_taken_up_where_it_was(dataset, model, tmp_path):
     with pytest.raises(Stopped):
-        stored_features(model, dataset, tmp_path, Clustering(batch=2), progress=Recorder("features", 2))
+        extract_features(model, dataset, tmp_path, Clustering(batch=2), progress=Recorder("features", 2))
     progress = Recorder()
-    stored_features(model, dataset, tmp_path, Clustering(batch=2), progress=progress)
+    extract_features(model, dataset, tmp_path, Clustering(batch=2), progress=progress)
     assert progress.tasks["features"][0] == 3
 
 
@@ -110,7 +110,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.subclasses.made_dataset import *
 from usrn_keras.subclasses import Clustering
-from usrn_keras.subclasses.extract_features import stored_features
+from usrn_keras.subclasses.extract_features import extract_features
 
 calls, fsync = [], os.fsync
 
@@ -122,7 +122,7 @@ def kills(handle):
 
 dataset = write_dataset(Path(sys.argv[1]), masks_of(*SIZES))
 os.fsync = kills
-stored_features(colours_at_stride_4(), dataset, Path(sys.argv[2]), Clustering(batch=2))
+extract_features(colours_at_stride_4(), dataset, Path(sys.argv[2]), Clustering(batch=2))
 """
 
 
@@ -132,12 +132,12 @@ def test_killed_in_the_middle_of_a_batch_ends_with_equal_files(dataset, model, t
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "parts")]
     assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
-    stored_features(model, dataset, tmp_path / "whole", Clustering(batch=2))
+    extract_features(model, dataset, tmp_path / "whole", Clustering(batch=2))
     before, whole = contents(tmp_path / "parts"), contents(tmp_path / "whole")
     assert before["features/index.jsonl"].count(b"\n") == 3 < whole["features/index.jsonl"].count(b"\n")
     assert len(before["features/class-1.f16"]) > (14 + 12) * 3 * 2  # the rows that the lines speak of
     progress = Recorder()
-    stored_features(model, dataset, tmp_path / "parts", Clustering(batch=2), progress=progress)
+    extract_features(model, dataset, tmp_path / "parts", Clustering(batch=2), progress=progress)
     assert progress.tasks["features"][0] == 3
     assert contents(tmp_path / "parts") == whole
 
@@ -148,7 +148,7 @@ def test_killed_in_the_middle_of_a_batch_ends_with_equal_files(dataset, model, t
     ids=lambda change: next(iter(change)),
 )
 def test_a_store_of_something_else_is_made_anew(dataset, model, tmp_path, change):
-    stored_features(model, dataset, tmp_path / "out", Clustering())
+    extract_features(model, dataset, tmp_path / "out", Clustering())
     if "weight" in change:
         other, changed, clustering = colours_at_stride_4(change["weight"]), dataset, Clustering()
     elif "masks" in change:
@@ -156,19 +156,19 @@ def test_a_store_of_something_else_is_made_anew(dataset, model, tmp_path, change
     else:
         other, changed, clustering = model, dataset, Clustering(**change)
     progress = Recorder()
-    stored_features(other, changed, tmp_path / "out", clustering, progress=progress)
+    extract_features(other, changed, tmp_path / "out", clustering, progress=progress)
     assert progress.tasks["features"][0] == 0
-    stored_features(other, changed, tmp_path / "new", clustering)
+    extract_features(other, changed, tmp_path / "new", clustering)
     assert contents(tmp_path / "out") == contents(tmp_path / "new")
 
 
 def test_clustering_options_leave_the_store_alone(dataset, model, tmp_path):
-    stored_features(model, dataset, tmp_path, Clustering())
+    extract_features(model, dataset, tmp_path, Clustering())
     progress = Recorder()
-    stored_features(model, dataset, tmp_path, Clustering(size_factor=3, sample_rows=9), progress=progress)
+    extract_features(model, dataset, tmp_path, Clustering(size_factor=3, sample_rows=9), progress=progress)
     assert "features" not in progress.tasks and progress.lines == []
 
 
 def test_features_that_are_not_numbers(dataset, tmp_path):
     with pytest.raises(DivergedError, match="not numbers"):
-        stored_features(colours_at_stride_4(np.nan), dataset, tmp_path, Clustering())
+        extract_features(colours_at_stride_4(np.nan), dataset, tmp_path, Clustering())

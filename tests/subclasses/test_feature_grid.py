@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from usrn_keras.subclasses.feature_grid import (
+    contains_label,
+    contains_nan,
     feature_labels,
     feature_size,
     half_precision,
-    holds_label,
-    holds_nan,
 )
 
 
@@ -25,14 +25,14 @@ def test_feature_labels_take_the_pixel_nearest_to_the_centre(size):
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (1, 1), (5, 12)])
 def test_cells_that_hold_a_label(size):
     mask = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), size, p=[0.03, 0.03, 0.94])
-    found = holds_label(mask, 2)
+    found = contains_label(mask, 2)
     assert found.shape == feature_size(size)
     for (row, column), value in np.ndenumerate(found):
         assert value == (mask[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] < 2).any()
 
 
 def test_negative_ids_are_ignored_too():
-    assert not holds_label(np.full((4, 4), -1), 2).any()
+    assert not contains_label(np.full((4, 4), -1), 2).any()
 
 
 @pytest.mark.every_backend
@@ -47,5 +47,5 @@ def test_features_beyond_float16_are_clipped():
 
 def test_nan_is_found_among_halves():
     halves = np.array([0.0, 65504, -np.inf, np.inf, -0.0], np.float16)
-    assert not holds_nan(halves)
-    assert holds_nan(np.append(halves, np.float16(np.nan)))
+    assert not contains_nan(halves)
+    assert contains_nan(np.append(halves, np.float16(np.nan)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.errors import StorageError
-from usrn_keras.subclasses.feature_store import FeatureStore, check_space, in_words
+from usrn_keras.subclasses.feature_store import FeatureStore, check_space, format_bytes
 
 CHANNELS = 3
 
@@ -109,7 +109,7 @@ def test_bytes_are_those_announced(tmp_path):
     store = filled(tmp_path)
     need = check_space(store.folder, rows=13, channels=CHANNELS, stored=0)
     on_disk = sum(path.stat().st_size for path in store.folder.glob("*.f16"))
-    assert need == in_words(on_disk) == f"{13 * CHANNELS * 2} bytes"
+    assert need == format_bytes(on_disk) == f"{13 * CHANNELS * 2} bytes"
 
 
 @pytest.mark.parametrize(("free", "enough"), [(60, True), (59, False)])
@@ -131,4 +131,4 @@ def test_space_is_compared_with_what_is_missing(tmp_path, monkeypatch, free, eno
      (1_234_000_000, "1.2 GB"), (10**12, "1.0 TB"), (5 * 10**15, "5000.0 TB")],
 )  # fmt: skip
 def test_sizes_in_words(size, words):
-    assert in_words(size) == words
+    assert format_bytes(size) == words

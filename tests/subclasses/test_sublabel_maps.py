@@ -8,7 +8,7 @@ from usrn_keras.data import read_image, read_sublabels
 from usrn_keras.data.padding import pad_image
 from usrn_keras.subclasses import Clustering, SubclassMap, sublabel_file
 from usrn_keras.subclasses.class_clusters import ClassClusters
-from usrn_keras.subclasses.extract_features import stored_features
+from usrn_keras.subclasses.extract_features import extract_features
 from usrn_keras.subclasses.feature_grid import choose_cells
 from usrn_keras.subclasses.sublabel_maps import SublabelMaps
 
@@ -40,7 +40,7 @@ def test_every_pixel_has_the_subclass_that_the_rules_give(tmp_path, limit, worke
     """Clustered: that of its row; dropped: the cheapest; of another class than its feature: the nearest."""
     model, dataset = colours_at_stride_4(), write_dataset(tmp_path / "data", MASKS)
     clustering = Clustering(rows_per_image=limit, batch=2)
-    survey, store = stored_features(model, dataset, tmp_path, clustering)
+    survey, store = extract_features(model, dataset, tmp_path, clustering)
     clusters = drawn_clusters(store)
     numbers = [np.ones(5), CENTERS, np.ones(3), np.ones(3), np.zeros(3), PRICES]
     subclasses = SubclassMap(dataset.classes, COUNTS, *numbers)
@@ -73,7 +73,7 @@ def test_every_pixel_has_the_subclass_that_the_rules_give(tmp_path, limit, worke
 
 def test_maps_that_are_there_are_kept(tmp_path):
     model, dataset = colours_at_stride_4(), write_dataset(tmp_path / "data", MASKS)
-    survey, store = stored_features(model, dataset, tmp_path, Clustering())
+    survey, store = extract_features(model, dataset, tmp_path, Clustering())
     subclasses = SubclassMap(
         dataset.classes, COUNTS, np.ones(5), CENTERS, np.ones(3), np.ones(3), np.zeros(3), PRICES
     )

@@ -1,7 +1,7 @@
-"""All that differs between the Keras backends: how a graph of layers runs, and how a step is taken.
+"""Code that depends on the Keras backend: running a graph of layers, and the training step.
 
-The layers stay those of Keras, so a saved network needs nothing of this; it only runs faster here. Each
-backend has one file with the same names.
+The layers are those of Keras, so a saved network does not depend on this package, which only runs it faster.
+There is one file per backend, all with the same names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 
-from usrn_keras.backends.memory import release_memory
+from usrn_keras.backends.freed_memory import release_memory
 from usrn_keras.files import cache_folder
 
 if keras.backend.backend() == "torch":
@@ -37,19 +37,19 @@ train_step = current.train_step
 
 
 def prepare_backend() -> None:
-    """Set the backend of this process up for training; call it before the backend computes anything.
+    """Configure the backend of this process for training. Call it before the backend computes anything.
 
-    - JAX keeps compiled programs in the cache folder, so that the next run of the same network and
-      sizes starts sooner. `JAX_COMPILATION_CACHE_DIR` chooses another folder.
+    - JAX stores compiled programs in the cache folder, so that the next run of the same network and sizes
+      starts faster. Set `JAX_COMPILATION_CACHE_DIR` to choose another folder.
     - TensorFlow runs one operation at a time on a CPU, each on all cores.
 
-    The library itself does not call it: a process may have settings of its own.
+    The command line calls it; the library does not, because a process may have its own settings.
     """
     current.prepare(programs_folder())
 
 
 def programs_folder() -> Path:
-    """The folder of compiled programs, one for each kind of processor: a home may be shared."""
+    """Folder of compiled programs, separate for each processor type: machines may share a home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
         kind = next(line for line in lines if line.startswith(("flags", "Features")))

@@ -1,6 +1,4 @@
-"""How a functional Keras graph runs: the order of its layers, when each result is last needed, and the
-padding and the kernel taps that a convolution needs.
-"""
+"""Plan and run a functional Keras graph: order of layers, lifetime of results, padding of convolutions."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from typing import Any
 
 import keras
 
-MAKES_A_TENSOR = (
+NEW_TENSOR_LAYERS = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
     keras.layers.BatchNormalization,
@@ -24,13 +22,14 @@ class Step:
     """One layer of a graph.
 
     Attributes:
-        layer: What runs.
-        inputs: Numbers of the results it reads; results are numbered as they come, graph inputs first.
-        listed: Whether it takes them as a list.
-        output: Number of its own result.
-        free: Results that nothing needs after it.
-        own: Whether it may overwrite its first input: nothing else reads that, and its tensor is surely its
-            own (a dropout that drops nothing gives the tensor it was given).
+        layer: Layer to run.
+        inputs: Numbers of the results that the layer reads. Results are numbered in the order of the steps,
+            the inputs of the graph first.
+        listed: Whether the layer takes its inputs as a list.
+        output: Number of the result of the layer.
+        free: Numbers of the results that no later step reads.
+        in_place: Whether the layer may overwrite its first input: no other layer reads it, and it is a new
+            tensor (an inactive dropout, for example, returns its input).
     """
 
     layer: keras.Layer
@@ -38,17 +37,17 @@ class Step:
     listed: bool
     output: int
     free: tuple[int, ...]
-    own: bool
+    in_place: bool
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How to run a graph of one output.
+class GraphPlan:
+    """Steps of a graph with one output.
 
     Attributes:
-        steps: The layers, in order; a nested model is one layer.
-        inputs: How many inputs the graph has: results 0 to `inputs - 1`.
-        output: Number of the result that is the graph's.
+        steps: Steps in order; a nested model is one step.
+        inputs: Number of inputs of the graph, whose results have the numbers 0 to `inputs - 1`.
+        output: Number of the result that the graph returns.
     """
 
     steps: tuple[Step, ...]
@@ -56,14 +55,20 @@ class Plan:
     output: int
 
 
-_PLANS: weakref.WeakKeyDictionary[keras.Layer, Plan | None] = weakref.WeakKeyDictionary()
+_PLANS: weakref.WeakKeyDictionary[keras.Layer, GraphPlan | None] = weakref.WeakKeyDictionary()
 
 
-def plan_of(model: keras.Layer) -> Plan | None:
-    """The plan of a functional model, made once; None for anything that is no plain graph of layers.
+def plan_of(model: keras.Layer) -> GraphPlan | None:
+    """GraphPlan a functional model; the plan is cached.
 
-    In a plain graph every node is a layer that was called with a tensor or a list of tensors and nothing
-    else, and there is one output.
+    In a plain graph every node is a layer called with a tensor or a list of tensors and no other argument,
+    and there is one output.
+
+    Args:
+        model: Keras model or layer.
+
+    Returns:
+        The plan, or None if the model is not a plain graph of layers.
 
     Example:
 
@@ -77,8 +82,8 @@ def plan_of(model: keras.Layer) -> Plan | None:
     return _PLANS[model]
 
 
-def _plan(model: keras.Layer) -> Plan | None:
-    # Keras' own order of a functional graph; the attribute has no public name.
+def _plan(model: keras.Layer) -> GraphPlan | None:
+    # The order in which Keras runs a functional graph; the attribute has no public name.
     by_depth = getattr(model, "_nodes_by_depth", None)
     if not by_depth or len(model.outputs) != 1:
         return None
@@ -94,7 +99,7 @@ def _plan(model: keras.Layer) -> Plan | None:
     output = numbers[id(model.outputs[0])]
     last = {number: at for at, numbers_read in enumerate(reads) for number in numbers_read}
     readers = [number for numbers_read in reads for number in numbers_read]
-    made = {numbers[id(node.output_tensors[0])] for node in nodes if _makes_a_tensor(node.operation)}
+    made = {numbers[id(node.output_tensors[0])] for node in nodes if _returns_new_tensor(node.operation)}
     steps = []
     for at, (node, inputs) in enumerate(zip(nodes, reads, strict=True)):
         first = inputs[0]
@@ -105,16 +110,16 @@ def _plan(model: keras.Layer) -> Plan | None:
                 listed=isinstance(node.arguments.args[0], (list, tuple)),
                 output=numbers[id(node.output_tensors[0])],
                 free=tuple({number for number in inputs if last[number] == at and number != output}),
-                own=first in made and readers.count(first) == 1 and first != output,
+                in_place=first in made and readers.count(first) == 1 and first != output,
             )
         )
-    return Plan(tuple(steps), len(model.inputs), output)
+    return GraphPlan(tuple(steps), len(model.inputs), output)
 
 
-def _makes_a_tensor(layer: keras.Layer) -> bool:
-    """Whether a layer's result is its own, and no gradient needs it: an activation keeps what it gives."""
+def _returns_new_tensor(layer: keras.Layer) -> bool:
+    """Whether a layer returns a new tensor that no gradient needs: an activation needs its output."""
     linear = getattr(layer, "activation", keras.activations.linear) is keras.activations.linear
-    return linear and isinstance(layer, MAKES_A_TENSOR)
+    return linear and isinstance(layer, NEW_TENSOR_LAYERS)
 
 
 def _is_plain(node: Any) -> bool:
@@ -123,19 +128,22 @@ def _is_plain(node: Any) -> bool:
         isinstance(node.operation, keras.Layer)
         and len(node.output_tensors) == 1
         and len(arguments.args) == 1
-        # `training=False` is Dropout's default and no wish; `mask=[None, None]` is no mask.
+        # `training=False` is the default of Dropout, and `mask=[None, None]` means no mask.
         and not any(keras.tree.flatten(arguments.kwargs))
         and len(node.input_tensors) >= 1
     )
 
 
-def run(plan: Plan, inputs: Sequence[Any], operation: Callable[[Step, list[Any]], Any]) -> Any:
-    """The result of a plan; each other result is forgotten as soon as nothing needs it.
+def run(plan: GraphPlan, inputs: Sequence[Any], operation: Callable[[Step, list[Any]], Any]) -> Any:
+    """Run a plan and release each intermediate result after its last use.
 
     Args:
-        plan: Of a model.
-        inputs: Of the model.
-        operation: Computes a step from the results that it reads.
+        plan: GraphPlan of a model.
+        inputs: Input tensors of the model.
+        operation: Function that computes a step from its input tensors.
+
+    Returns:
+        The output of the model.
     """
     results = dict(enumerate(inputs))
     for step in plan.steps:
@@ -146,8 +154,30 @@ def run(plan: Plan, inputs: Sequence[Any], operation: Callable[[Step, list[Any]]
     return results[plan.output]
 
 
+def call_layers(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
+    """What a functional model gives where each of its layers is replaced by a function.
+
+    Args:
+        model: A functional model.
+        inputs: Its inputs, tensors or `keras.KerasTensor`.
+        call: Function `(layer, *args, **kwargs)` that replaces the call of a layer.
+
+    Raises:
+        TypeError: The model is not functional.
+    """
+    if not hasattr(model, "_run_through_graph"):
+        raise TypeError(f"a functional model is needed, received the {type(model).__name__} {model.name!r}")
+    return model._run_through_graph(inputs, call_fn=call)
+
+
 def same_padding(pixels: int, taps: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Zeros before and after a side with `padding="same"`.
+    """Compute the zeros before and after a side with `padding="same"`.
+
+    Args:
+        pixels: Size of the side.
+        taps: Size of the kernel.
+        stride: Stride of the convolution.
+        dilation: Dilation rate of the kernel.
 
     Example:
 
@@ -158,15 +188,18 @@ def same_padding(pixels: int, taps: int, stride: int, dilation: int = 1) -> tupl
     return total // 2, total - total // 2
 
 
-def dead_taps(layer: Any, size: Sequence[int]) -> tuple[int, int]:
-    """Taps at either end of a kernel's height and width that meet nothing but padding on a map of `size`.
+def padding_taps(layer: Any, size: Sequence[int]) -> tuple[int, int]:
+    """Count the kernel taps at each end of the height and width that only read padding.
 
-    A tap further from the centre than the map is wide sees zeros alone, wherever the kernel stands: an
-    ASPP with rate 18 on a map of 8 x 8 is a convolution of 1 x 1, and costs a ninth of what it seems to.
+    A tap further from the centre than the size of the map reads zeros at every position: an ASPP with rate
+    18 on a map of 8 x 8 equals a 1 x 1 convolution, at a ninth of the cost.
 
     Args:
-        layer: A convolution of Keras.
-        size: Height and width of its input.
+        layer: Convolution layer of Keras.
+        size: Height and width of the input.
+
+    Returns:
+        Number of taps to remove at each end of the height, and of the width.
     """
     if layer.padding != "same" or max(layer.strides) > 1:
         return 0, 0

@@ -1,4 +1,4 @@
-"""JAX: graphs by the operations of Keras, one compiled program for a step, its buffers donated."""
+"""JAX: graphs with `keras.ops`, and one compiled program per step with donated buffers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import keras
 from keras import layers
 
 from usrn_keras.backends import layer_operations
-from usrn_keras.backends.memory import release_memory
-from usrn_keras.backends.steps import Terms, sum_of_terms, takes_parts
+from usrn_keras.backends.freed_memory import release_memory
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 
-# Pseudo labels stop the gradient; the compiler removes what only a gradient would need.
+# Pseudo labels stop the gradient, and the compiler removes the operations that only a gradient needs.
 no_gradient = contextlib.nullcontext
 OPERATIONS_ON_CPU = layer_operations.OPERATIONS | {layers.DepthwiseConv2D: layer_operations.depthwise_by_taps}
 
 
 def prepare(programs: Path) -> None:
-    """Keep compiled programs in a folder, so that the next run of the same network starts sooner."""
+    """Cache compiled programs in a folder, so that the next run of the same network starts faster."""
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(programs))
     # Building a network compiles hundreds of small programs, one for each shape of weights.
@@ -31,13 +31,21 @@ def prepare(programs: Path) -> None:
 
 
 def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
-    """`model(inputs, training=training)`, faster to trace; see `layer_operations.run_with`."""
+    """Compute `model(inputs, training=training)` with less tracing time; see `layer_operations.run_with`."""
     operations = OPERATIONS_ON_CPU if jax.default_backend() == "cpu" else layer_operations.OPERATIONS
     return layer_operations.run_with(operations, model, inputs, training)
 
 
 def compile_forward(model: keras.Model, function: Callable) -> Callable:
-    """`function(network, images)` without gradients, compiled for each shape of images."""
+    """Compile `function(network, images)` without gradients for each shape of images.
+
+    Args:
+        model: Network that the function receives.
+        function: Function of the network and the images.
+
+    Returns:
+        A function of the images.
+    """
     variables = model.variables
 
     @jax.jit
@@ -49,18 +57,18 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
 
 
 def on_accelerator() -> bool:
-    """Whether the device that computes is something other than a CPU."""
+    """Whether the default device is not a CPU."""
     return jax.default_backend() != "cpu"
 
 
 def device_peak_memory() -> Callable[[], int] | None:
-    """A function that gives the peak of the memory of the GPU in bytes; None on a CPU."""
+    """Function that returns the peak memory of the GPU in bytes; None on a CPU."""
     device = jax.local_devices()[0]
     return None if device.platform == "cpu" else lambda: device.memory_stats()["peak_bytes_in_use"]
 
 
 def train_step(method: Any, state: tuple, data: Any) -> tuple[Terms, tuple]:
-    """Keras' `train_step(state, data)`: `(trainable, non_trainable, optimizer, metrics)` in and out."""
+    """Implement `train_step` of Keras; the state is `(trainable, non_trainable, optimizer, metrics)`."""
     batch = method.batch_of(data)
     terms, context, *values = _update(method, batch, *state[:3])
     with _scope((method.metrics_variables, state[3])) as scope:
@@ -69,13 +77,14 @@ def train_step(method: Any, state: tuple, data: Any) -> tuple[Terms, tuple]:
 
 
 def _update(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
-    """One step as a pure function: terms, context, and the values of all variables after it."""
-    update = _lean_update if takes_parts(method.optimizer) else _plain_update
+    """Compute one step as a pure function: terms, context, and the new values of all variables."""
+    by_parts = accepts_partial_gradients(method.optimizer)
+    update = _update_by_parts if by_parts else _update_by_sum
     return update(method, batch, trainable, non_trainable, optimizer)
 
 
-def _lean_update(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
-    """The gradients of each part go into the momentum before those of the next one are taken."""
+def _update_by_parts(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
+    """Add the gradients of each part to the momentum before the next part is computed."""
     terms, context, started = [], {}, set()
     for part in method.loss_parts():
         gradients, found, context, non_trainable = _gradients(
@@ -89,7 +98,7 @@ def _lean_update(method: Any, batch: Any, trainable: list, non_trainable: list, 
                 started.add(id(variable))
         optimizer = _current(scope, method.optimizer.variables)
         terms.append(found)
-        # The next part begins when this one has ended, or the activations of both would be in memory.
+        # The next part waits for this one; otherwise the activations of both would be in memory.
         trainable, non_trainable, optimizer, context = jax.lax.optimization_barrier(
             (trainable, non_trainable, optimizer, context)
         )
@@ -100,8 +109,8 @@ def _lean_update(method: Any, batch: Any, trainable: list, non_trainable: list, 
     return sum_of_terms(terms), context, trainable, non_trainable, optimizer
 
 
-def _plain_update(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
-    """Any optimizer of Keras: the gradients are summed, then applied."""
+def _update_by_sum(method: Any, batch: Any, trainable: list, non_trainable: list, optimizer: list) -> tuple:
+    """Sum the gradients of all parts and apply them, with any Keras optimizer."""
     terms, context, total = [], {}, {}
     for part in method.loss_parts():
         gradients, found, context, non_trainable = _gradients(
@@ -122,7 +131,7 @@ def _plain_update(method: Any, batch: Any, trainable: list, non_trainable: list,
 def _gradients(
     method: Any, part: Any, batch: Any, context: dict, trainable: list, non_trainable: list
 ) -> tuple:
-    """Gradients of a part by what it trains, its terms, the context and the state after it."""
+    """Compute the gradients of a part, its terms, and the context and state after it."""
     places = {id(variable): place for place, variable in enumerate(method.trainable_variables)}
     trained = [places[id(variable)] for variable in part.trains]
 
@@ -156,13 +165,13 @@ def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -
 
 
 class CompiledStep:
-    """`step(batch)` -> loss terms on the device, for a compiled method.
+    """Training step of a compiled method: `step(batch)` -> loss terms on the device.
 
-    The variables of the method hold the state: each step takes their buffers and gives them new ones, so
-    that there is one set of weights and momentum in memory.
+    The variables of the method hold the state. Each step donates their buffers and assigns the new ones, so
+    that memory holds one set of weights and momentum.
 
     Args:
-        method: A compiled method.
+        method: Compiled method.
     """
 
     def __init__(self, method: Any):
@@ -178,7 +187,7 @@ class CompiledStep:
 
         self._function = jax.jit(update, donate_argnums=0, compiler_options=_compiler_options())
         self._first = True
-        _separate(self._variables)
+        _copy_shared_buffers(self._variables)
         release_memory()
 
     def __call__(self, batch: dict[str, Any]) -> Terms:
@@ -194,14 +203,14 @@ class CompiledStep:
 
 
 def _compiler_options() -> dict[str, str]:
-    """On a CPU, XLA orders a program for concurrency and keeps all gradients of a part at once; we do not."""
+    """Schedule for low memory on a CPU, where XLA would keep all gradients of a part for concurrency."""
     if jax.default_backend() != "cpu":
         return {}
     return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
 
-def _separate(variables: Sequence[Sequence[keras.Variable]]) -> None:
-    """Give each variable a buffer of its own: one buffer cannot be donated twice."""
+def _copy_shared_buffers(variables: Sequence[Sequence[keras.Variable]]) -> None:
+    """Give each variable its own buffer, because a buffer cannot be donated twice."""
     seen = set()
     for variable in (variable for part in variables for variable in part):
         pointer = variable.value.unsafe_buffer_pointer()

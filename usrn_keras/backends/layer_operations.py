@@ -1,7 +1,7 @@
-"""Running a functional Keras graph on JAX, and most of it on TensorFlow, with the operations of Keras.
+"""Run a functional Keras graph with `keras.ops`, on JAX and for most layers on TensorFlow.
 
-The layers' own calls are left out: they cost more of the tracing than what they compute. Kernels lose the
-taps that meet padding alone.
+The operations bypass `Layer.__call__`, which dominates the tracing time. Kernel taps that only read padding
+are removed.
 """
 
 from __future__ import annotations
@@ -11,74 +11,74 @@ from typing import Any
 
 from keras import layers, ops, tree
 
-from usrn_keras.backends.graph import Plan, Step, dead_taps, plan_of, run, same_padding
+from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
 
 Tensor = Any
 Operation = Callable[[Step, list[Tensor], bool], Tensor]
 
 
 def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, training: bool | None) -> Any:
-    """`model(inputs, training=training)`; layers of the types in `operations` are computed by these.
+    """Compute `model(inputs, training=training)` with other operations for some layer types.
 
     Args:
-        operations: By the type of a layer.
-        model: A Keras model or layer; anything but a plain functional graph is simply called.
-        inputs: A tensor `(batch, height, width, channels)`, or a list of them, nested or not.
-        training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+        operations: Operation by layer type.
+        model: Keras model or layer. If it is not a plain functional graph, it is called as it is.
+        inputs: Tensor `(batch, height, width, channels)`, or a nested list of such tensors.
+        training: Whether batch normalisation uses the statistics of the batch and dropout is active.
     """
     plan = plan_of(model)
     if plan is None:
         return model(inputs, training=training)
 
     def operation(step: Step, given: list[Tensor]) -> Tensor:
-        nested: Plan | None = plan_of(step.layer)
+        nested: GraphPlan | None = plan_of(step.layer)
         if nested is not None:
             return run(nested, given, operation)
         if type(step.layer) in operations:
             return operations[type(step.layer)](step, given, bool(training))
-        return by_keras(step, given, bool(training))
+        return call_layer(step, given, bool(training))
 
     given = [ops.cast(tensor, model.compute_dtype) for tensor in tree.flatten(inputs)]
     return run(plan, given, operation)
 
 
-def by_keras(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """The layer itself."""
+def call_layer(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """Call the Keras layer."""
     given = inputs if step.listed else inputs[0]
     return step.layer(given, training=training) if step.layer._call_has_training_arg else step.layer(given)
 
 
-def living_kernel(layer: layers.Conv2D, size: tuple[int, ...], dtype: str) -> Tensor:
-    """The kernel without the taps that meet nothing but padding."""
+def trim_kernel(layer: layers.Conv2D, size: tuple[int, ...], dtype: str) -> Tensor:
+    """Remove the kernel taps that only read padding on an input of height and width `size`."""
     kernel = ops.cast(layer.kernel, dtype)
-    rows, columns = dead_taps(layer, size)
+    rows, columns = padding_taps(layer, size)
     height, width = layer.kernel_size
     return kernel[rows : height - rows, columns : width - columns] if rows or columns else kernel
 
 
 def finish(layer: layers.Conv2D, result: Tensor) -> Tensor:
-    """Bias and activation of a convolution."""
+    """Add the bias of a convolution and apply its activation."""
     result = result + ops.cast(layer.bias, result.dtype) if layer.use_bias else result
     return result if layer.activation is None else layer.activation(result)
 
 
 def convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """`keras.layers.Conv2D`."""
+    """Compute `keras.layers.Conv2D`."""
     layer = step.layer
     x = ops.cast(inputs[0], layer.compute_dtype)
-    kernel = living_kernel(layer, x.shape[1:3], layer.compute_dtype)
+    kernel = trim_kernel(layer, x.shape[1:3], layer.compute_dtype)
     result = ops.conv(x, kernel, list(layer.strides), layer.padding, dilation_rate=layer.dilation_rate)
     return finish(layer, result)
 
 
 def batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """`keras.layers.BatchNormalization`, with the variance as the mean square of the deviations.
+    """Compute `keras.layers.BatchNormalization`, with the variance as the mean squared deviation.
 
-    Keras takes the mean square minus the square of the mean, which loses digits where the mean is large.
+    Keras computes the mean square minus the squared mean, which loses precision if the mean is large.
     """
     layer = step.layer
     if layer.axis not in (-1, 3):
-        return by_keras(step, inputs, training)
+        return call_layer(step, inputs, training)
     x = ops.cast(inputs[0], "float32")
     mean, variance = layer.moving_mean, layer.moving_variance
     if training and layer.trainable:
@@ -92,23 +92,23 @@ def batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Ten
 
 
 def update_moments(layer: layers.BatchNormalization, mean: Tensor, variance: Tensor) -> None:
-    """Moving mean and variance, after a batch with these."""
+    """Update the moving mean and variance with those of a batch."""
     for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + ops.stop_gradient(value) * (1.0 - layer.momentum))
 
 
 def relu(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """`keras.layers.Activation`; `ReLU` where it is plain."""
+    """Compute `keras.layers.Activation`, and `keras.layers.ReLU` without a slope or threshold."""
     layer = step.layer
     if isinstance(layer, layers.Activation):
         return layer.activation(inputs[0])
     if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6):
-        return by_keras(step, inputs, training)
+        return call_layer(step, inputs, training)
     return ops.relu(inputs[0]) if layer.max_value is None else ops.relu6(inputs[0])
 
 
 def add(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """`keras.layers.Add`."""
+    """Compute `keras.layers.Add`."""
     return sum(inputs[1:], start=inputs[0])
 
 
@@ -122,18 +122,18 @@ OPERATIONS: dict[type, Operation] = {
 
 
 def depthwise_by_taps(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """`keras.layers.DepthwiseConv2D`, a product and a sum for each tap of the kernel."""
+    """Compute `keras.layers.DepthwiseConv2D` with one product and one sum per kernel tap."""
     layer: layers.DepthwiseConv2D = step.layer
     x = ops.cast(inputs[0], layer.compute_dtype)
     if layer.depth_multiplier != 1 or layer.data_format != "channels_last" or None in x.shape[1:3]:
-        return by_keras(step, inputs, training)
+        return call_layer(step, inputs, training)
     kernel = ops.cast(layer.kernel, layer.compute_dtype)
     shifted = _shifted(x, layer)
     return finish(layer, sum(view * kernel[row, column, :, 0] for (row, column), view in shifted.items()))
 
 
 def _shifted(x: Tensor, layer: layers.DepthwiseConv2D) -> dict[tuple[int, int], Tensor]:
-    """What each tap of the kernel sees, `(batch, out height, out width, channels)`, by its row and column."""
+    """Input of each kernel tap, `(batch, out height, out width, channels)`, by the row and column."""
     (height, width), strides, rates = layer.kernel_size, layer.strides, layer.dilation_rate
     if layer.padding == "same":
         sides = zip(x.shape[1:3], layer.kernel_size, strides, rates, strict=True)

@@ -1,4 +1,4 @@
-"""Peak memory of training: on a GPU what the backend has allocated there, otherwise that of the process."""
+"""Peak memory of training: the allocations of the backend on a GPU, otherwise the memory of the process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from usrn_keras.machine import forget_peak_memory, peak_memory
 
 
 class PeakMemory:
-    """The peak since this object was created, as far as the system can tell.
+    """Measures the peak memory since the object was created.
 
-    Where a peak cannot be reset (JAX on a GPU, systems other than Linux), it is that of the process.
+    If the system cannot reset the peak (JAX on a GPU, systems other than Linux), it is that of the process.
     """
 
     def __init__(self) -> None:
@@ -18,5 +18,5 @@ class PeakMemory:
             forget_peak_memory()
 
     def peak(self) -> int | None:
-        """Bytes, or None where the system does not say."""
+        """Peak memory in bytes; None if the system does not provide it."""
         return peak_memory() if self._gpu is None else self._gpu()

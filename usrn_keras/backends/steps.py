@@ -1,4 +1,4 @@
-"""What the training steps of all backends share: parts of an objective, and what becomes of their terms."""
+"""Code that the training steps of all backends share."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ import keras
 Terms = dict[str, Any]
 
 
-def takes_parts(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an optimizer takes in the gradients of each part as they come; otherwise it needs their sum.
+def accepts_partial_gradients(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimizer accepts the gradients of each loss part separately, instead of their sum.
+
+    Args:
+        optimizer: Optimizer of the method.
 
     Raises:
-        ValueError: It scales the loss, as `keras.Model.compile` makes it do under `mixed_float16`.
+        ValueError: The optimizer scales the loss, as `keras.Model.compile` configures it for
+            `mixed_float16`.
     """
     if optimizer.loss_scale_factor or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise ValueError(
-            "the losses of a method cannot be scaled (`loss_scale_factor`, or the policy "
-            '"mixed_float16"); use "mixed_bfloat16", which needs no scale'
+            "methods do not support loss scaling (`loss_scale_factor`, or the policy "
+            '"mixed_float16"); use "mixed_bfloat16", which does not need it'
         )
-    return bool(getattr(optimizer, "takes_parts", False))
+    return bool(getattr(optimizer, "accepts_partial_gradients", False))
 
 
 def sum_of_terms(terms: Sequence[Terms]) -> Terms:
-    """Merge the terms of all parts; `loss` is the sum of theirs.
+    """Merge the terms of all parts; `loss` is the sum of their losses.
+
+    Args:
+        terms: Terms of each part by name.
 
     Example:
 
@@ -34,8 +41,3 @@ def sum_of_terms(terms: Sequence[Terms]) -> Terms:
     """
     merged = {name: value for part in terms for name, value in part.items()}
     return merged | {"loss": sum(part["loss"] for part in terms if "loss" in part)}
-
-
-def last_parts(parts: Sequence[Any]) -> dict[int, int]:
-    """The number of the last part that trains each variable, by the `id` of the variable."""
-    return {id(variable): number for number, part in enumerate(parts) for variable in part.trains}

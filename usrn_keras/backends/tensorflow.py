@@ -1,7 +1,7 @@
-"""TensorFlow: graphs by its fused operations, one graph of its own kernels for a step, updates in place.
+"""TensorFlow: graphs with fused operations, and one `tf.function` per step with in-place updates.
 
-On a CPU, TensorFlow computes a dilated convolution about ten times as slowly as one that is not, and
-batch normalisation in ten elementwise steps unless it is asked for the fused one.
+On a CPU, TensorFlow computes a dilated convolution about ten times slower than an ordinary one, and batch
+normalisation as ten elementwise operations unless the fused operation is called.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ import tensorflow as tf
 from keras import layers
 
 from usrn_keras.backends import layer_operations
+from usrn_keras.backends.freed_memory import release_memory
 from usrn_keras.backends.graph import Step
-from usrn_keras.backends.memory import release_memory
-from usrn_keras.backends.steps import Terms, sum_of_terms, takes_parts
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 
 Tensor = Any
 
-# Pseudo labels stop the gradient; the graph drops what only a gradient would need.
+# Pseudo labels stop the gradient, and the graph drops the operations that only a gradient needs.
 no_gradient = contextlib.nullcontext
 
 
 def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
-    """`model(inputs, training=training)`, faster; see `layer_operations.run_with`."""
+    """Compute `model(inputs, training=training)` faster; see `layer_operations.run_with`."""
     return layer_operations.run_with(OPERATIONS, model, inputs, training)
 
 
 def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     layer = step.layer
     x = tf.cast(inputs[0], layer.compute_dtype)
-    kernel = layer_operations.living_kernel(layer, x.shape[1:3], layer.compute_dtype)
+    kernel = layer_operations.trim_kernel(layer, x.shape[1:3], layer.compute_dtype)
     dilated = max(layer.dilation_rate) > 1 and max(kernel.shape[:2]) > 1
     if layer.groups > 1 or None in x.shape[1:3]:
         return layer_operations.convolution(step, inputs, training)
-    odd = all(taps % 2 for taps in kernel.shape[:2])  # an even kernel is padded at one end more
+    odd = all(taps % 2 for taps in kernel.shape[:2])  # the padding of an even kernel is asymmetric
     if dilated and odd and layer.padding == "same" and not tf.config.list_physical_devices("GPU"):
         return layer_operations.finish(layer, _dilated(x, kernel, layer.dilation_rate))
     dilations = layer.dilation_rate if dilated else 1
@@ -49,7 +49,7 @@ def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
 
 
 def _dilated(x: Tensor, kernel: Tensor, rates: tuple[int, int]) -> Tensor:
-    """A dilated convolution as one that is not, of the `rate x rate` sub-images of every rate-th pixel."""
+    """Compute a dilated convolution as an ordinary one on the sub-images of every `rate`-th pixel."""
     ends = [-size % rate for size, rate in zip(x.shape[1:3], rates, strict=True)]
     parts = tf.space_to_batch(x, rates, [[0, end] for end in ends])
     return tf.batch_to_space(tf.nn.conv2d(parts, kernel, 1, "SAME"), rates, [[0, end] for end in ends])
@@ -64,9 +64,8 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Te
         x, layer.gamma.value, layer.beta.value, epsilon=layer.epsilon, is_training=True
     )
     count = tf.cast(tf.size(x[..., 0]), variance.dtype)
-    layer_operations.update_moments(
-        layer, mean, variance * (count - 1) / count
-    )  # as Keras: not the unbiased one
+    # Keras uses the biased variance, the fused operation returns the unbiased one.
+    layer_operations.update_moments(layer, mean, variance * (count - 1) / count)
     return tf.cast(result, layer.compute_dtype)
 
 
@@ -77,19 +76,25 @@ OPERATIONS = layer_operations.OPERATIONS | {
 
 
 def prepare(programs: Path) -> None:
-    """Run one operation at a time on a CPU, each on all cores: two thirds of the time of a step, and fewer
-    results alive at once.
-    """
+    """Run one operation at a time on a CPU: a step takes two thirds of the time and less memory."""
     if "TF_NUM_INTEROP_THREADS" in os.environ or on_accelerator():
         return
-    with contextlib.suppress(RuntimeError):  # TensorFlow computes already, and keeps what it began with
+    with contextlib.suppress(RuntimeError):  # TensorFlow is initialized and keeps its setting
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def compile_forward(model: keras.Model, function: Callable) -> Callable:
-    """`function(network, images)` without gradients, compiled for each shape of images."""
+    """Compile `function(network, images)` without gradients for each shape of images.
 
-    # On a CPU, XLA takes five times as long to compile, and as long to run depthwise convolutions.
+    Args:
+        model: Network that the function receives.
+        function: Function of the network and the images.
+
+    Returns:
+        A function of the images.
+    """
+
+    # On a CPU, XLA takes five times as long to compile and runs depthwise convolutions no faster.
     @tf.function(jit_compile=on_accelerator())
     def program(images: Tensor) -> Tensor:
         return function(partial(run_graph, model, training=False), images)
@@ -98,12 +103,12 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
 
 
 def on_accelerator() -> bool:
-    """Whether the device that computes is something other than a CPU."""
+    """Whether a GPU or TPU is available."""
     return bool(tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"))
 
 
 def device_peak_memory() -> Callable[[], int] | None:
-    """A function that gives the peak of the memory of the GPU in bytes; None on a CPU."""
+    """Function that returns the peak memory of the GPU in bytes; None on a CPU."""
     if not tf.config.list_physical_devices("GPU"):
         return None
     tf.config.experimental.reset_memory_stats("GPU:0")
@@ -111,51 +116,53 @@ def device_peak_memory() -> Callable[[], int] | None:
 
 
 def train_step(method: Any, data: Any) -> Terms:
-    """Keras' `train_step(data)`."""
+    """Implement `train_step(data)` of Keras."""
     batch = method.batch_of(data)
     terms, context = _update(method, batch)
     return method.step_logs(batch, terms, context)
 
 
 def _update(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:
-    """One step: terms and context."""
-    if not method.optimizer.built:  # Keras' trainer builds it in the first step, inside the graph
+    """Run one step and return its terms and context."""
+    if not method.optimizer.built:  # the Keras trainer would build it inside the graph of the first step
         with tf.init_scope():
             method.optimizer.build(method.trainable_variables)
-    return (_lean_step if takes_parts(method.optimizer) else _plain_step)(method, batch)
+    by_parts = accepts_partial_gradients(method.optimizer)
+    return (_step_by_parts if by_parts else _step_by_sum)(method, batch)
 
 
-def _lean_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:
-    """The gradients of each part go into the momentum before the next part begins."""
+def _step_by_parts(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:
+    """Add the gradients of each part to the momentum before the next part is computed."""
     optimizer, parts = method.optimizer, method.loss_parts()
     rate = tf.convert_to_tensor(optimizer.learning_rate)
     terms, before, context, started = [], [], {}, set()
     for number, part in enumerate(parts):
-        with tf.control_dependencies(before):  # or the activations of both parts would be in memory
+        with tf.control_dependencies(before):  # otherwise the activations of both parts would be in memory
             gradients, found, context = _gradients(part, batch, context)
         terms.append(found)
         last = number == len(parts) - 1
-        taken = []
+        updates = []
         for variable, gradient in zip(part.trains, gradients, strict=True):
-            # A part whose loss does not depend on a variable adds nothing to its gradient.
+            # The gradient is None if the loss of the part does not depend on the variable.
             gradient = tf.zeros_like(variable.value) if gradient is None else gradient
             first = id(variable) not in started
-            taken.append(_take_in(optimizer, variable, gradient, rate if last else 0 * rate, first=first))
+            part_rate = rate if last else 0 * rate
+            updates.append(_add_gradient(optimizer, variable, gradient, part_rate, first=first))
             started.add(id(variable))
-        before = [tf.group(taken)]
+        before = [tf.group(updates)]
     moved = {id(variable) for variable in parts[-1].trains}
-    with tf.control_dependencies(before):  # what the last part does not train moves after all gradients
+    with tf.control_dependencies(before):  # variables that the last part does not train are updated last
         for variable in method.trainable_variables:
             if id(variable) in started - moved:
-                _take_in(optimizer, variable, tf.zeros_like(variable.value), rate, first=False)
+                _add_gradient(optimizer, variable, tf.zeros_like(variable.value), rate, first=False)
     optimizer.iterations.assign_add(1)
     return sum_of_terms(terms), context
 
 
-def _take_in(
+def _add_gradient(
     optimizer: Any, variable: keras.Variable, gradient: Tensor, rate: Tensor, *, first: bool
 ) -> tf.Operation:
-    """`SGD.add_gradient`, then a step with `rate`, which is 0 unless this part is the last, in place."""
+    """Apply `SGD.add_gradient` and a step of learning rate `rate` (0 before the last part) in place."""
     if first:
         gradient = gradient + optimizer.coupled_weight_decay * variable.value
     return tf.raw_ops.ResourceApplyMomentum(
@@ -167,8 +174,8 @@ def _take_in(
     )
 
 
-def _plain_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:
-    """Any optimizer of Keras: the gradients are summed, then applied."""
+def _step_by_sum(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Any]]:
+    """Sum the gradients of all parts and apply them, with any Keras optimizer."""
     terms, total, context = [], {}, {}
     for part in method.loss_parts():
         gradients, found, context = _gradients(part, batch, context)
@@ -194,10 +201,10 @@ def _gradients(
 
 
 class CompiledStep:
-    """`step(batch)` -> loss terms on the device, for a compiled method.
+    """Training step of a compiled method: `step(batch)` -> loss terms on the device.
 
     Args:
-        method: A compiled method.
+        method: Compiled method.
     """
 
     def __init__(self, method: Any):

@@ -1,11 +1,10 @@
-"""PyTorch: graphs by its own operations, without Keras' many copies; eager steps whose gradients are taken
-in as they come.
+"""PyTorch: graphs with native operations, and eager steps that add each gradient to the momentum at once.
 
-Keras' torch backend copies the input of every convolution twice to change its layout, and writes batch
-normalisation as ten elementwise operations whose results all stay until the backward pass. Here a
-tensor keeps Keras' order in memory, `(batch, height, width, channels)`, and is seen by PyTorch as
-channels-last; batch normalisation is PyTorch's own; ReLU and sums overwrite what nobody else reads. The
-function computed is the same, the layers stay those of Keras.
+The torch backend of Keras copies the input of every convolution twice to change its layout, and computes
+batch normalisation as ten elementwise operations whose results are stored until the backward pass. Here a
+tensor keeps the memory order of Keras, `(batch, height, width, channels)`, which PyTorch reads as
+channels-last; batch normalisation is that of PyTorch; ReLU and sums overwrite inputs that no other layer
+reads. The computed function is the same, and the layers are those of Keras.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from keras import activations, layers, ops, tree
 
-from usrn_keras.backends.graph import Plan, Step, dead_taps, plan_of, run, same_padding
-from usrn_keras.backends.memory import release_memory
-from usrn_keras.backends.steps import Terms, sum_of_terms, takes_parts
+from usrn_keras.backends.freed_memory import release_memory
+from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
 from usrn_keras.optimizers import AdamW
 
 Tensor = torch.Tensor
@@ -30,16 +29,16 @@ no_gradient = torch.no_grad
 
 
 def prepare(programs: Path) -> None:
-    """Nothing to set: PyTorch compiles no programs."""
+    """Do nothing: PyTorch compiles no programs."""
 
 
 def on_accelerator() -> bool:
-    """Whether the device that computes is something other than a CPU."""
+    """Whether the default device is not a CPU."""
     return ops.zeros(1).device.type != "cpu"
 
 
 def device_peak_memory() -> Callable[[], int] | None:
-    """A function that gives the peak of the memory of the GPU in bytes; None on a CPU."""
+    """Function that returns the peak memory of the GPU in bytes; None on a CPU."""
     if not torch.cuda.is_available():
         return None
     torch.cuda.reset_peak_memory_stats()
@@ -47,7 +46,15 @@ def device_peak_memory() -> Callable[[], int] | None:
 
 
 def compile_forward(model: keras.Model, function: Callable) -> Callable:
-    """`function(network, images)` without gradients."""
+    """Wrap `function(network, images)` to run without gradients.
+
+    Args:
+        model: Network that the function receives.
+        function: Function of the network and the images.
+
+    Returns:
+        A function of the images.
+    """
 
     def program(images: Any) -> Tensor:
         with torch.no_grad():
@@ -57,12 +64,12 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
 
 
 def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
-    """`model(inputs, training=training)`, faster.
+    """Compute `model(inputs, training=training)` faster.
 
     Args:
-        model: A Keras model or layer; anything but a plain functional graph is simply called.
-        inputs: A tensor `(batch, height, width, channels)`, or a list of them, nested or not.
-        training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+        model: Keras model or layer. If it is not a plain functional graph, it is called as it is.
+        inputs: Tensor `(batch, height, width, channels)`, or a nested list of such tensors.
+        training: Whether batch normalisation uses the statistics of the batch and dropout is active.
     """
     plan = plan_of(model)
     if plan is None:
@@ -71,17 +78,17 @@ def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
     return _channels_last(_run(plan, given, bool(training)))
 
 
-def _run(plan: Plan, inputs: list[Tensor], training: bool) -> Tensor:
-    """Results are `(batch, channels, height, width)`."""
+def _run(plan: GraphPlan, inputs: list[Tensor], training: bool) -> Tensor:
+    """Run a plan on tensors `(batch, channels, height, width)`."""
 
     def operation(step: Step, inputs: list[Tensor]) -> Tensor:
-        return OPERATIONS.get(type(step.layer), _by_keras)(step, inputs, training)
+        return OPERATIONS.get(type(step.layer), _call_layer)(step, inputs, training)
 
     return run(plan, inputs, operation)
 
 
-def _by_keras(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """A nested model, or a layer that has no faster way here."""
+def _call_layer(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """Run a nested model, or call a layer without a native operation."""
     nested = plan_of(step.layer)
     if nested is not None:
         return _run(nested, inputs, training)
@@ -104,10 +111,10 @@ def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
         groups = layer.groups
     padding: Any = 0
     if layer.padding == "same":
-        dead = dead_taps(layer, x.shape[2:])
+        unused = padding_taps(layer, x.shape[2:])
         for axis in (0, 1):
-            if dead[axis]:
-                kernel = kernel.narrow(2 + axis, dead[axis], kernel.shape[2 + axis] - 2 * dead[axis])
+            if unused[axis]:
+                kernel = kernel.narrow(2 + axis, unused[axis], kernel.shape[2 + axis] - 2 * unused[axis])
         sides = zip(x.shape[2:], kernel.shape[2:], layer.strides, layer.dilation_rate, strict=True)
         (top, bottom), (left, right) = (same_padding(*side) for side in sides)
         padding = (top, left)
@@ -122,7 +129,7 @@ def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
 def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     layer = step.layer
     if layer.axis not in (-1, 3):
-        return _by_keras(step, inputs, training)
+        return _call_layer(step, inputs, training)
     x, dtype = inputs[0], _dtype(layer)
     scale = layer.gamma.value if layer.scale else None
     offset = layer.beta.value if layer.center else None
@@ -133,7 +140,7 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Te
         x, scale, offset, None, None, True, 0.0, layer.epsilon
     )
     with torch.no_grad():
-        # As Keras: the variance of the batch itself (PyTorch's own moving variance takes n - 1).
+        # As in Keras, the biased variance of the batch (the moving variance of PyTorch divides by n - 1).
         batch_variance = (deviation.pow(-2) - layer.epsilon).clamp_(min=0)
         mean.lerp_(batch_mean, 1 - layer.momentum)
         variance.lerp_(batch_variance, 1 - layer.momentum)
@@ -143,19 +150,19 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Te
 def _relu(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     layer, x = step.layer, inputs[0]
     if isinstance(layer, layers.Activation):
-        return _apply(layer.activation, x, step.own)
+        return _apply(layer.activation, x, step.in_place)
     if layer.negative_slope or layer.threshold:
-        return _by_keras(step, inputs, training)
+        return _call_layer(step, inputs, training)
     if layer.max_value is None:
-        return torch.relu_(x) if step.own else torch.relu(x)
-    return F.hardtanh(x, 0.0, float(layer.max_value), inplace=step.own)
+        return torch.relu_(x) if step.in_place else torch.relu(x)
+    return F.hardtanh(x, 0.0, float(layer.max_value), inplace=step.in_place)
 
 
-def _apply(activation: Callable | None, x: Tensor, own: bool) -> Tensor:
+def _apply(activation: Callable | None, x: Tensor, in_place: bool) -> Tensor:
     if activation is None or activation is activations.linear:
         return x
     if activation is activations.relu:
-        return torch.relu_(x) if own else torch.relu(x)
+        return torch.relu_(x) if in_place else torch.relu(x)
     return _channels_first(activation(_channels_last(x)))
 
 
@@ -175,7 +182,7 @@ def _max_pooling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
 
 def _add(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     first, *rest = inputs
-    if not step.own or any(other.shape != first.shape for other in rest):
+    if not step.in_place or any(other.shape != first.shape for other in rest):
         first, *rest = first + rest[0], *rest[1:]
     for other in rest:
         first = first.add_(other)
@@ -189,7 +196,7 @@ def _concatenate(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
 def _upsampling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     layer, x = step.layer, inputs[0].to(_dtype(step.layer))
     if layer.interpolation != "bilinear":
-        return _by_keras(step, inputs, training)
+        return _call_layer(step, inputs, training)
     size = [pixels * factor for pixels, factor in zip(x.shape[2:], layer.size, strict=True)]
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
@@ -241,22 +248,23 @@ OPERATIONS: dict[type, Callable[[Step, list[Tensor], bool], Tensor]] = {
 
 
 def train_step(method: Any, data: Any) -> Terms:
-    """Keras' `train_step(data)`."""
+    """Implement `train_step(data)` of Keras."""
     batch = method.batch_of(data)
     terms, context = _update(method, batch)
     return method.step_logs(batch, terms, context)
 
 
 def _update(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
-    """One step: terms and context."""
-    return (_lean_step if takes_parts(method.optimizer) else _plain_step)(method, batch)
+    """Run one step and return its terms and context."""
+    by_parts = accepts_partial_gradients(method.optimizer)
+    return (_step_by_parts if by_parts else _step_by_sum)(method, batch)
 
 
-def _lean_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
-    """Each gradient goes into its momentum buffer as soon as it is known, and is dropped."""
+def _step_by_parts(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
+    """Add each gradient to its momentum buffer as soon as it is computed, and release it."""
     optimizer, started = method.optimizer, set()
 
-    def take_in(variable: keras.Variable) -> Any:
+    def accumulate(variable: keras.Variable) -> Any:
         buffer = optimizer.momentum_of(variable).value
 
         @torch.no_grad()
@@ -271,9 +279,9 @@ def _lean_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Ten
 
     terms, context = [], {}
     for part in method.loss_parts():
-        hooks = [take_in(variable) for variable in part.trains]
+        hooks = [accumulate(variable) for variable in part.trains]
         try:
-            found, context = _with_gradient(part, batch, context)
+            found, context = _compute_part(part, batch, context)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -288,25 +296,25 @@ def _lean_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Ten
     return sum_of_terms(terms), context
 
 
-def _plain_step(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
-    """Any optimizer of Keras: the gradients are summed, then applied."""
+def _step_by_sum(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
+    """Sum the gradients of all parts and apply them, with any Keras optimizer."""
     for variable in method.trainable_variables:
         variable.value.grad = None
     terms, context = [], {}
     for part in method.loss_parts():
-        found, context = _with_gradient(part, batch, context)
+        found, context = _compute_part(part, batch, context)
         terms.append(found)
-    # A loss may not depend on every variable that its part trains.
+    # A gradient is None if no loss depends on the variable.
     known = [variable for variable in method.trainable_variables if variable.value.grad is not None]
     with torch.no_grad():
         method.optimizer.apply([variable.value.grad for variable in known], known)
     return sum_of_terms(terms), context
 
 
-def _with_gradient(
+def _compute_part(
     part: Any, batch: dict[str, Any], context: dict[str, Tensor]
 ) -> tuple[Terms, dict[str, Tensor]]:
-    """Terms and context of a part, its gradients added to `grad` of what it trains."""
+    """Compute the terms and the context of a part, and add its gradients to `grad` of its variables."""
     with torch.set_grad_enabled(bool(part.trains)):
         terms, found = part.compute(batch, context)
     if part.trains:
@@ -316,10 +324,10 @@ def _with_gradient(
 
 
 class CompiledStep:
-    """`step(batch)` -> loss terms on the device, for a compiled method.
+    """Training step of a compiled method: `step(batch)` -> loss terms on the device.
 
     Args:
-        method: A compiled method; its convolution kernels are reordered in memory.
+        method: Compiled method; its convolution kernels are reordered in memory.
     """
 
     def __init__(self, method: Any):
@@ -333,10 +341,13 @@ class CompiledStep:
 
 
 def use_native_layout(model: Any) -> None:
-    """Reorder the convolution kernels of a model, and what its optimizer keeps of them, in memory.
+    """Reorder the convolution kernels of a model and their optimizer state in memory.
 
-    Their shapes stay. Keras has them as `(height, width, in, out)`. Seen as PyTorch's
-    `(out, in, height, width)` that order must be copied at every use, and every gradient copied back.
+    Their shapes do not change. Keras stores kernels as `(height, width, in, out)`. PyTorch needs
+    `(out, in, height, width)`, so it would copy every kernel at each use, and every gradient back.
+
+    Args:
+        model: Method or network, with or without an optimizer.
     """
     optimizer = getattr(model, "optimizer", None)
     for layer in model._flatten_layers():
@@ -355,13 +366,19 @@ def _reorder(variable: Any, layer: Any) -> None:
 
 
 @torch.no_grad()
-def update_together(
+def fused_update(
     optimizer: AdamW, gradients: list[Tensor], variables: Iterable[keras.Variable], learning_rate: Any
 ) -> None:
-    """`AdamW.update_step` for every variable, in a dozen calls that take lists.
+    """Apply `AdamW.update_step` to all variables in a dozen calls on lists of tensors.
 
-    Keras does so for its own Adam, but not for classes derived from it. Its dozen calls for each variable
-    were a seventh of a training step on a CPU.
+    Keras has such an update for its Adam, but not for subclasses of it. A dozen calls per variable took a
+    seventh of a training step on a CPU.
+
+    Args:
+        optimizer: Optimizer with the state of the variables.
+        gradients: Gradient of each variable.
+        variables: Variables to update.
+        learning_rate: Learning rate of this step.
     """
     beta_1, beta_2, taken = optimizer.beta_1, optimizer.beta_2, int(optimizer.iterations) + 1
     rates = [float(learning_rate) * optimizer.rate_factor(variable) for variable in variables]
@@ -381,4 +398,4 @@ def update_together(
     torch._foreach_addcdiv_(weights, means, sizes, [-rate * unbias for rate in rates])
 
 
-AdamW.update_together = staticmethod(update_together)
+AdamW.fused_update = staticmethod(fused_update)

@@ -1,4 +1,4 @@
-"""The device that the current backend trains on, and the memory that training can use there."""
+"""The device of the current backend and the memory available for training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class TrainingDevice:
     """The device that training runs on.
 
     Args:
-        backend: `torch`, `jax` or `tensorflow`.
-        gpu: Whether it is a GPU.
-        room: Bytes that training can use in all, or None if unknown: of a GPU its free memory and what the
-            backend holds of it, of a CPU the available memory and what this process holds.
+        backend: Name of the backend: `torch`, `jax` or `tensorflow`.
+        gpu: Whether the device is a GPU.
+        room: Memory available for training in bytes, or None if unknown. On a GPU: its free memory plus
+            the memory that the backend holds. On a CPU: the available memory plus that of this process.
     """
 
     backend: str
@@ -28,7 +28,7 @@ class TrainingDevice:
 
 
 def training_device() -> TrainingDevice:
-    """The device of the current Keras backend."""
+    """Find the device of the current Keras backend."""
     backend = keras.backend.backend()
     look = {"torch": _gpu_of_torch, "jax": _gpu_of_jax, "tensorflow": _gpu_of_tensorflow}[backend]
     has_gpu, room = look(importlib.import_module(backend))
@@ -46,7 +46,7 @@ def _gpu_of_jax(jax) -> tuple[bool, int | None]:
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return False, None
-    return True, (device.memory_stats() or {}).get("bytes_limit")  # of what JAX preallocates
+    return True, (device.memory_stats() or {}).get("bytes_limit")  # the limit of the preallocated memory
 
 
 def _gpu_of_tensorflow(tf) -> tuple[bool, int | None]:

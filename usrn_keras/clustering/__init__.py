@@ -1,4 +1,4 @@
-"""Clusters of equal size for millions of rows. Knows nothing of images: of use on its own."""
+"""Clustering with equal cluster sizes for millions of rows. Independent of images and usable on its own."""
 
 from usrn_keras.clustering.balanced_kmeans import BalancedKMeans, ClusteringProgress
 

@@ -18,63 +18,69 @@ from threadpoolctl import threadpool_limits
 from usrn_keras.clustering.assignment import assign_rows
 from usrn_keras.clustering.lloyd import Solution, fill_costs, fit_centers, start_centers
 from usrn_keras.clustering.row_sweep import cheapest, squared_distances
-from usrn_keras.clustering.rows import draw_sample, for_blocks, frame_block, sum_blocks
+from usrn_keras.clustering.rows import draw_sample, frame_block, run_blocks, sum_blocks
 
-SAMPLE = 65_536  # rows that the centers are fitted on, or
-SAMPLE_PER_CLUSTER = 2048  # as many where that is more: it costs about 1/2048 of the inertia
-DTYPES = [np.float32, np.float64, np.float16]  # kept as they are; anything else becomes the first
+SAMPLE = 65_536  # least number of rows that the centers are fitted on
+SAMPLE_PER_CLUSTER = 2048  # rows per cluster, if that is more: the inertia grows by about 1/2048
+DTYPES = [np.float32, np.float64, np.float16]  # accepted types; other types are converted to the first
 
 
 class ClusteringProgress(NamedTuple):
-    """What a callback is told."""
+    """State of the clustering that the callback receives."""
 
     phase: Literal["fit", "assign"]
-    done: int  # Lloyd steps, or rows
-    total: int  # at most so many steps, or all rows
+    done: int  # completed Lloyd steps, or labelled rows
+    total: int  # largest number of steps, or number of rows
     inertia: float  # mean squared distance of a row to its center
 
 
 class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
-    """k-means with clusters of equal size, for millions of rows.
+    """K-means with clusters of equal size, for millions of rows.
 
-    Minimises the sum of squared distances between rows and the center of their cluster, all clusters holding
-    `floor(n/K)` or `ceil(n/K)` rows. The centers are fitted on a random sample, in stages over growing parts
-    of it; further passes, seldom more than two, label all rows. The size constraint becomes one price per
-    cluster (semi-discrete optimal transport): a row belongs to the cluster `j` of least
-    `|x - c_j|^2 + prices_[j]`.
+    Minimises the sum of squared distances between rows and the center of their cluster under the constraint
+    that all clusters have `floor(n/K)` or `ceil(n/K)` rows. The centers are fitted on a random sample, in
+    stages over growing parts of it. Further passes, rarely more than two, label all rows. The size
+    constraint becomes one price per cluster (semi-discrete optimal transport): a row belongs to the cluster
+    `j` of least `|x - c_j|^2 + prices_[j]`.
 
-    The rows may be a memory-mapped file: they are read in blocks and never copied as a whole. Beside them,
+    The rows may be a memory-mapped file: they are read in blocks and never copied as a whole. In addition,
     memory holds the sample (`sample_size * (n_features + n_clusters)` float32), the labels, and about two
-    candidate clusters per row: measured 0.65 GB for 3 million rows (256 features, 121 clusters), 0.72 GB for
-    20 million (64, 64). Only if three passes fail does a fourth keep all `n_clusters` candidates of each row,
-    which needs at least `8 * n * n_clusters` bytes.
+    candidate clusters per row: 0.65 GB measured for 3 million rows (256 features, 121 clusters), 0.72 GB for
+    20 million (64, 64). Only if three passes fail, a fourth pass keeps all `n_clusters` candidates of each
+    row, which needs at least `8 * n * n_clusters` bytes.
 
     Args:
-        n_clusters: number of clusters, 1 to n.
-        init: `"k-means++"`, `"random"` (distinct rows), or an array `(n_clusters, n_features)`.
-        n_init: number of starts; the best after a few steps on few rows goes on. 1 with an array as `init`.
-        max_iter: most Lloyd steps.
-        tol: stop when a step lowers the inertia by less than this part of it.
-        sample_size: most rows that the centers are fitted on; None: 2048 per cluster, at least 65,536.
-        assignment: `"balanced"`, or `"free"`: plain k-means by scikit-learn, clusters of any size.
-        random_state: int, `numpy.random.RandomState` or None; with an int, results repeat exactly.
-        n_jobs: threads, as in joblib: None is 1, -1 all cores. The result does not depend on it.
-        callback: called with a `ClusteringProgress` after every Lloyd step and every block of labelled rows.
+        n_clusters: Number of clusters, 1 to n.
+        init: Initial centers: `"k-means++"`, `"random"` (distinct rows), or an array
+            `(n_clusters, n_features)`.
+        n_init: Number of starts. The best one after a few steps on few rows is continued. Ignored (1) with an
+            array as `init`.
+        max_iter: Largest number of Lloyd steps.
+        tol: Relative decrease of the inertia below which the iteration stops.
+        sample_size: Largest number of rows that the centers are fitted on; None for 2048 per cluster and at
+            least 65,536.
+        assignment: `"balanced"`, or `"free"` for the k-means of scikit-learn, with clusters of any size.
+        random_state: Seed as an int, `numpy.random.RandomState` or None. With an int, results are
+            reproducible.
+        n_jobs: Number of threads, as in joblib: None is 1, -1 all cores. The result does not depend on it.
+        callback: Function called with a `ClusteringProgress` after every Lloyd step and every block of
+            labelled rows.
 
     Attributes:
-        labels_: `(n,)` int32 cluster of each row.
-        cluster_centers_: `(n_clusters, n_features)` float64 for float64 rows, else float32. `labels_` belongs
-            to these centers.
-        prices_: `(n_clusters,)` float64 in the unit of squared distances; zeros with `assignment="free"`.
-        inertia_: sum of squared distances of all rows to the center of their label.
-        gap_: no labels of these sizes have an inertia to these centers that is lower by more than this.
-        cluster_sizes_: `(n_clusters,)` int64.
-        n_iter_: Lloyd steps taken.
-        n_features_in_: features seen by `fit`.
+        labels_: Cluster of each row, `(n,)` int32.
+        cluster_centers_: Centers `(n_clusters, n_features)` that `labels_` belongs to, float64 for float64
+            rows, otherwise float32.
+        prices_: Prices `(n_clusters,)` float64 in the unit of squared distances; zeros with
+            `assignment="free"`.
+        inertia_: Sum of squared distances of all rows to the center of their cluster.
+        gap_: Upper bound on the distance of `inertia_` to the lowest inertia for these centers and sizes.
+        cluster_sizes_: Number of rows of each cluster, `(n_clusters,)` int64.
+        n_iter_: Number of Lloyd steps.
+        n_features_in_: Number of features in `fit`.
 
     Raises:
-        ValueError: by `fit`, for parameters out of range (all at once), fewer rows than clusters, no rows,
-            NaN or infinity, or an array that is not two-dimensional.
+        ValueError: Raised by `fit` for parameters out of range (all at once), fewer rows than clusters, no
+            rows, NaN or infinity, or an array that is not two-dimensional.
 
     Example:
         >>> import numpy as np
@@ -110,9 +116,14 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         self.callback = callback
 
     def fit(self, X: ArrayLike, y: None = None) -> BalancedKMeans:
-        """Clusters the rows of `X`, `(n, n_features)` float16, float32 or float64."""
+        """Cluster rows.
+
+        Args:
+            X: Rows `(n, n_features)` float16, float32 or float64, which may be memory-mapped.
+            y: Ignored.
+        """
         check_parameters(self)
-        # NaN and infinity are found block by block, so that a large file is not read once more for them.
+        # NaN and infinity are detected block by block, which saves a further pass over a large file.
         X = validate_data(self, X, dtype=DTYPES, ensure_all_finite=False)
         if len(X) < self.n_clusters:
             raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
@@ -121,10 +132,16 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Cluster of least `|x - c_j|^2 + prices_[j]` for each row, `(n,)` int32; sizes are not constrained.
+        """Predict the cluster of least `|x - c_j|^2 + prices_[j]` for each row. Sizes are not constrained.
 
-        For the rows that were fitted it agrees with `labels_` but for the few rows on a border that were
-        moved to make the sizes exact.
+        For the rows of `fit` the result equals `labels_`, except for a few rows at borders that were moved
+        to make the sizes exact.
+
+        Args:
+            X: Rows `(n, n_features)`.
+
+        Returns:
+            `(n,)` int32.
         """
         X = self._validate(X)
         labels = np.empty(len(X), np.int32)
@@ -133,7 +150,14 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         return labels
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Distance of each row to each center, `(n, n_clusters)`; float64 for float64 rows, else float32."""
+        """Compute the distance of each row to each center.
+
+        Args:
+            X: Rows `(n, n_features)`.
+
+        Returns:
+            `(n, n_clusters)`, float64 for float64 rows, otherwise float32.
+        """
         X = self._validate(X)
         wide = np.float64 if X.dtype == np.float64 else np.float32
         distances = np.empty((len(X), len(self.cluster_centers_)), wide)
@@ -145,11 +169,11 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             distances[start:stop] = euclidean_distances(block, centers)
 
         with threadpool_limits(limits=1, user_api="blas"):
-            for_blocks(fill, len(X), effective_n_jobs(self.n_jobs))
+            run_blocks(fill, len(X), effective_n_jobs(self.n_jobs))
         return distances
 
     def _fit(self, X: np.ndarray, rng: np.random.RandomState, threads: int) -> None:
-        """Sample, centers, labels; sets every attribute."""
+        """Draw the sample, fit the centers, label all rows, and set every attribute."""
         size = self.sample_size or max(SAMPLE, SAMPLE_PER_CLUSTER * self.n_clusters)
         self._frame, sample = draw_sample(X, max(size, self.n_clusters), rng, threads)
         unit = self._frame.scale**2  # of squared distances in the frame
@@ -188,7 +212,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def _fit_balanced(
         self, sample: np.ndarray, init: str | np.ndarray, rng: np.random.RandomState, threads: int
     ) -> Solution:
-        """Centers and prices of balanced clusters, in the frame."""
+        """Fit centers and prices of balanced clusters, in the frame."""
         starts = self.n_init if isinstance(init, str) else 1
         return fit_centers(
             sample,
@@ -202,7 +226,7 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def _fit_free(
         self, sample: np.ndarray, init: str | np.ndarray, rng: np.random.RandomState, threads: int
     ) -> Solution:
-        """Centers of plain k-means, in the frame."""
+        """Fit centers with plain k-means, in the frame."""
         plain = KMeans(
             self.n_clusters,
             init=init,
@@ -211,13 +235,13 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             tol=self.tol,
             random_state=rng,
         )
-        with threadpool_limits(limits=1):  # its threads add up in any order
+        with threadpool_limits(limits=1):  # threads would sum in any order
             plain.fit(sample)
         value = plain.inertia_ / len(sample)
         return Solution(plain.cluster_centers_, np.zeros(self.n_clusters), 0.0, value, plain.n_iter_)
 
     def _label(self, X: np.ndarray, labels: np.ndarray, threads: int) -> float:
-        """Writes the cluster of least priced distance; returns the sum of squared distances in the frame."""
+        """Write the cluster of least priced distance; returns the sum of squared distances in the frame."""
         centers, prices = self._framed_centers(), self.prices_ * self._frame.scale**2
 
         def part(start: int, stop: int) -> tuple[float]:
@@ -230,11 +254,11 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         return sum_blocks(part, len(X), threads)[0]
 
     def _framed_centers(self) -> np.ndarray:
-        """`cluster_centers_` in the frame: rounded to their type first, so that `fit` and `predict` agree."""
+        """`cluster_centers_` in the frame, rounded to their type first, so that `fit` and `predict` agree."""
         return self._frame.apply(self.cluster_centers_.astype(np.float64))
 
     def _report(self, phase: str, done: int, total: int, inertia: float) -> None:
-        """Tells the callback, inertia in the unit of the data."""
+        """Call the callback, with the inertia in the unit of the data."""
         if self.callback is not None:
             self.callback(ClusteringProgress(phase, done, total, inertia / self._frame.scale**2))
 
@@ -248,26 +272,30 @@ class BalancedKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
 
 def check_parameters(model: BalancedKMeans) -> None:
-    """Raises one ValueError with every parameter that is out of range."""
-    faults = []
+    """Check the parameters of a model.
+
+    Raises:
+        ValueError: Parameters are out of range; the message lists all of them.
+    """
+    errors = []
     for name in ("n_clusters", "n_init", "max_iter", "sample_size"):
         value, least = getattr(model, name), 1
         if name == "sample_size" and value is None:
             continue
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-            faults.append(f"`{name}` must be an int of at least {least}, received {value!r}")
+            errors.append(f"`{name}` must be an int of at least {least}, received {value!r}")
     if not model.tol >= 0:
-        faults.append(f"`tol` must be at least 0, received {model.tol!r}")
+        errors.append(f"`tol` must be at least 0, received {model.tol!r}")
     if isinstance(model.init, str) and model.init not in ("k-means++", "random"):
-        faults.append(f"`init` must be 'k-means++', 'random' or an array, received {model.init!r}")
+        errors.append(f"`init` must be 'k-means++', 'random' or an array, received {model.init!r}")
     if model.assignment not in ("balanced", "free"):
-        faults.append(f"`assignment` must be 'balanced' or 'free', received {model.assignment!r}")
-    if faults:
-        raise ValueError("; ".join(faults) + ".")
+        errors.append(f"`assignment` must be 'balanced' or 'free', received {model.assignment!r}")
+    if errors:
+        raise ValueError("; ".join(errors) + ".")
 
 
 def check_centers(init: ArrayLike, clusters: int, features: int) -> np.ndarray:
-    """An array given as `init`, `(clusters, features)` float64."""
+    """Validate an array of initial centers and convert it to `(clusters, features)` float64."""
     centers = np.asarray(init, dtype=np.float64)
     if centers.shape != (clusters, features):
         raise ValueError(

@@ -1,8 +1,8 @@
-"""The costs that balancing works with: some rows for every cluster, or many rows for a few clusters each.
+"""Dense and sparse costs of rows for clusters.
 
-`DenseCosts` is `(n, K)` and serves the fit on a sample; `Candidates` is a sparse `(n, K)` and serves the
-assignment of all rows. Both share a row out among nearly equal clusters by the smoothed minimum, which is
-compiled.
+`DenseCosts` is a matrix `(n, K)`, used by the fit on a sample. `Candidates` is a sparse matrix `(n, K)`, used
+by the assignment of all rows. Both divide a row among nearly equal clusters by the smoothed minimum, which
+is compiled.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import numba
 import numpy as np
 
 from usrn_keras.clustering.prices import Balance
-from usrn_keras.clustering.rows import for_blocks, sum_blocks
+from usrn_keras.clustering.rows import run_blocks, sum_blocks
 
-# Everything but `ninf`: infinity stays infinity.
+# All fast-math flags except `ninf`, because costs may be infinite.
 FAST = {"nnan", "nsz", "arcp", "contract", "reassoc"}
-CUT = 12.0  # in units of eps: exp(-12) = 6e-6 of a row's mass is left out
-MOST_NEAR = 24  # clusters that a row lies between; more are taken to be ties
-GOLDEN = 0.6180339887498949  # multiples of it, less their whole parts, are spread evenly in 0..1
-PLASTIC = 0.7548776662466927  # likewise, and evenly in the square together with the others
+CUT = 12.0  # largest gap of a cluster that gets a share, in units of eps: exp(-12) = 6e-6 is left out
+MOST_NEAR = 24  # largest number of near clusters with mixed terms; more count as ties
+GOLDEN = 0.6180339887498949  # the fractional parts of its multiples are evenly distributed in 0..1
+PLASTIC = 0.7548776662466927  # likewise; together both are evenly distributed in the unit square
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def share_out(near, gaps, found, eps, mass, overlap):  # pragma: no cover - compiled
-    """Adds the shares `p ~ exp(-gap / eps)` of one row to `mass`, and `p p^T` to `overlap`.
+def add_shares(near, gaps, found, eps, mass, overlap):  # pragma: no cover - compiled
+    """Add the shares `p ~ exp(-gap / eps)` of one row to `mass`, and `p p^T` to `overlap`.
 
-    `gaps[:found]` is overwritten by the shares. Returns how far the smoothed minimum lies below the hard one.
+    `gaps[:found]` is overwritten by the shares. Returns the hard minus the smoothed minimum.
     """
     if found == 1:
         mass[near[0]] += 1.0
@@ -40,7 +40,7 @@ def share_out(near, gaps, found, eps, mass, overlap):  # pragma: no cover - comp
     for a in range(found):
         gaps[a] /= total
         mass[near[a]] += gaps[a]
-        # Without the mixed terms a step is shorter, not wrong; with them duplicates would cost K^2 each.
+        # Without the mixed terms a step is shorter but valid; with them each duplicate would cost K^2.
         for b in range(a + 1 if found <= MOST_NEAR else 0):
             overlap[near[a], near[b]] += gaps[a] * gaps[b]
     return eps * np.log(total)
@@ -48,13 +48,13 @@ def share_out(near, gaps, found, eps, mass, overlap):  # pragma: no cover - comp
 
 @numba.njit(nogil=True, cache=True)
 def is_kept(index, share):  # pragma: no cover - compiled
-    """Whether a row is among an evenly spread `share` of all rows, whatever is drawn for it."""
+    """Whether a row belongs to an evenly distributed `share` of all rows, independent of its draw."""
     return (index + 1) * PLASTIC % 1.0 < share
 
 
 @numba.njit(nogil=True, cache=True)
 def draw(priced, eps, index):  # pragma: no cover - compiled
-    """Place in `priced`, drawn with the shares of the smoothed minimum; the row's index decides."""
+    """Draw an index of `priced` with the shares of the smoothed minimum; the index of the row is the seed."""
     least = np.inf
     for a in range(len(priced)):
         least = min(least, priced[a])
@@ -69,12 +69,12 @@ def draw(priced, eps, index):  # pragma: no cover - compiled
     return len(priced) - 1
 
 
-GAP_ROWS = 512  # tell the typical gap
+GAP_ROWS = 512  # rows that the typical gap is measured on
 
 
 @dataclass(frozen=True, eq=False)
 class DenseCosts:
-    """Costs `(n, K)` float32; see `prices.Costs`."""
+    """Dense costs `(n, K)` float32; implements `prices.Costs`."""
 
     values: np.ndarray
 
@@ -90,7 +90,7 @@ class DenseCosts:
         prices = prices.astype(np.float32)
 
         def part(start: int, stop: int) -> tuple:
-            parts = Balance.nothing(self.clusters)
+            parts = Balance.zeros(self.clusters)
             sums = parts.mass, parts.overlap, parts.sizes
             return *sums, *_measure_block(self.values[start:stop], prices, eps, labels[start:stop], *sums)
 
@@ -99,7 +99,7 @@ class DenseCosts:
     def draw(self, prices: np.ndarray, eps: float, threads: int) -> np.ndarray:
         """See `prices.Costs.draw`."""
         labels = np.empty(len(self), np.int32)
-        for_blocks(
+        run_blocks(
             lambda start, stop: _draw_block(self.values[start:stop], prices, eps, start, labels[start:stop]),
             len(self),
             threads,
@@ -109,7 +109,7 @@ class DenseCosts:
     def typical_gap(self, prices: np.ndarray) -> float:
         """See `prices.Costs.typical_gap`.
 
-        Where most rows are tied, a twentieth of the mean distance to all clusters stands in for it.
+        If most rows are tied, it is a twentieth of the mean difference to all clusters.
         """
         priced = np.partition(self.values[:GAP_ROWS] + prices, min(1, self.clusters - 1), axis=1)
         gap = (priced[:, -1 if self.clusters == 1 else 1] - priced[:, 0]).mean()
@@ -119,7 +119,7 @@ class DenseCosts:
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def _measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma: no cover - compiled
-    """Adds a block to `mass`, `overlap`, `sizes`, writes its labels; returns both values."""
+    """Add a block to `mass`, `overlap` and `sizes`, and write its labels; returns both minima."""
     clusters = costs.shape[1]
     priced = np.empty(clusters, np.float32)
     near = np.empty(clusters, np.int64)
@@ -133,7 +133,7 @@ def _measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma:
             least = min(least, priced[j])
         bound = least + np.float32(CUT * eps)
         found = 0
-        for j in range(clusters):  # without a branch: which clusters are near cannot be foreseen
+        for j in range(clusters):  # without a branch, which the processor could not predict
             near[found] = j
             found += priced[j] <= bound
         best = clusters
@@ -141,7 +141,7 @@ def _measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma:
             gaps[a] = priced[near[a]] - least
             if best == clusters and gaps[a] == 0.0:
                 best = near[a]
-        below += share_out(near, gaps, found, eps, mass, overlap)
+        below += add_shares(near, gaps, found, eps, mass, overlap)
         labels[i] = best
         sizes[best] += 1
         value += least
@@ -154,12 +154,9 @@ def _draw_block(costs, prices, eps, start, labels):  # pragma: no cover - compil
         labels[i] = draw(costs[i] + prices, eps, start + i)
 
 
-# tell the typical gap
-
-
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Costs of row `i` for the clusters `ids[starts[i]:starts[i + 1]]`; see `prices.Costs`."""
+    """Sparse costs of row `i` for the clusters `ids[starts[i]:starts[i + 1]]`; implements `prices.Costs`."""
 
     starts: np.ndarray  # (n + 1,) int64
     ids: np.ndarray  # (entries,) int32, ascending in each row
@@ -170,8 +167,8 @@ class Candidates:
         return len(self.starts) - 1
 
     @classmethod
-    def everything(cls, costs: np.ndarray) -> Candidates:
-        """All clusters are candidates of every row; costs `(n, K)` float32."""
+    def from_dense(cls, costs: np.ndarray) -> Candidates:
+        """Make all clusters candidates of every row; costs `(n, K)` float32."""
         rows, clusters = costs.shape
         ids = np.tile(np.arange(clusters, dtype=np.int32), rows)
         return cls(np.arange(0, rows * clusters + 1, clusters), ids, costs.reshape(-1), clusters)
@@ -179,10 +176,10 @@ class Candidates:
     def measure(self, prices: np.ndarray, eps: float, labels: np.ndarray, threads: int) -> Balance:
         """See `prices.Costs.measure`."""
         if len(self) == 0:
-            return Balance.nothing(self.clusters)
+            return Balance.zeros(self.clusters)
 
         def part(start: int, stop: int) -> tuple:
-            parts = Balance.nothing(self.clusters)
+            parts = Balance.zeros(self.clusters)
             sums = parts.mass, parts.overlap, parts.sizes
             starts, found = self.starts[start : stop + 1], labels[start:stop]
             return *sums, *_measure_rows(starts, self.ids, self.costs, prices, eps, found, *sums)
@@ -192,7 +189,7 @@ class Candidates:
     def draw(self, prices: np.ndarray, eps: float, threads: int) -> np.ndarray:
         """See `prices.Costs.draw`."""
         labels = np.empty(len(self), np.int32)
-        for_blocks(
+        run_blocks(
             lambda start, stop: _draw_rows(
                 self.starts[start : stop + 1], self.ids, self.costs, prices, eps, start, labels[start:stop]
             ),
@@ -242,7 +239,7 @@ def _measure_rows(
                 near[found] = ids[e]
                 gaps[found] = gap
                 found += 1
-        below += share_out(near, gaps, found, eps, mass, overlap)
+        below += add_shares(near, gaps, found, eps, mass, overlap)
         labels[i] = best
         sizes[best] += 1
         value += least

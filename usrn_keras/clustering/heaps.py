@@ -1,7 +1,7 @@
-"""Heaps of rows, compiled: a forest of skew heaps whose nodes lie in common arrays.
+"""Compiled skew heaps of rows, whose nodes are stored in common arrays.
 
-A skew heap knows one operation, the union of two heaps; a row is pushed by the union with a heap of one node
-and popped by the union of the two subtrees. A heap is the index of its root, -1 when it is empty.
+A skew heap has one operation, the union of two heaps. Push is the union with a heap of one node, pop is the
+union of the two subtrees of the root. A heap is the index of its root, -1 if it is empty.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 class Nodes(NamedTuple):
     """The nodes of all heaps."""
 
-    key: np.ndarray  # float64, smallest on top
+    key: np.ndarray  # float64, the smallest at the root
     row: np.ndarray  # int32
-    left: np.ndarray  # int64, -1 for none
-    right: np.ndarray  # int64
+    left: np.ndarray  # int64, -1 if there is none
+    right: np.ndarray  # int64, -1 if there is none
 
 
 @numba.njit(cache=True)
 def empty_nodes(size):  # pragma: no cover - compiled
-    """Room for `size` nodes."""
+    """Allocate `size` nodes."""
     return Nodes(np.empty(size), np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.int64))
 
 
 @numba.njit(cache=True)
-def with_room(nodes, used, more):  # pragma: no cover - compiled
-    """The nodes, moved to arrays twice as long if `more` do not fit behind the first `used`."""
+def grow(nodes, used, more):  # pragma: no cover - compiled
+    """Copy the nodes to larger arrays if `more` nodes do not fit after the first `used`."""
     if used + more <= len(nodes.key):
         return nodes
     longer = empty_nodes(2 * (used + more))
@@ -42,7 +42,7 @@ def with_room(nodes, used, more):  # pragma: no cover - compiled
 
 @numba.njit(cache=True)
 def union(nodes, a, b):  # pragma: no cover - compiled
-    """Root of the heap that holds the nodes of both."""
+    """Merge two heaps; returns the root."""
     key, left, right = nodes.key, nodes.left, nodes.right
     if a < 0:
         return b
@@ -65,7 +65,7 @@ def union(nodes, a, b):  # pragma: no cover - compiled
 
 @numba.njit(cache=True)
 def push(nodes, root, node, key, row):  # pragma: no cover - compiled
-    """Writes a new node and adds it to the heap; returns the root."""
+    """Write a new node and add it to the heap; returns the root."""
     nodes.key[node] = key
     nodes.row[node] = row
     nodes.left[node] = -1
@@ -75,13 +75,13 @@ def push(nodes, root, node, key, row):  # pragma: no cover - compiled
 
 @numba.njit(cache=True)
 def pop(nodes, root):  # pragma: no cover - compiled
-    """Root of the heap without its top."""
+    """Remove the root of a heap; returns the new root."""
     return union(nodes, nodes.left[root], nodes.right[root])
 
 
 @numba.njit(cache=True)
-def drop_strangers(nodes, root, labels, cluster):  # pragma: no cover - compiled
-    """Pops rows that have left the cluster until the top is one that has not."""
+def pop_moved_rows(nodes, root, labels, cluster):  # pragma: no cover - compiled
+    """Pop rows that have left the cluster from the top of the heap; returns the root."""
     while root >= 0 and labels[nodes.row[root]] != cluster:
         root = pop(nodes, root)
     return root
@@ -89,7 +89,7 @@ def drop_strangers(nodes, root, labels, cluster):  # pragma: no cover - compiled
 
 @numba.njit(cache=True)
 def count_tied(nodes, root, labels, cluster, tie, limit):  # pragma: no cover - compiled
-    """Rows of the cluster whose keys are within `tie` of the top, itself included, counted up to `limit`."""
+    """Count rows of the cluster, up to `limit`, whose keys are within `tie` of the root, which counts too."""
     bound = nodes.key[root] + tie
     stack = np.empty(2 * limit + 2, np.int64)
     stack[0] = root

@@ -1,12 +1,12 @@
-"""Exact cluster sizes: the cheapest moves that lead from nearly balanced to balanced labels.
+"""Make cluster sizes exact by the cheapest moves from nearly balanced labels.
 
-The clusters are the nodes of a graph. The edge `j -> k` costs what the cheapest row of `j` would pay more in
-`k`; rows flow from clusters with too many to clusters with too few along successive shortest paths. The
-prices are the potentials of these paths: as long as every row starts in its cheapest cluster under them, the
+The clusters are the nodes of a graph. The edge `j -> k` has the least cost increase of moving a row from `j`
+to `k`. Rows move from clusters with a surplus to clusters with a deficit along successive shortest paths. The
+prices are the potentials of these paths: if every row starts in its cheapest cluster under the prices, the
 result is an optimum of the size-constrained assignment.
 
-Sizes are `floor(n/K)`, and `n mod K` clusters get one row more. Which ones is part of the optimum: a further
-node of the graph, the slot, stands for the extra rows.
+Sizes are `floor(n/K)`, and `n mod K` clusters have one extra row. The choice of these clusters is part of the
+optimum: a further node of the graph, the slot, represents the extra rows.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numba
 import numpy as np
 
 from usrn_keras.clustering.costs import Candidates
-from usrn_keras.clustering.heaps import count_tied, drop_strangers, empty_nodes, pop, push, with_room
+from usrn_keras.clustering.heaps import count_tied, empty_nodes, grow, pop, pop_moved_rows, push
 
-TIE = 1e-6  # in the unit of the frame: rows this close are moved together
-LARGEST_GROUP = 1024  # rows moved at once
+TIE = 1e-6  # largest cost difference of rows that move together, in the unit of the frame
+LARGEST_GROUP = 1024  # largest number of rows that move together
 
 
 @dataclass(frozen=True, eq=False)
 class Repaired:
-    """Labels of exact sizes and the prices they belong to."""
+    """Labels of exact cluster sizes and their prices."""
 
     labels: np.ndarray  # (n,) int32
     prices: np.ndarray  # (K,) float64
-    feasible: bool  # False: some cluster could not be filled with the rows and moves at hand
+    feasible: bool  # False if the available rows and moves could not fill a cluster
 
 
 def repair(
@@ -40,18 +40,18 @@ def repair(
     reach: np.ndarray,
     most_tied: int,
 ) -> Repaired:
-    """Moves rows until all clusters hold `floor(n/K)` or `ceil(n/K)` rows.
+    """Move rows until all clusters have `floor(n/K)` or `ceil(n/K)` rows.
 
-    If the prices change by less than `reach` on the way, the result is an optimum.
+    If the prices change by less than `reach`, the result is an optimum.
 
     Args:
-        costs: of the rows that may move.
-        labels: `(f,)` int32, the cheapest cluster of each row under the prices.
-        prices: `(K,)` float64.
-        fixed: `(K,)` rows of each cluster that may not move.
-        reach: `(K,)`; moves out of `j` are left out where they cost more than `reach[j]` under the prices.
-        most_tied: of the moves from `j` to `k` that cost just `reach[j]`, so many are kept: duplicates have
-            plenty.
+        costs: Costs of the rows that may move.
+        labels: Cheapest cluster of each row under the prices, `(f,)` int32.
+        prices: Prices `(K,)` float64.
+        fixed: Number of rows of each cluster that may not move, `(K,)`.
+        reach: Largest cost under the prices of the moves out of each cluster that are considered, `(K,)`.
+        most_tied: Largest number of moves from `j` to `k` of cost `reach[j]` that are considered:
+            duplicates have many such moves.
     """
     clusters = len(prices)
     sizes = fixed + np.bincount(labels, minlength=clusters)
@@ -70,7 +70,7 @@ def repair(
 
 @numba.njit(cache=True)
 def shortest_path(cheapest, potentials, surplus, distance, parent):  # pragma: no cover - compiled
-    """Dijkstra from all clusters with a surplus to the nearest one with a deficit, -1 if there is none."""
+    """Run Dijkstra from all clusters with a surplus to the nearest with a deficit; returns it, or -1."""
     nodes = len(potentials)
     done = np.zeros(nodes, np.bool_)
     for v in range(nodes):
@@ -86,7 +86,7 @@ def shortest_path(cheapest, potentials, surplus, distance, parent):  # pragma: n
         done[u] = True
         for v in range(nodes):
             if not done[v] and cheapest[u, v] < np.inf:
-                # Rounding must not make an edge negative.
+                # Rounding could make an edge negative.
                 step = max(0.0, cheapest[u, v] + potentials[v] - potentials[u])
                 if distance[u] + step < distance[v]:
                     distance[v] = distance[u] + step
@@ -95,7 +95,7 @@ def shortest_path(cheapest, potentials, surplus, distance, parent):  # pragma: n
 
 @numba.njit(cache=True)
 def path_to(target, parent):  # pragma: no cover - compiled
-    """Nodes of the path from its end back to its beginning."""
+    """List the nodes of the path from its end to its start."""
     path = [target]
     while parent[path[-1]] >= 0:
         path.append(parent[path[-1]])
@@ -103,12 +103,12 @@ def path_to(target, parent):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True)
-def file_rows(
+def add_to_heaps(
     rows, starts, ids, costs, labels, start, reach, room, roots, nodes, used
 ):  # pragma: no cover - compiled
-    """Puts rows into the heaps of their cluster; returns the nodes and how many are used."""
+    """Add rows to the heaps of their cluster; returns the nodes and the number of used nodes."""
     for i in rows:
-        nodes = with_room(nodes, used, starts[i + 1] - starts[i])
+        nodes = grow(nodes, used, starts[i + 1] - starts[i])
         j = labels[i]
         base = np.inf
         for e in range(starts[i], starts[i + 1]):
@@ -129,19 +129,19 @@ def file_rows(
 
 @numba.njit(cache=True)
 def update_edges(clusters, labels, extra, roots, nodes, cheapest):  # pragma: no cover - compiled
-    """Costs of the edges out of some clusters, and between them and the slot."""
+    """Update the costs of the edges out of some clusters, and between them and the slot."""
     slot = len(extra)
     for j in clusters:
         for k in range(len(extra)):
-            roots[j, k] = drop_strangers(nodes, roots[j, k], labels, j)
+            roots[j, k] = pop_moved_rows(nodes, roots[j, k], labels, j)
             cheapest[j, k] = nodes.key[roots[j, k]] if roots[j, k] >= 0 else np.inf
         cheapest[j, slot] = np.inf if extra[j] else 0.0
         cheapest[slot, j] = 0.0 if extra[j] else np.inf
 
 
 @numba.njit(cache=True)
-def tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover - compiled
-    """Rows that can take the path at the same cost, at most `limit`: one by one, duplicates would crawl."""
+def count_tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover - compiled
+    """Count the rows that can take the path at the same cost, up to `limit`, to move duplicates together."""
     slot = len(roots)
     for step in range(len(path) - 1):
         k, j = path[step], path[step + 1]
@@ -152,8 +152,8 @@ def tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover - compi
 
 
 @numba.njit(cache=True)
-def send(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compiled
-    """Moves the cheapest `amount` rows over every edge of the path; returns the moved rows."""
+def move_along_path(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compiled
+    """Move the cheapest `amount` rows along every edge of the path; returns the moved rows."""
     slot = len(roots)
     moved = []
     for step in range(len(path) - 1):
@@ -164,7 +164,7 @@ def send(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compi
             extra[k] = False
         else:
             for _ in range(amount):
-                top = drop_strangers(nodes, roots[j, k], labels, j)
+                top = pop_moved_rows(nodes, roots[j, k], labels, j)
                 moved.append(nodes.row[top])
                 labels[nodes.row[top]] = k
                 roots[j, k] = pop(nodes, top)
@@ -175,10 +175,10 @@ def send(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compi
 def move_rows(
     starts, ids, costs, labels, potentials, surplus, extra, reach, most_tied
 ):  # pragma: no cover - compiled
-    """Successive shortest paths; changes labels, potentials, surplus and extra in place.
+    """Run successive shortest paths; updates labels, potentials, surplus and extra in place.
 
-    `roots[j, k]` is a heap of the rows of `j` by what they would pay more in `k`. Rows that have left `j` are
-    dropped when they come to the top.
+    `roots[j, k]` is a heap of the rows of `j` by their cost increase in `k`. Rows that have left `j` are
+    removed when they reach the top. Returns whether all sizes are exact.
     """
     clusters = len(surplus)
     start = potentials.copy()
@@ -187,9 +187,9 @@ def move_rows(
     distance = np.empty(clusters + 1)
     parent = np.empty(clusters + 1, np.int64)
     room = np.full((clusters, clusters), most_tied)
-    everyone = np.arange(len(labels))
-    nodes, used = file_rows(
-        everyone, starts, ids, costs, labels, start, reach, room, roots, empty_nodes(1024), 0
+    all_rows = np.arange(len(labels))
+    nodes, used = add_to_heaps(
+        all_rows, starts, ids, costs, labels, start, reach, room, roots, empty_nodes(1024), 0
     )
     update_edges(np.arange(clusters), labels, extra, roots, nodes, cheapest)
     while np.any(surplus > 0):
@@ -200,10 +200,10 @@ def move_rows(
         path = path_to(target, parent)
         source = path[-1]
         limit = min(surplus[source], -surplus[target], LARGEST_GROUP)
-        amount = tied_on_path(path, labels, limit, roots, nodes)
+        amount = count_tied_on_path(path, labels, limit, roots, nodes)
         surplus[source] -= amount
         surplus[target] += amount
-        moved = send(path, amount, labels, extra, roots, nodes)
-        nodes, used = file_rows(moved, starts, ids, costs, labels, start, reach, room, roots, nodes, used)
+        moved = move_along_path(path, amount, labels, extra, roots, nodes)
+        nodes, used = add_to_heaps(moved, starts, ids, costs, labels, start, reach, room, roots, nodes, used)
         update_edges(path[path < clusters], labels, extra, roots, nodes, cheapest)
     return True

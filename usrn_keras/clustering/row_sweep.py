@@ -1,9 +1,9 @@
-"""One pass over all rows: it labels most of them for good and keeps the candidates of the others.
+"""One pass over all rows that labels most of them finally and keeps candidates for the others.
 
-Prices that were fitted on a sample are uncertain, and the margins say by how much. A row that has no other
-cluster within reach of its margin keeps its cheapest cluster. The others are *near*: they keep the costs of
-all clusters within reach. What is left out is remembered in `slack`, so that it is known how far from an
-optimum the labels can be.
+Prices fitted on a sample are uncertain; margins quantify this uncertainty. A row without another cluster
+within its margin is assigned to its cheapest cluster. The other rows are *near*: they keep the costs of all
+clusters within reach. `slack` is the least cost of the moves that were left out, which bounds the distance of
+the labels from an optimum.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ import numpy as np
 
 from usrn_keras.clustering.costs import CUT, FAST, Candidates, DenseCosts, draw, is_kept
 from usrn_keras.clustering.lloyd import fill_costs
-from usrn_keras.clustering.prices import FINEST, SMOOTHING, Balanced, balance_prices, curvature
+from usrn_keras.clustering.prices import FINEST, SMOOTHING, BalancedPrices, balance_prices, curvature
 from usrn_keras.clustering.rows import BLOCK, map_blocks
 
-SAMPLE = 16_384  # rows that margins are measured on, or
-SAMPLE_PER_CLUSTER = 64  # as many where that is more
+SAMPLE = 16_384  # least number of rows that margins are measured on
+SAMPLE_PER_CLUSTER = 64  # rows per cluster, if that is more
 LARGER_SAMPLE = 65_536  # rows that prices are corrected on
 DEVIATIONS = 5.0  # standard deviations of a price difference that are within reach
-DAMPING = 1e-6  # of the curvature: clusters apart have none
+DAMPING = 1e-6  # damping of the curvature, which is zero for distant clusters
 TOLERANCE = 0.001
 STEPS = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Margins:
-    """What a pass over the rows keeps as candidates."""
+    """Limits of the candidates that a pass over the rows keeps."""
 
-    reach: np.ndarray  # (K, K) float32, the largest regret of a move from j to k that is kept
-    keep: float  # share of the tied rows that are kept: duplicates have plenty
-    eps: float  # smoothing that tied rows are drawn with; a lead of some eps is a tie
+    reach: np.ndarray  # (K, K) float32, largest regret of a move from j to k that is kept
+    keep: float  # share of the tied rows that are kept: duplicates have many ties
+    eps: float  # smoothing for drawing tied rows; a difference of a few eps is a tie
 
 
-def everything(clusters: int) -> Margins:
-    """All clusters are candidates of all rows."""
+def unlimited_margins(clusters: int) -> Margins:
+    """Margins that keep all clusters as candidates of all rows."""
     return Margins(np.full((clusters, clusters), np.inf, np.float32), 1.0, FINEST)
 
 
 def measure_margins(
     sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, eps: float, noise: float, entries: float
 ) -> Margins:
-    """Margins with at most `entries` candidates per row that hold what balancing all rows needs.
+    """Measure the margins for balancing all rows, with at most `entries` candidates per row.
 
-    The prices balance the sample, so they are uncertain as the sizes of its clusters are: to first order
-    `cov(prices) = H^-1 cov(sizes) H^-1` with the Hessian `H` of the dual. Moves from `j` to `k` are kept up
-    to some standard deviations of `prices[k] - prices[j]`.
+    The prices balance the sample, so the uncertainty of its cluster sizes carries over to them: to first
+    order `cov(prices) = H^-1 cov(sizes) H^-1` with the Hessian `H` of the dual. Moves from `j` to `k` are
+    kept up to some standard deviations of `prices[k] - prices[j]`.
 
     Args:
-        sample: `(m, features)` float32, in random order.
-        centers: `(K, features)` float32.
-        prices: `(K,)` float64, nearly balancing.
-        eps: smoothing under which the sample is balanced; `prices.FINEST` if it is without one.
-        noise: variance of the size of a cluster under them, in units of its mean.
-        entries: mean over all rows.
+        sample: Sample `(m, features)` float32 in random order.
+        centers: Centers `(K, features)` float32.
+        prices: Prices `(K,)` float64 that nearly balance the clusters.
+        eps: Smoothing for which the sample is balanced; `prices.FINEST` if it is balanced without smoothing.
+        noise: Variance of the size of a cluster under the prices, in units of its mean.
+        entries: Mean number of candidates per row.
     """
     clusters = len(prices)
     part = sample[: max(SAMPLE, SAMPLE_PER_CLUSTER * clusters)]
@@ -66,18 +66,18 @@ def measure_margins(
     reach = DEVIATIONS * _price_deviations(DenseCosts(costs), prices, noise)
     costs += (prices - prices.min()).astype(np.float32)
     labels = costs.argmin(axis=1)
-    costs -= costs[np.arange(len(costs)), labels][:, None]  # now regrets
-    reach = _within_room(reach, costs, labels, entries)
+    costs -= costs[np.arange(len(costs)), labels][:, None]  # costs are regrets from here on
+    reach = _limit_reach(reach, costs, labels, entries)
     return Margins(reach.astype(np.float32), _share_of_ties(reach, costs, labels, eps, entries), eps)
 
 
 def _price_deviations(costs: DenseCosts, prices: np.ndarray, noise: float) -> np.ndarray:
-    """Standard deviation of all differences of two prices, `(K, K)`."""
+    """Estimate the standard deviation of all differences of two prices, `(K, K)`."""
     clusters = len(prices)
     eps = max(SMOOTHING * costs.typical_gap(prices), FINEST)
     balance = costs.measure(prices, eps, np.empty(len(costs), np.int32), 1)
     hessian = curvature(balance, balance.mass.mean(), DAMPING) / (eps * len(costs))
-    # The covariance of sizes is that of a multinomial: without the common part, which moves no difference.
+    # Sizes have the covariance of a multinomial; its common part does not change differences of prices.
     centering = np.eye(clusters) - 1.0 / clusters
     root = np.linalg.solve(hessian, centering) * np.sqrt(noise) / clusters
     covariance = root @ root.T
@@ -85,8 +85,8 @@ def _price_deviations(costs: DenseCosts, prices: np.ndarray, noise: float) -> np
     return np.sqrt(np.maximum(variances[:, None] + variances - 2.0 * covariance, 0.0))
 
 
-def _within_room(reach: np.ndarray, regrets: np.ndarray, labels: np.ndarray, entries: float) -> np.ndarray:
-    """The reach, lowered to the regrets of ever smaller shares of each pair's rows until there is room."""
+def _limit_reach(reach: np.ndarray, regrets: np.ndarray, labels: np.ndarray, entries: float) -> np.ndarray:
+    """Lower the reach to the regrets of smaller shares of the rows of each pair until `entries` is met."""
     order = np.argsort(labels, kind="stable")
     groups = np.split(regrets[order], np.cumsum(np.bincount(labels, minlength=len(reach)))[:-1])
     groups = [np.sort(group, axis=0) for group in groups]
@@ -105,7 +105,7 @@ def _within_room(reach: np.ndarray, regrets: np.ndarray, labels: np.ndarray, ent
 def _share_of_ties(
     reach: np.ndarray, regrets: np.ndarray, labels: np.ndarray, eps: float, entries: float
 ) -> float:
-    """How many of the rows without a lead there is room for."""
+    """Share of the tied rows that can be kept within `entries`."""
     near = regrets <= reach[labels]
     tied = (regrets <= CUT * eps).sum(axis=1) > 1
     room = entries * len(regrets) - near[~tied].sum()
@@ -114,17 +114,25 @@ def _share_of_ties(
 
 def corrected_prices(
     sample: np.ndarray, centers: np.ndarray, prices: np.ndarray, eps: float, sizes: np.ndarray, threads: int
-) -> Balanced:
-    """Prices that balance all rows better, from the sizes `(K,)` that all rows have under `prices` and `eps`.
+) -> BalancedPrices:
+    """Improve the prices with the sizes `(K,)` that all rows have under `prices` and `eps`.
 
-    The sample tells how sizes change with the prices, all rows told what the sizes are.
+    The sample gives the change of the sizes with the prices, the pass over all rows gives the sizes.
+
+    Args:
+        sample: Sample `(m, features)` float32 in random order.
+        centers: Centers `(K, features)` float32.
+        prices: Prices `(K,)` float64 of the pass.
+        eps: Smoothing of the pass.
+        sizes: Sizes of the clusters in the pass, `(K,)`.
+        threads: Number of threads; the result does not depend on it.
     """
     part = sample[:LARGER_SAMPLE]
     rows, clusters = len(part), len(prices)
     costs = np.empty((rows, clusters), np.float32)
     fill_costs(part, centers, costs, threads)
     own = DenseCosts(costs).measure(prices, eps, np.empty(rows, np.int32), threads).mass
-    shift = sizes * (rows / sizes.sum()) - own  # what the sample has too few of
+    shift = sizes * (rows / sizes.sum()) - own  # rows that the sample lacks
     return balance_prices(DenseCosts(costs), prices, shift, tolerance=TOLERANCE, steps=STEPS, threads=threads)
 
 
@@ -134,20 +142,20 @@ Report = Callable[[int, float], None]  # rows done, their mean squared distance
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What one pass over the rows leaves."""
+    """Result of one pass over the rows."""
 
     labels: np.ndarray  # (n,) int32
-    near: np.ndarray  # (f,) int64, rows that may still move
-    costs: Candidates  # of those
-    slack: np.ndarray  # (K, K) float32, the least that a move left out, from j to k, costs
-    inertia: float  # under the labels
+    near: np.ndarray  # (f,) int64, rows whose label is not final
+    costs: Candidates  # costs of the near rows
+    slack: np.ndarray  # (K, K) float32, least cost of the moves from j to k that were left out
+    inertia: float  # sum of squared distances for these labels
 
     def fixed(self) -> np.ndarray:
-        """`(K,)` rows of each cluster that stay there."""
+        """Number of rows of each cluster with a final label, `(K,)`."""
         return self.sizes() - np.bincount(self.labels[self.near], minlength=len(self.slack))
 
     def sizes(self) -> np.ndarray:
-        """`(K,)` rows of each cluster."""
+        """Number of rows of each cluster, `(K,)`."""
         return np.bincount(self.labels, minlength=len(self.slack))
 
 
@@ -160,7 +168,17 @@ def sweep(
     threads: int,
     report: Report,
 ) -> Sweep:
-    """Labels all rows under the prices and keeps the candidates of the near ones."""
+    """Label all rows under the prices and keep the candidates of the near rows.
+
+    Args:
+        read: Function that reads a block of rows, centered and scaled.
+        rows: Number of rows.
+        centers: Centers `(K, features)` float32.
+        prices: Prices `(K,)` float64.
+        margins: Limits of the candidates to keep.
+        threads: Number of threads; the result does not depend on it.
+        report: Callback after every block.
+    """
     clusters = len(centers)
     labels = np.empty(rows, np.int32)
     prices = prices.astype(np.float32)
@@ -189,7 +207,7 @@ def sweep(
 
 
 def cheapest(costs: np.ndarray, prices: np.ndarray) -> np.ndarray:
-    """Cheapest cluster of each row under the prices, `(n,)` int32."""
+    """Find the cheapest cluster of each row under the prices, `(n,)` int32."""
     labels, priced = np.empty(len(costs), np.int32), np.empty(costs.shape[1], np.float32)
     _label_block(costs, prices.astype(np.float32), priced, labels)
     return labels
@@ -197,7 +215,7 @@ def cheapest(costs: np.ndarray, prices: np.ndarray) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def squared_distances(rows, centers, labels):  # pragma: no cover - compiled
-    """Sum over rows of the squared distance to the center of the label."""
+    """Sum the squared distances of the rows to the center of their label."""
     total = 0.0
     for i in range(rows.shape[0]):
         center = centers[labels[i]]
@@ -210,7 +228,7 @@ def squared_distances(rows, centers, labels):  # pragma: no cover - compiled
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def _price(costs, prices, priced):  # pragma: no cover - compiled
-    """Writes `costs + prices` of a row; returns the first place of its least number, and it."""
+    """Write `costs + prices` of a row; returns the first index of the minimum, and the minimum."""
     for j in range(len(priced)):
         priced[j] = costs[j] + prices[j]
     least = priced[0]
@@ -230,7 +248,7 @@ def _label_block(costs, prices, priced, labels):  # pragma: no cover - compiled
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def _within(priced, least, reach):  # pragma: no cover - compiled
-    """How many clusters are within reach."""
+    """Count the clusters within reach."""
     count = 0
     for k in range(len(priced)):
         count += priced[k] - least <= reach[k]
@@ -245,9 +263,10 @@ def _lower(slack, priced, least):  # pragma: no cover - compiled
 
 @numba.njit(nogil=True, cache=True)
 def _sweep_block(costs, prices, reach, keep, eps, start, labels, slack):  # pragma: no cover - compiled
-    """Labels a block, lowers `slack`; returns near rows, how many candidates each has, ids and costs.
+    """Label a block and lower `slack`; returns near rows, their numbers of candidates, ids and costs.
 
-    A tied row may be drawn to a cluster that is not quite its cheapest, so a regret can be below 0.
+    The drawn cluster of a tied row may be slightly more expensive than its cheapest, so a regret can be
+    negative.
     """
     rows, clusters = costs.shape
     near, counts = np.empty(rows, np.int64), np.empty(rows, np.int64)
@@ -264,7 +283,7 @@ def _sweep_block(costs, prices, reach, keep, eps, start, labels, slack):  # prag
         else:
             count = _within(priced, least, reach[best])
         labels[i] = best
-        if count <= 1:  # itself alone
+        if count <= 1:  # no other candidate
             _lower(slack[best], priced, least)
             continue
         for k in range(clusters):

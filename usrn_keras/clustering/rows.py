@@ -1,7 +1,7 @@
-"""The rows of a large matrix as centred float32 blocks, and the map over them.
+"""Read the rows of a large matrix in centred float32 blocks, and map functions over the blocks.
 
-Everything that touches all rows is written as a function of one block whose results are small and are
-added up in the order of the blocks. So the outcome does not depend on the number of threads.
+Every pass over all rows is a function of one block with small results, which are summed in the order of the
+blocks. So the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SPECIAL = 0x7C00  # the exponent of infinity and NaN
 
 @numba.njit(nogil=True, cache=True, fastmath={"nsz", "contract"})
 def center_halves(bits, shift, scale, centred):  # pragma: no cover - compiled
-    """Writes `(x - shift) * scale`; returns whether all values were finite.
+    """Write `(x - shift) * scale`; returns whether all values are finite.
 
     Args:
-        bits: `(n, features)` uint16 view of float16 rows.
-        shift: `(features,)` float32.
-        scale: float32.
-        centred: `(n, features)` float32, overwritten.
+        bits: float16 rows as `(n, features)` uint16.
+        shift: Offset `(features,)` float32.
+        scale: Scale, float32.
+        centred: Output `(n, features)` float32, overwritten.
     """
     words = centred.view(np.uint32)
     largest = np.uint16(0)
@@ -43,15 +43,15 @@ def center_halves(bits, shift, scale, centred):  # pragma: no cover - compiled
     return largest < SPECIAL
 
 
-BLOCK = 4096  # rows; fixed, since the rounding of a matrix product depends on its shape
+BLOCK = 4096  # rows in a block; fixed, because the rounding of a matrix product depends on its shape
 FRAME_ROWS = 1024
-LARGEST = 2.0**49  # of a coordinate in the frame: its square stays far below the float32 maximum
+LARGEST = 2.0**49  # largest coordinate in the frame: its square is far below the float32 maximum
 
 Result = TypeVar("Result")
 
 
 def map_blocks(function: Callable[[int, int], Result], rows: int, threads: int) -> Iterator[Result]:
-    """Results of `function(start, stop)` for every block of rows, in the order of the blocks."""
+    """Yield the results of `function(start, stop)` for every block of rows, in the order of the blocks."""
     starts = range(0, rows, BLOCK)
     stops = [min(start + BLOCK, rows) for start in starts]
     if threads == 1 or len(stops) == 1:
@@ -61,14 +61,14 @@ def map_blocks(function: Callable[[int, int], Result], rows: int, threads: int) 
         yield from pool.map(function, starts, stops)
 
 
-def for_blocks(function: Callable[[int, int], None], rows: int, threads: int) -> None:
-    """Calls `function(start, stop)` for every block of rows."""
+def run_blocks(function: Callable[[int, int], None], rows: int, threads: int) -> None:
+    """Call `function(start, stop)` for every block of rows."""
     for _ in map_blocks(function, rows, threads):
         pass
 
 
 def sum_blocks(function: Callable[[int, int], tuple], rows: int, threads: int) -> list:
-    """Sums, in the order of the blocks, of the arrays or numbers that `function(start, stop)` returns."""
+    """Sum the arrays or numbers that `function(start, stop)` returns, in the order of the blocks."""
     totals: list = []
     for part in map_blocks(function, rows, threads):
         totals = [total + value for total, value in zip(totals, part, strict=True)] if totals else list(part)
@@ -77,9 +77,9 @@ def sum_blocks(function: Callable[[int, int], tuple], rows: int, threads: int) -
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Shift and power-of-two scale under which float32 is precise: `(x - shift) * scale`.
+    """Shift and power-of-two scale that keep float32 precise: `(x - shift) * scale`.
 
-    Squared distances are differences of scores, which cancel when the rows lie far from the origin.
+    Squared distances are differences of scores, which cancel if the rows are far from the origin.
     """
 
     shift: np.ndarray  # (features,) float64
@@ -87,7 +87,7 @@ class Frame:
 
     @classmethod
     def around(cls, rows: np.ndarray) -> Frame:
-        """Median as the origin and median norm as the unit: one far outlier changes neither."""
+        """Fit a frame: the median is the origin and the median norm the unit, both robust to outliers."""
         wide = rows[:FRAME_ROWS].astype(np.float64)
         shift = np.median(wide, axis=0)
         if rows.dtype != np.float64:
@@ -100,7 +100,7 @@ class Frame:
         return cls(shift, 2.0 ** -np.floor(np.log2(max(unit, largest / LARGEST))))
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Rows in the frame, a new C-ordered float32 array."""
+        """Transform rows to the frame: a new C-ordered float32 array."""
         if rows.dtype == np.float16:
             return self._apply_halves(rows)
         wide = np.float64 if rows.dtype == np.float64 else np.float32
@@ -116,13 +116,17 @@ class Frame:
         return centred
 
     def restore(self, rows: np.ndarray) -> np.ndarray:
-        """The inverse of `apply`, float64."""
+        """Apply the inverse of `apply`, in float64."""
         return rows / self.scale + self.shift
 
 
 def frame_block(data: np.ndarray, frame: Frame, start: int, stop: int) -> np.ndarray:
-    """One block in the frame, `(rows, features)` float32; NaN and infinity are refused here."""
-    with np.errstate(over="ignore", invalid="ignore"):  # said better below
+    """Read one block in the frame, `(rows, features)` float32.
+
+    Raises:
+        ValueError: The block contains NaN or infinity.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below
         centred = frame.apply(data[start:stop])
     assert_all_finite(centred, input_name="X")
     return centred
@@ -131,16 +135,22 @@ def frame_block(data: np.ndarray, frame: Frame, start: int, stop: int) -> np.nda
 def draw_sample(
     data: np.ndarray, size: int, rng: np.random.RandomState, threads: int
 ) -> tuple[Frame, np.ndarray]:
-    """A random sample in random order, so that each of its prefixes is a random sample too.
+    """Draw a random sample in random order, so that each prefix of it is a random sample too.
+
+    Args:
+        data: Rows `(n, features)`, which may be memory-mapped.
+        size: Size of the sample.
+        rng: Random generator.
+        threads: Number of threads that read blocks.
 
     Returns:
-        The frame, fitted on the sample, and the sample in it, `(min(size, n), features)` float32.
+        The frame, fitted on the sample, and the sample in the frame, `(min(size, n), features)` float32.
     """
     chosen = rng.permutation(len(data))[:size]
     first = data[np.sort(chosen[:FRAME_ROWS])]
     assert_all_finite(first, input_name="X")
     frame = Frame.around(first)
-    # Read in the order of the file, write in the drawn order.
+    # Rows are read in the order of the file and written in the drawn order.
     order = np.argsort(chosen)
     sample = np.empty((len(chosen), data.shape[1]), np.float32)
 
@@ -148,5 +158,5 @@ def draw_sample(
         places = order[start:stop]
         sample[places] = frame_block(data[chosen[places]], frame, 0, stop - start)
 
-    for_blocks(fill, len(chosen), threads)
+    run_blocks(fill, len(chosen), threads)
     return frame, sample

@@ -15,7 +15,7 @@ from usrn_keras.data.formats.assemble import Layout
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
 from usrn_keras.files import cache_folder
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def with_all_labels(dataset: Dataset, faults: Faults) -> Dataset:
@@ -32,7 +32,7 @@ def with_all_labels(dataset: Dataset, faults: Faults) -> Dataset:
     return replace(dataset, labelled=dataset.labelled + masked)
 
 
-LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, Faults], Dataset]]] = {
+LAYOUTS: dict[str, tuple[Layout, Callable[[Path, DataSection, Faults], Dataset]]] = {
     "folder": (folder.LAYOUT, folder.load_folder),
     "camvid": (camvid.LAYOUT, camvid.load_camvid),
     "voc": (voc.LAYOUT, voc.load_voc),
@@ -40,7 +40,7 @@ LAYOUTS: dict[str, tuple[Layout, Callable[[Path, Data, Faults], Dataset]]] = {
 }
 
 
-def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
+def load_dataset(data: DataSection, faults: Faults | None = None) -> Dataset:
     """The data set that a recipe names. Lists its files; decodes none of them.
 
     Args:
@@ -53,7 +53,7 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
 
     Example:
 
-    >>> load_dataset(Data(dataset="camvid", root="camvid", split="1_8"))   # doctest: +SKIP
+    >>> load_dataset(DataSection(dataset="camvid", root="camvid", split="1_8"))   # doctest: +SKIP
     """
     found = Faults() if faults is None else faults
     if data.dataset == "quickstart":
@@ -75,7 +75,7 @@ def load_dataset(data: Data, faults: Faults | None = None) -> Dataset:
     return dataset
 
 
-def root_of(data: Data) -> Path:
+def root_of(data: DataSection) -> Path:
     """The folder of the data set, whether it exists or not."""
     if data.dataset != "quickstart" or data.root:
         return Path(data.root).expanduser()
@@ -84,23 +84,23 @@ def root_of(data: Data) -> Path:
     return cache_folder() / f"quickstart-v{VERSION}"
 
 
-def layout_help(data: Data) -> str:
+def layout_help(data: DataSection) -> str:
     """How to get the data set and lay it out."""
     return LAYOUTS.get(data.dataset, LAYOUTS["folder"])[0].help
 
 
-def _root_fault(data: Data) -> str:
+def _root_fault(data: DataSection) -> str:
     if not data.root:
         return f"data.root is empty: the {data.dataset} data set needs its folder"
     return "" if root_of(data).is_dir() else f"data.root = `{data.root}` is no folder"
 
 
-def _nothing(data: Data) -> Dataset:
+def _nothing(data: DataSection) -> Dataset:
     palette = np.zeros((len(data.classes), 3), np.uint8)
     return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
 
 
-def _quickstart(data: Data) -> Data:
+def _quickstart(data: DataSection) -> DataSection:
     """The scenes that the package draws itself: a folder data set with lists of its own."""
     from usrn_keras.data.quickstart.street_scenes import make_quickstart
 
@@ -113,7 +113,7 @@ def _quickstart(data: Data) -> Data:
     return data.model_copy(update={"root": str(root), **lists})
 
 
-def _load_quickstart(data: Data, faults: Faults) -> Dataset:
+def _load_quickstart(data: DataSection, faults: Faults) -> Dataset:
     """The masks of the unlabelled scenes lie apart: without lists, their images stay unlabelled."""
     root = Path(data.root)
     apart = index_files(root / "masks_unlabelled", MASK_SUFFIXES, faults)

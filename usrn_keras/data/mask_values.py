@@ -13,7 +13,7 @@ import numpy as np
 from usrn_keras.data.dataset import Faults
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 UNKNOWN = 65534  # in the lookup table; classes end below
 SHOWN = 10
@@ -152,7 +152,7 @@ def internal_ignore_index(num_classes: int) -> int:
     return 255 if num_classes <= 255 else 65535
 
 
-def mask_values(data: Data, classes: tuple[str, ...], faults: Faults) -> MaskValues:
+def mask_values(data: DataSection, classes: tuple[str, ...], faults: Faults) -> MaskValues:
     """What `data.mask_ids` and `data.ignore_index` say; without either, ids are taken as they are."""
     if data.mask_ids and len(data.mask_ids) != len(classes):
         faults.add(

@@ -20,7 +20,7 @@ from usrn_keras.data.random_split import Share, draw_parts, drawable
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def class_pixels(
@@ -157,7 +157,7 @@ class MadeSplit:
 
 
 def make_split(
-    data: Data,
+    data: DataSection,
     wish: Wish,
     folder: Path | None = None,
     *,
@@ -183,7 +183,7 @@ def make_split(
 
     Example:
 
-    >>> camvid = Data(dataset="camvid", root="data/camvid", split="1_8")
+    >>> camvid = DataSection(dataset="camvid", root="data/camvid", split="1_8")
     >>> make_split(camvid, Wish(Share("1/8"), seed=7)).keys              # doctest: +SKIP
     {'split': 'splits/1_8_seed7'}
     """
@@ -206,7 +206,7 @@ def make_split(
     return MadeSplit(folder, keys, made, _both(pixels, [sample.name in labelled for sample in pool]))
 
 
-def _loaded(data: Data) -> Dataset:
+def _loaded(data: DataSection) -> Dataset:
     """The data set, which may lack what a split is to give it."""
     faults, wanted = Faults(), {*NEEDED.values(), no_split(data.dataset)}
     dataset = load_dataset(data, faults)
@@ -249,7 +249,7 @@ def _header(wish: Wish, labelled: int, images: int, recipe: str) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
-def _keys(data: Data, wish: Wish) -> dict[str, str]:
+def _keys(data: DataSection, wish: Wish) -> dict[str, str]:
     """The keys that a recipe must change, all but the folder: lists that the split takes the place of."""
     replaced = ["labelled", "unlabelled", *(["val"] if wish.val else [])]
     return {"split": "", **{key: "" for key in replaced if getattr(data, key)}}

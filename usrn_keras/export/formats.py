@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from usrn_keras.errors import BackendError, ExportError
-from usrn_keras.export.onnx_files import run_onnx, run_torch, write_onnx, write_torch
-from usrn_keras.export.tensorflow_files import run_litert, run_saved_model, write_litert, write_saved_model
+from usrn_keras.export.onnx_files import run_onnx, run_torch, write_onnx
+from usrn_keras.export.tensorflow_files import run_litert, run_saved_model, write_litert
+from usrn_keras.networks.native_export import write_saved_model, write_torch
 
 
 @dataclass(frozen=True)

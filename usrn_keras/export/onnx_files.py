@@ -1,4 +1,4 @@
-"""Write and run PyTorch's `ExportedProgram` (`.pt2`), and ONNX from each backend."""
+"""ONNX from each of the three backends, and running it and PyTorch's `.pt2` without Keras."""
 
 from __future__ import annotations
 
@@ -9,54 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from usrn_keras.export.signature import (
-    SIZE_MULTIPLE,
+from usrn_keras.networks.native_export import (
     dynamic_layers,
     keras_signature,
     rewrite,
     symbolic_shape,
+    trace,
 )
-
-
-def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write `path`; batch size, and height and width without `input_size`, are dynamic."""
-    import torch
-
-    torch.export.save(trace(model, input_size), path)
-
-
-def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
-    """Trace the model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
-
-    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so the weights would
-    not follow when the program is moved to another device (Keras 3.15).
-    """
-    import torch
-
-    free = {0: torch.export.Dim("batch")}
-    if input_size is None:
-        free |= {axis: SIZE_MULTIPLE * torch.export.Dim(side) for axis, side in [(1, "height"), (2, "width")]}
-    # A batch of 2 and sides above 32, because torch.export treats sizes of 1 as constants.
-    images = torch.zeros((2, *(input_size or (96, 160)), 3))
-    with torch.no_grad():
-        return torch.export.export(stateless_module(model), (images,), dynamic_shapes=(free,), strict=False)
-
-
-def stateless_module(model: keras.Model) -> Any:
-    """Wrap the model as a `torch.nn.Module` whose parameters are the weights of the model."""
-    import torch
-
-    class Stateless(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.trainable = torch.nn.ParameterList([v.value for v in model.trainable_variables])
-            self.fixed = torch.nn.ParameterList([v.value for v in model.non_trainable_variables])
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            weights = list(self.trainable), list(self.fixed)
-            return model.stateless_call(*weights, images, training=False)[0]
-
-    return Stateless()
 
 
 def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -20,9 +20,9 @@ from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.export.conversion import convert, convert_in_worker, reason_for_worker
 from usrn_keras.export.formats import capable_backend, find_format
 from usrn_keras.export.parity import Reference
-from usrn_keras.export.signature import SIZE_MULTIPLE, check_input_size, describe
 from usrn_keras.files import files_of, staged_path, write_json
 from usrn_keras.networks import load_segmenter
+from usrn_keras.networks.native_export import SIZE_MULTIPLE, symbolic_shape
 from usrn_keras.runs import Run, open_run
 
 
@@ -221,3 +221,22 @@ def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[st
             "class": "argmax over the last axis",
         },
     }
+
+
+def check_input_size(input_size: tuple[int, int] | None) -> None:
+    """Height and width must be positive multiples of 32.
+
+    Raises:
+        ExportError: They are not.
+    """
+    if input_size is not None and any(side < 1 or side % SIZE_MULTIPLE for side in input_size):
+        height, width = (max(1, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE for side in input_size)
+        raise ExportError(
+            f"input size {input_size[0]} x {input_size[1]}: both must be multiples of {SIZE_MULTIPLE}, not 0",
+            hint=f"Choose {height} x {width}, or leave the size free.",
+        )
+
+
+def describe(input_size: tuple[int, int] | None) -> str:
+    """The signature for people: `float32 (batch, 32*height, 32*width, 3)`."""
+    return f"float32 ({', '.join(map(str, symbolic_shape(input_size)))})"

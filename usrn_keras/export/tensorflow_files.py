@@ -1,6 +1,6 @@
-"""Write and run SavedModel (from TensorFlow or JAX) and LiteRT.
+"""Run SavedModel, write and run LiteRT.
 
-SavedModel is for TensorFlow Serving and tf.js, LiteRT (formerly TensorFlow Lite) for mobile and embedded
+SavedModel is for TensorFlow Serving and tf.js, LiteRT (formerly TensorFlow Lite) for telephones and small
 devices.
 """
 
@@ -12,40 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from usrn_keras.export.signature import dynamic_layers, keras_signature, rewrite, symbolic_shape
-
-
-def write_saved_model(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write the folder `path` with the endpoint `serve` and the signature `serving_default`."""
-    convert = {"tensorflow": _from_tensorflow, "jax": _from_jax}
-    convert[keras.backend.backend()](model, path, input_size)
-
-
-def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write a SavedModel without `keras.Model.export`, which stores every weight twice (Keras 3.15)."""
-    import tensorflow as tf
-
-    traceable = model if input_size else rewrite(model, dynamic_layers())
-    images = tf.TensorSpec((None, *(input_size or (None, None)), 3), name="images")
-    module = tf.Module()
-    module.weights = [variable.value for variable in traceable.variables]
-    module.serve = tf.function(
-        lambda x: traceable(x, training=False), input_signature=[images], autograph=False
-    )
-    tf.saved_model.save(module, path, signatures=module.serve)
-
-
-def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    # Keras would declare height and width as arbitrary, and JAX could not match the shapes of skip
-    # connections.
-    shape = f"({', '.join(map(str, symbolic_shape(input_size)))})"
-    model.export(
-        path,
-        format="tf_saved_model",
-        verbose=False,
-        input_signature=keras_signature(input_size),
-        jax2tf_kwargs={"native_serialization": True, "polymorphic_shapes": [shape]},
-    )
+from usrn_keras.networks.native_export import dynamic_layers, keras_signature, rewrite
 
 
 def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -25,10 +25,10 @@ from usrn_keras.inspection.data_findings import (
     DataFinding,
 )
 from usrn_keras.inspection.reading import Reading
-from usrn_keras.recipe.schema import Data, Views
+from usrn_keras.recipe.schema import DataSection, ViewsSection
 
 
-def masks_without_image(data: Data) -> list[DataFinding]:
+def masks_without_image(data: DataSection) -> list[DataFinding]:
     """Find masks without an image; only folder data sets can have them."""
     if data.dataset != "folder":
         return []
@@ -48,7 +48,7 @@ def masks_without_image(data: Data) -> list[DataFinding]:
 TRAINING = ("labelled", "unlabelled")
 
 
-def find_across(readings: Sequence[Reading], dataset: Dataset, views: Views) -> list[DataFinding]:
+def find_across(readings: Sequence[Reading], dataset: Dataset, views: ViewsSection) -> list[DataFinding]:
     """Return all findings that involve more than one file."""
     return [
         *duplicates(readings),
@@ -149,7 +149,7 @@ def black_and_white(readings: Sequence[Reading], dataset: Dataset) -> list[DataF
     ]
 
 
-def small_images(readings: Iterable[Reading], views: Views) -> list[DataFinding]:
+def small_images(readings: Iterable[Reading], views: ViewsSection) -> list[DataFinding]:
     """Find training images whose long side is less than half the crop."""
     found = []
     for reading in readings:
@@ -168,7 +168,7 @@ def small_images(readings: Iterable[Reading], views: Views) -> list[DataFinding]
     return found
 
 
-def mixed_sizes(readings: Iterable[Reading], views: Views) -> list[DataFinding]:
+def mixed_sizes(readings: Iterable[Reading], views: ViewsSection) -> list[DataFinding]:
     """Return one note if images differ in size."""
     sizes = Counter(reading.size for reading in readings if reading.size)
     if len(sizes) < 2:

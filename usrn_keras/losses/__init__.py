@@ -1,4 +1,4 @@
-"""Losses: plain functions of logits and labels; no layers, no recipe, no state."""
+"""Losses: pure functions of logits and labels, without layers, recipe or state."""
 
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import (
@@ -8,7 +8,7 @@ from usrn_keras.losses.pseudo_labels import (
     pseudo_labels,
     unbiased_class_probabilities,
 )
-from usrn_keras.losses.usrn import (
+from usrn_keras.losses.usrn_objective import (
     self_training_losses,
     supervised_losses,
     unlabelled_losses,

@@ -1,4 +1,4 @@
-"""Bilinear enlargement by an integer along one axis, and its transpose."""
+"""Bilinear upsampling by an integer factor along one axis, and its transpose."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from keras import ops
 Tensor = Any
 
 
-def enlarge(values: Tensor, factor: int, *, axis: int) -> Tensor:
-    """Values `factor` times as dense along `axis`, interpolated linearly with half-pixel centres.
+def upsample(values: Tensor, factor: int, *, axis: int) -> Tensor:
+    """Upsample `values` along one axis by linear interpolation with half-pixel centres.
 
-    Beyond the ends the last value counts on, as `keras.layers.UpSampling2D` with
-    `interpolation="bilinear"` has it: that layer is `enlarge` along both axes.
+    Values beyond the ends are those of the border, as in `keras.layers.UpSampling2D` with
+    `interpolation="bilinear"`, which equals `upsample` along both axes.
 
     Args:
-        values: Any shape.
-        factor: At least 1.
-        axis: Which to enlarge.
+        values: Tensor of any shape.
+        factor: Upsampling factor, at least 1.
+        axis: Axis to upsample.
+
+    Returns:
+        Tensor of the same shape, with `factor` times the size along `axis`.
 
     Example:
 
     >>> import numpy as np
-    >>> [float(value) for value in enlarge(np.array([0.0, 4.0], "float32"), 2, axis=0)]
+    >>> [float(value) for value in upsample(np.array([0.0, 4.0], "float32"), 2, axis=0)]
     [0.0, 1.0, 3.0, 4.0]
     """
     if factor == 1:
@@ -35,13 +38,16 @@ def enlarge(values: Tensor, factor: int, *, axis: int) -> Tensor:
     return _merge(ops.stack(phases, axis=axis + 1), axis)
 
 
-def enlarge_transposed(values: Tensor, factor: int, *, axis: int) -> Tensor:
-    """The transpose of `enlarge` as a linear map: what carries a gradient back.
+def upsample_transposed(values: Tensor, factor: int, *, axis: int) -> Tensor:
+    """Apply the transpose of the linear map `upsample`, which propagates its gradient backward.
 
     Args:
-        values: Any shape; `axis` has a multiple of `factor` values.
-        factor: At least 1.
-        axis: Which to reduce.
+        values: Tensor of any shape, whose size along `axis` is a multiple of `factor`.
+        factor: Upsampling factor, at least 1.
+        axis: Axis to reduce.
+
+    Returns:
+        Tensor of the same shape, with the size along `axis` divided by `factor`.
     """
     if factor == 1:
         return values
@@ -55,7 +61,7 @@ def enlarge_transposed(values: Tensor, factor: int, *, axis: int) -> Tensor:
     count = own.shape[axis]
     if count == 1:
         return own + before + after
-    # What was read one place before goes back one place; at the ends the last value itself was read.
+    # A value read from a neighbour returns to that neighbour; at the ends the border value was read.
     two_first = _span(before, 0, 1, axis) + _span(before, 1, 2, axis)
     two_last = _span(after, count - 2, count - 1, axis) + _span(after, count - 1, count, axis)
     zero = ops.zeros_like(two_first)
@@ -65,7 +71,7 @@ def enlarge_transposed(values: Tensor, factor: int, *, axis: int) -> Tensor:
 
 
 def _shifts(factor: int) -> list[float]:
-    """Where the new values stand, in steps of the old ones, from the nearest old value."""
+    """Offset of each new value from the nearest old value, in units of the old spacing."""
     return [(phase + 0.5) / factor - 0.5 for phase in range(factor)]
 
 
@@ -92,5 +98,5 @@ def _merge(values: Tensor, axis: int) -> Tensor:
 
 
 def _shape(values: Tensor) -> tuple[int, ...]:
-    """For a reshape: a size that is not known before the step runs, that of the batch, is -1."""
+    """Shape for a reshape: the batch size is -1 if it is unknown while the graph is traced."""
     return tuple(-1 if size is None else size for size in values.shape)

@@ -1,4 +1,4 @@
-"""Pseudo labels of F, of F_sub, and of both together."""
+"""Pseudo labels of F, of F_sub, and of both branches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from keras import ops
 
-from usrn_keras.losses.cross_entropy import pick
+from usrn_keras.losses.cross_entropy import take_channel
 
 Tensor = Any
 Gate = Literal["fallback", "stop", "off", "closed"]
@@ -20,27 +20,26 @@ def pseudo_labels(
     *,
     gate: Gate = "fallback",
 ) -> dict[str, Tensor]:
-    """Pseudo labels of the weak view, Eqs. 4 to 6, without gradient.
+    """Compute the pseudo labels of the weak view, Eqs. 4 to 6, without gradient.
 
-    The product `r = softmax(p) * onehot(parents[k*])` of Eq. 4 has one entry that is not
-    zero, so its maximum is read off instead of built: no `(batch, height, width, classes)`
-    mask is kept.
+    The product `r = softmax(p) * onehot(parents[k*])` of Eq. 4 has a single nonzero entry, so its maximum is
+    read directly and no mask `(batch, height, width, classes)` is stored.
 
     Args:
         logits: Logits of F, `(batch, height, width, classes)`.
-        sub_logits: Logits of F_sub, `(batch, height, width, subclasses)`; None: F alone makes the labels.
+        sub_logits: Logits of F_sub, `(batch, height, width, subclasses)`. If None, the labels are those of F.
         parents: Class of each subclass, `(subclasses,)` int.
-        gate: What happens to a pixel where the entropy gate (Eq. 6) is closed: `fallback` keeps F's own
-            label (the official code), `stop` gives it the confidence 0 (the paper's text). `off` holds the
-            gate open everywhere, `closed` nowhere.
+        gate: Treatment of the pixels where the entropy gate (Eq. 6) is closed: `fallback` keeps the label of
+            F (official code), `stop` sets the confidence to 0 (text of the paper). `off` opens the gate at
+            all pixels, `closed` closes it at all pixels.
 
     Returns:
-        Tensors `(batch, height, width)`: `labels` and `confidence` (argmax and max of r), `own_labels`
-        and `own_confidence` (those of F's softmax, before any correction), `open` (Eq. 6, bool), and,
+        Tensors `(batch, height, width)`: `labels` int32 and `confidence` float32 (argmax and max of r),
+        `own_labels` and `own_confidence` (argmax and max of the softmax of F), `open` (Eq. 6, bool), and,
         with `sub_logits`, `sublabels` and `sub_confidence`.
 
     Raises:
-        ValueError: There is no such `gate`.
+        ValueError: `gate` is unknown.
     """
     validate_gate(gate)
     logits = ops.stop_gradient(ops.cast(logits, "float32"))
@@ -65,7 +64,7 @@ def pseudo_labels(
     else:
         is_open = normalised_entropy(sub_logits) <= normalised_entropy(logits)
     labels = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
-    confidence = pick(probabilities, labels)
+    confidence = take_channel(probabilities, labels)
     where_closed = own["own_confidence"]
     if gate == "stop":
         where_closed = ops.zeros_like(where_closed)
@@ -78,11 +77,11 @@ def pseudo_labels(
 
 
 def ensemble_pseudo_labels(logits: Tensor, sub_logits: Tensor, parents: Tensor) -> dict[str, Tensor]:
-    """Pseudo labels by the vote of F and F_sub: the mean of their class probabilities, without gradient.
+    """Compute pseudo labels from the mean of the class probabilities of F and F_sub, without gradient.
 
-    F_sub's probabilities count every class as equally frequent, see `unbiased_class_probabilities`. A close
-    relative is DASO (arXiv 2106.05682), which blends the labels of a similarity-based classifier with those
-    of the linear one.
+    The probabilities of F_sub assume equally frequent classes, see `unbiased_class_probabilities`. A related
+    method is DASO (arXiv 2106.05682), which blends the labels of a similarity-based classifier with those
+    of the linear classifier.
 
     Args:
         logits: Logits of F, `(batch, height, width, classes)`.
@@ -90,7 +89,7 @@ def ensemble_pseudo_labels(logits: Tensor, sub_logits: Tensor, parents: Tensor) 
         parents: Class of each subclass, `(subclasses,)` int.
 
     Returns:
-        As `pseudo_labels`; `open` holds everywhere.
+        The tensors that `pseudo_labels` returns; `open` is true everywhere.
     """
     logits = ops.stop_gradient(ops.cast(logits, "float32"))
     sub_logits = ops.stop_gradient(ops.cast(sub_logits, "float32"))
@@ -108,7 +107,13 @@ def ensemble_pseudo_labels(logits: Tensor, sub_logits: Tensor, parents: Tensor) 
 
 
 def validate_gate(gate: str) -> None:
-    """Raise a `ValueError` for a gate that does not exist.
+    """Check the name of a gate.
+
+    Args:
+        gate: Name of the gate.
+
+    Raises:
+        ValueError: The gate is unknown.
 
     Example:
 
@@ -122,10 +127,10 @@ def validate_gate(gate: str) -> None:
 
 
 def unbiased_class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Tensor:
-    """Class probabilities of F_sub with every class taken as equally frequent.
+    """Compute the class probabilities of F_sub under equally frequent classes.
 
-    Subclasses are equal in size, so a class is as frequent as it has subclasses. The mean of their
-    probabilities, unlike the sum, leaves that out.
+    Subclasses are equal in size, so the frequency of a class is proportional to its number of subclasses.
+    The mean of their probabilities, unlike the sum, removes this factor.
 
     Args:
         sub_logits: Logits of F_sub, `(..., subclasses)`.
@@ -133,7 +138,7 @@ def unbiased_class_probabilities(sub_logits: Tensor, parents: Tensor, classes: i
         classes: Number of classes C.
 
     Returns:
-        `(..., classes)` float32 in 0..1 that add up to 1; 0 for a class without subclasses.
+        `(..., classes)` float32 in 0..1 that sum to 1; 0 for a class without subclasses.
 
     Example:
 
@@ -150,10 +155,10 @@ def unbiased_class_probabilities(sub_logits: Tensor, parents: Tensor, classes: i
 
 
 def subclass_pseudo_labels(sub_logits: Tensor) -> dict[str, Tensor]:
-    """F_sub's own pseudo labels: k* and its confidence (Eq. 5).
+    """Compute the pseudo labels of F_sub: k* and its confidence (Eq. 5).
 
     Args:
-        sub_logits: `(batch, height, width, subclasses)` of F_sub.
+        sub_logits: Logits of F_sub, `(batch, height, width, subclasses)`.
 
     Returns:
         Tensors `(batch, height, width)`: `sublabels` int32 and `sub_confidence` in 0..1.
@@ -166,10 +171,10 @@ def subclass_pseudo_labels(sub_logits: Tensor) -> dict[str, Tensor]:
 
 
 def normalised_entropy(logits: Tensor) -> Tensor:
-    """Entropy of the softmax over its largest possible value: 0 is certain, 1 uniform (Eq. 6).
+    """Compute the entropy of the softmax divided by its maximum: 0 is certain, 1 is uniform (Eq. 6).
 
     Args:
-        logits: `(..., channels)`. A single channel is certain by definition.
+        logits: Logits `(..., channels)`. The entropy of a single channel is 0.
 
     Returns:
         `(...)` float32 in [0, 1].

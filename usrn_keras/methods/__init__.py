@@ -1,8 +1,10 @@
 """Training methods: one file each, a `keras.Model` with its own `train_step`."""
 
-from usrn_keras.methods.base import BatchSpec, LossPart, Method
+from usrn_keras.methods.base import Method
 from usrn_keras.methods.find import METHODS, find_method, stages_of
+from usrn_keras.methods.loss_part import BatchSpec, LossPart
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
+from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
 from usrn_keras.methods.usrn import USRN
@@ -17,6 +19,7 @@ __all__ = [
     "Method",
     "Network",
     "PrototypeEnsemble",
+    "PseudoLabelMethod",
     "SelfTraining",
     "Supervised",
     "find_method",

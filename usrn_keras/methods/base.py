@@ -1,9 +1,9 @@
-"""The contract of a method: what it trains, which batches it reads, which stages it asks for."""
+"""The contract of a method: networks, batches, loss parts and stages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
@@ -12,64 +12,23 @@ from keras import ops
 from usrn_keras import backends
 from usrn_keras.backends.steps import sum_of_terms
 from usrn_keras.losses import cross_entropy
+from usrn_keras.methods.loss_part import Batch, BatchSpec, Context, LossPart, Tensor
 from usrn_keras.networks import Branch, upsample
+from usrn_keras.networks.native_export import write_native
 from usrn_keras.networks.two_branch import ForwardPass, Network
 from usrn_keras.recipe.method_options import MethodOptions
 from usrn_keras.recipe.schema import Recipe
 from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
-from usrn_keras.strong_view import strong_view
-
-Tensor = Any
-Batch = dict[str, Tensor]
-Context = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class LossPart:
-    """A part of the objective whose gradients are taken by themselves.
-
-    A step computes the parts in order, the activations of one part in memory at a time. All gradients are
-    taken at one point, then all variables move.
-
-    Args:
-        name: Name of the part.
-        compute: Function `(batch, context) -> (terms, context)`. The terms are float32 scalars; `loss` is
-            added to the objective. The context holds tensors that later parts read, without gradient.
-        trains: Variables whose gradients are taken; `()` for a part without gradient.
-        reports: Names of the terms, beside `loss`, whose means over an epoch `fit` shows.
-    """
-
-    name: str
-    compute: Callable[[Batch, Context], tuple[dict[str, Tensor], Context]]
-    trains: Sequence[keras.Variable] = ()
-    reports: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class BatchSpec:
-    """What a batch must hold beside `labelled` images and their `labels`.
-
-    Args:
-        unlabelled: Whether it holds the weak view of unlabelled images, `weak`.
-        strong: Number of strong views of the unlabelled images.
-        sublabels: Whether it holds the subclass of each labelled pixel, `sublabels`.
-        progress: Whether it holds `progress`, the share of the training that is done, a float32 scalar.
-    """
-
-    unlabelled: bool = False
-    strong: int = 0
-    sublabels: bool = False
-    progress: bool = False
 
 
 class Method(keras.Model):
     """Base of all methods, a `keras.Model` with its own `train_step`.
 
-    A subclass names itself, says which batches it reads and which parts its objective has. Everything
-    outside asks the object; nothing asks for its class.
+    A subclass defines its name, its batches and the parts of its objective. Other modules use only this
+    interface.
 
     Args:
-        networks: What is trained: one `Network`, a branch F and perhaps F_sub, or several.
+        networks: One or several `Network`s to train, each a branch F and optionally F_sub.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
@@ -108,20 +67,20 @@ class Method(keras.Model):
         self.term_means: list[keras.metrics.Mean] = []
         self.built = True
 
-    # ---- what a method is asked for
+    # ---- methods to override
 
     def loss_parts(self) -> list[LossPart]:
-        """The parts of the objective, in the order in which they are computed."""
+        """Return the parts of the objective, in the order of computation."""
         raise NotImplementedError(f"{type(self).__name__} must define `loss_parts`")
 
     def pseudo_labels(self, images: Tensor) -> dict[str, Tensor] | None:
-        """The pseudo labels that the method would teach; None for a method that makes none.
+        """Compute the pseudo labels for images; None for a method without pseudo labels.
 
         Args:
-            images: `(batch, height, width, 3)` RGB in 0..255.
+            images: RGB images in 0..255, shape `(batch, height, width, 3)`.
 
-        Returns:
-            Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
+            Returns:
+                Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
             `own_confidence` of F alone; and where there is an F_sub its `sub_labels` (classes),
             `sub_confidence`, `open` (the gate), and the normalised `entropy` and `sub_entropy`.
         """
@@ -139,12 +98,12 @@ class Method(keras.Model):
 
     @property
     def forward_passes(self) -> tuple[ForwardPass, ...]:
-        """The passes of images in one training step; operation counts read them."""
+        """Forward passes of one training step, used to count operations."""
         return (ForwardPass("labelled", "labelled", ("F",)),)
 
     @classmethod
     def stages(cls, recipe: Recipe) -> list[Stage]:
-        """The stages of a run: the Baseline, the subclasses if the method needs them, and the method.
+        """Return the stages of a run: the Baseline, clustering if needed, and the method.
 
         Args:
             recipe: The recipe of the run.
@@ -166,11 +125,11 @@ class Method(keras.Model):
 
     @classmethod
     def from_recipe(cls, options: MethodOptions | None, build: Any) -> Method:
-        """The method as a recipe describes it.
+        """Build the method of a recipe.
 
         Args:
-            options: The options of the method.
-            build: Builder of its parts: `build.networks(with_sub=..., count=...)`, `build.subclasses` and
+            options: Options of the method.
+            build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses` and
                 `build.ignore_index`.
         """
         keys = options.model_dump() if options is not None else {}
@@ -180,16 +139,16 @@ class Method(keras.Model):
         """Start from a trained network: `training.start = "baseline"`.
 
         Args:
-            start: Where it starts from: `start.branch`, the trained F, and `start.centroid_classifier()`, the
+            start: Trained Baseline: `start.branch` is F, and `start.centroid_classifier()` returns the
                 weights of a classifier at the cluster centers.
         """
         for network in self.networks:
             network.copy_weights(start.branch)
 
-    # ---- one step, and what Keras does with it
+    # ---- training step and Keras interface
 
     def train_step(self, *arguments: Any) -> Any:
-        """One step: gradients of all parts, then one move of the optimizer, by the backend's own means.
+        """Run one training step: gradients of all parts, then one optimizer update, on the current backend.
 
         Args:
             *arguments: `(data)` on TensorFlow and PyTorch, `(state, data)` on JAX, as Keras passes them.
@@ -204,17 +163,17 @@ class Method(keras.Model):
             self.term_means = [keras.metrics.Mean(name=name) for name in names]
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile a method that is loaded from a file, and build its optimizer, whose state follows."""
+        """Compile a method loaded from a file, and build its optimizer, so that its state can be loaded."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def call(self, images: Any, training: bool | None = None) -> Tensor:
-        """Logits of the inference network at full size, `(batch, height, width, classes)` float32.
+        """Compute logits at full size, float32 of shape `(batch, height, width, classes)`.
 
         Args:
-            images: `(batch, height, width, 3)` RGB in 0..255, or a batch of training, whose labelled images
-                are taken.
-            training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+            images: RGB images in 0..255, shape `(batch, height, width, 3)`, or a training batch, whose
+                labelled images are used.
+            training: Whether batch normalisation uses the statistics of the batch, and dropout is active.
         """
         images = images["labelled"] if isinstance(images, dict) else images
         return self.upsample(self.inference_network(images, training=training))
@@ -227,7 +186,7 @@ class Method(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """Cross entropy of F over the labelled pixels: the loss of `evaluate` and of `validation_data`."""
+        """Compute the cross entropy of F over labelled pixels, the loss of `evaluate`."""
         labels = ops.cast(_labels(x, y), "int32")
         return cross_entropy(y_pred, labels, labels != self.ignore_index)
 
@@ -237,12 +196,12 @@ class Method(keras.Model):
         return {name: value for name, value in results.items() if name not in means}
 
     def step_logs(self, batch: Batch, terms: dict[str, Tensor], context: Context) -> dict[str, Tensor]:
-        """Means over the epoch up to this step: the terms of the objective, and the compiled metrics.
+        """Update and return the epoch means of the objective's terms and of the compiled metrics.
 
         Args:
-            batch: The batch of the step.
-            terms: The terms of all parts.
-            context: What the parts left; `labelled_logits` are F's, where metrics were compiled.
+            batch: Batch of the step.
+            terms: Terms of all parts.
+            context: Context returned by the parts; contains F's `labelled_logits` if metrics are compiled.
         """
         for mean in self.metrics:
             if mean.name in terms and isinstance(mean, keras.metrics.Mean):
@@ -253,13 +212,13 @@ class Method(keras.Model):
         return self.get_metrics_result()
 
     def batch_of(self, data: Any) -> Batch:
-        """The batch of a step as a dict; `(images, labels)` pairs are labelled images.
+        """Convert the data of a step to a dict; `(images, labels)` pairs are labelled images.
 
         Args:
-            data: What Keras passes to `train_step`.
+            data: Data that Keras passes to `train_step`.
 
         Raises:
-            ValueError: It lacks what the method reads.
+            ValueError: If keys of the batch are missing.
         """
         if isinstance(data, (tuple, list)):
             data = data[0] if len(data) == 1 or data[1] is None else {"labelled": data[0], "labels": data[1]}
@@ -267,28 +226,27 @@ class Method(keras.Model):
         needed += ["sublabels"] * self.inputs.sublabels + ["weak"] * self.inputs.unlabelled
         needed += ["progress"] * self.inputs.progress
         if not isinstance(data, dict) or (missing := [name for name in needed if name not in data]):
-            lacks = ", ".join(missing) if isinstance(data, dict) else f"everything: it is a {type(data)}"
+            lacks = ", ".join(missing) if isinstance(data, dict) else f"all keys, received {type(data)}"
             raise ValueError(
-                f"`{type(self).__name__}` trains on batches that are a dict of {', '.join(needed)}; this one "
-                f"lacks {lacks}"
+                f"a batch of `{type(self).__name__}` must be a dict of {', '.join(needed)}; missing: {lacks}"
             )
         return data
 
     def labelled_context(self, logits: Tensor) -> Context:
-        """What a part with the labelled images leaves: F's logits, where compiled metrics read them.
+        """Return the context of a part with labelled images: F's logits if metrics are compiled.
 
         Args:
-            logits: F's logits of the labelled images.
+            logits: Logits of F for the labelled images.
         """
         return {"labelled_logits": logits} if self.has_metrics else {}
 
-    # ---- what others ask
+    # ---- interface for other modules
 
     def loss_terms(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the objective for a batch, float32 scalars.
+        """Compute the terms of the objective for a batch, float32 scalars.
 
         Args:
-            batch: See the class.
+            batch: Batch as described in the class docstring.
         """
         terms, context = [], {}
         for part in self.loss_parts():
@@ -298,33 +256,42 @@ class Method(keras.Model):
         return sum_of_terms(terms)
 
     def images_per_step(self, batch: Batch) -> int:
-        """Number of images that a step with a batch learns from."""
+        """Return the number of images in a training batch."""
         return sum(len(batch[name]) for name in ("labelled", "weak") if name in batch)
 
     def slow_variables(self) -> list[keras.Variable]:
-        """Variables of the backbones, which learn at a fraction of the rate."""
+        """Return the variables of the backbones, which have a lower learning rate."""
         branches = [branch for network in self.networks for branch in network.branches.values()]
         return [variable for branch in branches for variable in branch.backbone_variables()]
 
     def wrap_optimizer(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-        """The optimizer of the method; one with several optimizers returns a `GroupedOptimizer`.
+        """Return the optimizer of the method; override it to return a `GroupedOptimizer`.
 
         Args:
-            optimizer: The optimizer that the recipe names, not built yet.
+            optimizer: Optimizer of the recipe, not built yet.
         """
         return optimizer
 
     def export(self, filepath: Any, format: str | None = None, **kwargs: Any) -> None:
-        """Write the inference network for deployment: images to logits at full size.
+        """Export the inference network for deployment: images to logits at full size.
 
         Args:
-            filepath: Where to write.
-            format: A format of `keras.Model.export`; None: the native one of the backend, `torch` on PyTorch
-                and `tf_saved_model` on TensorFlow and JAX.
-            **kwargs: Arguments of `keras.Model.export`.
+            filepath: Path of the exported file or folder.
+            format: Format of `keras.Model.export`; None selects the native format of the backend: `.pt2` on
+                PyTorch and SavedModel on TensorFlow and JAX, with free batch, height and width (multiples of
+                32).
+            **kwargs: Arguments of `keras.Model.export`, with a `format` alone.
+
+        Raises:
+            ValueError: There are other arguments without a `format`.
         """
-        native = "torch" if keras.backend.backend() == "torch" else "tf_saved_model"
-        self.inference_network.segmenter().export(filepath, format=format or native, **kwargs)
+        segmenter = self.inference_network.segmenter()
+        if format is not None:
+            segmenter.export(filepath, format=format, **kwargs)
+        elif kwargs:
+            raise ValueError(f"`{'`, `'.join(kwargs)}` need a `format`, such as format='onnx'; received None")
+        else:
+            write_native(segmenter, Path(filepath))
 
     # ---- saving
 
@@ -353,9 +320,9 @@ class Method(keras.Model):
 
     @classmethod
     def _restored(cls, networks: Sequence[Network], config: dict[str, Any]) -> Method:
-        """The method of its networks and the rest of its config.
+        """Create the method from its networks and the rest of its config.
 
-        A subclass whose arguments differ overrides it.
+        Override it in a subclass with other arguments.
         """
         return cls(networks, **config)
 
@@ -375,31 +342,6 @@ def baseline_stage(recipe: Recipe) -> Train:
         steps_key="training.baseline_steps",
         learning_rate=training.learning_rate,
     )
-
-
-def labelled_images(batch: Batch) -> Tensor:
-    """The labelled images of a batch as float32, jittered where the batch says how."""
-    images = ops.cast(batch["labelled"], "float32")
-    if "labelled_parameters" in batch:
-        images = strong_view(images, batch["labelled_parameters"])
-    return images
-
-
-def unlabelled_images(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The weak and the strong view of the unlabelled images of a batch, float32.
-
-    The strong view is `strong` if the batch has it, or is computed here from `strong_parameters`; without
-    both it is the weak one.
-    """
-    weak = ops.cast(batch["weak"], "float32")
-    if "strong_parameters" in batch:
-        return weak, strong_view(weak, batch["strong_parameters"])
-    return weak, ops.cast(batch.get("strong", batch["weak"]), "float32")
-
-
-def unique(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
-    """The variables in order, each once."""
-    return list({id(variable): variable for variable in variables}.values())
 
 
 def _labels(x: Any, y: Any) -> Any:

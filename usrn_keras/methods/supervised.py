@@ -1,4 +1,4 @@
-"""Plain supervised training of one branch: the Baseline, and the Oracle on all masks."""
+"""Supervised training of one branch: the Baseline, and the Oracle on all masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from usrn_keras.losses import cross_entropy_and_accuracy
-from usrn_keras.methods.base import Batch, Context, LossPart, Method, Tensor, baseline_stage, labelled_images
+from usrn_keras.methods.base import Method, baseline_stage
+from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import Network
 from usrn_keras.recipe.schema import Recipe
@@ -63,7 +64,7 @@ class Supervised(Method):
         return [LossPart("labelled", self._labelled, trains, reports=("pixel_accuracy",))]
 
     def _labelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
-        logits = self.branch(labelled_images(batch), training=True)
+        logits = self.networks[0].logits(labelled_images(batch))["F"]
         valid = batch["labels"] != self.ignore_index
         loss, accuracy = cross_entropy_and_accuracy(logits, batch["labels"], valid)
         return {"loss": loss, "pixel_accuracy": accuracy}, self.labelled_context(logits)

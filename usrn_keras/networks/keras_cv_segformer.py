@@ -13,8 +13,9 @@ from keras import layers, ops
 
 from usrn_keras.errors import WeightsError
 from usrn_keras.networks.cut_backbone import Parts
-from usrn_keras.networks.layers import ResizeLike, chain, relaid, resumable_dropout
+from usrn_keras.networks.layers import ResizeLike, chain, relaid
 from usrn_keras.networks.pretrained_weights import load_weights_file
+from usrn_keras.networks.seeded import SeededDropout
 from usrn_keras.optional import import_keras_cv
 
 Tensor = Any
@@ -160,7 +161,7 @@ def _block(block: Any, x: Any) -> Any:
 def _added(block: Any, x: Any, change: Any) -> Any:
     """`x` with a change that is dropped for whole images, as keras-cv's `DropPath` does."""
     if block.drop_path.rate > 0:
-        change = resumable_dropout(block.drop_path.rate, noise_shape=(None, 1, 1, 1))(change)
+        change = SeededDropout(block.drop_path.rate, noise_shape=(None, 1, 1, 1))(change)
     return layers.Add()([x, change])
 
 

@@ -8,12 +8,13 @@ into a graph of our own, which takes images of any size and runs on the kernels 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from typing import Any
 
 import keras
 from keras import layers, ops
+
+from usrn_keras.networks.seeded import SeededDropout
 
 
 def convolution(
@@ -38,19 +39,6 @@ def convolution(
     return layers.ReLU()(x)
 
 
-def resumable_dropout(rate: float, noise_shape: tuple[int | None, ...] | None = None) -> layers.Dropout:
-    """Dropout whose random state is a variable of the model on every backend.
-
-    Args:
-        rate: Share that is dropped.
-        noise_shape: Shape of what is drawn, None where it is that of the input; 1: dropped together.
-
-    Without a seed, Keras' Dropout draws from PyTorch's global generator there, which no
-    checkpoint of variables holds: a resumed run would take another way.
-    """
-    return layers.Dropout(rate, noise_shape, seed=random.randrange(2**31))
-
-
 def classifier(
     in_channels: int, out_channels: int, *, dropout: float = 0.1, name: str = "classifier"
 ) -> keras.Model:
@@ -66,7 +54,7 @@ def classifier(
         A model `(batch, h, w, in_channels)` -> `(batch, h, w, out_channels)` float32.
     """
     features = keras.Input((None, None, in_channels), name="features")
-    x = resumable_dropout(dropout)(features)
+    x = SeededDropout(dropout)(features)
     logits = layers.Conv2D(out_channels, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
     return keras.Model(features, logits, name=name)
 
@@ -173,7 +161,7 @@ def relaid(layer: keras.Layer, x: Any, **changes: Any) -> Any:
         **changes: Replace entries of its configuration.
     """
     if isinstance(layer, layers.Dropout):
-        return resumable_dropout(layer.rate)(x)
+        return SeededDropout(layer.rate)(x)
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
     return layer.__class__.from_config(config | changes)(x)
 

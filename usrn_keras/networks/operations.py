@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
+from usrn_keras.backends.graph import call_layers
 from usrn_keras.networks.branch import Branch
 from usrn_keras.networks.decoders.psanet import Gather
 from usrn_keras.networks.keras_cv_segformer import MapAttention
@@ -192,9 +193,6 @@ def _image(height: int, width: int, channels: int = 3) -> keras.KerasTensor:
 
 
 def _run(model: keras.Model, inputs: Any, calls: list[LayerCall]) -> Any:
-    if not hasattr(model, "_run_through_graph"):
-        raise TypeError(f"a functional model is needed, received the {type(model).__name__} {model.name!r}")
-
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         if isinstance(layer, keras.Model):
             return _run(layer, args[0], calls)
@@ -202,7 +200,7 @@ def _run(model: keras.Model, inputs: Any, calls: list[LayerCall]) -> Any:
         calls.append(LayerCall(layer, _tensors((args, kwargs)), _tensors(outputs)))
         return outputs
 
-    return model._run_through_graph(inputs, call_fn=call)
+    return call_layers(model, inputs, call)
 
 
 def _tensors(structure: Any) -> tuple[keras.KerasTensor, ...]:

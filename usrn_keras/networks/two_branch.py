@@ -6,6 +6,7 @@ Two branches share a part by holding the same object.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,7 @@ from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, Maps, find_decoder
 from usrn_keras.networks.keras_cv import StockOptions, find_architecture
 from usrn_keras.networks.layers import classifier
+from usrn_keras.networks.seeded import draw_weights
 from usrn_keras.optional import tensorflow_left_out
 
 Tensor = Any
@@ -170,6 +172,7 @@ def build_branches(
     sharing: Sharing = "low",
     decoder: str = "deeplab_v3_plus",
     classifier_dropout: float = 0.1,
+    seed: int | Sequence[int] | None = None,
     **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
     """Build F and, where `subclasses` is given, F_sub.
@@ -187,7 +190,9 @@ def build_branches(
         sharing: What the branches share (Table 5): `none`, `low` (stem and first stage),
             `low_high` (whole backbone). Branches that do not share start from equal weights.
         decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
-        classifier_dropout: Before the classifier.
+        classifier_dropout: Share of the features that dropout drops before the classifier.
+        seed: Seed of the initial weights, the same on every backend; None: drawn by the backend. Of a
+            sequence the first number alone seeds the backbone.
         **decoder_options: See `DecoderOptions`; `batch_norm_momentum` is that of the backbone too.
 
     Raises:
@@ -221,7 +226,16 @@ def build_branches(
     def head(outputs: int, name: str) -> keras.Model:
         return classifier(options.decoder_channels, outputs, dropout=classifier_dropout, name=name)
 
-    return _branches(parts, head, classes, subclasses, sharing)
+    if seed is None:
+        return _branches(parts, head, classes, subclasses, sharing)
+    of_backbone, of_heads = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
+    if weights == "none":
+        for part in (parts.stem, parts.tail):
+            draw_weights(part, of_backbone)
+    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), of_heads))
+    return _branches(
+        seeded, lambda *given: draw_weights(head(*given), of_heads), classes, subclasses, sharing
+    )
 
 
 def _branches(

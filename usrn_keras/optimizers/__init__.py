@@ -1,4 +1,4 @@
-"""Optimizers: SGD as PyTorch has it, AdamW, learning rates of single variables, groups of variables."""
+"""Optimizers: SGD as in PyTorch, AdamW, learning rates of single variables, groups of variables."""
 
 from usrn_keras.optimizers.adamw import AdamW
 from usrn_keras.optimizers.groups import GroupedOptimizer

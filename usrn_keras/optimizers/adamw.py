@@ -1,4 +1,4 @@
-"""AdamW with a slower backbone: fewer steps than SGD where classes are unbalanced."""
+"""AdamW with a learning-rate multiplier per variable; needs fewer steps than SGD on unbalanced classes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from usrn_keras.optimizers.learning_rates import SlowVariables
+from usrn_keras.optimizers.learning_rates import LearningRateMultipliers
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
-class AdamW(SlowVariables, keras.optimizers.Adam):
-    """Adam with decoupled weight decay (arXiv 1711.05101) and learning rates of single variables.
+class AdamW(LearningRateMultipliers, keras.optimizers.Adam):
+    """Adam with decoupled weight decay (arXiv 1711.05101) and a learning-rate multiplier per variable.
 
         w <- w - learning_rate * multiplier(w) * (adam(gradient) + decoupled_weight_decay * w)
 
-    Kernels alone decay: biases and the scales of batch normalisation do not. `keras.optimizers.AdamW`
-    has no rates of single variables, and its decay would move slow variables at the full rate.
+    Weight decay applies to kernels only, not to biases and to the scales of batch normalisation.
+    `keras.optimizers.AdamW` has no multipliers, and its decay ignores them.
 
-    Rare classes have small gradients for most steps. Adam divides by their size, so that it learns them
-    sooner than SGD (Kunstner et al., 2024, arXiv 2402.19449).
+    Rare classes have small gradients in most steps. Adam divides by the size of the gradients and so learns
+    rare classes faster than SGD (Kunstner et al., 2024, arXiv 2402.19449).
 
     Args:
-        learning_rate: Float or schedule.
-        beta_1: Decay of the mean of the gradients, in [0, 1).
-        beta_2: Decay of the mean of their squares, in [0, 1).
-        decoupled_weight_decay: Times learning rate and weight.
+        learning_rate: Learning rate, a float or a schedule.
+        beta_1: Decay rate of the mean of the gradients, in [0, 1).
+        beta_2: Decay rate of the mean of the squared gradients, in [0, 1).
+        decoupled_weight_decay: Weight decay, multiplied by the learning rate of the variable.
         name: Name of the optimizer.
-        **kwargs: Of `keras.optimizers.Adam`, such as `gradient_accumulation_steps`.
+        **kwargs: Further arguments of `keras.optimizers.Adam`, such as `gradient_accumulation_steps`.
 
     Example:
 
@@ -40,7 +40,7 @@ class AdamW(SlowVariables, keras.optimizers.Adam):
     0.85
     """
 
-    update_together: ClassVar[Callable | None] = None  # set by a backend that moves all variables at once
+    fused_update: ClassVar[Callable | None] = None  # set by a backend that updates all variables at once
 
     def __init__(
         self,
@@ -61,18 +61,18 @@ class AdamW(SlowVariables, keras.optimizers.Adam):
         super().update_step(gradient, variable, rate)
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
-        """Keras' hook for a step of all variables at once; it calls `update_step` for each by default."""
-        if self.update_together is None or self.amsgrad:
+        """Update all variables: a hook of Keras, which calls `update_step` for each variable by default."""
+        if self.fused_update is None or self.amsgrad:
             super()._backend_update_step(grads, trainable_variables, learning_rate)
         else:
-            self.update_together(self, grads, trainable_variables, learning_rate)
+            self.fused_update(self, grads, trainable_variables, learning_rate)
 
     def decays(self, variable: keras.Variable) -> bool:
-        """Whether weight decay is for a variable: kernels alone."""
+        """Whether weight decay applies to a variable: to kernels only."""
         return len(variable.shape) > 1
 
     def buffers_of(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
-        """The means of a variable's gradients and of their squares."""
+        """Means of the gradients of a variable and of their squares."""
         index = self._get_variable_index(variable)
         return self._momentums[index], self._velocities[index]
 

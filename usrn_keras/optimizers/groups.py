@@ -1,4 +1,4 @@
-"""Several optimizers as one: each moves its own group of variables."""
+"""Combine several optimizers, each of which updates its own group of variables."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 
 import keras
 
+from usrn_keras.optimizers.learning_rates import schedule_of
+
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class GroupedOptimizer(keras.optimizers.Optimizer):
-    """Delegates to one optimizer for each group of variables.
+    """Delegates to one optimizer per group of variables.
 
-    A method with several networks may need several optimizers, such as GCT, whose task networks learn by
-    SGD and whose flaw detector learns by Adam. As one object they are compiled, saved and resumed like any
+    A method with several networks may need several optimizers, such as GCT, which trains its task networks
+    with SGD and its flaw detector with Adam. The combined optimizer is compiled, saved and resumed like any
     other optimizer.
 
     Args:
-        optimizers: The optimizer of each group, by the name of the group. The first one moves all variables
-            that no group names.
+        optimizers: Optimizer of each group, by the name of the group. The first optimizer updates all
+            variables that belong to no group.
         name: Name of the optimizer.
         **kwargs: Arguments of `keras.optimizers.Optimizer`; those that change gradients (clipping, weight
             decay, accumulation) belong to the single optimizers.
@@ -44,18 +46,18 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         if not optimizers:
             raise ValueError("`optimizers` must hold at least one optimizer, received none")
         first = next(iter(optimizers.values()))
-        super().__init__(learning_rate=_rate_of(first), name=name, **kwargs)
+        super().__init__(learning_rate=schedule_of(first), name=name, **kwargs)
         self.optimizers = dict(optimizers)
         self._group_of: dict[int, str] = {}
 
     def assign_groups(self, groups: Mapping[str, Iterable[keras.Variable]]) -> None:
-        """Say which variables belong to which group. Call before `build`.
+        """Assign variables to groups. Call before `build`.
 
         Args:
-            groups: The variables of each group by its name; what no group holds belongs to the first.
+            groups: Variables of each group by its name. Other variables belong to the first group.
 
         Raises:
-            ValueError: The optimizer is built already, or there is no such group.
+            ValueError: The optimizer is built already, or a group is unknown.
         """
         if self.built:
             raise ValueError("`assign_groups` must be called before the optimizer is built")
@@ -72,7 +74,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Own variables and those of every group, which a checkpoint holds."""
+        """Own variables and those of every group: the variables that a checkpoint stores."""
         return [*super().variables, *(v for one in self.optimizers.values() for v in one.variables)]
 
     def apply(
@@ -107,7 +109,3 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
             for name, one in config["optimizers"].items()
         }
         return cls(**(config | {"optimizers": optimizers}))
-
-
-def _rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    return optimizer._learning_rate if callable(optimizer._learning_rate) else float(optimizer.learning_rate)

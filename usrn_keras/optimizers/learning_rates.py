@@ -1,4 +1,4 @@
-"""Learning rates of single variables: a pretrained backbone learns slower than new layers."""
+"""Learning rates of single variables, such as a lower rate for a pretrained backbone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import keras
 
 
-class SlowVariables:
-    """Mixin of an optimizer: `multiply_learning_rate`, and `rate_factor` for its `update_step`.
+class LearningRateMultipliers:
+    """Mixin for optimizers with a learning-rate multiplier per variable; `update_step` reads `rate_factor`.
 
     Args:
-        *args, **kwargs: Of the optimizer.
-        rate_factors: What the learning rate of each variable is multiplied by, in the order that the
-            optimizer is built with; None: 1, or what `multiply_learning_rate` says.
+        *args, **kwargs: Arguments of the optimizer.
+        rate_factors: Learning-rate multiplier of each variable, in the order of `build`. If None, the
+            multipliers are those of `multiply_learning_rate`, or 1.
     """
 
     def __init__(self, *args: Any, rate_factors: Sequence[float] | None = None, **kwargs: Any):
@@ -23,7 +23,15 @@ class SlowVariables:
         self._multipliers: dict[int, float] = {}
 
     def multiply_learning_rate(self, variables: Iterable[keras.Variable], multiplier: float) -> None:
-        """Let `variables` learn at `multiplier` times the learning rate. Call before `build`."""
+        """Multiply the learning rate of some variables. Call before `build`.
+
+        Args:
+            variables: Variables whose learning rate is multiplied.
+            multiplier: Factor on the learning rate.
+
+        Raises:
+            ValueError: The optimizer is built already.
+        """
         if self.built:
             raise ValueError("`multiply_learning_rate` must be called before the optimizer is built")
         self._multipliers |= {id(variable): multiplier for variable in variables}
@@ -36,14 +44,31 @@ class SlowVariables:
             self.rate_factors = [self._multipliers.get(id(variable), 1.0) for variable in variables]
         elif len(self.rate_factors) != len(variables):
             raise ValueError(
-                f"`rate_factors` must have one for each of the {len(variables)} variables, received "
-                f"{len(self.rate_factors)}"
+                f"`rate_factors` must have one value for each of the {len(variables)} variables, received "
+                f"{len(self.rate_factors)} values"
             )
 
     def rate_factor(self, variable: keras.Variable) -> float:
-        """What the learning rate is multiplied by for a variable."""
+        """Learning-rate multiplier of a variable."""
         return self.rate_factors[self._get_variable_index(variable)]
 
     def get_config(self) -> dict[str, Any]:
         factors = self.rate_factors
         return super().get_config() | {"rate_factors": None if factors is None else list(factors)}
+
+
+def rate_at(optimizer: keras.optimizers.Optimizer, step: int) -> float:
+    """The learning rate of a step, which `optimizer.learning_rate` says of the current step alone.
+
+    Args:
+        optimizer: Any optimizer of Keras, with a number or a schedule.
+        step: Number of the step, from 0.
+    """
+    rate = schedule_of(optimizer)
+    return float(rate(step) if callable(rate) else rate)
+
+
+def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The schedule that an optimizer was made with, or its learning rate as a float."""
+    rate = optimizer._learning_rate  # the property `learning_rate` evaluates a schedule
+    return rate if callable(rate) else float(optimizer.learning_rate)

@@ -1,4 +1,4 @@
-"""SGD as the official code uses it: coupled weight decay, a slower backbone."""
+"""SGD as in the official code: coupled weight decay and a lower learning rate for the backbone."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 import keras
 from keras import ops
 
-from usrn_keras.optimizers.learning_rates import SlowVariables
+from usrn_keras.optimizers.learning_rates import LearningRateMultipliers
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
-class SGD(SlowVariables, keras.optimizers.Optimizer):
-    """Stochastic gradient descent with momentum and coupled weight decay, as `torch.optim.SGD`.
+class SGD(LearningRateMultipliers, keras.optimizers.Optimizer):
+    """Stochastic gradient descent with momentum and coupled weight decay, as in `torch.optim.SGD`.
 
         g <- gradient + coupled_weight_decay * w
         m <- momentum * m + g
         w <- w - learning_rate * multiplier(w) * m
 
-    `keras.optimizers.SGD` differs twice: its `weight_decay` is decoupled, and its momentum
-    buffer holds the learning rate of each step, which matters under a schedule.
+    `keras.optimizers.SGD` differs in two ways: its `weight_decay` is decoupled, and its momentum buffer
+    includes the learning rate of each step, which gives another result under a schedule.
 
     Args:
-        learning_rate: Float or schedule.
-        momentum: In [0, 1).
-        coupled_weight_decay: Added to the gradient, times the weight.
+        learning_rate: Learning rate, a float or a schedule.
+        momentum: Momentum, in [0, 1).
+        coupled_weight_decay: Weight decay: this factor times the weight is added to the gradient.
         name: Name of the optimizer.
-        **kwargs: Of `keras.optimizers.Optimizer`, such as `gradient_accumulation_steps`.
+        **kwargs: Further arguments of `keras.optimizers.Optimizer`, such as `gradient_accumulation_steps`.
 
     Example:
 
@@ -61,15 +61,15 @@ class SGD(SlowVariables, keras.optimizers.Optimizer):
         self._move(variable, learning_rate)
 
     def add_gradient(self, gradient: Any, variable: keras.Variable, *, first: bool) -> None:
-        """Take in the gradient of one part of the objective, before `take_step`.
+        """Add the gradient of one part of the objective to the momentum, before `take_step`.
 
-        The momentum buffer is linear in the gradient, so the gradients of the parts go into it one by one
-        and no sum of them is kept: a set of weights less in memory.
+        The momentum buffer is linear in the gradient. So the gradients of the parts are added to it one by
+        one, and their sum, which has the size of the weights, is never stored.
 
         Args:
-            gradient: Of `variable`.
-            variable: One that the optimizer was built with.
-            first: Whether it is the first one since the last step.
+            gradient: Gradient of the part by `variable`.
+            variable: Variable that the optimizer was built with.
+            first: Whether this is the first gradient of the variable since the last step.
         """
         buffer = self.momentum_of(variable)
         gradient = ops.cast(gradient, variable.dtype)
@@ -80,8 +80,8 @@ class SGD(SlowVariables, keras.optimizers.Optimizer):
         self.assign(buffer, gradient)
 
     @property
-    def takes_parts(self) -> bool:
-        """Whether `add_gradient` and `take_step` do what `apply` does: no option of Keras' own is set."""
+    def accepts_partial_gradients(self) -> bool:
+        """Whether `add_gradient` and `take_step` equal `apply`: true if no option of Keras is set."""
         options = (
             self.gradient_accumulation_steps, self.clipnorm, self.global_clipnorm, self.clipvalue,
             self.weight_decay, self.use_ema,
@@ -89,10 +89,10 @@ class SGD(SlowVariables, keras.optimizers.Optimizer):
         return not any(options)
 
     def take_step(self, variables: Iterable[keras.Variable] | None = None) -> None:
-        """Move variables, all by default, after `add_gradient` for each part.
+        """Update the variables after `add_gradient` was called for each part.
 
         Args:
-            variables: Those that a part has trained.
+            variables: Variables that some part trains; all by default.
         """
         rate = self._get_current_learning_rate()
         for variable in self._trainable_variables if variables is None else variables:
@@ -100,11 +100,11 @@ class SGD(SlowVariables, keras.optimizers.Optimizer):
         self._iterations.assign_add(1)
 
     def momentum_of(self, variable: keras.Variable) -> keras.Variable:
-        """The momentum buffer of a variable."""
+        """Momentum buffer of a variable."""
         return self._buffers[self._get_variable_index(variable)]
 
     def buffers_of(self, variable: keras.Variable) -> tuple[keras.Variable]:
-        """All that is kept of a variable: its momentum."""
+        """Optimizer state of a variable: its momentum buffer."""
         return (self.momentum_of(variable),)
 
     def _move(self, variable: keras.Variable, learning_rate: Any) -> None:

@@ -50,6 +50,8 @@ def recipe_text(
         "training": _training(proposal, machine.gpu),
         "evaluation": _evaluation(proposal, parts),
     }
+    if not machine.gpu:
+        sections["prototype_ensemble"] = list(_PROTOTYPE_ENSEMBLE)
     text = _header(folder, scheme, parts, proposal, machine)
     for section, lines in sections.items():
         assumed = [_comment(f"assumed: {sentence}") for sentence in assumptions.get(section, ())]
@@ -129,7 +131,7 @@ def _mask_values(scheme: Scheme) -> list[str]:
 def _network(gpu: bool, crop_size: int) -> list[str]:
     deep = f"{crop_size // 16} x {crop_size // 16} features of a crop of {crop_size}"
     rates = "[6, 12, 18]" if crop_size >= 320 else "[3, 6, 9]" if crop_size >= 160 else "[2, 4, 6]"
-    aspp = f"aspp_rates = {rates}  # they reach over the {deep}; the paper's are 6, 12, 18"
+    aspp = f"aspp_rates = {rates}  # dilations that suit the {deep}; paper: 6, 12, 18"
     weights = 'weights = "imagenet"  # downloaded once; or the path of a weights file; none: much worse'
     stride = "output_stride = 16  # 8: finer; the late layers see four times the pixels"
     if gpu:
@@ -142,12 +144,11 @@ def _network(gpu: bool, crop_size: int) -> list[str]:
         'backbone = "keras/mobilenet"',
         'backbone_end = "conv_pw_12_relu"  # leaves out the last block: less time and memory',
         weights, stride, 'sharing = "low"',
-        'sub_head = "fixed_centroids"  # random: the paper; in hundreds of steps sure of no subclass',
         aspp,
         "aspp_channels = 64  # paper: 256",
         "low_level_channels = 24  # paper: 48",
         "decoder_channels = 64  # paper: 256; also the dimension of the features that are clustered",
-        "dropout = 0.1  # paper: 0.5; so narrow a decoder underfits with more",
+        "dropout = 0.1  # paper: 0.5; a decoder of so few channels underfits with more",
     ]  # fmt: skip
 
 
@@ -174,7 +175,7 @@ def _views(proposal: Proposal) -> list[str]:
 def _training(proposal: Proposal, gpu: bool) -> list[str]:
     return [
         f"baseline_steps = {proposal.baseline_steps}",
-        f"usrn_steps = {proposal.usrn_steps}  # more: better; the learning rate falls to 0 at the last",
+        f"usrn_steps = {proposal.usrn_steps}  # more: better; the learning rate falls to 0 at the end",
         f"batch_labelled = {proposal.batch}  # out of memory: halve both and set accumulation = 2",
         f"batch_unlabelled = {proposal.batch}  # each costs a weak forward pass and a strong training pass",
         *(_LONG if gpu else _SHORT),
@@ -182,21 +183,22 @@ def _training(proposal: Proposal, gpu: bool) -> list[str]:
 
 
 _LONG = (
+    'method = "usrn"  # the method of the paper',
     "learning_rate = 0.01",
     "backbone_multiplier = 0.1  # pretrained layers move slowly",
 )
 _SHORT = (  # as in the recipes of CamVid; README.md says what they gave
-    'optimizer = "adamw"  # sgd: the paper; got less far in more steps',
+    'method = "prototype_ensemble"  # usrn, the paper: its F_sub needs more than hundreds of steps',
+    'start = "baseline"  # this method starts from the network whose features are clustered',
+    'optimizer = "adamw"  # sgd, the paper: lower scores even after more steps',
     "learning_rate = 0.003",
-    "usrn_learning_rate = 0.002  # it goes on from the Baseline",
+    "usrn_learning_rate = 0.002  # of the method; it continues from the Baseline",
     "backbone_multiplier = 0.25  # pretrained layers move slowly",
     "weight_decay = 0.01",
-    'start = "baseline"  # imagenet: the paper; F_sub was of no use within hundreds of steps',
-    'terms = ["ost", "usr", "egm"]  # F_sub does not learn; with msl and sst, the paper, it drifts',
-    'correction = "average"  # the heads must be sure together; mask: the paper',
-    'gate = "off"  # of egm: both heads vote at every pixel',
-    'sub_prior = "adjusted"  # with msl: size_factor leaves rare classes smaller than a cluster',
-    "threshold = 0.75",
+)
+_PROTOTYPE_ENSEMBLE = (
+    "threshold = 0.75  # confidence that a pseudo label must exceed; higher: fewer and safer labels",
+    "lambda_u = 1.0  # weight of the loss on unlabelled images",
 )
 
 

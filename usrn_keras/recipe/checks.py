@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from usrn_keras.recipe.method_options import MethodOptions
-from usrn_keras.recipe.schema import Data, Evaluation, Network, Views
+from usrn_keras.recipe.schema import DataSection, EvaluationSection, NetworkSection, ViewsSection
 from usrn_keras.recipe.section import Section
 
 PLACEHOLDER = "{name}"
@@ -26,7 +26,7 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
 
     Example:
 
-    >>> found = contradictions({"evaluation": Evaluation(checkpoint="best")}, "usrn")
+    >>> found = contradictions({"evaluation": EvaluationSection(checkpoint="best")}, "usrn")
     >>> [error.split(":")[0] for error in found]
     ['evaluation.checkpoint']
     """
@@ -38,7 +38,7 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
         yield from options.contradictions(method, sections["training"].start)
 
 
-def _views(views: Views) -> Iterator[str]:
+def _views(views: ViewsSection) -> Iterator[str]:
     for key in ("scale_labelled", "scale_unlabelled"):
         low, high = getattr(views, key)
         if low > high:
@@ -47,7 +47,7 @@ def _views(views: Views) -> Iterator[str]:
         yield f"views.jitter: hue must be at most 0.5 of the colour circle, received {views.jitter[3]}"
 
 
-def _checkpoint(evaluation: Evaluation) -> Iterator[str]:
+def _checkpoint(evaluation: EvaluationSection) -> Iterator[str]:
     if evaluation.checkpoint == "best" and evaluation.every == 0:
         yield (
             "evaluation.checkpoint: `best` needs evaluation.every above 0, the steps after which weights are "
@@ -55,12 +55,12 @@ def _checkpoint(evaluation: Evaluation) -> Iterator[str]:
         )
 
 
-def data_contradictions(data: Data) -> Iterator[str]:
+def data_contradictions(data: DataSection) -> Iterator[str]:
     """Yield contradictions between keys of `[data]`, one line each.
 
     Example:
 
-    >>> list(data_contradictions(Data(dataset="folder", root="my_folder", val_images="val")))
+    >>> list(data_contradictions(DataSection(dataset="folder", root="my_folder", val_images="val")))
     ['data.val_masks: missing; it names the masks of data.val_images']
     """
     if data.dataset != "folder":
@@ -73,15 +73,15 @@ def data_contradictions(data: Data) -> Iterator[str]:
     yield from _mask_values(data)
 
 
-def _keys_of_other_data_sets(data: Data) -> Iterator[str]:
+def _keys_of_other_data_sets(data: DataSection) -> Iterator[str]:
     if data.dataset == "quickstart":
         return  # a folder data set; tools may write all its keys
     for key in FOLDER_KEYS:
-        if getattr(data, key) != Data.model_fields[key].get_default():
+        if getattr(data, key) != DataSection.model_fields[key].get_default():
             yield f"data.{key}: used only with data.dataset = 'folder', received dataset = {data.dataset!r}"
 
 
-def _patterns(data: Data) -> Iterator[str]:
+def _patterns(data: DataSection) -> Iterator[str]:
     for key in ("image_pattern", "mask_pattern"):
         pattern = getattr(data, key)
         if pattern.count(PLACEHOLDER) != 1 or "/" in pattern or "\\" in pattern:
@@ -91,7 +91,7 @@ def _patterns(data: Data) -> Iterator[str]:
             )
 
 
-def _held_out_folders(data: Data) -> Iterator[str]:
+def _held_out_folders(data: DataSection) -> Iterator[str]:
     for part in ("val", "test"):
         images, masks = f"{part}_images", f"{part}_masks"
         if getattr(data, images) and not getattr(data, masks):
@@ -100,7 +100,7 @@ def _held_out_folders(data: Data) -> Iterator[str]:
             yield f"data.{images}: missing; it names the images of data.{masks}"
 
 
-def _mask_values(data: Data) -> Iterator[str]:
+def _mask_values(data: DataSection) -> Iterator[str]:
     if data.mask_format == "colours" and data.mask_ids:
         yield "data.mask_ids: must be empty with data.mask_format = 'colours', whose masks have no ids"
     if data.mask_format == "ids" and data.ignore_colours:
@@ -114,14 +114,14 @@ def _mask_values(data: Data) -> Iterator[str]:
         yield f"data.ignore_index: {data.ignore_index} is the value of a class in data.mask_ids"
 
 
-def network_contradictions(network: Network) -> Iterator[str]:
+def network_contradictions(network: NetworkSection) -> Iterator[str]:
     """Yield contradictions between keys of `[network]`, one line each.
 
     Options of other decoders are allowed: a recipe may contain the options of several decoders.
 
     Example:
 
-    >>> list(network_contradictions(Network(backbone="keras/mobilenet", psa_mask=4)))
+    >>> list(network_contradictions(NetworkSection(backbone="keras/mobilenet", psa_mask=4)))
     ['network.psa_mask: must be odd, or 0 to cover a crop, received 4']
     """
     if network.psa_mask and network.psa_mask % 2 == 0:
@@ -143,9 +143,9 @@ def network_contradictions(network: Network) -> Iterator[str]:
         )
 
 
-def _keys_of_architecture(network: Network, keys: tuple[str, ...]) -> Iterator[str]:
+def _keys_of_architecture(network: NetworkSection, keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
-        value, default = getattr(network, key), Network.model_fields[key].get_default()
+        value, default = getattr(network, key), NetworkSection.model_fields[key].get_default()
         if value != default:
             yield (
                 f"network.{key}: fixed by network.architecture = {network.architecture!r}, received "

@@ -16,11 +16,11 @@ import pydantic
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe.checks import contradictions
 from usrn_keras.recipe.method_options import METHOD_OPTIONS
-from usrn_keras.recipe.old_keys import moved_key, upgrade
+from usrn_keras.recipe.old_keys import method_of_earlier_version, moved_key, upgrade
 from usrn_keras.recipe.plugins import find_options
 from usrn_keras.recipe.schema import (
     Recipe,
-    Training,
+    TrainingSection,
     all_sections,
     common_sections,
     options_section,
@@ -28,7 +28,7 @@ from usrn_keras.recipe.schema import (
 )
 from usrn_keras.recipe.section import Section
 
-DEFAULT_METHOD = Training.model_fields["method"].get_default()
+DEFAULT_METHOD = TrainingSection.model_fields["method"].get_default()
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -97,11 +97,12 @@ def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: st
         options = find_options(method)
     except RecipeError as error:
         errors.append(error.message)
+        values.pop(options_section(method), None)  # nobody knows what may be in it
         options, method = METHOD_OPTIONS[DEFAULT_METHOD], DEFAULT_METHOD
     sections = common_sections()
     if options is not None:
         sections[options_section(method)] = options
-    errors += _unknown_keys(values, sections, method)
+    errors += _unknown_keys(values, sections, method_of_earlier_version(values, method))
     known = _known(values, sections)
     try:
         recipe = recipe_class(method, options)(**known, name=name)

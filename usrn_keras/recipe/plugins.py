@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from importlib import metadata
 from typing import Any
 
@@ -27,7 +28,9 @@ def find_options(method: str) -> type[MethodOptions] | None:
     """
     if method in METHOD_OPTIONS:
         return METHOD_OPTIONS[method]
-    return getattr(plugin_class(method), "Options", None)
+    options = getattr(plugin_class(method), "Options", None)
+    # `find_method` reports any other value, together with all else that the class lacks.
+    return options if inspect.isclass(options) and issubclass(options, MethodOptions) else None
 
 
 def plugin_class(method: str) -> Any:
@@ -60,13 +63,16 @@ def _unknown(method: str) -> str:
 def _imported(method: str, target: str) -> Any:
     module, _, name = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
+        found = importlib.import_module(module)
+    except Exception as error:  # a module may raise anything when it is imported
         raise RecipeError(
-            f"training.method: {method!r} cannot be imported: {error}",
+            f"training.method: {method!r} cannot be imported: {type(error).__name__}: {error}",
             hint=f"Install the package that provides {module}, or add its folder to PYTHONPATH.",
-        ) from None
-    except AttributeError:
+        ) from error
+    if not hasattr(found, name):
+        near = difflib.get_close_matches(name, vars(found), n=1)
+        guess = f"; did you mean `{near[0]}`?" if near else ""
         raise RecipeError(
-            f"training.method: module {module} has no class {name!r}, received {method!r}"
-        ) from None
+            f"training.method: module {module} has no class {name!r}, received {method!r}{guess}"
+        )
+    return getattr(found, name)

@@ -17,7 +17,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0)]
 
 
-class Data(Section):
+class DataSection(Section):
     """Which images and masks to read."""
 
     dataset: Literal["quickstart", "folder", "camvid", "voc", "cityscapes"] = Field(
@@ -83,7 +83,7 @@ class Data(Section):
     )
 
 
-class Network(Section):
+class NetworkSection(Section):
     """The two-branch network."""
 
     architecture: Literal[
@@ -162,7 +162,7 @@ class Network(Section):
     )
 
 
-class Subclasses(Section):
+class SubclassesSection(Section):
     """How classes are split into subclasses of equal size."""
 
     size_factor: float = Field(1.0, gt=0, description="Cluster size in units of the smallest class.")
@@ -191,7 +191,7 @@ class Subclasses(Section):
     )
 
 
-class Views(Section):
+class ViewsSection(Section):
     """Crops and augmentation of training images."""
 
     crop_size: int = Field(
@@ -235,7 +235,7 @@ class Views(Section):
     )
 
 
-class Training(Section):
+class TrainingSection(Section):
     """Method, optimizer and schedule of all training stages."""
 
     method: str = Field(
@@ -290,7 +290,7 @@ class Training(Section):
     log_every: Positive = Field(20, description="Number of steps between lines in metrics.jsonl.")
 
 
-class Evaluation(Section):
+class EvaluationSection(Section):
     """How a trained model is evaluated."""
 
     split: Literal["val", "test"] = Field("val", description="Images that evaluation.json reports on.")
@@ -338,12 +338,12 @@ class Recipe(Section):
     """
 
     name: str = Field("", exclude=True)
-    data: Data
-    network: Network
-    subclasses: Subclasses = Subclasses()
-    views: Views = Views()
-    training: Training
-    evaluation: Evaluation = Evaluation()
+    data: DataSection
+    network: NetworkSection
+    subclasses: SubclassesSection = SubclassesSection()
+    views: ViewsSection = ViewsSection()
+    training: TrainingSection
+    evaluation: EvaluationSection = EvaluationSection()
 
     @property
     def options(self) -> MethodOptions | None:

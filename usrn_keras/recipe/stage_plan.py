@@ -35,12 +35,12 @@ class Cluster:
     """Stage that clusters the features of a model into subclasses of equal size.
 
     Attributes:
-        name: Name of the stage.
         model: Name of the training stage whose features are clustered.
+        name: Name of the stage.
     """
 
+    model: str
     name: str = "subclasses"
-    model: str = "baseline"
     kind: Literal["cluster"] = "cluster"
 
 
@@ -53,7 +53,7 @@ def stage_folders(stages: tuple[Stage, ...]) -> dict[str, Stage]:
 
     Example:
 
-    >>> list(stage_folders((Cluster(), Cluster("again"))))
+    >>> list(stage_folders((Cluster("baseline"), Cluster("baseline", "again"))))
     ['1-subclasses', '2-again']
     """
     return {f"{number}-{stage.name}": stage for number, stage in enumerate(stages, start=1)}

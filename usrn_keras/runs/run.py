@@ -16,6 +16,7 @@ from usrn_keras.data import Dataset
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path, read_json, remove_leftovers, storage_errors, write_json
 from usrn_keras.recipe import Recipe, load_run_recipe
+from usrn_keras.recipe.old_keys import stages_of_earlier_version
 from usrn_keras.recipe.stage_plan import (
     Cluster,
     Stage,
@@ -213,19 +214,7 @@ def _stored_plan(path: Path, recipe: Recipe) -> Mapping[str, Stage]:
     """Read the stages of a run folder; the first versions did not write `stages.json`."""
     if (path / STAGES_FILE).exists():
         return stage_folders(stages_from_json(read_json(path / STAGES_FILE)))
-    training = recipe.training
-    baseline = Train(
-        "baseline", "Baseline", "supervised", training.baseline_steps, "training.baseline_steps",
-        training.learning_rate,
-    )  # fmt: skip
-    if training.method == "supervised":
-        return stage_folders((baseline,))
-    rate = training.usrn_learning_rate or training.learning_rate
-    last = Train(
-        "usrn", "USRN", training.method, training.usrn_steps, "training.usrn_steps", rate,
-        start="baseline" if training.start == "baseline" else "",
-    )  # fmt: skip
-    return stage_folders((baseline, Cluster(), last))
+    return stage_folders(stages_of_earlier_version(recipe))
 
 
 @contextlib.contextmanager

@@ -79,10 +79,11 @@ class Builder:
                 *build_branches(
                     classes=len(self.dataset.classes),
                     subclasses=subclasses,
+                    seed=[self.recipe.training.seed, number],
                     **network_options(self.recipe, pretrained=self.pretrained),
                 )
             )
-            for _ in range(count)
+            for number in range(count)
         ]
 
 

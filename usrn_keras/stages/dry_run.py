@@ -20,10 +20,10 @@ from usrn_keras.data.formats import camvid, cityscapes, voc
 from usrn_keras.errors import DataError, OutOfMemoryError
 from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import open_run
-from usrn_keras.stages.memory import step_counts, step_sizes
+from usrn_keras.stages.memory_advice import step_counts, step_sizes
 from usrn_keras.stages.preflight import validate_counts
 from usrn_keras.subclasses import SubclassMap, subclass_counts
 from usrn_keras.subclasses.feature_grid import class_pixels
@@ -139,7 +139,7 @@ def _look_at_data(recipe: Recipe, run_dir: Path) -> _FoundData:
 
 def _classes_of(recipe: Recipe) -> tuple[int, str]:
     """Number of classes by the recipe alone, and its source."""
-    data: Data = recipe.data
+    data: DataSection = recipe.data
     if data.classes:
         return len(data.classes), "data.classes of the recipe"
     if recipe.subclasses.counts:

@@ -12,7 +12,7 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
 from usrn_keras.stages.cluster import cluster
-from usrn_keras.stages.evaluate import evaluate_models
+from usrn_keras.stages.evaluate_models import evaluate_models
 from usrn_keras.stages.preflight import validate_run
 from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.stages.train import train

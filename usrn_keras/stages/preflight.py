@@ -7,7 +7,7 @@ import numpy as np
 from usrn_keras.data import Dataset, read_mask
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.recipe import Recipe
-from usrn_keras.recipe.schema import Subclasses
+from usrn_keras.recipe.schema import SubclassesSection
 from usrn_keras.runs import Run
 
 
@@ -42,7 +42,7 @@ def validate_evaluation(recipe: Recipe, dataset: Dataset) -> None:
         )
 
 
-def validate_counts(settings: Subclasses, dataset: Dataset) -> None:
+def validate_counts(settings: SubclassesSection, dataset: Dataset) -> None:
     """Raise a `RecipeError` where `subclasses.counts` has not one count for each class."""
     if settings.counts and len(settings.counts) != len(dataset.classes):
         raise RecipeError(

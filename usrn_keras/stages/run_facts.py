@@ -9,7 +9,7 @@ from usrn_keras.data.dataset import PARTS
 from usrn_keras.files import read_json
 from usrn_keras.progress import duration
 from usrn_keras.recipe import Recipe
-from usrn_keras.recipe.schema import Network
+from usrn_keras.recipe.schema import NetworkSection
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import Run
 
@@ -57,7 +57,7 @@ def _method(recipe: Recipe, stage: Train) -> str:
     return f"{stage.title}{': ' if shown else ''}{shown}{start}"
 
 
-def _network(network: Network) -> str:
+def _network(network: NetworkSection) -> str:
     parts = f"{network.backbone}, width {network.width:g}, {network.decoder}"
     whole = network.architecture or f"{parts}, output stride {network.output_stride}"
     return f"{whole}; weights {Path(network.weights).name}, sharing {network.sharing}"

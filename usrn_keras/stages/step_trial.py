@@ -28,7 +28,7 @@ from usrn_keras.networks.operations import PARTS, part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.stages.build import build_method
-from usrn_keras.stages.memory import step_sizes
+from usrn_keras.stages.memory_advice import step_sizes
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.subclasses.sublabel_maps import write_sublabels
 

@@ -15,7 +15,7 @@ from usrn_keras.progress import Progress
 from usrn_keras.runs import Run
 from usrn_keras.stages.build import Start, build_method
 from usrn_keras.stages.diagnosis import DiagnosisCallback
-from usrn_keras.stages.memory import memory_watched
+from usrn_keras.stages.memory_advice import memory_watched
 from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter
 from usrn_keras.stages.validation import ValidationCallback
 from usrn_keras.subclasses import SubclassMap, sublabel_file

@@ -1,13 +1,13 @@
-"""Subclasses: how many of each class, their features, sublabel maps.
+"""Subclasses: their number per class, features, clusters and sublabel maps.
 
-The names below are loaded when they are first used: counting classes needs no Keras.
+The names below are imported on first use, because counting subclasses does not need Keras.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from usrn_keras.lazy_imports import loader
+from usrn_keras.lazy_imports import lazy_loader
 
 if TYPE_CHECKING:
     from usrn_keras.subclasses.build_subclasses import make_subclasses, plain_sizes, remove_features
@@ -28,4 +28,4 @@ _HOMES = {
 
 __all__ = [*_HOMES]
 
-__getattr__ = loader(__name__, _HOMES)
+__getattr__ = lazy_loader(__name__, _HOMES)

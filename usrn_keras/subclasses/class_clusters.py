@@ -1,4 +1,4 @@
-"""The clusters of each class, computed once and kept; and the subclass classifier that starts from them."""
+"""Cluster the features of each class, and derive the initial subclass classifier from the centers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.clustering import BalancedKMeans
-from usrn_keras.clustering import ClusteringProgress as Told
+from usrn_keras.clustering import BalancedKMeans, ClusteringProgress
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress, Task
 from usrn_keras.subclasses.class_balance import Clustering
 from usrn_keras.subclasses.feature_store import FeatureStore
 
-BLOCK = 8192  # rows
+BLOCK = 8192  # rows that are read at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +22,10 @@ class ClassClusters:
     """The clusters of one class.
 
     Attributes:
-        labels: `(rows,)` cluster of each row, in as few bytes as hold it.
-        centers: `(K_c, channels)` float32.
-        prices: `(K_c,)` float64, see `BalancedKMeans.prices_`.
-        inertia: Mean squared distance of a row to the centre of its cluster; 0 without rows.
+        labels: Cluster of each row, `(rows,)` of the smallest unsigned integer type.
+        centers: Centers `(K_c, channels)` float32.
+        prices: Prices `(K_c,)` float64, see `BalancedKMeans.prices_`.
+        inertia: Mean squared distance of a row to the center of its cluster; 0 without rows.
     """
 
     labels: np.ndarray
@@ -36,20 +35,23 @@ class ClassClusters:
 
     @property
     def sizes(self) -> np.ndarray:
-        """`(K_c,)` int64, rows of each cluster."""
+        """Number of rows of each cluster, `(K_c,)` int64."""
         return np.bincount(self.labels, minlength=len(self.centers))
 
 
 def cluster_classes(
     store: FeatureStore, counts: np.ndarray, clustering: Clustering, *, progress: Progress = SILENT
 ) -> list[ClassClusters]:
-    """Clusters of every class; each is kept beside its rows as soon as it is made.
+    """Cluster every class. The clusters of each class are saved in the store as soon as they are complete.
 
     Args:
-        store: The features.
-        counts: `(C,)` number of clusters of each class, not above its rows but for 1.
-        clustering: `assignment`, `sample_rows` and `seed` apply.
-        progress: Counts rows; shows the Lloyd steps of the class at work.
+        store: Features of the labelled images.
+        counts: Number of clusters of each class, `(C,)`, at most the number of its rows or 1.
+        clustering: Options; `assignment`, `sample_rows` and `seed` are used.
+        progress: Progress, which counts rows and shows the Lloyd steps of the current class.
+
+    Returns:
+        The clusters of each class.
     """
     found = [load_clusters(store, class_id, int(count), clustering) for class_id, count in enumerate(counts)]
     rows = int(store.counts[:, : store.classes].sum())
@@ -65,15 +67,15 @@ def cluster_classes(
 def cluster_rows(
     rows: np.ndarray, count: int, clustering: Clustering, *, task: Task = SILENT
 ) -> ClassClusters:
-    """Clusters of the rows of one class.
+    """Cluster the rows of one class.
 
     Args:
-        rows: `(n, channels)`, may be memory-mapped.
-        count: Number of clusters; 0 for an absent class. One needs no rows and no clustering.
-        clustering: `assignment`, `sample_rows` and `seed` apply.
-        task: Advances by rows.
+        rows: Features `(n, channels)`, which may be memory-mapped.
+        count: Number of clusters; 0 for an absent class.
+        clustering: Options; `assignment`, `sample_rows` and `seed` are used.
+        task: Progress task, which advances by rows.
     """
-    labelled = _Labelled(task)
+    report = _RowProgress(task)
     if count <= 1:
         centers, inertia = _mean(rows)
         labels = np.zeros(len(rows), np.uint8)
@@ -82,22 +84,22 @@ def cluster_rows(
         kmeans = BalancedKMeans(
             count,
             assignment=clustering.assignment,
-            n_init=1 if clustering.assignment == "free" else 4,  # the defaults of either algorithm
+            n_init=1 if clustering.assignment == "free" else 4,  # the default of each algorithm
             sample_size=clustering.sample_rows or None,
             random_state=clustering.seed,
             n_jobs=-1,
-            callback=labelled,
+            callback=report,
         ).fit(rows)
         labels = kmeans.labels_.astype(np.min_scalar_type(count - 1))
         found = ClassClusters(labels, kmeans.cluster_centers_, kmeans.prices_, kmeans.inertia_ / len(rows))
-    labelled.upto(len(rows))
+    report.advance_to(len(rows))
     return found
 
 
 def load_clusters(
     store: FeatureStore, class_id: int, count: int, clustering: Clustering
 ) -> ClassClusters | None:
-    """The clusters that were made with the same options, or None."""
+    """Load the clusters of a class with the same options; None if there are none."""
     path = _file(store, class_id, clustering)
     if not path.exists():
         return None
@@ -108,7 +110,7 @@ def load_clusters(
 
 
 def _save(store: FeatureStore, class_id: int, clusters: ClassClusters, clustering: Clustering) -> None:
-    # Within the store: clusters of features that are gone mean nothing.
+    # Saved in the store, because clusters are useless without its features.
     with atomic_path(_file(store, class_id, clustering)) as temporary:
         np.savez(
             temporary,
@@ -129,7 +131,7 @@ def _options(count: int, clustering: Clustering) -> str:
 
 
 def _mean(rows: np.ndarray) -> tuple[np.ndarray, float]:
-    """Mean `(1, channels)` float32 and mean squared distance to it, read in blocks."""
+    """Compute the mean `(1, channels)` float32 and the mean squared distance to it, in blocks."""
     if not len(rows):  # the class is thinner than the stride of the features
         return np.zeros((1, rows.shape[1]), np.float32), 0.0
     total, squares = np.zeros(rows.shape[1]), 0.0
@@ -141,33 +143,33 @@ def _mean(rows: np.ndarray) -> tuple[np.ndarray, float]:
     return mean[None].astype(np.float32), max(0.0, float(squares / len(rows) - mean @ mean))
 
 
-class _Labelled:
-    """Turns what `BalancedKMeans` tells into rows of a task."""
+class _RowProgress:
+    """Callback of `BalancedKMeans` that advances a task by rows."""
 
     def __init__(self, task: Task):
         self.task, self.rows = task, 0
 
-    def __call__(self, told: Told) -> None:
-        if told.phase == "fit":
-            self.task.advance(0, step=told.done)
+    def __call__(self, state: ClusteringProgress) -> None:
+        if state.phase == "fit":
+            self.task.advance(0, step=state.done)
         else:
-            self.upto(told.done)
+            self.advance_to(state.done)
 
-    def upto(self, rows: int) -> None:
-        """So many rows are labelled; a second pass over them begins at the first again."""
+    def advance_to(self, rows: int) -> None:
+        """Advance to a number of rows; a second pass over the rows does not count again."""
         self.task.advance(max(0, rows - self.rows))
         self.rows = max(rows, self.rows)
 
 
 def centroid_classifier(centers: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """Linear classifier whose logits are `-|x - c_k|^2 / temperature`, up to what all classes share.
+    """Build a linear classifier with the logits `-|x - c_k|^2 / temperature`, up to a common constant.
 
     Args:
-        centers: `(K, channels)` float32.
-        temperature: In squared feature units; smaller is surer.
+        centers: Centers `(K, channels)` float32.
+        temperature: Temperature in squared feature units; a smaller value gives more confident predictions.
 
     Returns:
-        `kernel (channels, K)` and `bias (K,)`, float32.
+        Kernel `(channels, K)` and bias `(K,)`, float32.
 
     Example:
 
@@ -181,15 +183,15 @@ def centroid_classifier(centers: np.ndarray, temperature: float) -> tuple[np.nda
 
 
 def calibrated_temperature(features: np.ndarray, sublabels: np.ndarray, centers: np.ndarray) -> float:
-    """The temperature with the least cross entropy on labelled feature pixels.
+    """Find the temperature with the least cross entropy on labelled feature pixels.
 
     Args:
-        features: `(n, channels)` float32.
-        sublabels: `(n,)` int.
-        centers: `(K, channels)` float32.
+        features: Features `(n, channels)` float32.
+        sublabels: Subclass of each feature, `(n,)` int.
+        centers: Centers `(K, channels)` float32.
 
     Returns:
-        A value of a geometric grid around the mean squared distance to the own centre.
+        The best value of a geometric grid around the mean squared distance to the center of the subclass.
     """
     scores = 2 * features @ centers.T - (centers**2).sum(axis=1)
     own = scores[np.arange(len(features)), sublabels]

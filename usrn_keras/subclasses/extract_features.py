@@ -1,4 +1,4 @@
-"""From the labelled images to a full feature store."""
+"""Extract the decoder features of the labelled images to a feature store."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from usrn_keras.subclasses.class_balance import Clustering
 from usrn_keras.subclasses.feature_grid import (
     MaskSurvey,
     choose_cells,
+    contains_nan,
     feature_size,
     half_precision,
-    holds_nan,
     survey_masks,
 )
 from usrn_keras.subclasses.feature_store import FeatureStore, check_space
@@ -28,10 +28,10 @@ from usrn_keras.subclasses.feature_store import FeatureStore, check_space
 if TYPE_CHECKING:
     import keras
 
-FEATURES = "features"  # the folder of the store, within that of the stage
+FEATURES = "features"  # folder of the store in the folder of the stage
 
 
-def stored_features(
+def extract_features(
     model: keras.Model,
     dataset: Dataset,
     folder: Path,
@@ -40,26 +40,26 @@ def stored_features(
     workers: int = 2,
     progress: Progress = SILENT,
 ) -> tuple[MaskSurvey, FeatureStore]:
-    """Decoder features of all labelled images, without augmentation, in evaluation mode, on disk.
+    """Extract the decoder features of all labelled images to disk, in evaluation mode without augmentation.
 
-    What an interrupted call has stored is taken up; the files end up as those of one go. A store of
+    An interrupted call is resumed, and the files are equal to those of an uninterrupted call. A store of
     other images, masks, weights or options is deleted.
 
     Args:
-        model: Images `(batch, height, width, 3)` to features at stride 4 (`Branch.feature_model`).
-        dataset: Its labelled images.
-        folder: The store is `folder/features`.
-        clustering: `rows_per_image`, `seed` and `batch` apply.
-        workers: Threads that read.
-        progress: Counts masks and images, and is told how large the store is.
+        model: Model from images `(batch, height, width, 3)` to features at stride 4 (`Branch.feature_model`).
+        dataset: Data set whose labelled images are used.
+        folder: Folder of the stage; the store is `folder/features`.
+        clustering: Options; `rows_per_image`, `seed` and `batch` are used.
+        workers: Number of threads that read files.
+        progress: Progress, which counts masks and images and logs the size of the store.
 
     Returns:
-        What the masks say, and the store, its images in the same order.
+        The survey of the masks, and the store, with the images in the same order.
 
     Raises:
-        StorageError: There is too little space, which is known before the first image.
+        StorageError: The disk has too little space. Raised before the first image.
         DataError: An image or mask cannot be read.
-        DivergedError: A feature is not a number.
+        DivergedError: A feature is NaN.
     """
     survey = survey_masks(
         dataset, limit=clustering.rows_per_image, seed=clustering.seed, workers=workers, progress=progress
@@ -70,8 +70,8 @@ def stored_features(
         "model": weights_digest(model),
         "rows_per_image": clustering.rows_per_image,
         "seed": clustering.seed,
-        "batch": clustering.batch,  # features differ in their last digits
-        "padding": "mean colour of the image",  # it differed in earlier versions
+        "batch": clustering.batch,  # the last digits of features depend on it
+        "padding": "mean colour of the image",  # other versions used another padding
     }
     place = folder / FEATURES
     store = FeatureStore(place, channels=channels, classes=len(dataset.classes), key=key)
@@ -86,7 +86,7 @@ def stored_features(
 
 
 def weights_digest(model: keras.Model) -> str:
-    """Hash of the weights of a model."""
+    """Compute a hash of the weights of a model."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight))
@@ -94,16 +94,23 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def image_features(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Features of padded images by a network of `half_precision`, `(batch, height / 4, width / 4, channels)`.
+    """Compute the features of padded images.
+
+    Args:
+        model: Network that `half_precision` returned.
+        images: Padded images `(batch, height, width, 3)` uint8.
+
+    Returns:
+        `(batch, height / 4, width / 4, channels)` float16.
 
     Raises:
-        DivergedError: A feature is not a number.
+        DivergedError: A feature is NaN.
     """
     features = np.ascontiguousarray(model.predict_on_batch(images))
-    if holds_nan(features):
+    if contains_nan(features):
         raise DivergedError(
-            "the Baseline gives features that are not numbers",
-            hint="Its training has diverged: lower training.learning_rate and start a new run.",
+            "the features of the Baseline contain NaN",
+            hint="Its training diverged: lower training.learning_rate and start a new run.",
         )
     return features
 
@@ -116,8 +123,8 @@ def _batches(
     clustering: Clustering,
     workers: int,
 ) -> Iterator[int]:
-    """Store what is missing; yields the number of images after each batch."""
-    # What is stored ends with a batch, so that these are the batches that one go would have made.
+    """Store the missing features; yields the number of images of each batch."""
+    # The store ends with a complete batch, so the batches are those of an uninterrupted call.
     remaining = survey.samples[store.images :]
     for images, masks in padded_batches(remaining, dataset, clustering.batch, workers):
         first = store.images
@@ -138,6 +145,6 @@ def _batches(
 
 
 def grid_rows(features: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The features of an image without its padding, `(feature pixels, channels)`."""
+    """Remove the padding from the features of an image: `(feature pixels, channels)`."""
     rows, columns = feature_size(size)
     return features[:rows, :columns].reshape(-1, features.shape[-1])

@@ -1,7 +1,7 @@
-"""The grid of decoder features of an image: the class of each feature pixel, and which are kept on disk.
+"""The grid of decoder features of an image: the class of each feature pixel, and the selection for the store.
 
-Kept are those that are clustered and those that sublabel maps need. `survey_masks` counts both from the
-masks of the labelled images, before any feature is computed.
+The store keeps the feature pixels that are clustered and those that sublabel maps need. `survey_masks` counts
+both from the masks of the labelled images, before any feature is computed.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 
 FEATURE_STRIDE = 4
-LARGEST = 65504.0  # of float16
+LARGEST = 65504.0  # largest float16
 
 
 def feature_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the feature map that covers an image."""
+    """Compute the height and width of the feature map of an image."""
     return -(-size[0] // FEATURE_STRIDE), -(-size[1] // FEATURE_STRIDE)
 
 
 def feature_labels(mask: np.ndarray) -> np.ndarray:
-    """The label of every feature pixel: that of the label pixel nearest to its centre.
+    """Label every feature pixel with the mask pixel nearest to its centre.
 
     Args:
-        mask: `(height, width)` ids.
+        mask: Class ids `(height, width)`.
 
     Returns:
-        `(ceil(height / 4), ceil(width / 4))` ids.
+        Class ids `(ceil(height / 4), ceil(width / 4))`.
     """
     rows, columns = (
         np.minimum(np.arange(count) * FEATURE_STRIDE + FEATURE_STRIDE // 2, size - 1)
@@ -47,11 +47,11 @@ def feature_labels(mask: np.ndarray) -> np.ndarray:
     return mask[np.ix_(rows, columns)]
 
 
-def holds_label(mask: np.ndarray, classes: int) -> np.ndarray:
+def contains_label(mask: np.ndarray, classes: int) -> np.ndarray:
     """Whether any pixel under a feature pixel has a class.
 
     Args:
-        mask: `(height, width)` class ids; values outside 0 to `classes - 1` are ignored.
+        mask: Class ids `(height, width)`; values outside 0 to `classes - 1` are ignored.
         classes: Number of classes.
 
     Returns:
@@ -64,10 +64,13 @@ def holds_label(mask: np.ndarray, classes: int) -> np.ndarray:
 
 
 def half_precision(model: keras.Model) -> keras.Model:
-    """A network whose features are float16, converted on the device.
+    """Add a conversion of the features to float16 on the device.
 
-    They are clipped to the range of float16, 65504: a network may exceed it, clusters must not. NaN stays
+    Features are clipped to the range of float16, 65504, because clustering needs finite values. NaN stays
     NaN.
+
+    Args:
+        model: Model from images to features.
     """
     from keras import Model, ops
 
@@ -75,21 +78,21 @@ def half_precision(model: keras.Model) -> keras.Model:
     return Model(model.input, ops.cast(clipped, "float16"), name="half_precision_features")
 
 
-def holds_nan(halves: np.ndarray) -> bool:
-    """Whether any of float16 numbers, contiguous in memory, is NaN; `np.isnan` takes them one by one."""
+def contains_nan(halves: np.ndarray) -> bool:
+    """Whether a contiguous float16 array contains NaN; faster than `np.isnan`."""
     return bool(((halves.view(np.uint16) & 0x7FFF) > 0x7C00).any())
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The feature pixels of one image that are kept.
+    """The feature pixels of one image that are stored.
 
     Attributes:
-        labels: `(rows, columns)` class of each feature pixel; values outside the classes are ignored.
-        kept: C + 1 arrays of flat indices into `labels`, ascending. First those of each class; last the
-            ignored feature pixels that have labelled pixels around their centre, which a map needs.
-        complete: Whether all feature pixels with a class are kept. If not, the model is run again when
-            the map is written, and of ignored feature pixels none is kept.
+        labels: Class of each feature pixel, `(rows, columns)`; values outside the classes are ignored.
+        kept: C + 1 arrays of flat indices into `labels`, ascending: the feature pixels of each class, then
+            the ignored feature pixels that cover labelled pixels, which the sublabel map needs.
+        complete: Whether all feature pixels with a class are kept. Otherwise the model runs again when the
+            map is written, and no ignored feature pixel is kept.
 
     Example:
 
@@ -105,26 +108,26 @@ class Cells:
 
     @property
     def counts(self) -> list[int]:
-        """How many are kept of each kind."""
+        """Number of kept feature pixels of each class, and of ignored ones."""
         return [len(indices) for indices in self.kept]
 
 
 def choose_cells(mask: np.ndarray, classes: int, *, name: str, limit: int = 0, seed: int = 0) -> Cells:
-    """The feature pixels of an image to keep.
+    """Choose the feature pixels of an image to store.
 
     Args:
-        mask: `(height, width)` class ids; values outside 0 to `classes - 1` are ignored.
+        mask: Class ids `(height, width)`; values outside 0 to `classes - 1` are ignored.
         classes: Number of classes.
-        name: Name of the image; with `seed` it decides what is drawn.
-        limit: Most feature pixels of a class, drawn at random; 0 keeps all.
-        seed: Of the draw.
+        name: Name of the image, part of the seed.
+        limit: Largest number of feature pixels of a class, drawn at random; 0 keeps all.
+        seed: Seed of the draw.
     """
     labels = feature_labels(mask)
     by_class = [np.flatnonzero(labels == class_id) for class_id in range(classes)]
     complete = not limit or all(len(indices) <= limit for indices in by_class)
     if complete:
         ignored = (labels < 0) | (labels >= classes)
-        return Cells(labels, (*by_class, np.flatnonzero(ignored & holds_label(mask, classes))), True)
+        return Cells(labels, (*by_class, np.flatnonzero(ignored & contains_label(mask, classes))), True)
     drawn = [_draw(indices, limit, [seed, _number(name), c]) for c, indices in enumerate(by_class)]
     return Cells(labels, (*drawn, np.zeros(0, np.int64)), False)
 
@@ -141,17 +144,17 @@ def _number(name: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class MaskSurvey:
-    """Numbers of pixels, by image, in the order in which features are stored.
+    """Pixel counts of each image, in the order in which features are stored.
 
-    Images of equal padded size follow each other, so that they share batches.
+    Images of equal padded size are adjacent, so that they share batches.
 
     Attributes:
-        samples: N images with masks.
-        sizes: N times height and width in pixels.
-        pixels: `(N, C)` int64, labelled pixels of each class.
-        rows: `(N, C + 1)` int64, feature pixels kept of each class, and of ignored ones.
-        complete: `(N,)` bool, whether all feature pixels with a class are kept.
-        digest: Hash of names and masks.
+        samples: The N samples with masks.
+        sizes: Height and width of each image in pixels.
+        pixels: Number of labelled pixels of each class, `(N, C)` int64.
+        rows: Number of kept feature pixels of each class, and of ignored ones, `(N, C + 1)` int64.
+        complete: Whether all feature pixels with a class are kept, `(N,)` bool.
+        digest: Hash of the names and masks.
     """
 
     samples: tuple[Sample, ...]
@@ -165,14 +168,14 @@ class MaskSurvey:
 def survey_masks(
     dataset: Dataset, *, limit: int, seed: int, workers: int = 2, progress: Progress = SILENT
 ) -> MaskSurvey:
-    """Read every mask once; only numbers are kept in memory.
+    """Read every mask once and count its pixels. Only the counts are kept in memory.
 
     Args:
-        dataset: Its labelled images.
-        limit: Most feature pixels of one class kept of an image; 0 for all.
-        seed: Of the choice of these.
-        workers: Threads that read.
-        progress: Counts masks.
+        dataset: Data set whose labelled images are counted.
+        limit: Largest number of feature pixels of a class kept per image; 0 for all.
+        seed: Seed of the selection of feature pixels.
+        workers: Number of threads that read masks.
+        progress: Progress, which counts masks.
     """
     classes = len(dataset.classes)
 
@@ -201,5 +204,5 @@ def survey_masks(
 
 
 def class_pixels(masks: Sequence[np.ndarray], classes: int) -> np.ndarray:
-    """`(classes,)` int64, pixels of each class in all masks; other ids are not counted."""
+    """Count the pixels of each class in all masks, `(classes,)` int64; other ids are not counted."""
     return sum(np.bincount(mask[mask < classes], minlength=classes) for mask in masks)

@@ -1,4 +1,4 @@
-"""The feature store: rows of features on disk, grouped by class, that survive a killed process."""
+"""The feature store: rows of features on disk, grouped by class, safe against a killed process."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ BYTES_PER_NUMBER = 2  # float16
 
 
 class FeatureStore:
-    """Float16 rows in one growing raw file per class; the rows of an image lie together, a block.
+    """Float16 rows in one growing raw file per class. The rows of an image form a contiguous block.
 
-        features/index.jsonl     the key of the store, then a line for each batch of images
+        features/index.jsonl     key of the store, then one line per batch of images
         features/class-0.f16     rows of class 0, in the order of images, then of pixels
         features/ignored.f16     rows of ignored feature pixels that sublabel maps need
 
-    A batch counts once its line is in the index, and the line is written after the rows have
-    reached the disk. Opening a store cuts off what no line speaks for. A store of another key, or
-    one with less than its index says, is deleted.
+    A batch is complete when its line is in the index. The line is written after the rows have been flushed to
+    disk. Opening a store truncates rows without a line in the index. A store with another key, or with fewer
+    rows than its index lists, is deleted.
 
     Args:
-        folder: The folder `features`; made by the first `append`.
-        channels: Numbers in a row.
+        folder: Folder `features`, created by the first `append`.
+        channels: Number of channels of a row.
         classes: Number of classes C.
-        key: What the features are of, any JSON; a store of another key is of no use.
+        key: Identity of the features, any JSON value. A store with another key is deleted.
 
     Attributes:
-        counts: `(images, C + 1)` int64, rows of each image in each file; the last is `ignored.f16`.
+        counts: Number of rows of each image in each file, `(images, C + 1)` int64. The last column is
+            `ignored.f16`.
 
     Example:
 
@@ -53,41 +54,41 @@ class FeatureStore:
         self.key = json.dumps(key, sort_keys=True)
         self.counts = self._committed()
         with storage_errors(folder):
-            if not self._recovers():
+            if not self._truncate_to_index():
                 self.counts = self.counts[:0]
                 if folder.exists():
                     shutil.rmtree(folder)
 
     @property
     def images(self) -> int:
-        """Images that are stored."""
+        """Number of stored images."""
         return len(self.counts)
 
     def file(self, number: int) -> Path:
-        """The file of a class; number C is that of ignored feature pixels."""
+        """File of a class; number C is the file of ignored feature pixels."""
         return self.folder / ("ignored.f16" if number == self.classes else f"class-{number}.f16")
 
     def rows(self, number: int) -> np.ndarray:
-        """All rows of a file, `(rows, channels)` float16, memory-mapped."""
+        """Read all rows of a file, `(rows, channels)` float16, memory-mapped."""
         shape = (int(self.counts[:, number].sum()), self.channels)
         if not shape[0]:  # an empty file cannot be mapped
             return np.zeros(shape, np.float16)
         return np.memmap(self.file(number), np.float16, "r", shape=shape)
 
     def block(self, image: int, number: int) -> slice:
-        """The rows of an image within a file."""
+        """Rows of an image within a file, as a slice."""
         start = int(self.counts[:image, number].sum())
         return slice(start, start + int(self.counts[image, number]))
 
     def append(self, names: Sequence[str], blocks: Sequence[Sequence[np.ndarray]]) -> None:
-        """Store a batch of images, all or none of it.
+        """Store a batch of images atomically.
 
         Args:
-            names: Of the images.
-            blocks: Of each image its rows in each of the C + 1 files, `(rows, channels)` float16.
+            names: Names of the images.
+            blocks: Rows of each image for each of the C + 1 files, `(rows, channels)` float16.
 
         Raises:
-            StorageError: The disk is full; what was stored before stays.
+            StorageError: The disk is full. Complete batches are kept.
         """
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,9 +106,9 @@ class FeatureStore:
         return self.folder / "index.jsonl"
 
     def _lines(self) -> list[str]:
-        """The whole lines of the index."""
+        """Complete lines of the index."""
         text = self._index.read_text(encoding="utf-8") if self._index.exists() else ""
-        return text.split("\n")[:-1]  # behind the last line end is nothing, or a torn line
+        return text.split("\n")[:-1]  # the text after the last line end is empty or an incomplete line
 
     def _committed(self) -> np.ndarray:
         lines = self._lines()
@@ -115,8 +116,8 @@ class FeatureStore:
         counts = [image for line in known for image in json.loads(line)["rows"]]
         return np.array(counts, np.int64).reshape(-1, self.classes + 1)
 
-    def _recovers(self) -> bool:
-        """Cut all files to what the index says; False where there is less, or nothing of use."""
+    def _truncate_to_index(self) -> bool:
+        """Truncate all files to their sizes in the index; False if one is too short or the store is empty."""
         if not self.images:
             return False
         wanted = {self._index: sum(len(line.encode()) + 1 for line in self._lines())}
@@ -132,16 +133,19 @@ class FeatureStore:
 
 
 def check_space(folder: Path, rows: int, channels: int, stored: int) -> str:
-    """What a store of `rows` rows needs, in words.
+    """Check the free disk space for a store.
 
     Args:
-        folder: Where it will be.
-        rows: Rows in all.
-        channels: Numbers in a row.
-        stored: Rows of them that are on disk already.
+        folder: Folder of the store.
+        rows: Total number of rows.
+        channels: Number of channels of a row.
+        stored: Number of rows on disk already.
+
+    Returns:
+        The size of the store as text.
 
     Raises:
-        StorageError: The disk has less free than the rows that are missing need.
+        StorageError: The free space is less than the missing rows need.
     """
     need = rows * channels * BYTES_PER_NUMBER
     missing = need - stored * channels * BYTES_PER_NUMBER
@@ -149,19 +153,20 @@ def check_space(folder: Path, rows: int, channels: int, stored: int) -> str:
     free = shutil.disk_usage(existing).free
     if missing > free:
         raise StorageError(
-            f"the features need {in_words(missing)} in {folder}, {in_words(free)} are free",
-            hint="Free space, use another folder, or keep fewer: subclasses.rows_per_image is the most "
-            "feature pixels of a class kept of one image (sublabel maps stay complete).",
+            f"the features need {format_bytes(missing)} in {folder}, {format_bytes(free)} are free",
+            hint="Free disk space, use another folder, or store fewer features: "
+            "subclasses.rows_per_image limits the feature pixels of a class per image "
+            "(sublabel maps stay complete).",
         )
-    return in_words(need)
+    return format_bytes(need)
 
 
-def in_words(size: int) -> str:
-    """A number of bytes in decimal units.
+def format_bytes(size: int) -> str:
+    """Format a number of bytes in decimal units.
 
     Example:
 
-    >>> in_words(512), in_words(24_600_000_000)
+    >>> format_bytes(512), format_bytes(24_600_000_000)
     ('512 bytes', '24.6 GB')
     """
     if size < 1000:

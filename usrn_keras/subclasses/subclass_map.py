@@ -1,4 +1,4 @@
-"""Which subclass belongs to which class."""
+"""The subclasses of each class, with their sizes and centers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path, read_json, write_json
 
-# What is in subclasses.json beside the classes.
+# Entries of subclasses.json in addition to the class names.
 NUMBERS = {
     "counts": np.int64,
     "sizes": np.int64,
@@ -23,18 +23,19 @@ NUMBERS = {
 
 @dataclass(frozen=True, eq=False)
 class SubclassMap:
-    """Subclasses, numbered class by class, with the centre of each in feature space.
+    """Subclasses, numbered class by class, with their centers in feature space.
 
     Attributes:
-        classes: C class names.
-        counts: `(C,)` int, subclasses of each class; 0 for classes without labelled pixels.
-        sizes: `(K,)` int, feature pixels of each subclass, of those that were clustered.
-        centers: `(K, channels)` float32, centroids of the decoder features.
-        pixels: `(C,)` int, labelled pixels of each class in the labelled images.
-        feature_pixels: `(C,)` int, feature pixels of each class that were clustered.
-        inertia: `(C,)` float64, mean squared distance of these to the centre of their subclass; 0 for
-            classes without any.
-        prices: `(K,)` float64, see `BalancedKMeans.prices_`; zeros with plain k-means.
+        classes: Names of the C classes.
+        counts: Number of subclasses of each class, `(C,)` int; 0 for classes without labelled pixels.
+        sizes: Number of clustered feature pixels of each subclass, `(K,)` int.
+        centers: Center of each subclass in the space of the decoder features, `(K, channels)` float32.
+        pixels: Number of labelled pixels of each class in the labelled images, `(C,)` int.
+        feature_pixels: Number of clustered feature pixels of each class, `(C,)` int.
+        inertia: Mean squared distance of the feature pixels of each class to the center of their subclass,
+            `(C,)` float64; 0 for classes without feature pixels.
+        prices: Price of each subclass, `(K,)` float64, see `BalancedKMeans.prices_`; zeros with plain
+            k-means.
 
     Example:
 
@@ -62,34 +63,40 @@ class SubclassMap:
 
     @property
     def parents(self) -> np.ndarray:
-        """`(K,)` int32, the class of each subclass."""
+        """Class of each subclass, `(K,)` int32."""
         return np.repeat(np.arange(len(self.counts)), self.counts).astype(np.int32)
 
     @property
     def first(self) -> np.ndarray:
-        """`(C,)` int, the id of each class's first subclass."""
+        """Id of the first subclass of each class, `(C,)` int."""
         return np.cumsum(self.counts) - self.counts
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names such as `road/3`."""
+        """Name of each subclass, such as `road/3`."""
         return tuple(
             f"{name}/{i}" for name, n in zip(self.classes, self.counts, strict=True) for i in range(n)
         )
 
     def of_class(self, class_id: int) -> slice:
-        """The subclasses of a class."""
+        """Ids of the subclasses of a class, as a slice."""
         start = int(self.first[class_id])
         return slice(start, start + int(self.counts[class_id]))
 
     def in_label_pixels(self, sizes: np.ndarray) -> np.ndarray:
-        """Labelled pixels that subclasses of `sizes` feature pixels stand for, `(K,)` int64.
+        """Convert sizes in feature pixels to labelled pixels.
 
-        Those of each class are shared out as its clustered feature pixels are. So classes compare even
-        where `subclasses.rows_per_image` kept less of some than of others.
+        The labelled pixels of each class are divided in the proportions of its clustered feature pixels. So
+        classes are comparable even if `subclasses.rows_per_image` has limited some of them.
+
+        Args:
+            sizes: Number of feature pixels of each subclass, `(K,)`.
+
+        Returns:
+            Number of labelled pixels of each subclass, `(K,)` int64.
         """
         clustered = self.feature_pixels[self.parents]
-        # A class too thin for any feature pixel has one subclass, and that has all of it.
+        # A class without feature pixels has one subclass, which gets all its pixels.
         share = np.where(clustered > 0, sizes / np.maximum(clustered, 1), 1.0)
         return np.rint(share * self.pixels[self.parents]).astype(np.int64)
 
@@ -102,17 +109,20 @@ class SubclassMap:
 
     @classmethod
     def load(cls, folder: Path) -> SubclassMap:
-        """Read what `save` wrote.
+        """Read the files that `save` wrote.
+
+        Args:
+            folder: Folder of the files.
 
         Raises:
-            RunError: An older version wrote it.
+            RunError: The files are from an older version of the package.
         """
         facts = read_json(folder / "subclasses.json")
         missing = [name for name in NUMBERS if name not in facts]
         if missing:
             raise RunError(
-                f"{folder} was made by an older version: subclasses.json lacks {', '.join(missing)}",
-                hint=f"Delete {folder} and run the same command again: the subclasses are made anew.",
+                f"{folder} is from an older version: subclasses.json lacks {', '.join(missing)}",
+                hint=f"Delete {folder} and run the same command again to rebuild the subclasses.",
             )
         centers = np.load(folder / "centers.npy", allow_pickle=False)
         numbers = {name: np.array(facts[name], dtype) for name, dtype in NUMBERS.items()}

@@ -1,4 +1,4 @@
-"""Sublabel maps of all labelled images: the subclass of every labelled pixel, as lossless PNG."""
+"""Write sublabel maps of all labelled images: the subclass of every labelled pixel, as lossless PNG."""
 
 from __future__ import annotations
 
@@ -33,19 +33,18 @@ def sublabel_map(
     features: Callable[[np.ndarray], np.ndarray],
     subclasses: SubclassMap,
 ) -> np.ndarray:
-    """Subclass of every pixel of an image; its parent is the pixel's label, always.
+    """Compute the subclass of every pixel of an image, whose parent always equals the label of the pixel.
 
-    The map of clusters is upsampled by nearest neighbour. Where its parent disagrees with the
-    label at full resolution (borders, thin objects), the pixel takes the subclass of its own
-    class whose centre is nearest to the feature at that place. (The official code keeps the
-    disagreement.)
+    The map of clusters is upsampled by nearest neighbour. If its parent disagrees with the label at full
+    resolution (borders, thin objects), the pixel gets the subclass of its label whose center is nearest to
+    the feature at this position. (The official code keeps the disagreement.)
 
     Args:
-        mask: `(height, width)` class ids; values outside the classes are ignored.
-        clusters: `(ceil(height / 4), ceil(width / 4))` subclass ids, -1 where ignored.
-        features: Gives the features `(n, channels)` at the flat indices `(n,)` of feature pixels; asked
-            for those alone that hold a disagreement.
-        subclasses: The subclasses.
+        mask: Class ids `(height, width)`; values outside the classes are ignored.
+        clusters: Subclass ids `(ceil(height / 4), ceil(width / 4))`, -1 where ignored.
+        features: Function from flat indices `(n,)` of feature pixels to their features `(n, channels)`,
+            called only for feature pixels with a disagreement.
+        subclasses: Subclasses of all classes.
 
     Returns:
         `(height, width)` int32, -1 where the label is ignored.
@@ -66,20 +65,24 @@ def sublabel_map(
 def cheapest_subclass(
     features: np.ndarray, class_id: int, subclasses: SubclassMap, *, priced: bool
 ) -> np.ndarray:
-    """The subclass of a class that each feature belongs to, `(n,)` ids.
+    """Assign features of a class to its subclasses.
 
-    That of least `|x - c|^2`, plus the price of the subclass where `priced`: then a feature that
-    was not clustered joins the subclass that it would have had (`BalancedKMeans.predict`).
+    A feature belongs to the subclass of least `|x - c|^2`, plus the price of the subclass with `priced`: then
+    a feature that was not clustered is assigned as in the clustering (`BalancedKMeans.predict`).
 
     Args:
-        features: `(n, channels)`.
-        class_id: The class; it has subclasses.
-        subclasses: The subclasses.
-        priced: Whether prices count.
+        features: Features `(n, channels)`.
+        class_id: Class of the features; it has subclasses.
+        subclasses: Subclasses of all classes.
+        priced: Whether to add the prices.
+
+    Returns:
+        Subclass ids `(n,)`.
     """
     own = subclasses.of_class(class_id)
     centers = subclasses.centers[own]
-    origin = centers.mean(axis=0, dtype=np.float64).astype(np.float32)  # far from it, float32 would cancel
+    # float32 differences would cancel far from the origin.
+    origin = centers.mean(axis=0, dtype=np.float64).astype(np.float32)
     centers, rows = ((x - origin).astype(np.float32) for x in (centers, features))
     costs = (centers**2).sum(axis=1) - 2 * rows @ centers.T
     if priced:
@@ -88,7 +91,7 @@ def cheapest_subclass(
 
 
 def write_sublabels(path: Path, sublabels: np.ndarray, total: int) -> None:
-    """Write a sublabel map atomically: 8 bits (255 is ignored), 16 bits (65535) above 254 subclasses."""
+    """Write a sublabel map atomically: 8 bits (255 is ignored), or 16 bits (65535) above 254 subclasses."""
     dtype, ignored = (np.uint8, 255) if total <= 254 else (np.uint16, 65535)
     with atomic_path(path) as temporary:
         Image.fromarray(np.where(sublabels < 0, ignored, sublabels).astype(dtype)).save(temporary)
@@ -100,7 +103,7 @@ def _nearest(
     features: Callable[[np.ndarray], np.ndarray],
     subclasses: SubclassMap,
 ) -> np.ndarray:
-    """The nearest subclass of class `labels[i]` to the feature of cell `cells[i]`."""
+    """Find the subclass of class `labels[i]` nearest to the feature of feature pixel `cells[i]`."""
     result = np.empty(len(cells), np.int32)
     for class_id in np.unique(labels):
         chosen = labels == class_id
@@ -111,22 +114,22 @@ def _nearest(
 
 
 def sublabel_file(folder: Path, sample: Sample) -> Path:
-    """Where the sublabel map of a sample is kept."""
+    """Path of the sublabel map of a sample."""
     return folder / "sublabels" / f"{sample.name}.png"
 
 
 @dataclass(frozen=True, eq=False)
 class SublabelMaps:
-    """Makes sublabel maps from clustered features.
+    """Builds sublabel maps from clustered features.
 
     Args:
-        dataset: The images are its labelled ones.
-        survey: Of their masks.
-        store: Their features.
-        clusters: Of each class, in the order of the rows of the store.
-        subclasses: The same clusters, numbered through.
-        clustering: `rows_per_image` and `seed` apply.
-        folder: The maps are `folder/sublabels/NAME.png`.
+        dataset: Data set whose labelled images get maps.
+        survey: Survey of their masks.
+        store: Features of the images.
+        clusters: Clusters of each class, in the order of the rows of the store.
+        subclasses: The same clusters as numbered subclasses.
+        clustering: Options; `rows_per_image` and `seed` are used.
+        folder: Folder of the stage; the maps are `folder/sublabels/NAME.png`.
     """
 
     dataset: Dataset
@@ -138,12 +141,12 @@ class SublabelMaps:
     folder: Path
 
     def write(self, model: keras.Model, *, workers: int = 2, progress: Progress = SILENT) -> None:
-        """Write the maps that are not there yet.
+        """Write the missing maps.
 
         Args:
-            model: Gives the features of images that were stored in part.
-            workers: Threads that read, and write the maps of images that were stored as a whole.
-            progress: Counts images.
+            model: Model from images to features, used for images whose features are not stored completely.
+            workers: Number of threads that read images and write maps.
+            progress: Progress, which counts images.
         """
         images = range(len(self.survey.samples))
         missing = [i for i in images if not sublabel_file(self.folder, self.survey.samples[i]).exists()]
@@ -155,15 +158,15 @@ class SublabelMaps:
                 task.advance()
 
     def _write_stored(self, image: int) -> None:
-        """The map of an image all of whose features are stored."""
+        """Write the map of an image whose features are stored completely."""
         mask = read_mask(self.survey.samples[image].mask, self.dataset)
         cells = self._cells(image, mask)
         self._write(image, mask, self._clusters(image, cells), StoredFeatures(self.store, image, cells))
 
     def _write_computed(self, model: keras.Model, images: Sequence[int], workers: int) -> Iterator[None]:
-        """The maps of images of which some features were dropped, from features made again."""
+        """Write the maps of images whose features are stored in part, from recomputed features."""
         samples = [self.survey.samples[image] for image in images]
-        # One by one: so the features of an image do not depend on the maps that were there before.
+        # In batches of one, so that the features of an image do not depend on the maps that exist already.
         read = padded_batches(samples, self.dataset, 1, workers)
         halves = half_precision(model)
         for image, (pixels, masks) in zip(images, read, strict=True):
@@ -181,7 +184,7 @@ class SublabelMaps:
         return choose_cells(mask, len(self.dataset.classes), name=self.survey.samples[image].name, **options)
 
     def _clusters(self, image: int, cells: Cells) -> np.ndarray:
-        """Subclass of each feature pixel that was clustered, -1 elsewhere."""
+        """Subclass of each clustered feature pixel, -1 for the others."""
         clusters = np.full(cells.labels.shape, -1, np.int32)
         for class_id, (found, kept) in enumerate(zip(self.clusters, cells.kept[:-1], strict=True)):
             own = found.labels[self.store.block(image, class_id)]
@@ -189,7 +192,7 @@ class SublabelMaps:
         return clusters
 
     def _add_dropped(self, clusters: np.ndarray, cells: Cells, features: np.ndarray) -> None:
-        """Fill in the subclass of each feature pixel that has a class and was not clustered."""
+        """Add the subclass of each feature pixel that has a class and was not clustered."""
         for class_id in range(len(self.dataset.classes)):
             dropped = np.flatnonzero((cells.labels == class_id) & (clusters < 0))
             if len(dropped):
@@ -204,7 +207,7 @@ class SublabelMaps:
 
 
 class StoredFeatures:
-    """Features of one image by flat index of a feature pixel, read from the store."""
+    """Reads features of one image from the store, by the flat index of a feature pixel."""
 
     def __init__(self, store: FeatureStore, image: int, cells: Cells):
         self.store = store
@@ -215,7 +218,7 @@ class StoredFeatures:
             self.row[kept] = np.arange(len(kept)) + store.block(image, number).start
 
     def __call__(self, cells: np.ndarray) -> np.ndarray:
-        """Features `(n, channels)` float16 at the indices `(n,)`, all of which were stored."""
+        """Read the features `(n, channels)` float16 at the indices `(n,)`, which must be stored."""
         found = np.empty((len(cells), self.store.channels), np.float16)
         for number in np.unique(self.file[cells]):
             chosen = self.file[cells] == number

@@ -22,7 +22,7 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.runs import Run, open_run
 from usrn_keras.runs.environment import recorded_numerics
 from usrn_keras.runs.reuse import stage_key
-from usrn_keras.stages.evaluate import known_results
+from usrn_keras.stages.evaluate_models import known_results
 from usrn_keras.sweeps.plan import PlannedRun
 
 

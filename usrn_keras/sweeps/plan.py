@@ -47,7 +47,7 @@ class PlannedRun:
     @property
     def model(self) -> str:
         """Name of its last model, whose scores fill the cell."""
-        return [*self.needs][-1].partition("-")[2]  # of 3-usrn
+        return [*self.needs][-1].partition("-")[2]  # of 3-METHOD
 
 
 @dataclass(frozen=True)

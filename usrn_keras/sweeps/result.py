@@ -12,7 +12,7 @@ import pandas as pd
 
 from usrn_keras._version import NUMERICS
 from usrn_keras.metrics import Scores
-from usrn_keras.stages.evaluate import known_results
+from usrn_keras.stages.evaluate_models import known_results
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan
 from usrn_keras.sweeps.spec import IOU

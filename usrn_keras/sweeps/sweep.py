@@ -12,7 +12,7 @@ from usrn_keras.sweeps.outline import make_outline
 from usrn_keras.sweeps.plan import Plan
 from usrn_keras.sweeps.render import as_csv, as_json, as_markdown
 from usrn_keras.sweeps.result import TableResult, collect
-from usrn_keras.sweeps.run import run_all
+from usrn_keras.sweeps.run_all import run_all
 from usrn_keras.sweeps.table_page import as_html
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from usrn_keras.backends import CompiledStep
 from usrn_keras.errors import DivergedError
 from usrn_keras.methods import Method
+from usrn_keras.optimizers.learning_rates import rate_at
 from usrn_keras.progress import SILENT, Progress, Task
 from usrn_keras.training.callbacks import Callback, deferred_interrupt
 from usrn_keras.training.checkpoint import load_checkpoint, save_checkpoint
@@ -66,10 +67,10 @@ class Loop:
     def run(self) -> None:
         """Train until the last step."""
         start = self._restore()
+        step_function = CompiledStep(self.model)  # first: measurements round by the layout of the kernels
         self.rewind(start)
         if start >= self.steps:
             return
-        step_function = CompiledStep(self.model)
         with (
             self.progress.task(self.description, total=self.steps, done=start) as task,
             deferred_interrupt() as interrupt,
@@ -131,13 +132,9 @@ class Loop:
                 **numbers,
                 "images_per_second": speed,
                 "seconds_per_step": elapsed / len(terms),
-                "learning_rate": self._learning_rate(terms[-1][0]),
+                "learning_rate": rate_at(self.model.optimizer, terms[-1][0]),
             }
         )
-
-    def _learning_rate(self, step: int) -> float:
-        rate = self.model.optimizer._learning_rate
-        return float(rate(step) if callable(rate) else rate)
 
     def _check_finite(self, step: int, values: dict[str, float]) -> None:
         broken = [name for name, value in values.items() if not np.isfinite(value)]

@@ -7,13 +7,13 @@ from usrn_keras.data import load_dataset, read_mask, read_sample
 from usrn_keras.data.dataset import Faults
 from usrn_keras.data.formats.lists import shipped_list
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 TRAIN, VAL = shipped_list("camvid", "train")[:3], shipped_list("camvid", "val")[:2]
 
 
 def _load(root, **settings):
-    return load_dataset(Data(dataset="camvid", root=str(root), **settings))
+    return load_dataset(DataSection(dataset="camvid", root=str(root), **settings))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_other_layouts(tmp_path, files, layout):
 def test_void_of_segnet_is_none_elsewhere(tmp_path, files):
     path = files.mask(tmp_path / "train/a.png", np.array([[12]], np.uint8))
     (tmp_path / "trainannot").mkdir()
-    segnet = load_dataset(Data(dataset="camvid", root=str(tmp_path), split="1_8"), Faults())
+    segnet = load_dataset(DataSection(dataset="camvid", root=str(tmp_path), split="1_8"), Faults())
     with pytest.raises(DataError, match="outside the 12 ids of the data set: 12"):
         read_mask(path, segnet)
 
@@ -102,7 +102,7 @@ def test_missing_root_says_where_to_get_it():
 
 
 def test_real_camvid(camvid_root):
-    dataset = load_dataset(Data(dataset="camvid", root=str(camvid_root), split="1_8"))
+    dataset = load_dataset(DataSection(dataset="camvid", root=str(camvid_root), split="1_8"))
     image, mask = read_sample(dataset.labelled[0], dataset)
     assert image.shape == (360, 480, 3) and mask.shape == (360, 480)
     assert set(np.unique(mask)) <= {*range(11), 255}

@@ -8,7 +8,7 @@ import pytest
 from usrn_keras.data import load_dataset, read_sample
 from usrn_keras.data.formats.lists import shipped_list
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 TRAIN = shipped_list("cityscapes", "train")[:4]
 VAL = shipped_list("cityscapes", "val")[:2]
@@ -16,7 +16,7 @@ VAL = shipped_list("cityscapes", "val")[:2]
 
 def _load(tree, **settings):
     lists = {name: str(tree / f"{name}.txt") for name in ("labelled", "unlabelled", "val")}
-    return load_dataset(Data(dataset="cityscapes", root=str(tree), **(settings or lists)))
+    return load_dataset(DataSection(dataset="cityscapes", root=str(tree), **(settings or lists)))
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from usrn_keras.data import load_dataset
 from usrn_keras.data.dataset import Faults
 from usrn_keras.data.mask_values import voc_palette
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def _load(root, **settings):
-    return load_dataset(Data(dataset="folder", root=str(root), **{"val": "val.txt", **settings}))
+    return load_dataset(DataSection(dataset="folder", root=str(root), **{"val": "val.txt", **settings}))
 
 
 def _names(samples):
@@ -144,19 +144,19 @@ def test_empty_folders_are_reported_once(tmp_path, files):
 def test_with_faults_what_can_be_used_comes_back(folder, files):
     files.names(folder / "labelled.txt", ["a", "nobody", "d", "b"])
     faults = Faults()
-    data = Data(dataset="folder", root=str(folder), labelled="labelled.txt", val="nowhere.txt")
+    data = DataSection(dataset="folder", root=str(folder), labelled="labelled.txt", val="nowhere.txt")
     dataset = load_dataset(data, faults)
     assert _names(dataset.labelled) == ["a", "b"] and dataset.val == ()
     assert len(faults.lines) == 4
     assert faults.lines[0].endswith("nowhere.txt does not exist")
     faults = Faults()
-    load_dataset(Data(dataset="folder", root=str(folder), val="val.txt"), faults)
+    load_dataset(DataSection(dataset="folder", root=str(folder), val="val.txt"), faults)
     assert faults.lines == ()
 
 
 def test_with_faults_without_masks_the_unlabelled_images_come_back(folder):
     faults = Faults()
-    dataset = load_dataset(Data(dataset="folder", root=str(folder), masks="nowhere"), faults)
+    dataset = load_dataset(DataSection(dataset="folder", root=str(folder), masks="nowhere"), faults)
     assert len(dataset.unlabelled) == 6 and dataset.labelled == ()
     assert any("nowhere does not exist" in line for line in faults.lines)
 
@@ -164,9 +164,9 @@ def test_with_faults_without_masks_the_unlabelled_images_come_back(folder):
 @pytest.mark.parametrize("dataset", ["folder", "camvid", "voc", "cityscapes"])
 def test_with_faults_without_a_root_there_is_nothing(dataset):
     faults = Faults()
-    found = load_dataset(Data(dataset=dataset, root="/does/not/exist"), faults)
+    found = load_dataset(DataSection(dataset=dataset, root="/does/not/exist"), faults)
     assert faults.lines == ("data.root = `/does/not/exist` is no folder",)
     assert (found.labelled, found.unlabelled, found.val, found.test) == ((), (), (), ())
     with pytest.raises(DataError, match=r"data\.root = `/does/not/exist` is no folder") as caught:
-        load_dataset(Data(dataset=dataset, root="/does/not/exist"))
+        load_dataset(DataSection(dataset=dataset, root="/does/not/exist"))
     assert "ROOT/" in caught.value.hint

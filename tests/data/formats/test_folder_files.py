@@ -4,11 +4,11 @@ import pytest
 
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def _load(root, **settings):
-    return load_dataset(Data(dataset="folder", root=str(root), **{"val": "val.txt", **settings}))
+    return load_dataset(DataSection(dataset="folder", root=str(root), **{"val": "val.txt", **settings}))
 
 
 def _names(samples):

@@ -6,11 +6,11 @@ from usrn_keras.data import load_dataset
 from usrn_keras.data.dataset import Faults
 from usrn_keras.data.formats.lists import split_lists
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def _load(root, **settings):
-    return load_dataset(Data(dataset="folder", root=str(root), **settings))
+    return load_dataset(DataSection(dataset="folder", root=str(root), **settings))
 
 
 def _names(samples):
@@ -108,7 +108,7 @@ def test_an_own_split_of_a_data_set_that_ships_its_own(tmp_path, files):
     files.names(tmp_path / "own/unlabelled.txt", ["0001TP_006690"])
     files.names(tmp_path / "own/val.txt", ["0001TP_006750"])
     files.names(tmp_path / "own/test.txt", ["0016E5_07959"])
-    dataset = load_dataset(Data(dataset="camvid", root=str(tmp_path), split="own"))
+    dataset = load_dataset(DataSection(dataset="camvid", root=str(tmp_path), split="own"))
     assert [_names(part) for part in (dataset.labelled, dataset.unlabelled, dataset.val, dataset.test)] == [
         ["0001TP_006720"],
         ["0001TP_006690"],
@@ -126,7 +126,7 @@ def test_an_own_split_of_a_data_set_that_ships_its_own(tmp_path, files):
 )
 def test_official_splits(tmp_path, dataset, split, labelled, train, val):
     faults = Faults()
-    lists = split_lists(dataset, Data(dataset=dataset, split=split), tmp_path, faults)
+    lists = split_lists(dataset, DataSection(dataset=dataset, split=split), tmp_path, faults)
     assert not faults.lines
     sizes = (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test))
     assert sizes == (labelled, train - labelled, val, 0)

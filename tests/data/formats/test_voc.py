@@ -5,11 +5,11 @@ import pytest
 from usrn_keras.data import load_dataset
 from usrn_keras.data.formats.lists import shipped_list
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 
 def _load(root, **settings):
-    return load_dataset(Data(dataset="voc", root=str(root), **settings))
+    return load_dataset(DataSection(dataset="voc", root=str(root), **settings))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from usrn_keras.data.formats.lists import split_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import MaskValues, internal_ignore_index, mask_values
 from usrn_keras.data.masks import MASK_SUFFIXES
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 LAYOUT = Layout(
     "camvid",
@@ -40,7 +40,7 @@ COLOURS = {
 }
 
 
-def load_camvid(root: Path, data: Data, faults: Faults) -> Dataset:
+def load_camvid(root: Path, data: DataSection, faults: Faults) -> Dataset:
     """CamVid; see `LAYOUT.help` for how it is laid out. What is wrong is added to `faults`."""
     classes = tuple(COLOURS)
     if (root / "trainannot").is_dir():

@@ -13,7 +13,7 @@ from usrn_keras.data.formats.lists import Lists, split_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import MaskValues, internal_ignore_index, mask_values
 from usrn_keras.data.masks import MASK_SUFFIXES
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 LAYOUT = Layout(
     "cityscapes",
@@ -53,7 +53,7 @@ TABLE = (
 NUM_LABEL_IDS = 34
 
 
-def load_cityscapes(root: Path, data: Data, faults: Faults) -> Dataset:
+def load_cityscapes(root: Path, data: DataSection, faults: Faults) -> Dataset:
     """Cityscapes; see `LAYOUT.help` for how it is laid out.
 
     Masks are read from labelTrainIds; where those are not complete, from labelIds through the

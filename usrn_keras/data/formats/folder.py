@@ -19,7 +19,7 @@ from usrn_keras.data.mask_values import colour_values, mask_values, read_palette
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.checks import PLACEHOLDER, data_contradictions
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 Files = dict[str, Path]
 
@@ -40,7 +40,7 @@ class FolderFiles:
     test: Names
 
 
-def index_folder(root: Path, data: Data, faults: Faults) -> FolderFiles:
+def index_folder(root: Path, data: DataSection, faults: Faults) -> FolderFiles:
     """Find the images and masks that `data` names; folders are relative to `root`, or absolute."""
     folders = _folders(root, data, faults)
     images: Files = {}
@@ -57,13 +57,13 @@ def index_folder(root: Path, data: Data, faults: Faults) -> FolderFiles:
     return FolderFiles(images, masks, names["train"], names.get("val", ()), names.get("test", ()))
 
 
-def canonical_names(root: Path, data: Data, images: Mapping[str, Path]) -> Callable[[str], str]:
+def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -> Callable[[str], str]:
     """What an entry of a list is called: a name as it is, a path from the root or its folder by its image.
 
     Example:
 
     >>> images = {"a": Path("data/images/a_rgb.png")}
-    >>> name_of = canonical_names(Path("data"), Data(dataset="folder", root="data"), images)
+    >>> name_of = canonical_names(Path("data"), DataSection(dataset="folder", root="data"), images)
     >>> [name_of(entry) for entry in ("a", "a_rgb", "images/a_rgb", "missing")]
     ['a', 'a', 'a', 'missing']
     """
@@ -84,7 +84,7 @@ def canonical_names(root: Path, data: Data, images: Mapping[str, Path]) -> Calla
     return lambda entry: entry if entry in images else aliases().get(entry, entry)
 
 
-def _folders(root: Path, data: Data, faults: Faults) -> dict[str, tuple[Path, Path]]:
+def _folders(root: Path, data: DataSection, faults: Faults) -> dict[str, tuple[Path, Path]]:
     """The folders of images and masks of every part that has its own."""
     folders = {}
     for part, prefix in (("train", ""), ("val", "val_"), ("test", "test_")):
@@ -107,7 +107,7 @@ def _absolute(root: Path, folder: str) -> Path:
 
 
 def _index_pair(
-    image_folder: Path, mask_folder: Path, data: Data, others: Set[Path], faults: Faults
+    image_folder: Path, mask_folder: Path, data: DataSection, others: Set[Path], faults: Faults
 ) -> tuple[Files, Files]:
     """Images and masks of a part. Where both match a file, the longer of the two patterns has it."""
     image_pattern, mask_pattern = (
@@ -152,7 +152,7 @@ the images folder with or without suffix. data.split names what `usrn split` wro
 
 
 def load_folder(
-    root: Path, data: Data, faults: Faults, further_masks: Mapping[str, Path] | None = None
+    root: Path, data: DataSection, faults: Faults, further_masks: Mapping[str, Path] | None = None
 ) -> Dataset:
     """A folder data set, called as its folder; see `LAYOUT.help` for how it is laid out.
 
@@ -198,7 +198,7 @@ def _read_classes(path: Path, faults: Faults) -> Names:
     return classes
 
 
-def _palette(path: Path, data: Data, num_classes: int, faults: Faults) -> np.ndarray:
+def _palette(path: Path, data: DataSection, num_classes: int, faults: Faults) -> np.ndarray:
     if path.is_file():
         return read_palette(path, num_classes, faults)
     if data.mask_format == "colours":
@@ -208,7 +208,7 @@ def _palette(path: Path, data: Data, num_classes: int, faults: Faults) -> np.nda
     return voc_palette(num_classes)
 
 
-def _lists(root: Path, data: Data, files: FolderFiles, faults: Faults) -> Lists:
+def _lists(root: Path, data: DataSection, files: FolderFiles, faults: Faults) -> Lists:
     given = given_lists(data, root, faults, canonical_names(root, data, files.images))
     held_out = {*given.get("val", ()), *given.get("test", ())}
     rest = tuple(name for name in files.train if name not in held_out)

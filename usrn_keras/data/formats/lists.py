@@ -16,7 +16,7 @@ from usrn_keras.data.file_index import read_lines
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 Names = tuple[str, ...]
 
@@ -111,7 +111,9 @@ def make_samples(
 Canonical = Callable[[str], str]
 
 
-def given_lists(data: Data, root: Path, faults: Faults, canonical: Canonical = str) -> dict[str, Names]:
+def given_lists(
+    data: DataSection, root: Path, faults: Faults, canonical: Canonical = str
+) -> dict[str, Names]:
     """The lists that a recipe gives, by part: those of `data.split`, and its list files.
 
     Where both name the same part they must agree: `usrn split` writes the val list of the recipe into its
@@ -132,7 +134,7 @@ def given_lists(data: Data, root: Path, faults: Faults, canonical: Canonical = s
 
 
 def split_lists(
-    dataset: str, data: Data, root: Path, faults: Faults, canonical: Canonical | None = None
+    dataset: str, data: DataSection, root: Path, faults: Faults, canonical: Canonical | None = None
 ) -> Lists:
     """The lists of a data set that ships its splits; list files of the recipe take their place.
 
@@ -154,7 +156,7 @@ def no_split(dataset: str) -> str:
     return f"data.split is empty: which images are labelled? {_shipped(dataset)}"
 
 
-def _split(data: Data, root: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
+def _split(data: DataSection, root: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
     """The lists that `data.split` stands for, by part."""
     if not data.split:
         return {}
@@ -182,7 +184,7 @@ def _split_folder(folder: Path, faults: Faults, canonical: Canonical) -> dict[st
     }
 
 
-def _shipped_split(data: Data) -> Names | None:
+def _shipped_split(data: DataSection) -> Names | None:
     """The labelled list of a shipped split; None where there is none of that name and seed."""
     seeded, plain = f"labelled_{data.split}_seed{data.split_seed}", f"labelled_{data.split}"
     available = shipped_splits(data.dataset)

@@ -11,7 +11,7 @@ from usrn_keras.data.formats.lists import split_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import mask_values, voc_palette
 from usrn_keras.data.masks import MASK_SUFFIXES
-from usrn_keras.recipe.schema import Data
+from usrn_keras.recipe.schema import DataSection
 
 LAYOUT = Layout(
     "voc",
@@ -29,7 +29,7 @@ CLASSES = (
 )
 
 
-def load_voc(root: Path, data: Data, faults: Faults) -> Dataset:
+def load_voc(root: Path, data: DataSection, faults: Faults) -> Dataset:
     """PASCAL VOC 2012; see `LAYOUT.help` for how it is laid out. What is wrong is added to `faults`."""
     inner = _inner_root(root)
     originals = index_files(inner / "SegmentationClass", MASK_SUFFIXES, faults)

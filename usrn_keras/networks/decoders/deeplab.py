@@ -8,7 +8,8 @@ from functools import partial
 import keras
 from keras import layers
 
-from usrn_keras.networks.layers import convolution, resumable_dropout
+from usrn_keras.networks.layers import convolution
+from usrn_keras.networks.seeded import SeededDropout
 
 
 def deeplab_v3_plus(
@@ -56,10 +57,10 @@ def deeplab_v3_plus(
     parts = [convolve(high, aspp_channels)] + [convolve(high, aspp_channels, 3, rate=rate) for rate in rates]
     pooled = convolve(layers.GlobalAveragePooling2D(keepdims=True)(high), aspp_channels)
     x = _project(parts, pooled, aspp_channels, batch_norm_momentum)
-    x = resumable_dropout(dropout)(x)
+    x = SeededDropout(dropout)(x)
     x = layers.UpSampling2D(upsampling, interpolation="bilinear")(x)
     x = layers.Concatenate()([x, convolve(low, low_level_channels)])
-    x = resumable_dropout(dropout)(convolve(x, decoder_channels, 3))
+    x = SeededDropout(dropout)(convolve(x, decoder_channels, 3))
     return keras.Model([low, high], convolve(x, decoder_channels, 3), name=name)
 
 

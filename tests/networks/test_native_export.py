@@ -4,11 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from usrn_keras.export.signature import rescaling, rewrite
+from tests.export.tiny_network import tiny_network
+from usrn_keras.networks.native_export import rescaling, rewrite
 
 
 class Replaced(keras.layers.UpSampling2D):
     """Stands for a layer that a converter can trace."""
+
+
+@pytest.fixture
+def network():
+    return tiny_network()
 
 
 def flat(model):

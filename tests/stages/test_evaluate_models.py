@@ -1,4 +1,4 @@
-"""evaluation.json: what it tells, and when it is made again."""
+"""evaluation.json: what it reports, and when it is written again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 from tests.evaluation.networks import red_dataset, red_reader
 from usrn_keras.errors import DataError, RunError
+from usrn_keras.methods import stages_of
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
-from usrn_keras.runs import BASELINE, SUBCLASSES, open_run, start_run
-from usrn_keras.stages.measure import measure
+from usrn_keras.runs import open_run, start_run
+from usrn_keras.stages.evaluate_models import evaluate_models
 
 
 @pytest.fixture
@@ -27,23 +28,25 @@ def measured(tmp_path, dataset):
 
     def make(*overrides: str) -> dict:
         recipe = load_recipe("quickstart", ["views.crop_size=32", *overrides])
-        with start_run(folder, recipe, dataset) as run:
-            run.complete(SUBCLASSES, class_balance_rate={}, subclasses=5)
-            for file in (run.path / "model.keras", run.stage(BASELINE) / "model.keras"):
+        with start_run(folder, recipe, dataset, stages_of(recipe)) as run:
+            run.complete("2-subclasses", class_balance_rate={}, subclasses=5)
+            for file in (run.path / "model.keras", run.stage("1-baseline") / "model.keras"):
                 if not file.exists():
                     file.parent.mkdir(exist_ok=True)
                     red_reader(3).save(file)
-            return measure(run, dataset, SILENT)
+            return evaluate_models(run, dataset, SILENT)
 
     make.folder = folder
     return make
 
 
-def test_what_it_tells(measured, dataset):
+def test_what_it_reports(measured, dataset):
     results = measured()
     assert json.loads((measured.folder / "evaluation.json").read_text()) == results
-    told = {key: results[key] for key in ("dataset", "split", "images", "fingerprint", "checkpoint", "mode")}
-    assert told == {
+    reported = {
+        key: results[key] for key in ("dataset", "split", "images", "fingerprint", "checkpoint", "mode")
+    }
+    assert reported == {
         "dataset": "reds", "split": "val", "images": 2, "fingerprint": dataset.fingerprint(),
         "checkpoint": "last", "mode": "whole",
     }  # fmt: skip
@@ -57,7 +60,7 @@ def test_what_it_tells(measured, dataset):
     [("evaluation.mode=slide", "slide 32 overlap 0.33"), ("evaluation.flip=true", "whole + flip"),
      ("evaluation.scales=[0.5, 1.0]", "whole + scales 0.5/1")],
 )  # fmt: skip
-def test_made_again_where_images_are_predicted_otherwise(measured, override, mode):
+def test_written_again_where_images_are_predicted_differently(measured, override, mode):
     first, file = measured(), measured.folder / "evaluation.json"
     before = file.stat().st_mtime_ns
     assert measured("evaluation.overlap=0.5") == first  # whole images do not overlap
@@ -74,7 +77,7 @@ def test_best_weights(measured):
     best = ["evaluation.every=2", "evaluation.checkpoint=best"]
     with pytest.raises(RunError, match=r"has no best weights of its baseline model: when it was trained"):
         measured(*best)
-    for folder in (measured.folder, measured.folder / BASELINE):
+    for folder in (measured.folder, measured.folder / "1-baseline"):
         (folder / "best.json").write_text('{"step": 6}')
         red_reader(3).save(folder / "best.keras")
     results = measured(*best)

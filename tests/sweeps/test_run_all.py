@@ -13,9 +13,9 @@ import pytest
 
 from tests.sweeps.made import BASELINE, STAGES, SUBCLASSES, made_plan
 from usrn_keras.progress import SILENT
-from usrn_keras.sweeps import run as module
+from usrn_keras.sweeps import run_all as module
 from usrn_keras.sweeps.family import Family
-from usrn_keras.sweeps.run import _SentProgress, run_all
+from usrn_keras.sweeps.run_all import _SentProgress, run_all
 
 MADE_RUN = """
 import json, os, sys, time, tomli_w

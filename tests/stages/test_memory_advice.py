@@ -15,7 +15,7 @@ from usrn_keras.backends.training_device import TrainingDevice
 from usrn_keras.errors import OutOfMemoryError
 from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages import memory
-from usrn_keras.stages.memory import memory_watched
+from usrn_keras.stages.memory_advice import memory_watched
 from usrn_keras.training import loop, read_header
 
 # Addresses for 256 MB more than the process has, and a batch that needs more.
@@ -25,7 +25,7 @@ import numpy as np
 from tests.networks.tiny_branches import tiny_branches
 from usrn_keras.methods import Supervised
 from usrn_keras.recipe import Recipe, load_recipe
-from usrn_keras.stages.memory import memory_watched
+from usrn_keras.stages.memory_advice import memory_watched
 from usrn_keras.optimizers import SGD
 from usrn_keras.backends import CompiledStep
 

@@ -25,14 +25,15 @@ def usrn_losses(
     gate: Gate = "fallback",
     ignore_index: int = 255,
 ) -> dict[str, Tensor]:
-    """All terms of USRN's objective, Eq. 8: `L_s + lambda_u * (L_e + lambda_sub * L_sub)`.
+    """Compute all terms of the USRN objective, Eq. 8: `L_s + lambda_u * (L_e + lambda_sub * L_sub)`.
 
     Args:
         logits: Logits of the class branch F, keys `labelled`, `weak` and `strong`, each
-            `(batch, height, width, classes)`. The weak view carries no gradient.
-        sub_logits: Logits of the subclass branch F_sub, the same keys and sizes, `subclasses` channels.
-        labels: Class ids, `(batch, height, width)` int; the labelled logits may be an integer number of
-            times smaller, then they are upsampled bilinearly.
+            `(batch, height, width, classes)`. The weak view has no gradient.
+        sub_logits: Logits of the subclass branch F_sub, with the same keys and sizes and `subclasses`
+            channels.
+        labels: Class ids, `(batch, height, width)` int. The labelled logits may be smaller by an integer
+            factor; then they are upsampled bilinearly.
         sublabels: Subclass ids, `(batch, height, width)` int. A pixel is ignored by both
             supervised losses where its label is `ignore_index`, and by the subclass loss
             also where its sublabel is negative.
@@ -40,21 +41,20 @@ def usrn_losses(
         threshold: gamma, the confidence that a pseudo label must exceed.
         lambda_u: Weight of the losses on unlabelled images.
         lambda_sub: Weight of the subclass losses.
-        gate: What happens to a pixel where the entropy gate (Eq. 6) is closed: `fallback`
-            trains F on its own pseudo label (the official code), `stop` leaves the pixel out
-            (the paper's text). `off` holds the gate open everywhere, `closed` nowhere: plain
-            self-training.
+        gate: Treatment of the pixels where the entropy gate (Eq. 6) is closed: `fallback` trains F on its
+            own pseudo label (official code), `stop` leaves the pixel out (text of the paper). `off` opens
+            the gate at all pixels; `closed` closes it at all pixels, which is plain self-training.
         ignore_index: Label of pixels without a class.
 
     Returns:
         float32 scalars: `supervised`, `supervised_sub` (Eq. 2), `self_training` (L_e, Eq. 7),
         `self_training_sub` (L_sub, Eq. 5), `loss`; and, as shares of the unlabelled pixels,
-        `confident` (F is trained there), `confident_sub` (F_sub is), `gate_open`, `gate_dropped`
-        (confident without F_sub's mask, not with it) and `label_overridden` (confident, with another
-        label than F's own: never where gamma is above one half).
+        `confident` (pixels that train F), `confident_sub` (pixels that train F_sub), `gate_open`,
+        `gate_dropped` (confident without the mask of F_sub, but not with it) and `label_overridden`
+        (confident, with another label than that of F: always 0 if gamma is above one half).
 
     Raises:
-        ValueError: There is no such gate.
+        ValueError: `gate` is unknown.
 
     Example:
 
@@ -64,7 +64,7 @@ def usrn_losses(
     >>> sub_logits = {view: np.zeros((1, 4, 4, 3), "float32") for view in views}
     >>> labels = np.zeros((1, 4, 4), "int32")
     >>> terms = usrn_losses(logits, sub_logits, labels, labels, np.array([0, 0, 1]))
-    >>> round(float(terms["loss"]), 4)  # log 2 + log 3: nothing is confident yet
+    >>> round(float(terms["loss"]), 4)  # log 2 + log 3: no pixel is confident
     1.7918
     """
     labelled = supervised_losses(
@@ -96,18 +96,19 @@ def supervised_losses(
     lambda_sub: float = 1.0,
     ignore_index: int = 255,
 ) -> dict[str, Tensor]:
-    """Eq. 2, the part of the objective on labelled images: `L_s`.
+    """Compute the loss on labelled images, `L_s` (Eq. 2).
 
     Args:
         logits: Logits of F, `(batch, height / f, width / f, classes)` with an integer f, see `usrn_losses`.
-        sub_logits: Logits of F_sub, `(batch, height / f, width / f, subclasses)`; None without its loss.
+        sub_logits: Logits of F_sub, `(batch, height / f, width / f, subclasses)`, or None to leave out its
+            loss.
         labels: Class ids, `(batch, height, width)` int.
-        sublabels: Subclass ids, `(batch, height, width)` int; read with `sub_logits`.
+        sublabels: Subclass ids, `(batch, height, width)` int; required with `sub_logits`.
         lambda_sub: Weight of the subclass loss.
         ignore_index: Label of pixels without a class.
 
     Returns:
-        float32 scalars `supervised`, `supervised_sub` and `loss`, their weighted sum.
+        float32 scalars `supervised`, `supervised_sub` (with `sub_logits`) and `loss`, their weighted sum.
     """
     valid = labels != ignore_index
     supervised, _ = cross_entropy_and_accuracy(logits, labels, valid)
@@ -132,26 +133,26 @@ def unlabelled_losses(
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
 ) -> dict[str, Tensor]:
-    """Eqs. 4 to 7, the part of the objective on unlabelled images: `lambda_u * (L_e + lambda_sub * L_sub)`.
+    """Compute the losses on unlabelled images, `lambda_u * (L_e + lambda_sub * L_sub)` (Eqs. 4 to 7).
 
     Args:
-        logits: Logits of F, keys `weak` and `strong`, `(batch, height, width, classes)`; without `strong`
-            there is no L_e.
-        sub_logits: Logits of F_sub, `(batch, height, width, subclasses)`: `weak` makes the mask and the
-            subclass labels; without `strong` there is no L_sub.
+        logits: Logits of F, keys `weak` and `strong`, `(batch, height, width, classes)`. L_e is left out
+            without `strong`.
+        sub_logits: Logits of F_sub, keys `weak` and `strong`, `(batch, height, width, subclasses)`. `weak`
+            gives the mask and the subclass labels. L_sub is left out without `strong`.
         parents: Class of each subclass, `(subclasses,)` int.
         threshold: gamma, the confidence that a pseudo label must exceed.
         lambda_u: Weight of the losses on unlabelled images.
         lambda_sub: Weight of the subclass loss.
-        gate: What happens to a pixel where the entropy gate is closed, see `usrn_losses`.
+        gate: Treatment of the pixels where the entropy gate is closed, see `usrn_losses`.
 
     Returns:
-        float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped`, `label_overridden` (of
-        L_e), `self_training_sub`, `confident_sub` (of L_sub; all as in `usrn_losses`) and `loss`, the
-        weighted sum.
+        float32 scalars as in `usrn_losses`: with L_e `self_training`, `confident`, `gate_open`,
+        `gate_dropped` and `label_overridden`, with L_sub `self_training_sub` and `confident_sub`, and
+        `loss`, the weighted sum.
 
     Raises:
-        ValueError: There is no such gate.
+        ValueError: `gate` is unknown.
     """
     parts, total, pseudo = {}, 0.0, {}
     if logits.get("strong") is not None:
@@ -168,7 +169,7 @@ def unlabelled_losses(
 
 
 def self_training_losses(logits: Tensor, pseudo: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
-    """L_e on the strong view, and the shares of the pixels that it is about (Eq. 7).
+    """Compute L_e on the strong view (Eq. 7) and the shares of pixels that describe it.
 
     Args:
         logits: Logits of F, `(batch, height, width, classes)`.
@@ -192,7 +193,7 @@ def self_training_losses(logits: Tensor, pseudo: dict[str, Tensor], threshold: f
 
 
 def _masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
-    """Mean over all pixels, those outside the mask counting as zero (Eqs. 5 and 7)."""
+    """Mean over all pixels; pixels outside the mask count as zero (Eqs. 5 and 7)."""
     return ops.mean(losses * ops.cast(mask, losses.dtype))
 
 

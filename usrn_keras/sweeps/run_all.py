@@ -19,7 +19,7 @@ from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import PlannedRun
 from usrn_keras.worker import Worker, WorkerError
 
-TARGET = "usrn_keras.sweeps.run:fit_run"  # what each process runs
+TARGET = "usrn_keras.sweeps.run_all:fit_run"  # what each process runs
 POLL_SECONDS = 0.1
 
 

@@ -1,0 +1,31 @@
+"""Every method of the package keeps the contract of `check_method`, and its parts that of `LossPart`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.methods.build_method import build_method
+from tests.methods.check_method import check_method
+from tests.methods.handmade import handmade_batch, handmade_branches
+from usrn_keras.methods import METHODS
+
+pytestmark = [
+    pytest.mark.every_backend,
+    # `keras.metrics.MeanIoU` asks JAX for int64, which it has only if it is told to (Keras 3.15).
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_contract(method, tmp_path):
+    check_method(lambda: build_method(method, *handmade_branches(), threshold=0.4), handmade_batch, tmp_path)
+
+
+def test_contract_of_an_ablation(tmp_path):
+    """Model III of Table 3: F_sub masks labels and is not taught on the unlabelled images."""
+    terms = ("msl", "ost", "usr")
+    check_method(
+        lambda: build_method("usrn", *handmade_branches(), threshold=0.4, terms=terms),
+        handmade_batch,
+        tmp_path,
+    )

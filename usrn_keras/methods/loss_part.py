@@ -1,0 +1,79 @@
+"""Parts of an objective, and the contents of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from usrn_keras.strong_view import strong_view
+
+Tensor = Any
+Batch = dict[str, Tensor]
+Context = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LossPart:
+    """A part of the objective with separate gradients.
+
+    A step computes the parts in order; only the activations of one part are in memory at a time. All
+    gradients are taken before any variable is updated.
+
+    Args:
+        name: Name of the part.
+        compute: Function `(batch, context) -> (terms, context)`. The terms are float32 scalars; `loss` is
+            added to the objective. The context passes tensors without gradient to later parts.
+        trains: Variables whose gradients are computed; `()` for a part without gradient.
+        reports: Names of the terms, in addition to `loss`, whose epoch means are shown by `fit`.
+    """
+
+    name: str
+    compute: Callable[[Batch, Context], tuple[dict[str, Tensor], Context]]
+    trains: Sequence[keras.Variable] = ()
+    reports: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """Contents of a batch in addition to `labelled` images and their `labels`.
+
+    Args:
+        unlabelled: Whether the batch contains weak views of unlabelled images, `weak`.
+        strong: Number of strong views of the unlabelled images.
+        sublabels: Whether the batch contains the subclass of each labelled pixel, `sublabels`.
+        progress: Whether the batch contains `progress`, the completed share of training (float32 scalar).
+    """
+
+    unlabelled: bool = False
+    strong: int = 0
+    sublabels: bool = False
+    progress: bool = False
+
+
+def labelled_images(batch: Batch) -> Tensor:
+    """Return the labelled images of a batch as float32, with colour jitter if the batch has its parameters."""
+    images = ops.cast(batch["labelled"], "float32")
+    if "labelled_parameters" in batch:
+        images = strong_view(images, batch["labelled_parameters"])
+    return images
+
+
+def unlabelled_images(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the weak and the strong view of the unlabelled images of a batch, float32.
+
+    The strong view is `strong` if the batch has it, or is computed from `strong_parameters`; without both it
+    is the weak view.
+    """
+    weak = ops.cast(batch["weak"], "float32")
+    if "strong_parameters" in batch:
+        return weak, strong_view(weak, batch["strong_parameters"])
+    return weak, ops.cast(batch.get("strong", batch["weak"]), "float32")
+
+
+def unique(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
+    """Remove duplicate variables, keeping their order."""
+    return list({id(variable): variable for variable in variables}.values())

@@ -1,0 +1,168 @@
+"""Initial weights and dropout from a seed, the same on every backend.
+
+The random generators of the backends differ, so that one seed would be three experiments. Here weights are
+drawn by NumPy on the host, and dropout is a hash of the seed, the call and the position, in integers.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import initializers, layers, ops
+
+Tensor = Any
+TRUNCATED_STDDEV = 0.87962566103423978  # of a standard normal distribution that is cut off at 2
+KEYS = (-1640531535, 747796405)  # odd multipliers of the position and of the call
+MIXERS = ((16, -2048144789), (13, -1028477387))  # shifts and multipliers of MurmurHash3's finalizer
+
+
+def draw_weights(model: keras.Model, rng: np.random.Generator) -> keras.Model:
+    """Draw the initial weights of a model by its own initializers, on the host.
+
+    Args:
+        model: A model; models inside it are drawn, too. Weights whose initializers are not random stay.
+        rng: Source of the random numbers.
+
+    Returns:
+        The model.
+
+    Raises:
+        TypeError: The kind of an initializer is not known here.
+    """
+    for variable, initializer in _initialized(model):
+        values = _drawn(initializer, tuple(variable.shape), rng)
+        if values is not None:
+            variable.assign(values.astype("float32"))
+    return model
+
+
+def _initialized(layer: keras.Layer) -> Iterator[tuple[keras.Variable, Any]]:
+    """The variables of a layer and of the layers inside it, each with its initializer."""
+    if isinstance(layer, keras.Model):
+        for inner in layer.layers:
+            yield from _initialized(inner)
+        return
+    for name in sorted(vars(layer)):
+        part, underscore, kind = name.rpartition("_")
+        if underscore and kind == "initializer":
+            for attribute in (part, f"{part}_kernel", "kernel"):
+                variable = getattr(layer, attribute, None)
+                if isinstance(variable, keras.Variable):
+                    yield variable, getattr(layer, name)
+                    break
+
+
+def _drawn(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray | None:
+    """Values by an initializer of Keras; None for one that is not random."""
+    if isinstance(initializer, initializers.VarianceScaling):
+        fan_in, fan_out = _fans(shape)
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        variance = initializer.scale / max(1.0, fans[initializer.mode])
+        if initializer.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return rng.uniform(-limit, limit, shape)
+        if initializer.distribution == "truncated_normal":
+            return _truncated_normal(rng, shape) * (math.sqrt(variance) / TRUNCATED_STDDEV)
+        return rng.standard_normal(shape) * math.sqrt(variance)
+    if isinstance(initializer, initializers.TruncatedNormal):
+        return initializer.mean + initializer.stddev * _truncated_normal(rng, shape)
+    if isinstance(initializer, initializers.RandomNormal):
+        return rng.normal(initializer.mean, initializer.stddev, shape)
+    if isinstance(initializer, initializers.RandomUniform):
+        return rng.uniform(initializer.minval, initializer.maxval, shape)
+    if isinstance(initializer, (initializers.Zeros, initializers.Ones, initializers.Constant)):
+        return None
+    raise TypeError(f"the initial weights of {type(initializer).__name__} cannot be drawn from a seed")
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Number of inputs and outputs of a weight, as Keras counts them."""
+    if len(shape) < 2:
+        size = shape[0] if shape else 1
+        return size, size
+    field = math.prod(shape[:-2])
+    return field * shape[-2], field * shape[-1]
+
+
+def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers; those beyond 2 are drawn again."""
+    values = rng.standard_normal(shape)
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = rng.standard_normal(int(outside.sum()))
+    return values
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class SeededDropout(layers.Layer):
+    """Dropout that drops the same elements on every backend, and whose state is a variable of the model.
+
+    An element is dropped where a hash of the seed, the number of the call and the position of the element is
+    below `rate`. Keras' Dropout draws from the generator of the backend, on PyTorch from a global one, which
+    no checkpoint of variables holds.
+
+    Args:
+        rate: Share of the elements that is dropped, in [0, 1).
+        noise_shape: Shape of what is drawn, None where it is that of the input; 1: dropped together.
+        seed: Seed of the hash; None: a number of Python's generator, which
+            `keras.utils.set_random_seed` seeds.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Example:
+
+    >>> dropout = SeededDropout(0.5, seed=0)
+    >>> kept = dropout(np.ones((1, 1000), "float32"), training=True)
+    >>> 0.4 < float(ops.mean(ops.cast(kept > 0, "float32"))) < 0.6
+    True
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: tuple[int | None, ...] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"`rate` must be at least 0 and below 1, received {rate}")
+        self.rate = rate
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)  # [seed, number of calls]
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        if not training or self.rate == 0:
+            return inputs
+        sizes = list(ops.shape(inputs))
+        if self.noise_shape is not None:
+            sizes = [size if own is None else own for size, own in zip(sizes, self.noise_shape, strict=True)]
+        kept = self._hashes(sizes) >= round(self.rate * 2**24)
+        return inputs * (ops.cast(kept, inputs.dtype) * (1 / (1 - self.rate)))
+
+    def _hashes(self, sizes: list[Any]) -> Tensor:
+        """Uniform integers of 24 bits, `sizes`; int32 arithmetic wraps around alike on every backend."""
+        state = ops.cast(self.seed_generator.next(), "int32")
+        count = math.prod(sizes) if all(isinstance(size, int) for size in sizes) else ops.prod(sizes)
+        bits = ops.arange(count, dtype="int32") * KEYS[0] + state[0] + state[1] * KEYS[1]
+        for shift, multiplier in MIXERS:
+            bits = ops.bitwise_xor(bits, _shifted(bits, shift)) * multiplier
+        bits = ops.bitwise_xor(bits, _shifted(bits, 16))
+        return ops.reshape(ops.bitwise_and(bits, 2**24 - 1), sizes)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"rate": self.rate, "noise_shape": self.noise_shape, "seed": self.seed}
+        return super().get_config() | own
+
+
+def _shifted(bits: Tensor, places: int) -> Tensor:
+    """A logical shift to the right: the sign bit does not spread."""
+    return ops.bitwise_and(ops.right_shift(bits, places), 2 ** (32 - places) - 1)
