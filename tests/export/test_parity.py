@@ -34,7 +34,9 @@ def test_a_difference_in_the_second_batch_counts():
 
 
 def test_too_large_a_difference_names_both_numbers():
-    with pytest.raises(ExportError, match=r"(?s)differs from the Keras model.*allowed: 0\.001.*99\.9") as caught:
+    with pytest.raises(
+        ExportError, match=r"(?s)differs from the Keras model.*allowed: 0\.001.*99\.9"
+    ) as caught:
         check_parity(lambda images: images * 1.01, reference(), tolerance=1e-3)
     assert caught.value.exit_code == 10
 

@@ -153,7 +153,7 @@ def test_blends_at_borders_are_refused():
     with pytest.raises(DataError) as caught:
         scheme_of(count_values(RawMask(smooth, None, "L")))
     assert "only in specks of about one pixel" in str(caught.value)
-    assert "nearest neighbour" in str(caught.value) and "fill areas: 0, 255" in str(caught.value)
+    assert "nearest neighbour" in str(caught.value) and "cover areas: 0, 255" in str(caught.value)
 
 
 def test_a_few_blends_are_pointed_out():

@@ -55,7 +55,7 @@ class BatchSpec:
 
 
 def labelled_images(batch: Batch) -> Tensor:
-    """Return the labelled images of a batch as float32, with colour jitter if the batch has its parameters."""
+    """Return the labelled images of a batch as float32, jittered if the batch has parameters."""
     images = ops.cast(batch["labelled"], "float32")
     if "labelled_parameters" in batch:
         images = strong_view(images, batch["labelled_parameters"])
