@@ -118,7 +118,7 @@ def test_a_method_that_does_not_exist_is_one_error_among_all(toys, method, error
 
 
 def test_a_class_with_missing_parts_names_them_all(toys):
-    with pytest.raises(RecipeError, match="'toy_methods:Empty' is no complete method") as caught:
+    with pytest.raises(RecipeError, match="'toy_methods:Empty' is not a complete method") as caught:
         find_method("toy_methods:Empty")
     assert [line.split(":")[0] for line in caught.value.errors] == [
         "`method_name`", "`title`", "`loss_parts`", "`Options`",
@@ -133,7 +133,7 @@ def test_fit_refuses_what_is_no_method_before_it_writes(toys, recipe_file, name)
     run = recipe_file.parent / "run"
     arguments = ["fit", str(recipe_file), "--run", str(run), "--set", f"training.method=toy_methods:{name}"]
     done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == RecipeError.exit_code and "is no complete method" in done.stderr
+    assert done.exit_code == RecipeError.exit_code and "is not a complete method" in done.stderr
     assert not run.exists()
 
 
