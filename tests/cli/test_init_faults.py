@@ -91,7 +91,7 @@ def test_smooth_masks(tmp_path):
     rough.save(tmp_path / "masks/a0.png")
     result = usrn_init(tmp_path)
     assert result.exit_code == 4
-    assert "only in specks of about a pixel" in result.stderr and "  - a0 alone holds" in result.stderr
+    assert "only in specks of about one pixel" in result.stderr and "  - a0 alone holds" in result.stderr
 
 
 def test_two_kinds_of_masks(tmp_path):

@@ -89,7 +89,7 @@ def test_terms_are_part_of_the_configuration():
 
 
 def test_terms_that_make_no_objective_are_refused():
-    with pytest.raises(ValueError, match="`terms`: msl must be among them"):
+    with pytest.raises(ValueError, match="`terms`: msl is required"):
         usrn(terms=("ost", "sst"))
 
 

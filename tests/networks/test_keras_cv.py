@@ -22,10 +22,9 @@ DEEPLAB = {
     "low_level_channels": 4,
     "dropout": 0.0,
 }
-SEGFORMER = {"architecture": "keras_cv/segformer_b0"}
 
 
-@pytest.fixture(scope="module", params=[DEEPLAB, SEGFORMER], ids=["deeplab_v3_plus", "segformer_b0"])
+@pytest.fixture(scope="module", params=[DEEPLAB], ids=["deeplab_v3_plus"])
 def branches(request):
     """F and F_sub that share the stem; nobody trains them."""
     options = {"classes": 3, "subclasses": 5, "weights": "none", "decoder_channels": 8}

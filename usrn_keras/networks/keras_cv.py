@@ -13,7 +13,6 @@ from keras import layers
 from usrn_keras.networks.backbones import find_by_name
 from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions
-from usrn_keras.networks.keras_cv_segformer import SIZES, segformer
 from usrn_keras.networks.layers import ResizeLike, clone_layer, clone_layers
 from usrn_keras.optional import import_keras_cv
 
@@ -176,15 +175,4 @@ def _deeplab_v3_plus(options: ArchitectureOptions) -> Parts:
     )
 
 
-def _segformer(size: str, options: ArchitectureOptions) -> Parts:
-    return segformer(
-        size,
-        weights=options.weights,
-        decoder_channels=options.decoder.decoder_channels,
-        batch_norm_momentum=options.decoder.batch_norm_momentum,
-    )
-
-
-ARCHITECTURES: dict[str, Builder] = {"keras_cv/deeplab_v3_plus": _deeplab_v3_plus} | {
-    f"keras_cv/segformer_{size}": partial(_segformer, size) for size in SIZES
-}
+ARCHITECTURES: dict[str, Builder] = {"keras_cv/deeplab_v3_plus": _deeplab_v3_plus}

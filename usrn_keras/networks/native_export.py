@@ -32,17 +32,17 @@ def write_native(model: keras.Model, path: Path, input_size: tuple[int, int] | N
 
 
 def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write a `.pt2` file; batch, height and width are dynamic unless `input_size` is given."""
+    """Write `path`; batch size, and height and width without `input_size`, are dynamic."""
     import torch
 
     torch.export.save(trace(model, input_size), path)
 
 
 def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
-    """Trace the model to a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
+    """Trace the model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
 
-    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so that moving the
-    program to another device does not move the constants that it computes with (Keras 3.15).
+    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so the weights would
+    not follow when the program is moved to another device (Keras 3.15).
     """
     import torch
 
@@ -56,7 +56,7 @@ def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
 
 
 def stateless_module(model: keras.Model) -> Any:
-    """Build a `torch.nn.Module` whose parameters are those of the model."""
+    """Wrap the model as a `torch.nn.Module` whose parameters are the weights of the model."""
     import torch
 
     class Stateless(torch.nn.Module):
@@ -79,7 +79,7 @@ def write_saved_model(model: keras.Model, path: Path, input_size: tuple[int, int
 
 
 def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write a SavedModel without `keras.Model.export`, which writes every weight twice (Keras 3.15)."""
+    """Write a SavedModel without `keras.Model.export`, which stores every weight twice (Keras 3.15)."""
     import tensorflow as tf
 
     traceable = model if input_size else rewrite(model, dynamic_layers())
@@ -93,7 +93,8 @@ def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int]
 
 
 def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    # With the arbitrary sizes of Keras, JAX could not prove that the shapes of skip connections are equal.
+    # Keras would declare height and width as arbitrary, and JAX could not match the shapes of skip
+    # connections.
     shape = f"({', '.join(map(str, symbolic_shape(input_size)))})"
     model.export(
         path,
@@ -105,13 +106,13 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
 
 
 def symbolic_shape(input_size: tuple[int, int] | None) -> tuple[str | int, ...]:
-    """Symbolic shape `("batch", "32*height", "32*width", 3)`, or the fixed size with a dynamic batch."""
+    """Return `("batch", "32*height", "32*width", 3)`, or the fixed size; the batch is always dynamic."""
     sides = (f"{SIZE_MULTIPLE}*height", f"{SIZE_MULTIPLE}*width") if input_size is None else input_size
     return ("batch", *sides, 3)
 
 
 def keras_signature(input_size: tuple[int, int] | None) -> list[Any]:
-    """Build the `input_signature` of `keras.Model.export`."""
+    """Return the `input_signature` for `keras.Model.export`."""
     height, width = input_size or (None, None)
     return [keras.InputSpec(shape=(None, height, width, 3), dtype="float32", name="images")]
 
@@ -120,15 +121,15 @@ Replacements = Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]
 
 
 def rewrite(model: keras.Model, replacements: Replacements) -> keras.Model:
-    """Rewrite a model to the same function with a graph that converters can trace.
+    """Clone a model with layers that converters can trace.
 
     Args:
-        model: Functional model; nested models are rewritten too.
-        replacements: Replacement of each class of layers without weights, built from the same configuration.
-            `UpSampling2D` with nearest interpolation is kept.
+        model: Functional model; nested models are cloned too.
+        replacements: Replacement class for each class of layers without weights, built from the same
+            configuration. `UpSampling2D` with nearest interpolation is kept.
 
     Returns:
-        A model that shares the other layers, and so the weights, with `model`.
+        Model that shares the other layers, and therefore the weights, with `model`.
     """
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -143,7 +144,7 @@ def rewrite(model: keras.Model, replacements: Replacements) -> keras.Model:
 
 
 def rescaling(layer: keras.layers.Normalization) -> keras.layers.Rescaling:
-    """Convert `(x - mean) / max(sqrt(variance), epsilon)` to `x * scale + offset` with plain numbers.
+    """Convert a `Normalization` layer to `x * scale + offset` with plain numbers.
 
     Example:
 
@@ -167,7 +168,7 @@ def _built(layer: keras.layers.Normalization) -> keras.layers.Normalization:
 
 
 def dynamic_layers() -> Replacements:
-    """Replacement of `UpSampling2D` in TensorFlow graphs with dynamic height and width."""
+    """Return the replacement of `UpSampling2D` for TensorFlow graphs with dynamic height and width."""
     import tensorflow as tf
 
     class DynamicUpSampling2D(keras.layers.UpSampling2D):

@@ -17,7 +17,6 @@ from keras import layers
 from usrn_keras.backends.graph import call_layers
 from usrn_keras.networks.branch import Branch
 from usrn_keras.networks.decoders.psanet import Gather
-from usrn_keras.networks.keras_cv_segformer import MapAttention
 
 PARTS = ("stem", "tail", "decoder", "classifier")
 # The gradients of a convolution by its input and by its kernel each cost as much as the forward pass.
@@ -153,8 +152,6 @@ def call_flops(call: LayerCall) -> int:
         return 2 * pixels * math.prod(layer.kernel.shape)
     if isinstance(layer, Gather):  # every pixel is a weighted sum over all pixels
         return 2 * math.prod(outputs) * call.inputs[1].shape[-1]
-    if isinstance(layer, MapAttention):  # queries by keys, and weights by values
-        return 2 * 2 * math.prod(outputs) * math.prod(call.inputs[1].shape[1:3])
     if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
         raise TypeError(f"cannot count the operations of {type(layer).__name__} {layer.name!r}")
     return 0

@@ -137,8 +137,8 @@ def test_empty_folders_are_reported_once(tmp_path, files):
     files.names(tmp_path / "val.txt", [f"n{number}" for number in range(30)])
     with pytest.raises(DataError) as caught:
         _load(tmp_path)
-    assert "the folders of the images contain no images" in caught.value.faults
-    assert len(caught.value.faults) == 4
+    assert "the folders of the images contain no images" in caught.value.errors
+    assert len(caught.value.errors) == 4
 
 
 def test_with_faults_what_can_be_used_comes_back(folder, files):
