@@ -295,11 +295,11 @@ def test_refused_arguments(make, samples):
         make(unlabelled=())
     with pytest.raises(DataError, match=r"must have masks; these have none:\n.*u0\.png"):
         make(labelled=samples[1])
-    with pytest.raises(DataError, match="some have none"):
+    with pytest.raises(DataError, match="some do not"):
         make(labelled=(samples[0][0], replace(samples[0][1], sublabels=samples[0][1].mask)))
     with pytest.raises(ValueError, match="`batch_labelled` must be at least 1"):
         make(batch_labelled=0)
-    with pytest.raises(ValueError, match="`weak_unlabelled` is needed"):
+    with pytest.raises(ValueError, match="`weak_unlabelled` is required"):
         make(weak_unlabelled=None)
 
 
