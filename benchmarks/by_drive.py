@@ -28,7 +28,7 @@ from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.evaluation import evaluate
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
-from usrn_keras.progress import Progress, for_terminal
+from usrn_keras.progress import Progress, terminal_progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import open_run
 from usrn_keras.runs.environment import recorded_numerics
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts, sets = machine.facts(), options.of.split(",")
     models = [model for model in options.models.split(",") if model]
     for path in options.runs:
-        with for_terminal() as progress:
+        with terminal_progress() as progress:
             measured = list(rows_of(path, models, sets, facts, progress))
         table.write(RESULTS, merged(table.read(RESULTS), measured))
         for row in measured:

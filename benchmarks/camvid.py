@@ -33,7 +33,7 @@ from benchmarks import machine, small_camvid, table
 from usrn_keras._version import NUMERICS
 from usrn_keras.backend_choice import chosen_backend
 from usrn_keras.files import atomic_path
-from usrn_keras.progress import for_terminal
+from usrn_keras.progress import terminal_progress
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Cell, Plan, make_plan
 from usrn_keras.sweeps.render import as_markdown
@@ -155,7 +155,7 @@ def measure(
     missing = without(asked, frame_of(kept_lines(result_files(stem, plan), plan)))
     try:
         if missing.cells:
-            with for_terminal() as progress:
+            with terminal_progress() as progress:
                 make_table(missing, folder, jobs=jobs, progress=progress)
     finally:
         kept = kept_lines(result_files(stem, plan), plan)  # again: another process may have written meanwhile

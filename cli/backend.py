@@ -41,9 +41,9 @@ def load_backend() -> None:
         BackendError: If the backend is unknown to Keras, is not installed, or cannot be loaded.
     """
     name = require_backend()
-    from usrn_keras.lazy_imports import native_stderr_held
+    from usrn_keras.lazy_imports import suppress_native_stderr
 
-    with native_stderr_held():
+    with suppress_native_stderr():
         try:
             # Import the backend alone first, so that the error names the right package.
             importlib.import_module(BACKENDS[name].module)

@@ -64,10 +64,10 @@ def command(
         from usrn_keras.data import load_dataset
 
         _require_class(montage, load_dataset(recipe.data).classes)
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.stages import cluster_run
 
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         clustered = cluster_run(
             recipe, folder, plain=not no_plain, montage=montage, progress=progress, log=progress.log
         )

@@ -47,11 +47,11 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
     With errors, which must be fixed, the exit code is 4. With notes only, it is 0.
     """
     from usrn_keras.inspection import inspect_data
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.recipe import load_recipe
 
     loaded = load_recipe(recipe, list(overrides))
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         inspection = inspect_data(loaded, progress=progress)
     if as_json:
         print_json(inspection.to_json())

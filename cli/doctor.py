@@ -47,11 +47,11 @@ def command(
     7 for a backend that cannot be loaded.
     """
     from usrn_keras.doctor import diagnose
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
 
     if overrides and recipe is None:
         raise click.UsageError("--set overrides keys of a recipe: name a recipe")
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         diagnosis = diagnose(recipe, overrides, run_dir, progress=progress)
     if as_json:
         print_json(diagnosis.to_json())

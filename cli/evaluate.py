@@ -111,10 +111,10 @@ def command(ctx: click.Context, **options: Any) -> None:
     load_backend()
     from usrn_keras.evaluation.entries import prepare_entries
     from usrn_keras.evaluation.report_files import write_reports
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.report import Comparison
 
-    with for_terminal(quiet=options["quiet"]) as progress:
+    with terminal_progress(quiet=options["quiet"]) as progress:
         entries = prepare_entries(
             options["runs"],
             options["predictions"],
@@ -128,7 +128,7 @@ def command(ctx: click.Context, **options: Any) -> None:
         measured = [(entry, entry.measure(progress)) for entry in entries]
     _show(Comparison([its.scores for _, its in measured]), options)
     if not options["no_report"]:
-        with for_terminal(quiet=options["quiet"]) as progress:
+        with terminal_progress(quiet=options["quiet"]) as progress:
             for path in write_reports(measured, options["report"]):
                 progress.log(f"written: {path}")
 

@@ -77,11 +77,11 @@ def command(
 
 def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
     from usrn_keras.metrics import Scores
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.report import Comparison, comparison_table
     from usrn_keras.stages import fit
 
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         results = fit(recipe, folder, reuse=reuse, progress=progress, log=progress.log)
     if as_json:
         print_json(results)

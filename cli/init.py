@@ -76,10 +76,10 @@ def command(folder: Path, quiet: bool, as_json: bool, **options: object) -> None
       usrn init my_project --images train/images --masks train/masks --val val --test test
       usrn init my_project --images photos --masks masks --labelled 1/4
     """
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.project import ProjectRequest, create_project
 
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         project = create_project(folder, ProjectRequest(**options), progress=progress)
     if as_json:
         print_json(project.to_json())

@@ -37,11 +37,11 @@ def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_
     """
     load_backend()
     from usrn_keras.evaluation.predict import predict_files
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
 
     written: list[Path] = []
     try:
-        with for_terminal(quiet=quiet) as progress:
+        with terminal_progress(quiet=quiet) as progress:
             predict_files(run, inputs, out_dir, progress=progress, wrote=written.append)
     finally:  # report the written files also after an error or Ctrl-C
         if as_json and written:

@@ -28,10 +28,10 @@ def command(runs: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
     The page is a single file without scripts, which can be sent by mail and opened offline.
     """
     load_backend()
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.stages.report import report_runs
 
-    with for_terminal(quiet=quiet) as progress:
+    with terminal_progress(quiet=quiet) as progress:
         paths = report_runs(runs, progress=progress)
     if as_json:
         found = zip(runs, paths, strict=True)

@@ -13,7 +13,7 @@ from usrn_cli.output import print_json
 
 if TYPE_CHECKING:
     from usrn_keras.data.random_split import Share
-    from usrn_keras.data.split import MadeSplit
+    from usrn_keras.data.split import SplitResult
 
 
 class ShareType(click.ParamType):
@@ -86,21 +86,21 @@ def command(
 
     The same seed gives the same images on every machine, and a larger share contains the smaller ones.
     """
-    from usrn_keras.data.split import Wish, make_split
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.data.split import SplitRequest, make_split
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.recipe import load_recipe
 
     loaded = load_recipe(recipe, list(overrides))
-    wish = Wish(labelled, val, seed, cover_classes)
-    with for_terminal(quiet=quiet) as progress:
-        made = make_split(loaded.data, wish, out, recipe=loaded.name, force=force, progress=progress)
+    request = SplitRequest(labelled, val, seed, cover_classes)
+    with terminal_progress(quiet=quiet) as progress:
+        made = make_split(loaded.data, request, out, recipe=loaded.name, force=force, progress=progress)
     if as_json:
         print_json(made.to_json())
     else:
         _show(made)
 
 
-def _show(made: MadeSplit) -> None:
+def _show(made: SplitResult) -> None:
     for part, count in made.counts.items():
         click.echo(f"{part:<11} {count:>6} images")
     if made.pixels is not None:
@@ -110,7 +110,7 @@ def _show(made: MadeSplit) -> None:
     click.echo(f"options     {' '.join(_set(key, value) for key, value in made.keys.items())}")
 
 
-def _show_pixels(made: MadeSplit) -> None:
+def _show_pixels(made: SplitResult) -> None:
     everything, labelled = made.pixels / made.pixels.sum(axis=1, keepdims=True).clip(1) * 100
     width = max(map(len, (*made.dataset.classes, "class")))
     click.echo(f"\n{'class':<{width}}  pixels: all %  labelled %  labelled")

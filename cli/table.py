@@ -120,17 +120,17 @@ def _show_outline(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
 
 def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     from usrn_keras.errors import IncompleteTableError
-    from usrn_keras.progress import for_terminal
+    from usrn_keras.progress import terminal_progress
     from usrn_keras.sweeps.sweep import make_table, table_folder
 
-    with for_terminal(quiet=options["quiet"]) as progress:
+    with terminal_progress(quiet=options["quiet"]) as progress:
         result = make_table(plan, folder, jobs=options["jobs"], progress=progress)
         progress.log(f"written: {table_folder(plan, folder)}")
     _show(result, options)
     if result.gaps:
         raise IncompleteTableError(
             f"{len(result.gaps)} of {len(result.plan.cells)} cells have no value",
-            faults=[f"{name}: {why}" for name, why in result.failures.items()],
+            errors=[f"{name}: {why}" for name, why in result.failures.items()],
             hint="Fix the cause and run the same command again; completed runs are kept.",
         )
 

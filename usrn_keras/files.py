@@ -1,4 +1,4 @@
-"""Write files atomically: after a crash the path holds the old file or the new one, never a part of it."""
+"""Write files atomically: after a crash, a path has the old file or the new file, never a part of it."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ def remove_leftovers(folder: Path) -> None:
             leftover.unlink(missing_ok=True)  # its folder may have been removed before
 
 
-def files_of(path: Path) -> list[Path]:
+def collect_files(path: Path) -> list[Path]:
     """List every file below a folder; for a file, the file itself."""
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 
 def _publish(source: Path, target: Path, *, aside: Path) -> None:
     """Replace `target` with `source`; an existing folder moves to `aside`, and back after an error."""
-    for file in files_of(source):
+    for file in collect_files(source):
         with open(file, "rb") as written:
             os.fsync(written.fileno())
     if source.is_dir():

@@ -34,14 +34,14 @@ def lazy_loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 @contextlib.contextmanager
-def native_stderr_held() -> Iterator[None]:
+def suppress_native_stderr() -> Iterator[None]:
     """Discard what the block writes to file descriptor 2, or print it if the block raises.
 
     TensorFlow logs its start from C++ before any of its settings can prevent that.
 
     Example:
 
-    >>> with native_stderr_held():
+    >>> with suppress_native_stderr():
     ...     import tensorflow  # doctest: +SKIP
     """
     sys.stderr.flush()

@@ -11,7 +11,7 @@ from types import ModuleType
 import keras
 
 from usrn_keras.errors import BackendError
-from usrn_keras.lazy_imports import native_stderr_held
+from usrn_keras.lazy_imports import suppress_native_stderr
 
 
 def require_keras_cv(asked_by: str, instead: str) -> None:
@@ -40,7 +40,7 @@ def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
         BackendError: keras-cv or tensorflow is not installed or cannot be imported.
     """
     try:
-        with native_stderr_held():
+        with suppress_native_stderr():
             import tensorflow
 
             if keras.backend.backend() != "tensorflow":
@@ -52,7 +52,7 @@ def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def tensorflow_left_out() -> Iterator[None]:
+def without_tensorflow() -> Iterator[None]:
     """Keep Keras from importing TensorFlow on another backend, which costs 4 s and 450 MB.
 
     Keras imports TensorFlow, if it is installed, to check whether an object has one of its types: when a

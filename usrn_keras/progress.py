@@ -1,4 +1,4 @@
-"""Progress of long tasks: bars on a terminal, lines in a log file, or nothing.
+"""Progress of long tasks: bars on a terminal, or plain lines, or no output.
 
 A function that takes long receives a `Progress` and reports to it:
 
@@ -40,12 +40,12 @@ class Progress(Protocol):
         """Print one line of text above the bars."""
 
 
-def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Progress]:
-    """Choose the progress for stderr: bars on a terminal, otherwise plain lines, or nothing if `quiet`.
+def terminal_progress(*, quiet: bool = False) -> contextlib.AbstractContextManager[Progress]:
+    """Choose the progress for stderr: bars on a terminal, otherwise plain lines, or no output if `quiet`.
 
     Example:
 
-    >>> with for_terminal(quiet=True) as progress, progress.task("images", total=2) as task:
+    >>> with terminal_progress(quiet=True) as progress, progress.task("images", total=2) as task:
     ...     task.advance(2)
     """
     if quiet:
@@ -56,7 +56,7 @@ def for_terminal(*, quiet: bool = False) -> contextlib.AbstractContextManager[Pr
 
 
 class _Silent:
-    """Shows nothing. Used by library calls, `--quiet` and most tests."""
+    """Prints no output. Used by library calls, `--quiet` and most tests."""
 
     @contextlib.contextmanager
     def task(self, description: str, total: int, done: int = 0) -> Iterator[Task]:

@@ -10,7 +10,7 @@ from keras import layers
 from tests.tools import fill, gradients
 from usrn_keras.backends import run_graph
 from usrn_keras.networks import build_branches
-from usrn_keras.networks.decoders.decoder_options import DecoderOptions, Maps, find_decoder
+from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
 
 pytestmark = pytest.mark.every_backend
 
@@ -138,7 +138,7 @@ def scaled(values, share: float) -> float:
 @pytest.mark.parametrize("name", ["pspnet", "psanet"])
 def test_decoders_with_layers_of_our_own(name):
     options = DecoderOptions(decoder_channels=6, psp_bins=[1, 2], psa_channels=4, psa_mask=5)
-    decoder = find_decoder(name)(Maps(3, 8, 8), options, "decoder")
+    decoder = find_decoder(name)(FeatureMaps(3, 8, 8), options, "decoder")
     fill(decoder.variables)
     inputs = [random((2, 8, 12, 3)), random((2, 4, 6, 8), seed=1)]
     check(decoder, inputs)

@@ -59,12 +59,12 @@ def test_json_lists_everything_and_the_exit_code_stays(recipe_file, root):
     result = check(recipe_file, options=("--quiet", "--json"))
     assert result.exit_code == 4
     value = json.loads(result.stdout)
-    assert value["faults"] == len(value["findings"]) == 30
+    assert value["errors"] == len(value["findings"]) == 30
     assert value["findings"][0] == {
         "kind": "unreadable_image",
         "fault": True,
         "message": f"{root}/images/empty_00.png is empty",
-        "advice": "Copy the file again or take it out of the lists.",
+        "advice": "Copy the file again, or remove it from the lists.",
         "files": [f"{root}/images/empty_00.png"],
     }
     assert value["splits"]["labelled"]["pixels"] == {"road": 5400, "car": 360}

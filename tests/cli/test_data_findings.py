@@ -30,10 +30,13 @@ def test_a_sound_data_set(recipe_file):
 def test_a_data_set_that_does_not_begin(recipe_file):
     result = check(recipe_file, "data.root=nowhere")
     found(
-        result, "lists, folders and names", "data.root = `nowhere` is no folder", "ROOT/images/ANY/NAME.jpg"
+        result,
+        "lists, folders and names",
+        "data.root = `nowhere` is not a folder",
+        "ROOT/images/ANY/NAME.jpg",
     )
     assert "┃" not in result.stdout  # no tables of nothing
-    assert json.loads(check(recipe_file, "data.root=nowhere", options=("--json",)).stdout)["faults"] == 1
+    assert json.loads(check(recipe_file, "data.root=nowhere", options=("--json",)).stdout)["errors"] == 1
 
 
 def test_lists_that_do_not_fit_do_not_stop_the_reading(recipe_file, root):
@@ -57,7 +60,7 @@ def test_unreadable_images(recipe_file, root):
         check(recipe_file), "images that cannot be read: 3", "0.png is empty", "3.png cannot be"
     )
     assert "4.jpg cannot be read as an image: it is truncated" in paragraph
-    assert "-> Copy the file again or take it out of the lists." in paragraph
+    assert "-> Copy the file again, or remove it from the lists." in paragraph
 
 
 def test_unreadable_masks(recipe_file, root):
@@ -113,7 +116,7 @@ def test_ids_outside_the_classes(recipe_file, root):
     found(
         check(recipe_file),
         "masks with values that are not classes: 1",
-        "1.png holds ids outside the 2 classes: 7",
+        "1.png contains ids outside the 2 classes: 7",
         "Allowed are 0 to 1 and ignore_index 255",
     )
 
@@ -153,7 +156,7 @@ def test_unknown_colours(recipe_file, root):
     found(
         result,
         "values that are not classes: 1",
-        "2.png holds colours of no class: 0 9 0 (96 pixels)",
+        "2.png contains colours of no class: 0 9 0 (96 pixels)",
         "palette.txt",
     )
 

@@ -189,7 +189,7 @@ def test_some_masks_are_enough(recipe_file, monkeypatch):
 def test_classes_without_the_data_set(recipe_file, settings, classes, classes_from):
     found = look(recipe_file, "data.root=nowhere", *settings)
     assert (len(found.dataset.classes), found.classes_from) == (classes, classes_from)
-    assert "`nowhere` is no folder" in found.notes[0]
+    assert "`nowhere` is not a folder" in found.notes[0]
 
 
 def test_a_missing_data_set_is_no_error(recipe_file, trial):

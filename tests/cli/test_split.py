@@ -97,7 +97,7 @@ def test_a_split_is_replaced_only_when_told_to(recipe_file, root):
     assert split(recipe_file, "--labelled", 1, "--force").exit_code == 0
     result = split(recipe_file, "--labelled", 1, "--force", "--out", root / "images")
     assert result.exit_code == 9
-    assert "images exists and is no folder of a split: it holds 0.png, 1.png, 2.png" in result.stderr
+    assert "images exists and is not the folder of a split: it contains 0.png, 1.png, 2.png" in result.stderr
     assert len(list((root / "images").iterdir())) == 6
 
 
@@ -119,14 +119,14 @@ def test_an_interrupt_leaves_nothing(recipe_file, root, monkeypatch):
         (["--labelled", "9/8"], 2, "must be a fraction between 0 and 1 such as 1/8 or 0.125, or a number of"),
         (["--labelled", "1", "--val", "x"], 2, "Invalid value for '--val': must be a fraction"),
         (["--labelled", "1", "--seed", "-1"], 2, "Invalid value for '--seed'"),
-        (["--labelled", "4"], 4, "  - 4 labelled and 0 val images are more than the 3 with masks"),
-        (["--labelled", "1/9"], 4, "  - --labelled comes to no image: give a larger share"),
+        (["--labelled", "4"], 4, "  - 4 labelled and 0 val images are more than the 3 images with masks"),
+        (["--labelled", "1/9"], 4, "  - --labelled selects no image: use a larger share"),
         (
             ["--labelled", "1", "--set", "data.split=1_8"],
             4,
             "  - data.split = `1_8` with data.split_seed = 0",
         ),
-        (["--labelled", "1", "--set", "data.root=nowhere"], 4, "data.root = `nowhere` is no folder"),
+        (["--labelled", "1", "--set", "data.root=nowhere"], 4, "data.root = `nowhere` is not a folder"),
         (["--labelled", "1", "--set", "data.mask_pattern=a"], 3, "{name} exactly once, such as {name}_mask"),
         (["--labelled", "1", "--set", "data.val_images=v"], 3, "data.val_masks: missing"),
         (["--labelled", "1", "--set", "data.val="], 4, "  - no validation images"),
@@ -145,8 +145,8 @@ def test_classes_that_so_few_images_cannot_show(recipe_file, root):
         Image.fromarray(np.full((40, 48), class_id, np.uint8)).save(root / f"masks/{name}.png")
     result = split(recipe_file, "--labelled", 2, "--cover-classes")
     assert result.exit_code == 4
-    assert "2 labelled images cannot show every class" in result.stderr
-    assert "is in 1 of 3 images, none of them drawn" in result.stderr
+    assert "2 labelled images cannot cover every class" in result.stderr
+    assert "is in 1 of 3 images, none of them is drawn" in result.stderr
 
 
 def _damaged(root, kind: str) -> dict[str, str]:
@@ -185,12 +185,12 @@ def _damaged(root, kind: str) -> dict[str, str]:
     [
         ("empty", "1.png is empty"),
         ("truncated", "1.png cannot be read as an image: it is truncated, its end is missing"),
-        ("absurd", "1.png says it is 50000x40000 pixels, the limit is 268435456 pixels (2**28)"),
-        ("jpeg", "1.png is a JPEG or WebP file: these change the values of a mask"),
-        ("id", "1.png holds ids outside the 2 classes: 7"),
-        ("colours", "1.png holds colours (RGB), and data.mask_format = 'ids' expects a class id per pixel"),
-        ("grey", "1.png holds grey values (L), and data.mask_format = 'colours' expects RGB colours"),
-        ("unknown colour", "1.png holds colours of no class: 9 8 7 (1920 pixels)"),
+        ("absurd", "1.png has 50000x40000 pixels according to its header; the limit is 268435456"),
+        ("jpeg", "1.png is a JPEG or WebP file: these formats change the values of a mask"),
+        ("id", "1.png contains ids outside the 2 classes: 7"),
+        ("colours", "1.png contains colours (RGB), but data.mask_format = 'ids' expects class ids"),
+        ("grey", "1.png contains grey values (L), but data.mask_format = 'colours' expects RGB colours"),
+        ("unknown colour", "1.png contains colours of no class: 9 8 7 (1920 pixels)"),
     ],
 )
 def test_masks_that_cannot_be_used(recipe_file, root, kind, line):
@@ -209,7 +209,7 @@ def test_lists_that_lead_out_of_the_data_set(recipe_file, root, entry):
     (root / "mine/labelled.txt").write_text(f"0\n{entry}\n")
     result = split(recipe_file, "--labelled", 1, "--set", "data.split=mine")
     assert result.exit_code == 4
-    assert f"  - {root}/mine/labelled.txt, line 2: `{entry}` is no path inside the data set" in result.stderr
+    assert f"  - {root}/mine/labelled.txt, line 2: `{entry}` is not a path in the data set" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_lists_that_lead_out_of_the_data_set(recipe_file, root, entry):
     [
         (None, [], "data.mask_format = 'colours' needs the file"),
         ("0 0 0\n0 0 0\n", [], "the classes `road` and `car` have the same colour 0 0 0"),
-        ("0 0 0\n300 0 0\n", [], "palette.txt, line 2: a colour is three whole numbers from 0 to 255"),
+        ("0 0 0\n300 0 0\n", [], "palette.txt, line 2: a colour must be three integers from 0 to 255"),
         (
             "0 0 0\n1 1 1\n",
             ["--set", "data.ignore_colours=[[1, 1, 1]]"],
@@ -243,5 +243,5 @@ def test_a_missing_data_set_says_where_it_is_and_how_to_lay_it_out(dataset):
     }
     result = split(name, "--set", "data.root=/nowhere", "--labelled", "1/8")
     assert result.exit_code == 4
-    assert "data.root = `/nowhere` is no folder" in result.stderr
+    assert "data.root = `/nowhere` is not a folder" in result.stderr
     assert site[dataset] in result.stderr and "ROOT/" in result.stderr

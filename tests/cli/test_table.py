@@ -48,7 +48,7 @@ def test_one_broken_run_leaves_a_gap_and_the_rest_is_done(recipe_file, table_fil
     assert told["rows"][1]["difference"]["miou"]["seeds"] == 1
     written = {path.name for path in (folder / "tables/mine").iterdir()}
     assert written == {"table.json", "table.md", "table.csv", "index.html"}
-    assert "1 of 3 cells have no figure" in result.stderr and "broken-seed0-" in result.stderr
+    assert "1 of 3 cells have no value" in result.stderr and "broken-seed0-" in result.stderr
     logs = [path.read_text() for path in folder.glob("*.log")]
     assert logs and not any("taken over" in log for log in logs)  # every row has a Baseline of its own
 
@@ -99,7 +99,7 @@ def test_without_masks_of_unlabelled_images_there_is_no_oracle(recipe_file, tmp_
 
 def test_a_data_set_that_is_not_there(table_file, tmp_path):
     result = usrn_table(table_file, "camvid_1_8", "--set", f"data.root={tmp_path / 'nowhere'}")
-    assert result.exit_code == 4 and "is no folder" in result.stderr
+    assert result.exit_code == 4 and "is not a folder" in result.stderr
 
 
 def test_dry_run_tells_what_is_shared(recipe_file, tmp_path):

@@ -125,7 +125,7 @@ def test_labels_that_cannot_be_balanced_are_an_error(monkeypatch):
     monkeypatch.setattr(
         assignment, "repair", lambda costs, labels, prices, *_, **__: Repaired(labels, prices, False)
     )
-    with pytest.raises(RuntimeError, match="200 rows in 8 clusters"):
+    with pytest.raises(RuntimeError, match="200 rows to 8 clusters"):
         assign(data, centers)
 
 

@@ -62,32 +62,32 @@ def test_val_leaves_the_only_image_of_a_class_to_the_labelled(seed):
 
 def test_a_class_that_val_must_take_is_named():
     pixels = np.array([[9, 0, 0]] * 6 + [[9, 1, 0], [9, 0, 1]])
-    with pytest.raises(DataError, match="cannot show every class"):
+    with pytest.raises(DataError, match="cannot cover every class"):
         draw_parts(_dataset(), Share("1"), Share("7"), seed=0, pixels=pixels)
 
 
 def test_too_few_images_for_the_classes():
     pixels = np.eye(8, 3, dtype=int)
-    with pytest.raises(DataError, match="2 labelled images cannot show every class") as caught:
+    with pytest.raises(DataError, match="2 labelled images cannot cover every class") as caught:
         draw_parts(_dataset(), Share("2"), None, seed=0, pixels=pixels)
-    assert len(caught.value.faults) == 1 and "is in 1 of 8 images" in caught.value.faults[0]
+    assert len(caught.value.errors) == 1 and "is in 1 of 8 images" in caught.value.errors[0]
 
 
 @pytest.mark.parametrize(
-    ("labelled", "val", "data", "faults"),
+    ("labelled", "val", "data", "errors"),
     [
-        ("9", None, {}, ["9 labelled and 0 val images are more than the 8 with masks"]),
-        ("6", "3", {}, ["6 labelled and 3 val images are more than the 8 with masks"]),
-        ("8", None, {"without_mask": ""}, ["no image would be left unlabelled"]),
-        ("1/20", "1/20", {}, ["--labelled comes to no image", "--val comes to no image"]),
-        ("1", None, {"labelled": "", "unlabelled": ""}, ["more than the 0 with masks"]),
+        ("9", None, {}, ["9 labelled and 0 val images are more than the 8 images with masks"]),
+        ("6", "3", {}, ["6 labelled and 3 val images are more than the 8 images with masks"]),
+        ("8", None, {"without_mask": ""}, ["no image would remain unlabelled"]),
+        ("1/20", "1/20", {}, ["--labelled selects no image", "--val selects no image"]),
+        ("1", None, {"labelled": "", "unlabelled": ""}, ["more than the 0 images with masks"]),
     ],
 )
 def test_counts_that_cannot_be(labelled, val, data, faults):
     with pytest.raises(DataError, match="the split cannot be drawn from") as caught:
         draw_parts(_dataset(**data), Share(labelled), val and Share(val), seed=0)
-    assert len(caught.value.faults) == len(faults)
-    assert all(part in fault for part, fault in zip(faults, caught.value.faults, strict=True))
+    assert len(caught.value.errors) == len(faults)
+    assert all(part in fault for part, fault in zip(faults, caught.value.errors, strict=True))
 
 
 def test_all_with_masks_may_be_labelled_beside_images_without():

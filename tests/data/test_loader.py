@@ -109,7 +109,7 @@ def test_sublabels_are_checked_when_they_are_read(make, files, tmp_path, samples
     labelled = _with_sublabels(files, tmp_path, samples[0][:2], np.zeros(files.size, np.uint8))
     make(labelled=labelled[:1], batch_labelled=1, parents=np.arange(5)).batch(0)
     make(labelled=labelled).batch(0)  # unchecked
-    with pytest.raises(DataError, match=r"sublabels\.png: 192 of 192 pixels hold no subclass"):
+    with pytest.raises(DataError, match=r"sublabels\.png: the value of 192 of 192 pixels is not a subclass"):
         make(labelled=labelled[1:], batch_labelled=1, parents=np.arange(5)).batch(0)
 
 
@@ -257,7 +257,7 @@ def test_an_image_in_both_lists_is_read_for_the_larger_of_its_views(make, files,
 
 def test_mask_with_ids_outside_the_classes(make):
     batches = make(num_classes=4)
-    with pytest.raises(DataError, match=r"m4\.png holds ids outside the 4 classes: 4"):
+    with pytest.raises(DataError, match=r"m4\.png contains ids outside the 4 classes: 4"):
         for step in range(5):
             batches.batch(step)
 
@@ -291,9 +291,9 @@ def test_colour_map(make, files, tmp_path):
 def test_refused_arguments(make, samples):
     with pytest.raises(DataError, match="no labelled images"):
         make(labelled=())
-    with pytest.raises(DataError, match="no unlabelled images, and a batch needs 3"):
+    with pytest.raises(DataError, match="no unlabelled images, but a batch needs 3"):
         make(unlabelled=())
-    with pytest.raises(DataError, match=r"need masks\n.*u0\.png"):
+    with pytest.raises(DataError, match=r"must have masks; these have none:\n.*u0\.png"):
         make(labelled=samples[1])
     with pytest.raises(DataError, match="some have none"):
         make(labelled=(samples[0][0], replace(samples[0][1], sublabels=samples[0][1].mask)))

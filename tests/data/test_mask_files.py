@@ -65,12 +65,14 @@ def test_transparency_of_a_palette_is_dropped(tmp_path):
 def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path):
     for kind in ("JPEG", "WEBP"):
         Image.new("L", (8, 8)).save(tmp_path / "a.png", kind)
-        with pytest.raises(DataError, match=r"a\.png is a JPEG or WebP file: these change the values"):
+        with pytest.raises(
+            DataError, match=r"a\.png is a JPEG or WebP file: these formats change the values"
+        ):
             read_raw(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("CMYK", 0), ("I", 70_000), ("I", -1)])
 def test_values_that_no_mask_can_hold(tmp_path, mode, value):
     Image.new(mode, (3, 2), value).save(tmp_path / "a.tif")
-    with pytest.raises(DataError, match=rf"a\.tif cannot be a mask: it holds values of the mode {mode}"):
+    with pytest.raises(DataError, match=rf"a\.tif cannot be a mask: it has values of the mode {mode}"):
         read_raw(tmp_path / "a.tif")

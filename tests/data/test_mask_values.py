@@ -56,7 +56,9 @@ def test_unknown_colours_are_named_with_their_pixels_the_most_frequent_first():
     colours[1:3, :] = 7, 8, 9
     with pytest.raises(DataError) as caught:
         map_colours("dir/a.png", colours, _map([[0, 0, 0, 0], [5, 6, 7, 1]]))
-    assert caught.value.message == "dir/a.png holds colours of no class: 7 8 9 (10 pixels), 1 2 3 (2 pixels)"
+    assert (
+        caught.value.message == "dir/a.png contains colours of no class: 7 8 9 (10 pixels), 1 2 3 (2 pixels)"
+    )
     assert "Allowed are 0 0 0 = 0, 5 6 7 = 1: complete palette.txt" in caught.value.hint
     assert "resized" not in caught.value.hint
 
@@ -67,4 +69,4 @@ def test_many_unknown_colours_are_cut_short_and_explained():
         DataError, match=r"(\d+ \d+ \d+ \(1 pixels\), ){9}\d+ \d+ \d+ \(1 pixels\) and 50 more"
     ) as e:
         map_colours("a", colours, _map([[255, 255, 255, 0]]))
-    assert "resized smoothly or saved as JPEG" in e.value.hint
+    assert "interpolated or JPEG-compressed" in e.value.hint

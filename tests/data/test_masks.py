@@ -60,7 +60,7 @@ def test_grey_png_of_few_bits_is_not_stretched(tmp_path, files, bits):
 
 def test_ids_outside_the_classes_are_listed_with_the_file(tmp_path, files):
     path = files.mask(tmp_path / "a.png", np.array([[0, 9, 4, 255]], np.uint8))
-    with pytest.raises(DataError, match=r"a\.png holds ids outside the 3 classes: 4, 9\n") as caught:
+    with pytest.raises(DataError, match=r"a\.png contains ids outside the 3 classes: 4, 9\n") as caught:
         read_mask(path, Rules(3))
     assert "0 to 2 and ignore_index 255" in caught.value.hint
 
@@ -131,7 +131,7 @@ def test_colours_become_ids(tmp_path, mode, suffix):
 
 def test_colours_where_ids_are_expected(tmp_path, files):
     with pytest.raises(
-        DataError, match=r"a\.png holds colours \(RGB\), and data.mask_format = 'ids'"
+        DataError, match=r"a\.png contains colours \(RGB\), but data.mask_format = 'ids'"
     ) as caught:
         read_mask(files.image(tmp_path / "a.png"), Rules(3))
     assert "Set data.mask_format = 'colours'" in caught.value.hint and "palette.txt" in caught.value.hint
@@ -140,13 +140,15 @@ def test_colours_where_ids_are_expected(tmp_path, files):
 @pytest.mark.parametrize("mode", ["L", "1", "I;16"])
 def test_grey_values_where_colours_are_expected(tmp_path, mode):
     Image.new(mode, (3, 2)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png holds grey values .*data.mask_format = 'colours'") as caught:
+    with pytest.raises(
+        DataError, match=r"a\.png contains grey values .*data.mask_format = 'colours'"
+    ) as caught:
         read_mask(tmp_path / "a.png", Rules(3, colour_map=COLOURS))
     assert "Set data.mask_format = 'ids'" in caught.value.hint
 
 
 def test_palette_ids_read_as_colours_are_colours_of_no_class(tmp_path, files):
-    with pytest.raises(DataError, match="holds colours of no class: 254 254 254"):
+    with pytest.raises(DataError, match="contains colours of no class: 254 254 254"):
         read_mask(files.palette_mask(tmp_path / "a.png", np.ones((2, 2))), Rules(2, colour_map=COLOURS))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.mask_values import read_palette, voc_palette
 from usrn_keras.errors import DataError
 
@@ -29,7 +29,7 @@ def test_voc_palette_has_distinct_colours_above_256_classes():
 
 def test_palette_file(tmp_path):
     (tmp_path / "palette.txt").write_text("0 0 0\n\n255 128 1\n")
-    faults = Faults()
+    faults = ErrorList()
     np.testing.assert_array_equal(
         read_palette(tmp_path / "palette.txt", 2, faults), [[0, 0, 0], [255, 128, 1]]
     )
@@ -48,7 +48,7 @@ def test_palette_file(tmp_path):
 )
 def test_wrong_palette_file(tmp_path, text, fault):
     (tmp_path / "palette.txt").write_text(text)
-    faults = Faults()
+    faults = ErrorList()
     read_palette(tmp_path / "palette.txt", 2, faults)
     with pytest.raises(DataError, match=fault):
         faults.raise_if_any("palette")

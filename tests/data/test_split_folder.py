@@ -5,7 +5,7 @@ import os
 import pytest
 
 from usrn_keras.data.formats.lists import Lists
-from usrn_keras.data.split import refuse_existing, split_folder
+from usrn_keras.data.split import split_folder, validate_target
 from usrn_keras.errors import StorageError
 
 LISTS = Lists(("a", "b"), (), ("v",))
@@ -55,13 +55,13 @@ def test_what_was_there_stays_until_the_end(tmp_path, monkeypatch):
 
 
 def test_only_an_earlier_split_may_be_replaced(tmp_path):
-    refuse_existing(tmp_path / "none", force=False)
+    validate_target(tmp_path / "none", force=False)
     with split_folder(tmp_path / "x", LISTS, "old"):
         pass
     with pytest.raises(StorageError, match="x exists already"):
-        refuse_existing(tmp_path / "x", force=False)
-    refuse_existing(tmp_path / "x", force=True)
+        validate_target(tmp_path / "x", force=False)
+    validate_target(tmp_path / "x", force=True)
     (tmp_path / "x/thesis.doc").touch()
     for path in (tmp_path / "x", tmp_path / "x/thesis.doc"):
-        with pytest.raises(StorageError, match=r"is no folder of a split: it holds thesis\.doc"):
-            refuse_existing(path, force=True)
+        with pytest.raises(StorageError, match=r"is not the folder of a split: it contains thesis\.doc"):
+            validate_target(path, force=True)

@@ -32,7 +32,9 @@ def test_sublabels_of_their_labels_pass():
 def test_sublabels_of_another_label_are_refused(sublabel):
     """Another class, no subclass at all, or ignored where the label is not."""
     sublabels = np.array([[2, sublabel, 2, sublabel]], np.int32)
-    with pytest.raises(DataError, match=r"s\.png: 2 of 4 pixels hold no subclass \(0 to 300\).*\n.*delete"):
+    with pytest.raises(
+        DataError, match=r"s\.png: the value of 2 of 4 pixels is not a subclass \(0 to 300\).*\n.*delete"
+    ):
         check_sublabels("s.png", sublabels, np.ones((1, 4), np.uint16), PARENTS, 255)
 
 
@@ -42,5 +44,7 @@ def test_a_sublabel_where_the_label_is_ignored_is_refused():
 
 
 def test_colours_are_no_sublabels(tmp_path, files):
-    with pytest.raises(DataError, match=r"a\.png holds colours, a sublabel file must hold one subclass id"):
+    with pytest.raises(
+        DataError, match=r"a\.png contains colours; a sublabel file must have one subclass id"
+    ):
         read_sublabels(files.image(tmp_path / "a.png"))

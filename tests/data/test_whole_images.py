@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.networks import red_dataset
-from usrn_keras.data.whole_images import gathered, neighbours, padded_batches, read_whole
+from usrn_keras.data.whole_images import batches_by_size, consecutive_batches, padded_batches, read_whole
 
 SIZES = [(20, 24), (32, 32), (33, 24), (40, 30), (20, 24)]
 
@@ -25,10 +25,10 @@ def test_read_in_their_order_and_size(dataset):
 
 def test_neighbours_are_padded_to_the_same_size(dataset):
     dataset = dataset[0]
-    groups = list(neighbours(read_whole(dataset.val, dataset, workers=0, ahead=1), batch=2))
+    groups = list(consecutive_batches(read_whole(dataset.val, dataset, workers=0, ahead=1), batch=2))
     assert [[item.sample.name for item in group] for group in groups] == [["0", "1"], ["2", "3"], ["4"]]
     assert [group[0].padded_size for group in groups] == [(32, 32), (64, 32), (32, 32)]
-    alone = neighbours(read_whole(dataset.val, dataset, workers=0, ahead=1), batch=1)
+    alone = consecutive_batches(read_whole(dataset.val, dataset, workers=0, ahead=1), batch=1)
     assert [len(group) for group in alone] == [1] * 5
 
 
@@ -43,7 +43,7 @@ def test_neighbours_are_padded_to_the_same_size(dataset):
 )
 def test_images_of_one_padded_size_are_gathered(dataset, batch, waiting, groups):
     images = read_whole(dataset[0].val, dataset[0], workers=0, ahead=1)
-    found = list(gathered(images, batch, waiting))
+    found = list(batches_by_size(images, batch, waiting))
     assert ["".join(item.sample.name for item in group) for group in found] == groups
 
 

@@ -168,7 +168,7 @@ def test_every_error_of_a_data_set(look, recipe_file):
 
 def test_no_data_set_at_all(look):
     (finding,) = look("data.root=/nowhere/at/all")[1].findings
-    assert finding.error is DataError and "/nowhere/at/all` is no folder" in finding.lines[0]
+    assert finding.error is DataError and "/nowhere/at/all` is not a folder" in finding.lines[0]
 
 
 def test_features_that_do_not_fit(look, monkeypatch):

@@ -207,7 +207,8 @@ def _check_export(method: Method, images: np.ndarray, folder: Path) -> None:
         import tensorflow as tf
 
         method.export(folder / "model")
-        found = tf.saved_model.load(str(folder / "model")).serve(tf.constant(images)).numpy()
+        loaded = tf.saved_model.load(str(folder / "model"))
+        found = loaded.serve(tf.constant(images)).numpy()
     np.testing.assert_allclose(found, logits_of(method, images), rtol=1e-4, atol=1e-5)
 
 

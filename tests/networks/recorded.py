@@ -7,7 +7,7 @@ from types import ModuleType
 import keras
 import pytest
 
-from usrn_keras.networks import layers as relaid_file
+from usrn_keras.networks import layers as layers_file
 
 Pairs = list[tuple[keras.Layer, keras.Layer]]
 
@@ -15,15 +15,15 @@ Pairs = list[tuple[keras.Layer, keras.Layer]]
 def record(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> Pairs:
     """The pairs that `module` makes from now on."""
     pairs: Pairs = []
-    relaid = relaid_file.relaid
+    clone_layer = layers_file.clone_layer
 
     def recorded(layer, x, **changes):
-        result = relaid(layer, x, **changes)
+        result = clone_layer(layer, x, **changes)
         pairs.append((layer, result._keras_history.operation))
         return result
 
-    monkeypatch.setattr(relaid_file, "relaid", recorded)  # what `chain` calls
-    monkeypatch.setattr(module, "relaid", recorded)
+    monkeypatch.setattr(layers_file, "clone_layer", recorded)  # what `clone_layers` calls
+    monkeypatch.setattr(module, "clone_layer", recorded)
     return pairs
 
 

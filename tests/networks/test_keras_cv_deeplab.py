@@ -1,4 +1,4 @@
-"""keras-cv's DeepLabv3+ laid anew: the same function, without its softmax and of any size of image."""
+"""keras-cv's DeepLabv3+ cloned: the same function, without its softmax and of any size of image."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_names_that_do_not_fit(mask, names, ignore, line):
         scheme_of(mask, names=names, ignore=ignore)
     assert line in str(caught.value)
     if "values:" in str(caught.value):
-        assert "pixels" in caught.value.faults[0] and "--ignore" in caught.value.hint
+        assert "pixels" in caught.value.errors[0] and "--ignore" in caught.value.hint
 
 
 def test_blends_at_borders_are_refused():
@@ -174,6 +174,6 @@ def test_two_kinds_are_refused_with_examples():
     with pytest.raises(DataError) as caught:
         scheme_of(mask_of([0, 1]), mask_of([[0, 0, 0], [9, 9, 9]], "RGB"))
     assert "both colours and grey values" in str(caught.value)
-    assert caught.value.faults == ("mask 1: RGB", "mask 0: L")
+    assert caught.value.errors == ("mask 1: RGB", "mask 0: L")
     with pytest.raises(DataError, match="--names gives colours"):
         scheme_of(mask_of([0, 1]), names=[Named("a", 0, True)])

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from usrn_keras.progress import SILENT, PlainProgress, RichProgress, duration, for_terminal
+from usrn_keras.progress import SILENT, PlainProgress, RichProgress, duration, terminal_progress
 
 
 class Clock:
@@ -78,7 +78,7 @@ def test_silent_prints_nothing(capsys):
 
 
 def test_off_a_terminal_lines_go_to_stderr_without_control_codes(capsys):
-    with for_terminal() as progress, progress.task("images", total=2) as task:
+    with terminal_progress() as progress, progress.task("images", total=2) as task:
         task.advance(2)
     out, err = capsys.readouterr()
     assert out == ""
@@ -87,7 +87,7 @@ def test_off_a_terminal_lines_go_to_stderr_without_control_codes(capsys):
 
 
 def test_quiet_is_silent(capsys):
-    with for_terminal(quiet=True) as progress, progress.task("images", total=2) as task:
+    with terminal_progress(quiet=True) as progress, progress.task("images", total=2) as task:
         task.advance(2)
     assert capsys.readouterr() == ("", "")
 

@@ -31,5 +31,5 @@ def test_a_changed_mask_changes_the_digest(tmp_path):
 def test_a_broken_mask_is_named(tmp_path):
     dataset = write_dataset(tmp_path, masks_of(*SIZES[:2]))
     Image.fromarray(np.full((32, 32), 77, np.uint8)).save(dataset.labelled[1].mask)
-    with pytest.raises(DataError, match=r"1_mask\.png holds ids outside the 3 classes: 77"):
+    with pytest.raises(DataError, match=r"1_mask\.png contains ids outside the 3 classes: 77"):
         survey_masks(dataset, limit=0, seed=0)

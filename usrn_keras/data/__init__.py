@@ -1,4 +1,4 @@
-"""Data sets, the decoding of their files, weak views, and batches of both streams."""
+"""Data sets, decoding of images and masks, weak views, and batches of labelled and unlabelled images."""
 
 from __future__ import annotations
 

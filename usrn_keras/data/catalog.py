@@ -1,4 +1,4 @@
-"""The data sets by name: from the `[data]` section of a recipe to the `Dataset` it names."""
+"""Load the data set of the `[data]` section of a recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats import camvid, cityscapes, folder, voc
 from usrn_keras.data.formats.assemble import Layout
@@ -18,21 +18,23 @@ from usrn_keras.files import cache_folder
 from usrn_keras.recipe.schema import DataSection
 
 
-def with_all_labels(dataset: Dataset, faults: Faults) -> Dataset:
-    """The data set with every unlabelled image that has a mask among the labelled ones, too.
+def with_all_labels(dataset: Dataset, errors: ErrorList) -> Dataset:
+    """Add every unlabelled image that has a mask to the labelled images. It stays unlabelled as well.
 
-    They stay unlabelled as well. Without any mask more, that is added to `faults`.
+    Args:
+        dataset: DataSection set to extend.
+        errors: Receives an error if no unlabelled image has a mask.
     """
     masked = tuple(sample for sample in dataset.unlabelled if sample.mask is not None)
     if not masked:
-        faults.add(
+        errors.add(
             f"data.labels = `all`: none of the {len(dataset.unlabelled)} unlabelled images has a mask; "
-            "`split` trains on the labelled ones"
+            "use `split` to train on the labelled images"
         )
     return replace(dataset, labelled=dataset.labelled + masked)
 
 
-LAYOUTS: dict[str, tuple[Layout, Callable[[Path, DataSection, Faults], Dataset]]] = {
+LAYOUTS: dict[str, tuple[Layout, Callable[[Path, DataSection, ErrorList], Dataset]]] = {
     "folder": (folder.LAYOUT, folder.load_folder),
     "camvid": (camvid.LAYOUT, camvid.load_camvid),
     "voc": (voc.LAYOUT, voc.load_voc),
@@ -40,43 +42,45 @@ LAYOUTS: dict[str, tuple[Layout, Callable[[Path, DataSection, Faults], Dataset]]
 }
 
 
-def load_dataset(data: DataSection, faults: Faults | None = None) -> Dataset:
-    """The data set that a recipe names. Lists its files; decodes none of them.
+def load_dataset(data: DataSection, errors: ErrorList | None = None) -> Dataset:
+    """Load the data set of a recipe. Its files are listed but not decoded.
 
     Args:
-        data: The section of the recipe.
-        faults: Takes what is wrong, and what can be used comes back; None: what is wrong is raised.
+        data: Section `[data]` of the recipe.
+        errors: Receives all errors, and the usable part of the data set is returned. If None, errors are
+            raised.
 
     Raises:
-        DataError: root, files or lists are missing or do not fit together; every fault is named,
-            and how to get the data set and lay it out. Not raised with `faults`.
+        DataError: The root, files or lists are missing or inconsistent. The message lists every error, the
+            hint describes the expected folder layout. Not raised with `errors`.
 
     Example:
 
     >>> load_dataset(DataSection(dataset="camvid", root="camvid", split="1_8"))   # doctest: +SKIP
     """
-    found = Faults() if faults is None else faults
+    found = ErrorList() if errors is None else errors
     if data.dataset == "quickstart":
         layout, data = folder.LAYOUT, _quickstart(data)
         root, dataset = Path(data.root), _load_quickstart(data, found)
     else:
         layout, load = LAYOUTS[data.dataset]
         root = root_of(data)
-        if message := _root_fault(data):
-            if faults is None:
+        if message := _root_error(data):
+            if errors is None:
                 raise DataError(message, hint=layout.help)
-            faults.add(message)
-            return _nothing(data)
+            errors.add(message)
+            palette = np.zeros((len(data.classes), 3), np.uint8)
+            return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
         dataset = load(root, data, found)
     if data.labels == "all":
         dataset = with_all_labels(dataset, found)
-    if faults is None:
+    if errors is None:
         found.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
     return dataset
 
 
 def root_of(data: DataSection) -> Path:
-    """The folder of the data set, whether it exists or not."""
+    """Folder of the data set, which may not exist."""
     if data.dataset != "quickstart" or data.root:
         return Path(data.root).expanduser()
     from usrn_keras.data.quickstart.street_scenes import VERSION
@@ -85,23 +89,18 @@ def root_of(data: DataSection) -> Path:
 
 
 def layout_help(data: DataSection) -> str:
-    """How to get the data set and lay it out."""
+    """Describe how to get the data set and its folder layout."""
     return LAYOUTS.get(data.dataset, LAYOUTS["folder"])[0].help
 
 
-def _root_fault(data: DataSection) -> str:
+def _root_error(data: DataSection) -> str:
     if not data.root:
-        return f"data.root is empty: the {data.dataset} data set needs its folder"
-    return "" if root_of(data).is_dir() else f"data.root = `{data.root}` is no folder"
-
-
-def _nothing(data: DataSection) -> Dataset:
-    palette = np.zeros((len(data.classes), 3), np.uint8)
-    return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
+        return f"data.root is empty: set it to the folder of the {data.dataset} data set"
+    return "" if root_of(data).is_dir() else f"data.root = `{data.root}` is not a folder"
 
 
 def _quickstart(data: DataSection) -> DataSection:
-    """The scenes that the package draws itself: a folder data set with lists of its own."""
+    """Write the generated street scenes if needed and describe them as a folder data set with lists."""
     from usrn_keras.data.quickstart.street_scenes import make_quickstart
 
     root = root_of(data)
@@ -113,8 +112,8 @@ def _quickstart(data: DataSection) -> DataSection:
     return data.model_copy(update={"root": str(root), **lists})
 
 
-def _load_quickstart(data: DataSection, faults: Faults) -> Dataset:
-    """The masks of the unlabelled scenes lie apart: without lists, their images stay unlabelled."""
+def _load_quickstart(data: DataSection, errors: ErrorList) -> Dataset:
+    """Load the quickstart scenes. The masks of unlabelled scenes have their own folder and add no labels."""
     root = Path(data.root)
-    apart = index_files(root / "masks_unlabelled", MASK_SUFFIXES, faults)
-    return replace(folder.load_folder(root, data, faults, apart), name="quickstart")
+    extra_masks = index_files(root / "masks_unlabelled", MASK_SUFFIXES, errors)
+    return replace(folder.load_folder(root, data, errors, extra_masks), name="quickstart")

@@ -1,4 +1,4 @@
-"""What a data set is once it is found on disk: named samples in four lists; and the list of its problems."""
+"""A data set: named samples in four lists, and the meaning of their masks; and a list of its errors."""
 
 from __future__ import annotations
 
@@ -15,49 +15,54 @@ from usrn_keras.errors import DataError
 SHOWN = 20
 
 
-class Faults:
-    """What is wrong with a data set, one line each; the error names the first 20 and counts the rest.
+class ErrorList:
+    """Errors of a data set, one line each. The raised error lists the first 20 and counts the others.
 
     Example:
 
-    >>> faults = Faults()
-    >>> faults.raise_if_any("the data set `x` cannot be used")   # nothing was added: passes
+    >>> errors = ErrorList()
+    >>> errors.raise_if_any("the data set `x` cannot be used")   # no error was added
     """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
-        """Add one fault."""
+        """Add one error."""
         self._lines.append(line)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Every fault."""
+        """All errors."""
         return tuple(self._lines)
 
     def raise_if_any(self, message: str, *, hint: str = "") -> None:
-        """Raise a `DataError` that holds all faults, or return when there are none."""
+        """Raise a `DataError` with all errors, if there are any.
+
+        Args:
+            message: Message of the error.
+            hint: Next step for the user.
+        """
         if not self._lines:
             return
         shown = self._lines[:SHOWN]
         if len(self._lines) > SHOWN:
             shown.append(f"and {len(self._lines) - SHOWN} more")
-        raise DataError(message, faults=shown, hint=hint)
+        raise DataError(message, errors=shown, hint=hint)
 
 
-PARTS = ("labelled", "unlabelled", "val", "test")  # the lists of a data set
+PARTS = ("labelled", "unlabelled", "val", "test")  # names of the lists of a data set
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and what belongs to it.
+    """One image and its masks.
 
     Args:
-        name: Unique within its data set, such as `0001TP_006690` or `aachen/aachen_000000_000019`.
-        image: The image file.
-        mask: The file of its class ids; None where there is none.
-        sublabels: The file of its subclass ids, once subclasses were made.
+        name: Unique name in its data set, such as `0001TP_006690` or `aachen/aachen_000000_000019`.
+        image: Path of the image file.
+        mask: Path of the file of class ids, or None.
+        sublabels: Path of the file of subclass ids, or None before the subclasses are built.
     """
 
     name: str
@@ -73,16 +78,16 @@ class Dataset:
     Args:
         name: Name of the data set, for tables.
         classes: Class names by id.
-        palette: `(classes, 3)` uint8, a colour for each class.
+        palette: Colour of each class, `(classes, 3)` uint8.
         labelled: Training samples, all with masks.
-        unlabelled: Training samples whose masks are never used in training. Masks that exist are
-            named all the same, since the Oracle, trained on everything, needs them.
-        val, test: Samples with masks to measure on; `test` may be empty.
-        ignore_index: Label of pixels without a class, in masks as `read_mask` gives them.
-        id_map: `(values,)` int32, class id or `ignore_index` by mask value, -1 for a value that is not
-            allowed; None where masks hold class ids already.
-        colour_map: `(colours, 4)` int32, rows of red, green, blue and class id or `ignore_index`; None
-            where masks hold no colours.
+        unlabelled: Training samples whose masks are never used in training. Existing masks are listed
+            nevertheless, for the Oracle, which trains on all masks.
+        val, test: Samples with masks for evaluation; `test` may be empty.
+        ignore_index: Label of pixels without a class, in the masks that `read_mask` returns.
+        id_map: Class id or `ignore_index` by mask value, -1 for a value that is not allowed, `(values,)`
+            int32; None if masks contain class ids.
+        colour_map: Rows of red, green, blue and class id or `ignore_index`, `(colours, 4)` int32; None if
+            masks contain no colours.
     """
 
     name: str
@@ -102,19 +107,22 @@ class Dataset:
         return len(self.classes)
 
     def fingerprint(self) -> str:
-        """Hash of the names in each list, 16 hexadecimal digits.
+        """Compute a hash of the names in each list, 16 hexadecimal digits.
 
-        Two figures are comparable only where this is the same: it names the split.
+        It identifies the split: two results are comparable only if their fingerprints are equal.
         """
         names = {part: [sample.name for sample in getattr(self, part)] for part in PARTS}
         return _hash(names)
 
     def contents(self, part: str) -> str:
-        """Hash of what the masks of a list mean and of the size in bytes of each file, 16 hexadecimal digits.
+        """Compute a hash of the meaning of masks and of the size of each file, 16 hexadecimal digits.
 
-        The same names with other images or corrected masks give another one, as a rule: what is compressed
-        hardly keeps its size. A copy of the files elsewhere gives the same. Masks of unlabelled images, which
-        nothing learns from, do not count.
+        The same names with other images or corrected masks usually give another hash, because compressed
+        files change their size. A copy of the files gives the same hash. Masks of unlabelled images are
+        excluded, because training does not use them.
+
+        Args:
+            part: Name of a list, such as `labelled`.
         """
         maps = [None if found is None else found.tolist() for found in (self.id_map, self.colour_map)]
         masked = part != "unlabelled"

@@ -1,6 +1,6 @@
-"""From the bytes of a file to an array, with a limit on the size and one error for whatever is wrong.
+"""Decode the bytes of a file to an array, with a size limit and one type of error for all problems.
 
-OpenCV decodes, being the fastest. Pillow reads what OpenCV would change, and what only the header tells.
+OpenCV decodes because it is the fastest. Pillow reads formats that OpenCV would change, and headers.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from PIL.Image import DecompressionBombError, Image
 
 from usrn_keras.errors import DataError
 
-MAX_PIXELS = 2**28  # 805 MB as RGB; a file of a few kilobytes can hold far more
+MAX_PIXELS = 2**28  # 805 MB as RGB; a file of a few kilobytes may declare far more
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
-# Pillow's `Image.open` would take any of 40 formats, and has a limit of its own that warns.
+# `Image.open` of Pillow accepts 40 formats, and warns at its own size limit.
 _FORMATS = (
     (PNG_SIGNATURE, PngImagePlugin.PngImageFile),
     (JPEG_SIGNATURE, JpegImagePlugin.JpegImageFile),
@@ -41,60 +41,72 @@ _FORMATS = (
     (b"MM\0+", TiffImagePlugin.TiffImageFile),
     (b"RIFF", WebPImagePlugin.WebPImageFile),
 )
-# What Pillow raises for a damaged file, by format.
+# Errors that Pillow raises for damaged files, depending on the format.
 PILLOW_ERRORS = (
     *(OSError, SyntaxError, ValueError, KeyError, IndexError, TypeError, OverflowError, EOFError),
     *(AttributeError, NotImplementedError, ZeroDivisionError, struct.error, zlib.error),
-    *(DecompressionBombError, Warning),  # of frames larger than the file says; where warnings are errors
+    *(DecompressionBombError, Warning),  # for frames larger than declared; if warnings are errors
 )
 _LAST_BYTES = ((JPEG_SIGNATURE, b"\xff\xd9"), (PNG_SIGNATURE, b"IEND\xaeB`\x82"))
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the segments that hold the size
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # segments that contain the size
 
-cv2.utils.logging.setLogLevel(
-    cv2.utils.logging.LOG_LEVEL_SILENT
-)  # what OpenCV would log of a damaged file is in the error
+# OpenCV would log problems of damaged files that the error reports already.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def read_bytes(path: Path | str) -> np.ndarray:
-    """The bytes of a file, `(size,)` uint8; a `DataError` where there are none."""
-    refuse_special(path)
+    """Read the bytes of a file, `(size,)` uint8.
+
+    Raises:
+        DataError: The file is missing, empty or not readable.
+    """
+    validate_regular_file(path)
     try:
         data = np.fromfile(path, np.uint8)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
     if not data.size:
         raise _empty(path)
     return data
 
 
-def refuse_special(path: Path | str) -> None:
-    """Refuse what exists and is no file, such as a named pipe, whose reading would never end."""
+def validate_regular_file(path: Path | str) -> None:
+    """Check that an existing path is a regular file: reading a named pipe, for example, would never end.
+
+    Raises:
+        DataError: The path exists and is not a regular file.
+    """
     if not os.path.isfile(path) and os.path.exists(path):
-        raise unreadable(path, "it is no file")
+        raise unreadable_error(path, "it is not a regular file")
 
 
 def decode(path: Path | str, data: np.ndarray, flags: int) -> np.ndarray:
-    """What OpenCV makes of the bytes of a file; `flags` are those of `cv2.imdecode`.
+    """Decode the bytes of a file with OpenCV.
+
+    Args:
+        path: Path of the file, for messages.
+        data: Bytes of the file, `(size,)` uint8.
+        flags: Flags of `cv2.imdecode`.
 
     Raises:
-        DataError: no image, a damaged one, one cut off, or one of more than `MAX_PIXELS`.
+        DataError: The file is not an image, damaged, truncated, or has more than `MAX_PIXELS`.
     """
     height, width = stored_size(path, data)
     check_pixels(path, height, width)
-    _refuse_truncated(path, data)
+    _validate_end(path, data)
     try:
         array = cv2.imdecode(data, flags)
     except cv2.error as error:
-        raise unreadable(path, error.err) from error
+        raise unreadable_error(path, error.err) from error
     if array is None:
-        raise unreadable(path)
+        raise unreadable_error(path)
     return array
 
 
 def open_with_pillow(path: Path | str, file: io.BufferedIOBase) -> Image:
-    """An opened file as Pillow sees it; nothing is decoded yet."""
+    """Open a file with Pillow without decoding it."""
     start = file.read(8)
     file.seek(0)
     if not start:
@@ -104,12 +116,12 @@ def open_with_pillow(path: Path | str, file: io.BufferedIOBase) -> Image:
             try:
                 return kind(file)
             except PILLOW_ERRORS as error:
-                raise unreadable(path, error) from error
-    raise unreadable(path)
+                raise unreadable_error(path, error) from error
+    raise unreadable_error(path)
 
 
 def stored_size(path: Path | str, data: np.ndarray) -> tuple[int, int]:
-    """Height and width that a file claims, before its EXIF rotation."""
+    """Read the height and width in the header of a file, before its EXIF rotation."""
     start = data[:24].tobytes()
     if start.startswith(PNG_SIGNATURE) and len(start) == 24:
         return int.from_bytes(start[20:]), int.from_bytes(start[16:20])
@@ -120,24 +132,29 @@ def stored_size(path: Path | str, data: np.ndarray) -> tuple[int, int]:
 
 
 def check_pixels(path: Path | str, height: int, width: int) -> None:
-    """Refuse an image that would take absurd memory before any of it is decoded."""
+    """Check the size of an image before it is decoded.
+
+    Raises:
+        DataError: The image has more than `MAX_PIXELS`.
+    """
     if height * width > MAX_PIXELS:
         raise DataError(
-            f"{path} says it is {width}x{height} pixels, the limit is {MAX_PIXELS} pixels (2**28)",
-            hint="Cut it into tiles, or take it out of the lists.",
+            f"{path} has {width}x{height} pixels according to its header; the limit is {MAX_PIXELS} pixels "
+            "(2**28)",
+            hint="Cut the image into tiles, or remove it from the lists.",
         )
 
 
-def unreadable(path: Path | str, reason: object = "") -> DataError:
-    """The error for a file that no decoder takes."""
+def unreadable_error(path: Path | str, reason: object = "") -> DataError:
+    """Create the error for a file that cannot be decoded."""
     reason = f": {reason}" if reason else ""
     return DataError(
-        f"{path} cannot be read as an image{reason}", hint="Copy the file again or take it out of the lists."
+        f"{path} cannot be read as an image{reason}", hint="Copy the file again, or remove it from the lists."
     )
 
 
 def _empty(path: Path | str) -> DataError:
-    return DataError(f"{path} is empty", hint="Copy the file again or take it out of the lists.")
+    return DataError(f"{path} is empty", hint="Copy the file again, or remove it from the lists.")
 
 
 def _jpeg_size(path: Path | str, data: np.ndarray) -> tuple[int, int]:
@@ -147,7 +164,7 @@ def _jpeg_size(path: Path | str, data: np.ndarray) -> tuple[int, int]:
 
 
 def _jpeg_frame(path: Path | str, data: np.ndarray) -> int:
-    """Where the frame begins, behind comments, EXIF and tables."""
+    """Find the start of the frame, after comments, EXIF and tables."""
     view, position = memoryview(data), 2
     while position + 9 <= len(view):
         marker, length = view[position + 1], view[position + 2] << 8 | view[position + 3]
@@ -157,16 +174,16 @@ def _jpeg_frame(path: Path | str, data: np.ndarray) -> int:
             return position
         # A marker may be preceded by any number of fill bytes.
         position += 1 if marker == 0xFF else 2 + length
-    raise unreadable(path, "it has no JPEG frame")
+    raise unreadable_error(path, "it has no JPEG frame")
 
 
-def _refuse_truncated(path: Path | str, data: np.ndarray) -> None:
-    """Refuse a JPEG or PNG without its end: decoders fill the rest with grey, or write to stderr."""
+def _validate_end(path: Path | str, data: np.ndarray) -> None:
+    """Check that a JPEG or PNG is not truncated: decoders fill the rest with grey, or write to stderr."""
     for signature, end in _LAST_BYTES:
         if data[: len(signature)].tobytes() != signature or data[-len(end) :].tobytes() == end:
             continue
-        # Cameras and tools append their own data, so the end need not be the last bytes; before the frame
-        # of a JPEG there may be the end of its thumbnail.
+        # Cameras and tools append data, so the end marker may not be the last bytes. A JPEG may contain the
+        # end marker of its thumbnail before the frame.
         first = _jpeg_frame(path, data) if signature == JPEG_SIGNATURE else 0
         if end not in data[first:].tobytes():
-            raise unreadable(path, "it is truncated, its end is missing")
+            raise unreadable_error(path, "it is truncated, its end is missing")

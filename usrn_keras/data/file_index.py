@@ -1,4 +1,4 @@
-"""Finding the files of a data set by name: walking folders, reading text files, names that text can hold."""
+"""Index the files of a data set by name: walk folders, read text files, validate names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.errors import DataError
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file in UTF-8, with or without byte order mark, without spaces around them.
+    """Read the lines of a text file in UTF-8, with or without byte order mark, stripped of spaces.
+
+    Args:
+        path: Path of the file.
 
     Raises:
-        DataError: The file cannot be read, or is in another encoding, such as Windows-1252 or UTF-16.
+        DataError: The file cannot be read, or has another encoding, such as Windows-1252 or UTF-16.
 
     Example:
 
@@ -36,7 +39,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def is_utf8(path: Path | str) -> bool:
-    """Whether a path can be written to a text file; names from old archives may hold other bytes.
+    """Whether a path can be written to a text file. Names from old archives may contain other bytes.
 
     Example:
 
@@ -51,77 +54,77 @@ def is_utf8(path: Path | str) -> bool:
 
 
 def shown_path(path: Path) -> str:
-    """The path for a message, of one line, with `\\xdf` for a byte that is not UTF-8."""
+    """Format a path for a message on one line, with `\\xdf` for a byte that is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
 def walk(
-    folder: Path | str, tell: Callable[[str], None], *, recursive: bool = True
+    folder: Path | str, report: Callable[[str], None], *, recursive: bool = True
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """`os.walk` in the order of the names, for folders of images as people have them.
+    """Walk a folder of images like `os.walk`, in the order of the names.
 
-    Links to other folders are followed, except back to where they lie in. What begins with a dot is left
-    out: such as the `._photo.jpg` that macOS writes beside `photo.jpg`, which is no image.
+    Links to other folders are followed, except to their own parents. Names with a leading dot are skipped,
+    such as `._photo.jpg`, which macOS writes next to `photo.jpg` and which is not an image.
 
     Args:
-        folder: Where to begin; there may be none.
-        tell: Told of each folder that cannot be read, which is left out.
-        recursive: Whether to go into sub-folders.
+        folder: Folder to walk, which may not exist.
+        report: Callback for the error of each folder that cannot be read; such folders are skipped.
+        recursive: Whether to include sub-folders.
 
     Yields:
-        A folder, its sub-folders (names removed from this list are left out), and its files.
+        A folder, its sub-folders (names removed from this list are skipped), and its files.
     """
 
-    def refused(error: OSError) -> None:
+    def report_unreadable(error: OSError) -> None:
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-            tell(f"the folder {error.filename} cannot be read: {error.strerror}")
+            report(f"the folder {error.filename} cannot be read: {error.strerror}")
 
-    # The real paths of a folder and of those that it was reached by.
+    # The real paths of a folder and of its parents.
     chains = {str(folder): (os.path.realpath(folder),)}
-    for parent, subfolders, files in os.walk(folder, followlinks=True, onerror=refused):
+    for parent, subfolders, files in os.walk(folder, followlinks=True, onerror=report_unreadable):
         chain, kept = chains.pop(parent), []
         for name in sorted(subfolders) if recursive else ():
             path = os.path.join(parent, name)
             real = os.path.realpath(path) if os.path.islink(path) else os.path.join(chain[-1], name)
-            if name[0] != "." and not _leads_back(real, chain):
+            if name[0] != "." and not _is_cycle(real, chain):
                 kept.append(name)
                 chains[path] = (*chain, real)
         subfolders[:] = kept
         yield parent, subfolders, sorted(name for name in files if name[0] != ".")
 
 
-def _leads_back(real: str, chain: tuple[str, ...]) -> bool:
-    """Whether a folder is one that it was reached by, or holds it."""
+def _is_cycle(real: str, chain: tuple[str, ...]) -> bool:
+    """Whether a folder is one of its parents or contains one of them."""
     return any(one == real or one.startswith(real.rstrip(os.sep) + os.sep) for one in chain)
 
 
 def index_files(
     folder: Path,
     suffixes: tuple[str, ...],
-    faults: Faults,
+    errors: ErrorList,
     *,
     pattern: str = "{name}",
     skip: Collection[Path] = (),
     recursive: bool = True,
 ) -> dict[str, Path]:
-    """Every file below `folder` with one of the suffixes, by name.
+    """Index every file below `folder` that has one of the suffixes, by name.
 
-    The name is the path relative to the folder, with `/`, of whose last part stands what `pattern` has
-    `{name}` for. Files that do not match are left out, and so is what is hidden. Two files of one name
-    are a fault.
+    The name is the path relative to the folder, with `/` as separator, whose last part is the text that
+    matches `{name}` in `pattern`. Hidden files and files that do not match are skipped. Two files with the
+    same name are an error.
 
     Args:
-        folder: Where to look.
-        suffixes: Lower-case, with the dot.
-        faults: Takes the faults.
-        pattern: File name without suffix, with one `{name}`.
-        skip: Files and folders to leave out.
-        recursive: Whether to look into sub-folders.
+        folder: Folder to search.
+        suffixes: Suffixes in lower case, with the dot.
+        errors: Receives the errors.
+        pattern: Pattern of the file name without suffix, with one `{name}`.
+        skip: Files and folders to skip.
+        recursive: Whether to include sub-folders.
     """
     found: dict[str, Path] = {}
     before, after = pattern.split("{name}")
     skipped = set(map(str, skip))
-    for parent, subfolders, files in walk(folder, faults.add, recursive=recursive):
+    for parent, subfolders, files in walk(folder, errors.add, recursive=recursive):
         subfolders[:] = [name for name in subfolders if _join(parent, name) not in skipped]
         relative = Path(parent).relative_to(folder).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
@@ -133,9 +136,9 @@ def index_files(
             if path in skipped:
                 continue
             if not is_utf8(prefix + file):
-                faults.add(f"{shown_path(Path(path))}: the name is not UTF-8, rename it")
+                errors.add(f"{shown_path(Path(path))}: the name is not UTF-8; rename the file")
             else:
-                _add(found, prefix + stem[len(before) : len(stem) - len(after)], Path(path), faults)
+                add_file(found, prefix + stem[len(before) : len(stem) - len(after)], Path(path), errors)
     return found
 
 
@@ -143,20 +146,20 @@ def index_parts(
     folder: Path,
     parts: tuple[str, ...],
     suffixes: tuple[str, ...],
-    faults: Faults,
+    errors: ErrorList,
     *,
     pattern: str = "{name}",
 ) -> dict[str, Path]:
-    """`index_files` of the sub-folders `parts` and of the folder itself; the names leave the part out."""
-    found = index_files(folder, suffixes, faults, pattern=pattern, recursive=False)
+    """Index the sub-folders `parts` and the folder itself by names without the part, see `index_files`."""
+    found = index_files(folder, suffixes, errors, pattern=pattern, recursive=False)
     for part in parts:
-        for name, path in index_files(folder / part, suffixes, faults, pattern=pattern).items():
-            _add(found, name, path, faults)
+        for name, path in index_files(folder / part, suffixes, errors, pattern=pattern).items():
+            add_file(found, name, path, errors)
     return found
 
 
 def _join(parent: str, name: str) -> str:
-    """As `Path` has it: the folder `.` leaves no trace."""
+    """Join as `Path` does, without a leading `.`."""
     return name if parent == "." else os.path.join(parent.removeprefix(f".{os.sep}"), name)
 
 
@@ -164,7 +167,8 @@ def _matches(stem: str, before: str, after: str) -> bool:
     return len(stem) > len(before) + len(after) and stem.startswith(before) and stem.endswith(after)
 
 
-def _add(found: dict[str, Path], name: str, path: Path, faults: Faults) -> None:
+def add_file(found: dict[str, Path], name: str, path: Path, errors: ErrorList) -> None:
+    """Add a file to an index by name; a second file with the same name is an error."""
     if name in found:
-        faults.add(f"{found[name]} and {path} have the same name `{name}`: rename or remove one")
+        errors.add(f"{found[name]} and {path} have the same name `{name}`: rename or remove one of them")
     found.setdefault(name, path)

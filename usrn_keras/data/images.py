@@ -1,4 +1,4 @@
-"""Decoding of images, turned as their EXIF asks for; their size and rotation from the header alone."""
+"""Decode images with their EXIF rotation, and read their size and rotation from the header."""
 
 from __future__ import annotations
 
@@ -18,34 +18,38 @@ from usrn_keras.data.decode import (
     decode,
     open_with_pillow,
     read_bytes,
-    refuse_special,
     stored_size,
-    unreadable,
+    unreadable_error,
+    validate_regular_file,
 )
 from usrn_keras.errors import DataError
 
 UPRIGHT = 1
-SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange height and width
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _TAG = 0x0112
 
 
 def orientation_of(image: Image.Image, file: BinaryIO) -> int:
-    """The EXIF orientation of a file, 1 (upright) to 8; 1 where it has none, or a damaged one.
+    """Read the EXIF orientation of a file.
 
     Args:
-        image: What Pillow opened from the file.
-        file: The file.
+        image: Image that Pillow opened from the file.
+        file: Open file.
+
+    Returns:
+        Orientation 1 (upright) to 8; 1 if it is missing or damaged.
     """
     try:
-        # Of a PNG without EXIF in front, Pillow would decode all pixels to look behind them.
-        behind = image.format == "PNG" and "exif" not in image.info
-        orientation = _behind_pixels(file) if behind else image.getexif().get(_TAG, UPRIGHT)
-    except PILLOW_ERRORS:  # decoders pass over damaged EXIF too
+        # For a PNG without EXIF before its pixels, Pillow would decode all pixels to read EXIF after them.
+        trailing = image.format == "PNG" and "exif" not in image.info
+        orientation = _trailing_orientation(file) if trailing else image.getexif().get(_TAG, UPRIGHT)
+    except PILLOW_ERRORS:  # decoders ignore damaged EXIF too
         return UPRIGHT
     return orientation if orientation in range(1, 9) else UPRIGHT
 
 
-def _behind_pixels(file: BinaryIO) -> int:
+def _trailing_orientation(file: BinaryIO) -> int:
+    """Read the orientation from an EXIF chunk after the pixels of a PNG."""
     file.seek(len(PNG_SIGNATURE))
     while len(header := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", header)
@@ -53,7 +57,7 @@ def _behind_pixels(file: BinaryIO) -> int:
             exif = Image.Exif()
             exif.load(file.read(length))
             return exif.get(_TAG, UPRIGHT)
-        file.seek(length + 4, 1)  # and the checksum
+        file.seek(length + 4, 1)  # the content and the checksum
     return UPRIGHT
 
 
@@ -63,26 +67,30 @@ _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2
 
 
 def read_image(path: Path | str, *, at_least: int = 0) -> np.ndarray:
-    """An image file as RGB, `(height, width, 3)` uint8.
+    """Read an image file as RGB.
 
-    Grey becomes three equal channels, transparency is dropped, 16 bits are cut to the upper eight,
-    and the rotation that EXIF asks for is carried out.
+    Grey is converted to three equal channels, transparency is dropped, 16 bits are reduced to the upper
+    eight, and the EXIF rotation is applied.
 
     Args:
-        path: JPEG, PNG, BMP, TIFF or WebP.
-        at_least: Above 0, the image may come reduced by 2, 4 or 8, as long as its long side keeps this
-            many pixels and both sides can be divided: a JPEG never decodes the rest, of others areas are
-            averaged. 0: the whole image.
+        path: Path of a JPEG, PNG, BMP, TIFF or WebP file.
+        at_least: Long side in pixels that is sufficient: the image may be reduced by 2, 4 or 8 if its long
+            side stays at least this large and the factor divides both sides. A JPEG is decoded at the
+            reduced size, other formats are averaged over areas. 0 reads the whole image.
+
+    Returns:
+        `(height, width, 3)` uint8.
 
     Raises:
-        DataError: the file is missing, empty, damaged, cut off, no image, or has more than `MAX_PIXELS`.
+        DataError: The file is missing, empty, damaged, truncated, not an image, or has more than
+            `MAX_PIXELS`.
     """
     data = read_bytes(path)
     factor = _reduction(path, data, at_least) if at_least else 1
     if factor == 1:
         return decode(path, data, cv2.IMREAD_COLOR_RGB)
     if data[:3].tobytes() == JPEG_SIGNATURE:
-        # The bits of these flags say reduced by how much, and in colour.
+        # The flags combine the factor of the reduction and the colour format.
         return decode(path, data, cv2.IMREAD_COLOR_RGB | _REDUCED[factor] & ~cv2.IMREAD_COLOR)
     image = decode(path, data, cv2.IMREAD_COLOR_RGB)
     height, width = (side // factor for side in image.shape[:2])
@@ -90,27 +98,30 @@ def read_image(path: Path | str, *, at_least: int = 0) -> np.ndarray:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """Height and width of `read_image(path)`, from the header alone: nothing is decoded.
+    """Read the height and width of `read_image(path)` from the header, without decoding the image.
+
+    Args:
+        path: Path of an image file.
 
     Raises:
-        DataError: the file is missing, no image, or has more than `MAX_PIXELS`.
+        DataError: The file is missing, not an image, or has more than `MAX_PIXELS`.
     """
-    refuse_special(path)
+    validate_regular_file(path)
     try:
         with open(path, "rb") as file, open_with_pillow(path, file) as image:
             width, height = image.size
             check_pixels(path, height, width)
-            # Of a TIFF, Pillow has turned the size already.
+            # Pillow rotates the size of a TIFF itself.
             sideways = image.format != "TIFF" and orientation_of(image, file) in SIDEWAYS
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
     return (width, height) if sideways else (height, width)
 
 
 def _reduction(path: Path | str, data: np.ndarray, at_least: int) -> int:
     height, width = stored_size(path, data)
-    # A side that cannot be divided would be rounded up, and the image no longer lie upon its mask.
+    # A factor that does not divide a side would round it up, and the image would not match its mask.
     fitting = (factor for factor in (8, 4, 2) if height % factor == 0 and width % factor == 0)
     return next((factor for factor in fitting if max(height, width) >= factor * at_least), 1)

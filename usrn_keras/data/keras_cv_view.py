@@ -1,4 +1,4 @@
-"""The strong view made by keras-cv's layers on the host, instead of by the device."""
+"""Strong views computed with keras-cv layers on the host, instead of on the device."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from usrn_keras.strong_view import BLUR, BRIGHTNESS, CONTRAST, GRAYSCALE, HUE, S
 if TYPE_CHECKING:
     import tensorflow as tf
 
-ASKED_BY = ("views.strong = 'keras_cv'", "views.strong = 'device'")
+REQUIRED_BY = ("views.strong = 'keras_cv'", "views.strong = 'device'")
 BLUR_SIZE = 5
-BLUR_SIGMA = 1.1  # what OpenCV takes for five taps and sigma 0: 0.3 * (2 - 1) + 0.8
+BLUR_SIGMA = 1.1  # the sigma of OpenCV for five taps: 0.3 * (2 - 1) + 0.8
 
 
 class KerasCVView:
-    """Strong views by keras-cv's preprocessing layers, in a tf.data pipeline on the host.
+    """Strong views with the preprocessing layers of keras-cv, in a tf.data pipeline on the host.
 
-    The layers draw nothing: they are handed the parameters that `StrongView.draw` drew, so a view is
-    a function of the image and its parameters alone, and both sources of strong views see the same
-    parameters for a seed. What the layers compute is keras-cv's own, and differs from
-    `usrn_keras.strong_view.strong_view`, which computes as torchvision does:
+    The layers draw no random numbers: they receive the parameters of `StrongView.draw`. So a view is a
+    function of the image and its parameters, and both implementations of strong views use the same parameters
+    for a seed. The formulas of keras-cv differ from those of `usrn_keras.strong_view.strong_view`, which
+    follow torchvision:
 
     | part | keras-cv | torchvision, `strong_view` |
     |---|---|---|
     | brightness | adds `255 (f - 1)` | multiplies by `f` |
     | contrast | about the mean of each channel | about the mean of the grey image |
     | saturation | `f` times the S of HSV, V stays, S clipped to 1 | blends with grey, clipped to 0..255 |
-    | hue | H of HSV turned | the same |
+    | hue | shift of H in HSV | the same |
     | grayscale | weights 0.2989, 0.587, 0.114 | 0.299, 0.587, 0.114 |
     | blur | Gaussian of sigma 1.1: 0.071 0.245 0.369 ... | binomial: 0.063 0.25 0.375 ... |
 
-    Both keep one order (brightness, contrast, saturation, hue, grayscale, blur), where torchvision
-    shuffles the first four. Both clip to 0..255 after brightness and contrast. keras-cv's blur would
-    take what lies outside the image as black; here the image is mirrored at its border first
-    (reflect 101), as in the other source. The view is rounded to whole numbers at the end, once.
+    Both have a fixed order (brightness, contrast, saturation, hue, grayscale, blur), while torchvision
+    shuffles the first four. Both clip to 0..255 after brightness and contrast. The blur of keras-cv pads with
+    black; here the image is mirrored at its border first (reflect 101), as in the other implementation. The
+    view is rounded to integers once, at the end.
 
     Raises:
-        BackendError: keras-cv or tensorflow is missing.
+        BackendError: keras-cv or tensorflow is not installed.
 
     Example:
 
@@ -50,27 +50,27 @@ class KerasCVView:
     """
 
     def __init__(self) -> None:
-        layers = import_keras_cv(*ASKED_BY).layers
+        layers = import_keras_cv(*REQUIRED_BY).layers
         import tensorflow as tf
 
-        # float32 whatever the precision of the training is; the factors are those of no change.
+        # float32 for every precision of the training; the factors are neutral.
         self._brightness = layers.RandomBrightness(0.0, dtype="float32")
         self._contrast = layers.RandomContrast((0, 255), 0.0, dtype="float32")
         self._saturation = layers.RandomSaturation(0.5, dtype="float32")
         self._hue = layers.RandomHue(0.0, (0, 255), dtype="float32")
         self._grayscale = layers.Grayscale(3, dtype="float32")
         self._blur = layers.RandomGaussianBlur(BLUR_SIZE, (BLUR_SIGMA, BLUR_SIGMA), dtype="float32")
-        # As arrays, which the pipeline can hold wherever TensorFlow would have put tensors.
+        # Arrays instead of tensors, which the pipeline could not use from another device.
         self._taps = [taps.numpy() for taps in self._blur.get_random_transformation()]
         images = tf.TensorSpec((None, None, None, 3), tf.uint8)
         self._pipeline = tf.function(self._views, input_signature=[images, tf.TensorSpec((None, 6))])
 
     def __call__(self, images: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        """The strong views of a batch; may be called from several threads.
+        """Compute the strong views of a batch. Thread-safe.
 
         Args:
-            images: `(batch, height, width, 3)` uint8 RGB, at least 3 x 3 pixels.
-            parameters: `(batch, 6)` float32 from `StrongView.draw`.
+            images: RGB images `(batch, height, width, 3)` uint8, at least 3 x 3 pixels.
+            parameters: Parameters `(batch, 6)` float32 from `StrongView.draw`.
 
         Returns:
             `(batch, height, width, 3)` uint8.
@@ -78,7 +78,7 @@ class KerasCVView:
         return self._pipeline(images, parameters).numpy()
 
     def _views(self, images: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
-        """A pipeline of a batch: traced once, and tf.data runs on the host whatever devices there are."""
+        """Run a pipeline for a batch. It is traced once, and tf.data always runs on the host."""
         import tensorflow as tf
 
         pipeline = tf.data.Dataset.from_tensor_slices((images, parameters)).map(self._view)
@@ -97,11 +97,11 @@ class KerasCVView:
         return tf.saturate_cast(tf.round(image), tf.uint8)
 
     def _jitter(self, image: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
-        """The parts of keras-cv's RandomColorJitter, in its order, on a batch of one."""
+        """Apply the layers of RandomColorJitter of keras-cv, in its order, to a batch of one image."""
         batch, factors = image[None], parameters[None]
         batch = self._brightness.augment_images(batch, 255 * (factors[:, BRIGHTNESS, None, None, None] - 1))
         batch = self._contrast.augment_images(batch, factors[:, CONTRAST, None, None, None])
-        # keras-cv writes a saturation of f as f / (1 + f).
+        # keras-cv represents a saturation factor f as f / (1 + f).
         saturation = factors[:, SATURATION] / (1 + factors[:, SATURATION])
         batch = self._saturation.augment_images(batch, saturation)
         return self._hue.augment_images(batch, factors[:, HUE])[0]

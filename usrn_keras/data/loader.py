@@ -1,4 +1,4 @@
-"""Batches of labelled and unlabelled views, the same for a seed whatever reads them."""
+"""Batches of labelled and unlabelled views, determined by the seed and the step."""
 
 from __future__ import annotations
 
@@ -20,35 +20,38 @@ from usrn_keras.errors import DataError
 if TYPE_CHECKING:
     from usrn_keras.strong_view import StrongView
 
-# What a random number is for. Orders and views never share a generator.
+# Purposes of random numbers, each with its own generator.
 LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
 
 
 class Batches:
     """Batches of weak views and of the parameters of strong views.
 
-    `batch(step)` depends on nothing but the arguments and `step`: any number of workers gives the
-    same batches, and training resumes at a step by asking for it. Labelled and unlabelled images
-    are each taken in an order that is drawn anew for every epoch of their own; a list shorter than
-    a batch comes around within it.
+    `batch(step)` depends only on the arguments and on `step`: batches do not depend on the number of workers,
+    and training resumes at any step. The order of labelled and of unlabelled images is shuffled in every
+    epoch of each list. A list shorter than a batch repeats within the batch.
 
     Args:
         labelled: Samples with masks, all or none of them with sublabels.
-        unlabelled: Samples whose images alone are read.
-        batch_labelled, batch_unlabelled: Samples of each kind in a batch.
-        weak_labelled, weak_unlabelled: Their weak views.
-        strong: Draws the parameters of the strong views of the unlabelled images; None draws none.
-        strong_on_host: Makes strong views of weak ones `(U, h, w, 3)` uint8 and parameters `(U, P)`,
-            such as `KerasCVView()`; None leaves that to the device. Called by all workers at once.
-        labelled_view: Draws parameters of a colour view of the labelled images; None draws none.
-        ignore_index, id_map, colour_map: What the values of a mask mean, as in `Dataset`.
-        num_classes: Ids outside the classes raise; None leaves them unchecked.
-        parents: `(subclasses,)` class of each subclass: sublabels that are none of their label raise
-            when their file is read; None leaves them unchecked.
-        seed: Of the orders and views.
-        workers: Threads that make batches in `iterate`; with 0 they are made when asked for.
-        prefetch: Batches that are made ahead.
-        cache_bytes: Memory for decoded files.
+        unlabelled: Samples of which only the images are read.
+        batch_labelled, batch_unlabelled: Number of labelled and of unlabelled samples in a batch.
+        weak_labelled, weak_unlabelled: Weak views of labelled and of unlabelled images.
+        strong: Distribution of the strong views of the unlabelled images; None for no strong view.
+        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
+            such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
+        labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
+        ignore_index, id_map, colour_map: Meaning of mask values, as in `Dataset`.
+        num_classes: Number of classes, to check the ids in masks; None skips the check.
+        parents: Class of each subclass, `(subclasses,)`, to check sublabels against labels when their file is
+            read; None skips the check.
+        seed: Seed of the orders and views.
+        workers: Number of threads that compute batches in `iterate`; with 0 they are computed on demand.
+        prefetch: Number of batches that are computed ahead.
+        cache_bytes: Memory for decoded files in bytes.
+
+    Raises:
+        ValueError: A batch size or `weak_unlabelled` is invalid.
+        DataError: Samples are missing, or lack masks or sublabels.
 
     Example:
 
@@ -100,24 +103,27 @@ class Batches:
         self._cache = ArrayCache(cache_bytes)
         self._sizes: dict[Path, tuple[int, int]] = {}
         views = [view for view in (weak_labelled, weak_unlabelled) if view is not None]
-        # Of a large photograph no more is decoded and kept than the largest view shows.
+        # Large photographs are decoded and cached at the size that the largest view needs.
         self._read_image = functools.partial(read_image, at_least=max(view.largest for view in views))
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The batch of a step, counted from 0.
+        """Compute the batch of a step.
+
+        Args:
+            step: Number of the step, from 0.
 
         Returns:
-            Arrays by name. B and U are `batch_labelled` and `batch_unlabelled`, h and w the crop:
+            Arrays by name. B and U are `batch_labelled` and `batch_unlabelled`, h and w the size of the crop:
 
             - `labelled` `(B, h, w, 3)` uint8 RGB and `labels` `(B, h, w)` int32 with `ignore_index`;
-            - `sublabels` `(B, h, w)` int32, -1 where ignored, when the samples have them;
-            - `labelled_parameters` `(B, P)` float32 when there is a `labelled_view`;
+            - `sublabels` `(B, h, w)` int32, -1 where ignored, if the samples have them;
+            - `labelled_parameters` `(B, P)` float32 with a `labelled_view`;
             - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
-            - when there is a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is made on the host, or
-              else its `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`.
+            - with a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is computed on the host, otherwise
+              `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`.
 
         Raises:
-            DataError: a file cannot be read, sizes differ, ids lie outside the classes, or sublabels
+            DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels
                 disagree with labels.
         """
         arrays = self._labelled_arrays(step)
@@ -126,15 +132,19 @@ class Batches:
         return arrays
 
     def names(self, step: int) -> list[str]:
-        """The image files in the batch of a step, labelled first."""
+        """List the image files in the batch of a step, labelled images first."""
         samples = self._labelled_samples(step) + self._unlabelled_samples(step)
         return [str(sample.image) for sample in samples]
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, np.ndarray]]:
-        """The batches of the steps `start_step` to `stop_step - 1`, made ahead by threads.
+        """Compute the batches of the steps `start_step` to `stop_step - 1` ahead with threads.
 
-        An error in a thread is raised where its batch would have come. Closing the iterator stops
-        the threads: batches not begun are dropped, and the ones under way are waited for.
+        An error in a thread is raised at the position of its batch. Closing the iterator stops the threads:
+        pending batches are cancelled, and running ones are awaited.
+
+        Args:
+            start_step: Number of the first step.
+            stop_step: Number of the step after the last.
         """
         steps = range(start_step, stop_step)
         return ordered_map(self.batch, steps, workers=self.workers, ahead=self.prefetch)
@@ -167,7 +177,7 @@ class Batches:
         return arrays
 
     def _view(self, view, stream, step, position, sample, read) -> tuple[np.ndarray, ...]:
-        """The weak view of one sample; an unforeseen error gets the file's name as a note."""
+        """Compute the weak view of one sample; unexpected errors get a note with the file name."""
         try:
             rng = np.random.default_rng([self.seed, stream, step, position])
             return view(rng, *read(sample), size=self._size(sample.image))
@@ -178,7 +188,7 @@ class Batches:
             raise
 
     def _size(self, path: Path) -> tuple[int, int]:
-        """Height and width of a whole image, whose header is read once."""
+        """Height and width of a whole image; its header is read once."""
         if path not in self._sizes:
             self._sizes[path] = image_size(path)
         return self._sizes[path]
@@ -189,7 +199,7 @@ class Batches:
     def _read_labelled(self, sample: Sample) -> tuple[np.ndarray, ...]:
         image = self._cache.get(sample.image, self._read_image)
         labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.rules))
-        # `image` may be reduced, the mask has the size of the whole.
+        # The image may be reduced; the mask has the size of the whole image.
         check_size(sample.image, self._size(sample.image), sample.mask, labels.shape)
         if not self._has_sublabels:
             return image, labels
@@ -199,12 +209,12 @@ class Batches:
         return image, labels, sublabels
 
     def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
-        """Checked here, so that a file that is kept in memory is checked once."""
+        """Read and check a sublabel file; a cached file is checked once."""
         sublabels = read_sublabels(path)
         check_size(image, labels.shape, path, sublabels.shape)
         if self.parents is not None:
             check_sublabels(path, sublabels, labels, self.parents, self.rules.ignore_index)
-        # Half the memory, for all but very many subclasses.
+        # int16 takes half the memory and is sufficient except for very many subclasses.
         return sublabels.astype(np.int16) if sublabels.max() <= np.iinfo(np.int16).max else sublabels
 
     def _labelled_samples(self, step: int) -> list[Sample]:
@@ -233,13 +243,13 @@ def _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabell
             f"received {batch_labelled} and {batch_unlabelled}"
         )
     if not labelled:
-        raise DataError("there are no labelled images")
+        raise DataError("`labelled` is empty: there are no labelled images")
     if batch_unlabelled and not unlabelled:
-        raise DataError(f"there are no unlabelled images, and a batch needs {batch_unlabelled}")
+        raise DataError(f"there are no unlabelled images, but a batch needs {batch_unlabelled}")
     if batch_unlabelled and weak_unlabelled is None:
-        raise ValueError("`weak_unlabelled` is needed when `batch_unlabelled` is above 0")
+        raise ValueError("`weak_unlabelled` is required if `batch_unlabelled` is above 0")
     without_mask = [str(sample.image) for sample in labelled if sample.mask is None]
     if without_mask:
-        raise DataError("labelled images need masks", faults=without_mask[:20])
+        raise DataError("labelled images must have masks; these have none:", errors=without_mask[:20])
     if len({sample.sublabels is None for sample in labelled}) > 1:
-        raise DataError("some labelled images have sublabels and some have none: make them for all")
+        raise DataError("some labelled images have sublabels and some do not: all or none must have them")

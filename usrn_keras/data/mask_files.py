@@ -1,6 +1,7 @@
-"""What a mask file stores: raw values before anybody says what they mean, or the subclass of every pixel.
+"""Read the raw values of mask files and of sublabel files.
 
-OpenCV turns palette files into colours and stretches grey files of less than eight bits. Pillow reads those.
+OpenCV converts palette files to colours and stretches grey files of less than eight bits, so Pillow reads
+these files.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from usrn_keras.data.decode import (
     decode,
     open_with_pillow,
     read_bytes,
-    unreadable,
+    unreadable_error,
 )
 from usrn_keras.errors import DataError
 
 _GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-# PNG files that OpenCV reads unchanged, by bits and colour type: the mode and how to read it.
+# PNG files that OpenCV reads without changes, by bits and colour type: the mode and the flags.
 _EXACT_PNG = {
     (8, 0): ("L", _GREY),
     (16, 0): ("I;16", _GREY),
@@ -38,13 +39,13 @@ _PNG_GREY = 0
 
 @dataclass(frozen=True, eq=False)
 class RawMask:
-    """The values in a mask file, without transparency, after its EXIF rotation.
+    """The values of a mask file, without transparency, after its EXIF rotation.
 
     Args:
-        values: `(height, width)` uint8 or uint16 for grey values and palette indices, `(height, width, 3)`
-            uint8 for RGB colours.
-        palette: `(colours, 3)` uint8, the colours of the indices; None where there is no palette.
-        mode: How the file stores them, in Pillow's words: `1`, `L`, `I;16`, `P`, `RGB`, `RGBA`, ...
+        values: Grey values or palette indices `(height, width)` uint8 or uint16, or RGB colours
+            `(height, width, 3)` uint8.
+        palette: Colours of the indices, `(colours, 3)` uint8; None without a palette.
+        mode: Mode of the file in Pillow: `1`, `L`, `I;16`, `P`, `RGB`, `RGBA`, ...
     """
 
     values: np.ndarray
@@ -53,14 +54,14 @@ class RawMask:
 
 
 def read_raw(path: Path | str) -> RawMask:
-    """What a mask file stores: grey values of 1 to 16 bits, palette indices, or colours.
+    """Read the raw values of a mask file: grey values of 1 to 16 bits, palette indices, or colours.
 
     Args:
-        path: PNG, BMP, TIFF or GIF.
+        path: Path of a PNG, BMP, TIFF or GIF file.
 
     Raises:
-        DataError: the file is missing, damaged, of a kind that loses values (JPEG, WebP), holds neither
-            whole numbers of 16 bits nor RGB, or has more than `MAX_PIXELS`.
+        DataError: The file is missing or damaged, has a lossy format (JPEG, WebP), contains neither integers
+            of 16 bits nor RGB colours, or has more than `MAX_PIXELS`.
 
     Example:
 
@@ -71,8 +72,8 @@ def read_raw(path: Path | str) -> RawMask:
     start = data[:26].tobytes()
     if start.startswith((JPEG_SIGNATURE, b"RIFF")):
         raise DataError(
-            f"{path} is a JPEG or WebP file: these change the values of a mask",
-            hint="Write the masks anew as PNG, from what the file was made of.",
+            f"{path} is a JPEG or WebP file: these formats change the values of a mask",
+            hint="Write the masks as PNG from their original source.",
         )
     if start.startswith(PNG_SIGNATURE) and len(start) == 26 and (start[24], start[25]) in _EXACT_PNG:
         mode, flags = _EXACT_PNG[start[24], start[25]]
@@ -87,7 +88,7 @@ def _read_with_pillow(path: Path | str, data: np.ndarray) -> RawMask:
     try:
         mask = ImageOps.exif_transpose(opened)
     except PILLOW_ERRORS as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
     if mask.mode in ("P", "PA"):
         palette = np.array(mask.getpalette("RGB"), np.uint8).reshape(-1, 3)
         return RawMask(np.asarray(mask.getchannel(0)), palette, opened.mode)
@@ -98,7 +99,7 @@ def _values(path: Path | str, mask: Image.Image, data: np.ndarray) -> np.ndarray
     if mask.mode == "1":
         return np.asarray(mask).astype(np.uint8)
     if mask.mode == "L":
-        return _unstretch(np.asarray(mask), data)
+        return _undo_stretching(np.asarray(mask), data)
     if mask.mode in ("RGB", "RGBA", "RGBX"):
         return np.ascontiguousarray(np.asarray(mask)[..., :3])
     if mask.mode == "LA" and not _has_16_bits(data):
@@ -108,13 +109,13 @@ def _values(path: Path | str, mask: Image.Image, data: np.ndarray) -> np.ndarray
         if values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max:
             return values.astype(np.uint16)
     raise DataError(
-        f"{path} cannot be a mask: it holds values of the mode {mask.mode}",
-        hint="A mask holds whole numbers from 0 to 65535, palette indices, or RGB colours of 8 bits.",
+        f"{path} cannot be a mask: it has values of the mode {mask.mode}",
+        hint="A mask has integers from 0 to 65535, palette indices, or RGB colours of 8 bits.",
     )
 
 
-def _unstretch(ids: np.ndarray, data: np.ndarray) -> np.ndarray:
-    """Undo Pillow's widening of grey PNG values of 2 or 4 bits to 0..255."""
+def _undo_stretching(ids: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Undo the stretching of grey PNG values of 2 or 4 bits to 0..255 by Pillow."""
     header = data[:26].tobytes()
     if header.startswith(PNG_SIGNATURE) and header[25] == _PNG_GREY:
         return ids // (255 // (2 ** header[24] - 1))
@@ -122,24 +123,32 @@ def _unstretch(ids: np.ndarray, data: np.ndarray) -> np.ndarray:
 
 
 def _has_16_bits(data: np.ndarray) -> bool:
-    """Whether Pillow cut a grey PNG with transparency to its upper eight bits."""
+    """Whether a PNG has 16 bits: Pillow reduces grey with transparency to its upper eight bits."""
     return data[:8].tobytes() == PNG_SIGNATURE and int(data[24]) == 16
 
 
 IGNORED_SUBLABEL = -1
-MAX_SUBLABELS = 65535  # ids of 16 bits without the largest, which means ignored
+MAX_SUBLABELS = 65535  # number of ids of 16 bits without the largest, which means ignored
 
-_NO_CLASS = -2  # equal to no label
+_NO_CLASS = -2  # differs from every label
 
 
 def read_sublabels(path: Path | str) -> np.ndarray:
-    """A sublabel file as subclass ids, `(height, width)` int32, -1 where a pixel is to be ignored.
+    """Read a sublabel file.
 
-    In the file, ignored pixels have the largest value: 255 with 8 bits, 65535 with 16 bits.
+    Args:
+        path: Path of the file, in which ignored pixels have the largest value: 255 with 8 bits, 65535 with
+            16 bits.
+
+    Returns:
+        Subclass ids `(height, width)` int32, -1 where a pixel is ignored.
+
+    Raises:
+        DataError: The file cannot be read, or contains colours.
     """
     ids = read_raw(path).values
     if ids.ndim != 2:
-        raise DataError(f"{path} holds colours, a sublabel file must hold one subclass id per pixel")
+        raise DataError(f"{path} contains colours; a sublabel file must have one subclass id per pixel")
     ignored = ids == np.iinfo(ids.dtype).max
     ids = ids.astype(np.int32)
     ids[ignored] = IGNORED_SUBLABEL
@@ -149,14 +158,17 @@ def read_sublabels(path: Path | str) -> np.ndarray:
 def check_sublabels(
     path: Path, sublabels: np.ndarray, labels: np.ndarray, parents: np.ndarray, ignore_index: int
 ) -> None:
-    """Raise a `DataError` unless every sublabel is a subclass of the label of its pixel.
+    """Check that every sublabel is a subclass of the label of its pixel.
 
     Args:
-        path: The sublabel file, for the message.
-        sublabels: `(height, width)` int32, -1 where ignored.
-        labels: `(height, width)` class ids.
-        parents: `(subclasses,)` class of each subclass.
-        ignore_index: The label of pixels without a class.
+        path: Path of the sublabel file, for the message.
+        sublabels: Subclass ids `(height, width)` int32, -1 where ignored.
+        labels: Class ids `(height, width)`.
+        parents: Class of each subclass, `(subclasses,)`.
+        ignore_index: Label of pixels without a class.
+
+    Raises:
+        DataError: A sublabel does not belong to the label.
     """
     table = np.full(MAX_SUBLABELS + 1, _NO_CLASS, np.int32)
     table[: len(parents)] = parents
@@ -164,8 +176,8 @@ def check_sublabels(
     wrong = np.count_nonzero(table[sublabels] != labels)
     if wrong:
         raise DataError(
-            f"{path}: {wrong} of {labels.size} pixels hold no subclass (0 to {len(parents) - 1}) "
-            "of their label",
-            hint="The file is damaged, or the masks have changed since it was made: "
+            f"{path}: the value of {wrong} of {labels.size} pixels is not a subclass "
+            f"(0 to {len(parents) - 1}) of their label",
+            hint="The file is damaged, or the masks have changed since it was written: "
             "delete the folder 2-subclasses of the run and run the same command again.",
         )

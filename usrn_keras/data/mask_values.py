@@ -1,4 +1,4 @@
-"""What the values in masks mean: class ids, values of a table, or colours; and the palettes of classes."""
+"""The meaning of mask values: class ids, values of a table, or colours; and the palettes of classes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import DataSection
 
-UNKNOWN = 65534  # in the lookup table; classes end below
+UNKNOWN = 65534  # unknown colour in the lookup table, above every class id
 SHOWN = 10
-_BLURRED = 50  # so many unknown colours come from interpolation or lossy compression
+_BLURRED = 50  # more unknown colours than this are due to interpolation or lossy compression
 
 
 def map_colours(path: Path | str, colours: np.ndarray, colour_map: np.ndarray) -> np.ndarray:
-    """Class ids of a mask in colours.
+    """Convert a mask in colours to class ids.
 
     Args:
-        path: The mask, for the message.
-        colours: `(height, width, 3)` uint8 RGB.
-        colour_map: `(colours, 4)` int32, rows of red, green, blue and class id.
+        path: Path of the mask, for the message.
+        colours: RGB colours `(height, width, 3)` uint8.
+        colour_map: Rows of red, green, blue and class id, `(colours, 4)` int32.
 
     Returns:
-        `(height, width)` uint8, or uint16 where an id needs it.
+        `(height, width)` uint8, or uint16 if an id requires it.
 
     Raises:
-        DataError: colours that are not in the map; up to 10 are named, the most frequent first.
+        DataError: Colours are not in the map; the message lists up to 10, the most frequent first.
 
     Example:
 
@@ -49,32 +49,32 @@ def map_colours(path: Path | str, colours: np.ndarray, colour_map: np.ndarray) -
 
 
 def pack(colours: np.ndarray) -> np.ndarray:
-    """RGB `(..., 3)` uint8 as one number each, `RED * 65536 + GREEN * 256 + BLUE`, `(...)` uint32.
+    """Pack RGB colours `(..., 3)` uint8 to `RED * 65536 + GREEN * 256 + BLUE`, `(...)` uint32.
 
     Example:
 
     >>> pack(np.array([[255, 128, 0]], np.uint8))
     array([16744448], dtype=uint32)
     """
-    # OpenCV adds the fourth byte many times as fast as NumPy adds up three channels.
+    # OpenCV adds a fourth byte many times faster than NumPy sums three channels.
     four = cv2.cvtColor(np.ascontiguousarray(colours).reshape(1, -1, 3), cv2.COLOR_RGB2BGRA)
     return four.view("<u4").reshape(colours.shape[:-1]) & 0xFFFFFF
 
 
 def unpack(values: np.ndarray) -> np.ndarray:
-    """The inverse of `pack`, `(..., 3)` uint8."""
+    """Apply the inverse of `pack`, `(..., 3)` uint8."""
     values = np.asarray(values, np.int64)
     return np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1).astype(np.uint8)
 
 
 def rgb_text(value: int) -> str:
-    """A packed colour for people, such as `128 64 128`."""
+    """Format a packed colour, such as `128 64 128`."""
     return f"{value >> 16} {value >> 8 & 255} {value & 255}"
 
 
 @functools.lru_cache(maxsize=2)
 def _table(rows: bytes) -> np.ndarray:
-    """Class id by packed colour: 32 MiB, of which a mask touches a few lines."""
+    """Build the table of class ids by packed colour: 32 MiB, of which a mask reads a few cache lines."""
     colour_map = np.frombuffer(rows, np.int32).reshape(-1, 4)
     table = np.full(2**24, UNKNOWN, np.uint16)
     table[pack(colour_map[:, :3].astype(np.uint8))] = colour_map[:, 3]
@@ -92,14 +92,21 @@ def _unknown_colours(path: Path | str, packed: np.ndarray, colour_map: np.ndarra
         "complete palette.txt (a line per class) or data.ignore_colours, or correct the mask."
     )
     if len(found) > _BLURRED:
-        hint += " So many colours come from a mask that was resized smoothly or saved as JPEG: make it anew."
-    return DataError(f"{path} holds colours of no class: {named}{more}", hint=hint)
+        hint += " This many colours indicate an interpolated or JPEG-compressed mask: create the mask again."
+    return DataError(f"{path} contains colours of no class: {named}{more}", hint=hint)
 
 
 def voc_palette(num_classes: int) -> np.ndarray:
-    """The PASCAL VOC colour map, `(num_classes, 3)` uint8: distinct colours for up to 2**24 classes.
+    """Build the PASCAL VOC colour map with distinct colours for up to 2**24 classes.
 
-    The bits of a class id, three by three, become the highest bits of red, green and blue.
+    Each group of three bits of a class id gives one bit of red, green and blue, the lowest group the highest
+    bits.
+
+    Args:
+        num_classes: Number of classes.
+
+    Returns:
+        `(num_classes, 3)` uint8.
     """
     ids = np.arange(num_classes)
     palette = np.zeros((num_classes, 3), np.uint8)
@@ -109,23 +116,31 @@ def voc_palette(num_classes: int) -> np.ndarray:
     return palette
 
 
-def read_palette(path: Path, num_classes: int, faults: Faults) -> np.ndarray:
-    """The colours in a text file with a line `RED GREEN BLUE` (0 to 255) for each class.
+def read_palette(path: Path, num_classes: int, errors: ErrorList) -> np.ndarray:
+    """Read a text file with a line `RED GREEN BLUE` (0 to 255) for each class.
 
-    Empty lines and lines that start with `#` are skipped. `voc_palette` takes the place of a wrong file.
+    Empty lines and lines that start with `#` are skipped.
+
+    Args:
+        path: Path of the file.
+        num_classes: Number of classes.
+        errors: Receives the errors.
+
+    Returns:
+        `(num_classes, 3)` uint8; after an error the colours of `voc_palette`.
     """
     try:
         lines = enumerate(read_lines(path), 1)
     except DataError as error:
-        faults.add(error.message)
+        errors.add(error.message)
         return voc_palette(num_classes)
     numbered = [(number, line.split()) for number, line in lines if line and not line.startswith("#")]
     rows = [row for _, row in numbered]
     wrong = [number for number, row in numbered if not _is_colour(row)]
     for number in wrong:
-        faults.add(f"{path}, line {number}: a colour is three whole numbers from 0 to 255, `RED GREEN BLUE`")
+        errors.add(f"{path}, line {number}: a colour must be three integers from 0 to 255, `RED GREEN BLUE`")
     if len(rows) != num_classes:
-        faults.add(f"{path} has {len(rows)} colours for {num_classes} classes")
+        errors.add(f"{path} has {len(rows)} colours for {num_classes} classes")
     if wrong or len(rows) != num_classes:
         return voc_palette(num_classes)
     return np.array([[int(value) for value in row] for row in rows], np.uint8)
@@ -140,7 +155,7 @@ MAX_CLASSES = 65534
 
 @dataclass(frozen=True, eq=False)
 class MaskValues:
-    """The fields of `Dataset` that say what masks mean."""
+    """The fields of `Dataset` that define the meaning of mask values."""
 
     ignore_index: int
     id_map: np.ndarray | None = None
@@ -148,44 +163,51 @@ class MaskValues:
 
 
 def internal_ignore_index(num_classes: int) -> int:
-    """The label of pixels without a class in masks that are looked up: 255 while that is no class."""
+    """Label of pixels without a class in converted masks: 255 unless that is a class."""
     return 255 if num_classes <= 255 else 65535
 
 
-def mask_values(data: DataSection, classes: tuple[str, ...], faults: Faults) -> MaskValues:
-    """What `data.mask_ids` and `data.ignore_index` say; without either, ids are taken as they are."""
+def mask_values(data: DataSection, classes: tuple[str, ...], errors: ErrorList) -> MaskValues:
+    """Derive the meaning of mask values from `data.mask_ids` and `data.ignore_index`."""
     if data.mask_ids and len(data.mask_ids) != len(classes):
-        faults.add(
-            f"data.mask_ids has {len(data.mask_ids)} values for {len(classes)} classes: give one for each"
+        errors.add(
+            f"data.mask_ids has {len(data.mask_ids)} values for {len(classes)} classes: set one for each"
         )
     if data.mask_ids:
         return _by_value(data.mask_ids, data.ignore_index, len(classes))
     if data.ignore_index < 0:
         return _by_value(range(len(classes)), data.ignore_index, len(classes))
     if data.ignore_index < len(classes):
-        faults.add(
+        errors.add(
             f"data.ignore_index = {data.ignore_index} is the id of class `{classes[data.ignore_index]}`: "
-            f"choose a value of at least {len(classes)}, -1 where every pixel has a class, or name the mask "
+            f"choose a value of at least {len(classes)}, -1 if every pixel has a class, or list the mask "
             "value of each class in data.mask_ids"
         )
     return MaskValues(data.ignore_index)
 
 
 def colour_values(
-    palette: np.ndarray, ignore_colours: list[list[int]], classes: tuple[str, ...], faults: Faults
+    palette: np.ndarray, ignore_colours: list[list[int]], classes: tuple[str, ...], errors: ErrorList
 ) -> MaskValues:
-    """Masks in the colours of the palette; `ignore_colours` are pixels without a class."""
+    """Derive the meaning of masks in colours.
+
+    Args:
+        palette: Colour of each class, `(classes, 3)` uint8.
+        ignore_colours: Colours of pixels without a class.
+        classes: Class names.
+        errors: Receives the errors.
+    """
     ignore_index = internal_ignore_index(len(classes))
     owner: dict[tuple[int, ...], str] = {}
     for name, colour in zip(classes, palette.tolist(), strict=False):
         before = owner.setdefault(tuple(colour), name)
         if before != name:
-            faults.add(
+            errors.add(
                 f"the classes `{before}` and `{name}` have the same colour {_text(colour)} in palette.txt"
             )
     for colour in ignore_colours:
         if tuple(colour) in owner:
-            faults.add(
+            errors.add(
                 f"data.ignore_colours: {_text(colour)} is the colour of class `{owner[tuple(colour)]}`"
             )
     rows = [(*colour, class_id) for class_id, colour in enumerate(palette.tolist())]
@@ -194,7 +216,7 @@ def colour_values(
 
 
 def _by_value(values: Sequence[int], ignored: int, num_classes: int) -> MaskValues:
-    """A table over every value that a mask can hold, so that none is taken for `ignore_index` by chance."""
+    """Build a table of all possible mask values, so that no value equals `ignore_index` by accident."""
     ignore_index = internal_ignore_index(num_classes)
     fits_8_bits = max(ignore_index, ignored, *values, 0) < 256
     id_map = np.full(256 if fits_8_bits else 65536, -1, np.int32)

@@ -1,4 +1,4 @@
-"""Decoding of masks: from what a file stores to class ids."""
+"""Read masks as class ids."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class MaskRules(Protocol):
-    """What the values of a mask mean; every `Dataset` is one."""
+    """The meaning of mask values. Every `Dataset` implements it."""
 
     num_classes: int | None
     ignore_index: int
@@ -43,10 +43,11 @@ class Rules:
     """`MaskRules` without a data set.
 
     Args:
-        num_classes: Number of classes; None leaves the ids unchecked.
+        num_classes: Number of classes; None skips the check of ids.
         ignore_index: Label of pixels without a class.
-        id_map: `(values,)` class id by mask value, -1 for a value that is not allowed; None: masks hold ids.
-        colour_map: `(colours, 4)` rows of red, green, blue and class id; None: masks hold no colours.
+        id_map: Class id by mask value, -1 for a value that is not allowed, `(values,)`; None if masks contain
+            class ids.
+        colour_map: Rows of red, green, blue and class id, `(colours, 4)`; None if masks contain no colours.
     """
 
     num_classes: int | None = None
@@ -56,17 +57,20 @@ class Rules:
 
 
 def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
-    """A mask file as class ids, `(height, width)` uint8 or uint16.
+    """Read a mask file as class ids.
 
-    Palette files give their indices, unless there is a `colour_map`: then their colours are looked up.
+    The values of a palette file are its indices, or with a `colour_map` its colours.
 
     Args:
-        path: A mask without losses: PNG, BMP, TIFF or GIF.
-        rules: A `Dataset`, or `Rules(num_classes, ignore_index, id_map, colour_map)`.
+        path: Path of a mask in a lossless format: PNG, BMP, TIFF or GIF.
+        rules: Meaning of the values: a `Dataset` or `Rules`.
+
+    Returns:
+        `(height, width)` uint8 or uint16.
 
     Raises:
-        DataError: the file is missing or damaged, holds colours where ids are expected or the reverse,
-            or ids or colours of no class.
+        DataError: The file is missing or damaged, contains colours instead of ids or ids instead of colours,
+            or contains ids or colours that belong to no class.
     """
     raw = read_raw(path)
     if rules.colour_map is not None:
@@ -75,17 +79,24 @@ def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
     if rules.id_map is None and rules.num_classes is None:
         return ids
     table = _class_by_value(rules, _values(ids))
-    _refuse_ids_outside(path, ids, table, rules)
+    _validate_ids(path, ids, table, rules)
     if rules.id_map is None:
         return ids
     return _look_up(ids, table.astype(np.uint8 if rules.ignore_index < 256 else np.uint16))
 
 
 def read_sample(sample: Sample, rules: MaskRules) -> tuple[np.ndarray, np.ndarray]:
-    """Image and mask of a sample, of equal height and width.
+    """Read the image and the mask of a sample.
+
+    Args:
+        sample: Sample with a mask.
+        rules: Meaning of the mask values: a `Dataset` or `Rules`.
+
+    Returns:
+        RGB image `(height, width, 3)` uint8 and class ids `(height, width)`.
 
     Raises:
-        DataError: a file cannot be read, or the mask has another size than the image.
+        DataError: A file cannot be read, or the mask and the image differ in size.
     """
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask")
@@ -97,7 +108,17 @@ def read_sample(sample: Sample, rules: MaskRules) -> tuple[np.ndarray, np.ndarra
 def check_size(
     image_path: Path, image_size: tuple[int, int], mask_path: Path, mask_size: tuple[int, int]
 ) -> None:
-    """Raise a `DataError` unless a mask has the height and width of its image, both `(height, width)`."""
+    """Check that a mask has the height and width of its image.
+
+    Args:
+        image_path: Path of the image, for the message.
+        image_size: Height and width of the image.
+        mask_path: Path of the mask, for the message.
+        mask_size: Height and width of the mask.
+
+    Raises:
+        DataError: The sizes differ.
+    """
     if mask_size == image_size:
         return
     (height, width), (mask_height, mask_width) = image_size, mask_size
@@ -106,18 +127,18 @@ def check_size(
         f"{mask_path} is {mask_width}x{mask_height} pixels, its image {image_path} is {width}x{height}",
         hint="The image may carry an EXIF rotation that the mask lacks: rotate the mask."
         if swapped
-        else "A mask needs exactly the width and height of its image.",
+        else "A mask must have exactly the width and height of its image.",
     )
 
 
 def _colours(path: Path | str, raw: RawMask) -> np.ndarray:
-    """`(height, width, 3)` uint8."""
+    """Get the colours of a mask, `(height, width, 3)` uint8."""
     if raw.values.ndim == 3:
         return raw.values
     if raw.palette is None:
         raise DataError(
-            f"{path} holds grey values ({raw.mode}), and data.mask_format = 'colours' expects RGB colours",
-            hint="Set data.mask_format = 'ids' where the grey values are class ids.",
+            f"{path} contains grey values ({raw.mode}), but data.mask_format = 'colours' expects RGB colours",
+            hint="Set data.mask_format = 'ids' if the grey values are class ids.",
         )
     table = np.zeros((256, 3), np.uint8)
     table[: len(raw.palette)] = raw.palette
@@ -127,15 +148,15 @@ def _colours(path: Path | str, raw: RawMask) -> np.ndarray:
 def _ids(path: Path | str, raw: RawMask) -> np.ndarray:
     if raw.values.ndim == 3:
         raise DataError(
-            f"{path} holds colours ({raw.mode}), and data.mask_format = 'ids' expects a class id per pixel",
-            hint="Set data.mask_format = 'colours' and write the colour of each class into palette.txt, or "
+            f"{path} contains colours ({raw.mode}), but data.mask_format = 'ids' expects class ids",
+            hint="Set data.mask_format = 'colours' and write the colour of each class to palette.txt, or "
             "convert the masks to palette or grey PNG whose values are the class ids.",
         )
     return raw.values
 
 
 def _class_by_value(rules: MaskRules, values: int) -> np.ndarray:
-    """`(values,)` int32, class id or `ignore_index` by mask value; -1 for what is not allowed."""
+    """Class id or `ignore_index` by mask value, `(values,)` int32; -1 for values that are not allowed."""
     table = np.full(values, -1, np.int32)
     if rules.ignore_index < values:
         table[rules.ignore_index] = rules.ignore_index
@@ -150,38 +171,31 @@ def _values(ids: np.ndarray) -> int:
 
 
 def _look_up(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
-    # OpenCV's is many times as fast as NumPy's, and takes 8 bits alone.
+    # The lookup of OpenCV is many times faster than that of NumPy, but limited to 8 bits.
     return cv2.LUT(ids, table) if ids.dtype == np.uint8 else table[ids]
 
 
-def _refuse_ids_outside(path: Path | str, ids: np.ndarray, table: np.ndarray, rules: MaskRules) -> None:
+def _validate_ids(path: Path | str, ids: np.ndarray, table: np.ndarray, rules: MaskRules) -> None:
     wrong = _look_up(ids, (table < 0).astype(np.uint8))
     if not wrong.any():
         return
     outside = np.unique(ids[wrong != 0])
     named = ", ".join(map(str, outside[:10])) + (", ..." if len(outside) > 10 else "")
-    raise DataError(f"{path} holds ids outside {_what(rules)}: {named}", hint=_allowed(rules))
-
-
-def _what(rules: MaskRules) -> str:
     if rules.id_map is None:
-        return f"the {rules.num_classes} classes"
-    return f"the {np.count_nonzero(rules.id_map >= 0)} ids of the data set"
-
-
-def _allowed(rules: MaskRules) -> str:
-    if rules.id_map is None:
-        values = f"0 to {rules.num_classes - 1} and ignore_index {rules.ignore_index}"
+        known = f"the {rules.num_classes} classes"
+        allowed = f"0 to {rules.num_classes - 1} and ignore_index {rules.ignore_index}"
     else:
-        values = _ranges(np.flatnonzero(rules.id_map >= 0))
-    return (
-        f"Allowed are {values}; correct the mask, data.classes, data.mask_ids or data.ignore_index. "
-        "`usrn data check` lists all such masks."
+        known = f"the {np.count_nonzero(rules.id_map >= 0)} ids of the data set"
+        allowed = _ranges(np.flatnonzero(rules.id_map >= 0))
+    raise DataError(
+        f"{path} contains ids outside {known}: {named}",
+        hint=f"Allowed are {allowed}; correct the mask, data.classes, data.mask_ids or data.ignore_index. "
+        "`usrn data check` lists all such masks.",
     )
 
 
 def _ranges(values: np.ndarray) -> str:
-    """Such as `0 to 18, 255`."""
+    """Format sorted values as ranges, such as `0 to 18, 255`."""
     starts = np.flatnonzero(np.diff(values, prepend=-2) > 1)
     runs = np.split(values, starts[1:])
     named = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]

@@ -1,4 +1,4 @@
-"""Images of any size, extended to the few sizes that networks are compiled for."""
+"""Pad images of any size to the few sizes that networks are compiled for."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from bisect import bisect_left
 import cv2
 import numpy as np
 
-# The mean of ImageNet, so that padding is near zero once the network has normalised it: around training
-# crops, and around windows, which are like them.
+# The mean of ImageNet, which is near zero after the normalisation of the network. Used as padding of training
+# crops and of sliding windows, which resemble them.
 IMAGE_MEAN = (124, 116, 104)
-STRIDE = 32  # of the deepest features: networks take heights and widths that it divides
-# Every multiple of 32 up to 256, then four to an octave; so 480 and 960, which are common, stay as they are.
+STRIDE = 32  # stride of the deepest features, which must divide the height and width
+# Every multiple of 32 up to 256, then four sizes per octave, with the common sizes 480 and 960.
 SIDES = (*range(STRIDE, 257, STRIDE), 320, 384, 480, 512, 640, 768, 960, 1024)
-LARGE_STEP = 128  # between larger sides
+LARGE_STEP = 128  # step of larger sides
 
 
 def padded_side(size: int) -> int:
-    """The side that a height or width is padded to, a multiple of 32.
+    """Compute the side that a height or width is padded to, a multiple of 32.
 
-    JAX and TensorFlow compile a network anew for each size of its input, for seconds on end. So sides are
-    rounded up to a few values, at the price of some pixels (`python benchmarks/padding.py sizes`):
+    JAX and TensorFlow compile a network for each input size, which takes seconds. So sides are rounded up to
+    a few values, at the cost of additional pixels (`python benchmarks/padding.py sizes`):
 
         sizes compiled for, area added   multiples of 32   these        multiples of 128 above 256
         VOC                              17     6.1 %       9  10.0 %    5  12.1 %
@@ -29,8 +29,11 @@ def padded_side(size: int) -> int:
         photographs                     382     4.3 %      48  18.0 %   36  18.7 %
         360 x 480                         1     6.7 %       1   6.7 %    1  13.8 %
 
-    Above 256 x 256 no image gains more than 56 % of its area, above 1024 x 1024 not more than 27 %. The size
-    depends on nothing but the image, on any backend.
+    Above 256 x 256 padding adds at most 56 % of the area, above 1024 x 1024 at most 27 %. The size depends on
+    the image only, not on the backend.
+
+    Args:
+        size: Height or width in pixels.
 
     Example:
 
@@ -41,17 +44,17 @@ def padded_side(size: int) -> int:
 
 
 def padded_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that an image of this height and width is padded to."""
+    """Compute the padded height and width of an image, see `padded_side`."""
     return padded_side(size[0]), padded_side(size[1])
 
 
 def pad_image(image: np.ndarray) -> np.ndarray:
-    """Extend an image below and to the right, to its `padded_size`, by its own mean colour.
+    """Pad an image at the bottom and on the right to its `padded_size` with its mean colour.
 
-    Padding is not neutral: DeepLab's decoder pools over the whole image. The mean colour of the image
-    costs no mIoU, and changes about as few predictions as any. For a MobileNet trained on CamVid (mIoU on
-    val, every third image, 352 x 480 of its pixels, padded further than they need; then the share of pixels
-    predicted otherwise than without padding):
+    Padding is not neutral, because the decoder of DeepLab pools over the whole image. The mean colour of the
+    image does not decrease the mIoU, and changes about as few predictions as the best alternative. Measured
+    with a MobileNet trained on CamVid (mIoU on every third val image, 352 x 480 of its pixels, padded further
+    than necessary; then the share of pixels whose prediction differs from that without padding):
 
         padded to   mean of image     mean of ImageNet   reflected         last row and column
         352 x 480   37.87
@@ -62,7 +65,7 @@ def pad_image(image: np.ndarray) -> np.ndarray:
     (`python benchmarks/padding.py colours --run RUN --every 3`)
 
     Args:
-        image: `(height, width, 3)` uint8.
+        image: Image `(height, width, 3)` uint8.
 
     Example:
 
@@ -77,15 +80,22 @@ def pad_image(image: np.ndarray) -> np.ndarray:
 
 
 def pad_map(values: np.ndarray, fill: int) -> np.ndarray:
-    """A map `(height, width)` extended like its image, by `fill`."""
+    """Pad a map `(height, width)` like its image, with the value `fill`."""
     return np.pad(values, [(0, padded_side(size) - size) for size in values.shape], constant_values=fill)
 
 
 def fill_batch(images: np.ndarray, batch: int) -> np.ndarray:
-    """Images `(n, height, width, 3)` and as many black ones as a whole batch lacks.
+    """Append black images to a batch that is not full.
 
-    So a network is compiled for one number of images, and computes each image in the same way whatever
-    the number of its companions: the last digits of a result may depend on it.
+    So a network is compiled for one batch size, and the result of an image does not depend on the number of
+    images, which may change its last digits.
+
+    Args:
+        images: Images `(n, height, width, 3)`.
+        batch: Size of a full batch.
+
+    Returns:
+        `(batch, height, width, 3)`.
     """
     missing = max(0, batch - len(images))
     return (

@@ -1,4 +1,4 @@
-"""Reading ahead with threads, results in order; and decoded files kept in memory."""
+"""Prefetch results in order with threads, and cache decoded files in memory."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ Result = TypeVar("Result")
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
 ) -> Iterator[Result]:
-    """`map(function, items)`, made ahead by threads.
+    """Compute `map(function, items)` ahead with threads.
 
-    An error in a thread is raised where its result would have come. Closing the iterator stops
-    the threads: items not begun are dropped, and the ones under way are waited for.
+    An error in a thread is raised at the position of its result. Closing the iterator stops the threads:
+    pending items are cancelled, and running ones are awaited.
 
     Args:
-        function: Called in threads; OpenCV and decoders let go of Python's lock.
-        items: What to call it on.
-        workers: Threads; with 0 the results are made when asked for.
-        ahead: Results that are made ahead at the most.
+        function: Function to call in threads; OpenCV and the decoders release the GIL.
+        items: Items to call the function with.
+        workers: Number of threads; with 0 the results are computed on demand.
+        ahead: Largest number of results that are computed ahead.
+
+    Yields:
+        The results in the order of `items`.
 
     Example:
 
@@ -40,7 +43,7 @@ def ordered_map(
     if workers == 0:
         yield from map(function, items)
         return
-    # OpenCV's own threads would only compete with these.
+    # The threads of OpenCV would compete with these.
     pool = ThreadPoolExecutor(workers, "reader", initializer=cv2.setNumThreads, initargs=(0,))
     try:
         pending: deque[Future] = deque(pool.submit(function, item) for item in islice(items, ahead))
@@ -53,16 +56,16 @@ def ordered_map(
 
 
 class ArrayCache:
-    """Keeps the arrays that were read from files, up to a number of bytes; safe between threads.
+    """Caches arrays that were read from files, up to a number of bytes. Thread-safe.
 
-    What was kept first stays: with every epoch in another order, throwing out the oldest would
-    throw out what is needed soonest as often as not, and hits would be fewer.
+    Arrays are never evicted: the order changes with every epoch, so evicting the oldest array would give
+    fewer hits.
 
     Args:
-        limit_bytes: Sum of the sizes of the arrays that are kept; 0 keeps none.
+        limit_bytes: Largest total size of the cached arrays in bytes; 0 disables the cache.
 
     Attributes:
-        size_bytes: Sum of the sizes of the arrays kept now.
+        size_bytes: Total size of the cached arrays in bytes.
     """
 
     def __init__(self, limit_bytes: int):
@@ -72,14 +75,19 @@ class ArrayCache:
         self._lock = threading.Lock()
 
     def get(self, path: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
-        """The array of a file, read-only; `read(path)` is called when it is not kept."""
+        """Get the array of a file, read-only.
+
+        Args:
+            path: Path of the file.
+            read: Function that reads the file if it is not cached.
+        """
         kept = self._arrays.get(path)
         if kept is not None:
             return kept
         array = read(path)
         array.flags.writeable = False
         with self._lock:
-            # Another thread may have read the same file meanwhile.
+            # Another thread may have read the same file in the meantime.
             if path not in self._arrays and self.size_bytes + array.nbytes <= self.limit_bytes:
                 self._arrays[path] = array
                 self.size_bytes += array.nbytes

@@ -1,4 +1,4 @@
-"""A random split: which of the training images of a data set are labelled, and how many."""
+"""Draw a random split: the labelled images among the training images of a data set."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from fractions import Fraction
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults, Sample
+from usrn_keras.data.dataset import Dataset, ErrorList, Sample
 from usrn_keras.data.formats.lists import Lists, Names
 from usrn_keras.errors import DataError
 
 
 @dataclass(frozen=True)
 class Share:
-    """A part of some images: `1/8`, `0.125`, or a number of them such as `46`.
+    """A share of images: a fraction such as `1/8` or `0.125`, or a number of images such as `46`.
+
+    Args:
+        text: Fraction or number.
+
+    Raises:
+        ValueError: The text is neither a fraction between 0 and 1 nor a positive integer.
 
     Example:
 
@@ -30,7 +36,7 @@ class Share:
         self._number()
 
     def of(self, total: int) -> int:
-        """How many of `total` images, rounded; halves are rounded up."""
+        """Compute the number of images out of `total`, rounded; halves are rounded up."""
         number = self._number()
         return number if isinstance(number, int) else int(total * number + Fraction(1, 2))
 
@@ -52,23 +58,23 @@ class Share:
 def draw_split(
     names: Sequence[str], count: int, *, seed: int, pixels: np.ndarray | None = None
 ) -> tuple[str, ...]:
-    """Draw `count` of the names, sorted; the draws of one seed are nested.
+    """Draw `count` of the names, sorted. The draws of one seed are nested.
 
-    Without `pixels`: the first `count` of the sorted names, shuffled by `random.Random(seed)`. So were the
-    shipped CamVid splits made.
+    Without `pixels`, the draw has the first `count` of the sorted names after shuffling with
+    `random.Random(seed)`, as in the shipped CamVid splits.
 
-    With `pixels` the draw shows every class that any image shows, or as many as so few images can. As long
-    as a class is missing, the rarest of these (shown by the fewest images) is looked for, and of its images
-    the one that shows most of the missing classes is taken. The rest is random.
+    With `pixels`, the draw covers every class of the images if `count` images suffice. While a class is
+    missing, the draw takes the image of the rarest missing class (in the fewest images) that covers most of
+    the missing classes. The rest is random.
 
     Args:
-        names: What to draw from.
-        count: How many.
-        seed: Another seed, another draw.
-        pixels: `(names, classes)` pixels of each class in each image, in the order of `names`.
+        names: Names to draw from.
+        count: Number of names to draw.
+        seed: Seed of the draw.
+        pixels: Number of pixels of each class in each image, `(names, classes)`, in the order of `names`.
 
     Raises:
-        DataError: there are fewer names.
+        DataError: `count` is larger than the number of names.
 
     Example:
 
@@ -88,12 +94,12 @@ def draw_split(
 
 
 def covering_draw(names: Sequence[str], *, seed: int, pixels: np.ndarray) -> tuple[str, ...]:
-    """The names that `draw_split` takes first to show every class that any image shows, sorted.
+    """List the names that `draw_split` draws first to cover every class, sorted.
 
     Args:
-        names: What to draw from.
-        seed: Another seed, another draw.
-        pixels: `(names, classes)` pixels of each class in each image, in the order of `names`.
+        names: Names to draw from.
+        seed: Seed of the draw.
+        pixels: Number of pixels of each class in each image, `(names, classes)`, in the order of `names`.
 
     Example:
 
@@ -105,14 +111,14 @@ def covering_draw(names: Sequence[str], *, seed: int, pixels: np.ndarray) -> tup
 
 
 def _shuffled(names: Sequence[str], seed: int) -> list[int]:
-    """Places of the names: these sorted, then shuffled."""
+    """Indices of the names, sorted by name and then shuffled."""
     order = sorted(range(len(names)), key=names.__getitem__)
     random.Random(seed).shuffle(order)
     return order
 
 
 def _cover(shown: np.ndarray) -> list[int]:
-    """Rows of `(images, classes)` bool that together show every class that any row shows."""
+    """Choose rows of `(images, classes)` bool that together cover every class."""
     missing = shown.any(axis=0)
     rarity = shown.sum(axis=0)
     chosen = []
@@ -126,7 +132,7 @@ def _cover(shown: np.ndarray) -> list[int]:
 
 
 def drawable(dataset: Dataset) -> tuple[Sample, ...]:
-    """The training images that have a mask, by name: those that may be labelled."""
+    """List the training images with a mask, which can be labelled, sorted by name."""
     training = (*dataset.labelled, *dataset.unlabelled)
     return tuple(sorted((sample for sample in training if sample.mask), key=lambda sample: sample.name))
 
@@ -134,18 +140,18 @@ def drawable(dataset: Dataset) -> tuple[Sample, ...]:
 def draw_parts(
     dataset: Dataset, labelled: Share, val: Share | None, *, seed: int, pixels: np.ndarray | None = None
 ) -> Lists:
-    """Draw labelled images, and val images if asked for, from those that have a mask; the rest is unlabelled.
+    """Draw labelled and optionally val images from the images with a mask. The other images are unlabelled.
 
     Args:
-        dataset: Its labelled and unlabelled images are drawn from; its val and test images stay.
-        labelled: Of the images with masks that are not drawn for val.
-        val: Of all images with masks; None leaves the val images as they are.
-        seed: Of the draws.
-        pixels: `(images, classes)` of `drawable(dataset)`: the labelled images show every class,
-            and val leaves them those that do; None: any.
+        dataset: Data set whose labelled and unlabelled images are drawn from. Its test images are kept.
+        labelled: Share of labelled images among the images with masks that are not drawn for val.
+        val: Share of val images among all images with masks; None keeps the val images of the data set.
+        seed: Seed of the draws.
+        pixels: Number of pixels of each class in each image of `drawable(dataset)`, `(images, classes)`, to
+            cover every class with the labelled images; None draws without this condition.
 
     Raises:
-        DataError: too few images, or so few labelled images cannot show every class.
+        DataError: There are too few images, or the labelled images are too few to cover every class.
     """
     names = tuple(sample.name for sample in drawable(dataset))
     without_mask = tuple(sample.name for sample in dataset.unlabelled if sample.mask is None)
@@ -169,7 +175,7 @@ def draw_parts(
 
 
 def _draw_val(names: Names, count: int, seed: int, pixels: np.ndarray | None) -> Names:
-    """Where classes are to be covered, images that show them all are left to the labelled, if that can be."""
+    """Draw the val images. If classes must be covered, they leave enough images for that, if possible."""
     kept = () if pixels is None else set(covering_draw(names, seed=seed, pixels=pixels))
     spare = tuple(name for name in names if name not in kept)
     return draw_split(spare if len(spare) >= count else names, count, seed=seed)
@@ -180,16 +186,16 @@ def _names(samples: Sequence[Sample]) -> Names:
 
 
 def _check_counts(masked: int, without_mask: int, labelled: int, val: int, val_share: Share | None) -> None:
-    faults = Faults()
+    errors = ErrorList()
     if labelled < 1:
-        faults.add("--labelled comes to no image: give a larger share")
+        errors.add("--labelled selects no image: use a larger share")
     if val_share and val < 1:
-        faults.add("--val comes to no image: give a larger share")
+        errors.add("--val selects no image: use a larger share")
     if labelled + val > masked:
-        faults.add(f"{labelled} labelled and {val} val images are more than the {masked} with masks")
+        errors.add(f"{labelled} labelled and {val} val images are more than the {masked} images with masks")
     elif labelled + val == masked and not without_mask:
-        faults.add("no image would be left unlabelled, and USRN learns from images without labels too")
-    faults.raise_if_any(
+        errors.add("no image would remain unlabelled, but USRN needs images without labels")
+    errors.raise_if_any(
         f"the split cannot be drawn from {masked} training images with masks and {without_mask} without:"
     )
 
@@ -198,12 +204,12 @@ def _check_cover(names: Names, drawn: Names, pixels: np.ndarray, classes: Sequen
     images = (pixels > 0).sum(axis=0)
     labelled = set(drawn)
     shown = (pixels[[name in labelled for name in names]] > 0).any(axis=0)
-    faults = Faults()
+    errors = ErrorList()
     for class_id in np.flatnonzero((images > 0) & ~shown):
-        faults.add(
-            f"`{classes[class_id]}` is in {images[class_id]} of {len(names)} images, none of them drawn"
+        errors.add(
+            f"`{classes[class_id]}` is in {images[class_id]} of {len(names)} images, none of them is drawn"
         )
-    faults.raise_if_any(
-        f"{len(drawn)} labelled images cannot show every class:",
-        hint="Raise --labelled, or leave out --cover-classes.",
+    errors.raise_if_any(
+        f"{len(drawn)} labelled images cannot cover every class:",
+        hint="Increase --labelled, or omit --cover-classes.",
     )

@@ -1,11 +1,11 @@
-"""The batches of a recipe."""
+"""Build the batches of a recipe."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from usrn_keras.data.dataset import Dataset, Sample
-from usrn_keras.data.keras_cv_view import ASKED_BY, KerasCVView
+from usrn_keras.data.keras_cv_view import REQUIRED_BY, KerasCVView
 from usrn_keras.data.loader import Batches
 from usrn_keras.data.weak_view import WeakView
 from usrn_keras.optional import require_keras_cv
@@ -21,16 +21,22 @@ def build_batches(
     unlabelled: bool,
     parents: np.ndarray | None = None,
 ) -> Batches:
-    """Batches of the labelled images and, if asked for, of weak and strong views of the unlabelled.
+    """Build batches of the labelled images and optionally of weak and strong views of the unlabelled images.
 
-    With `parents`, the class of each subclass, sublabels are checked against the labels.
+    Args:
+        recipe: Recipe with the views and batch sizes.
+        dataset: Data set of the images.
+        labelled: Labelled samples; None for those of the data set.
+        unlabelled: Whether the batches include unlabelled images.
+        parents: Class of each subclass, `(subclasses,)`, to check sublabels against the labels; None skips
+            the check.
 
     Raises:
-        BackendError: `views.strong = "keras_cv"`, and keras-cv or tensorflow is missing.
+        BackendError: `views.strong` is `keras_cv`, and keras-cv or tensorflow is not installed.
     """
     views, training = recipe.views, recipe.training
     if views.strong == "keras_cv":
-        require_keras_cv(*ASKED_BY)  # also for the Baseline: what USRN will miss is said before it trains
+        require_keras_cv(*REQUIRED_BY)  # checked for the Baseline too, so that USRN cannot fail after it
     weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
     weak["ignore_index"] = dataset.ignore_index
     jitter = tuple(views.jitter)

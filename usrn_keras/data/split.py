@@ -1,4 +1,4 @@
-"""`usrn split`: draw a split of a data set, write it as a folder, whole or not at all, and read it back."""
+"""Draw a split of a data set, write it to a folder atomically, and read it back (`usrn split`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data.catalog import layout_help, load_dataset, root_of
-from usrn_keras.data.dataset import PARTS, Dataset, Faults, Sample
+from usrn_keras.data.dataset import PARTS, Dataset, ErrorList, Sample
 from usrn_keras.data.formats.assemble import NEEDED
 from usrn_keras.data.formats.lists import Lists, no_split, read_list
 from usrn_keras.data.masks import read_mask
@@ -26,23 +26,32 @@ from usrn_keras.recipe.schema import DataSection
 def class_pixels(
     samples: Sequence[Sample], dataset: Dataset, *, workers: int = 0, progress: Progress = SILENT
 ) -> np.ndarray:
-    """Count the pixels of each class in the mask of each sample, `(samples, classes)` int64.
+    """Count the pixels of each class in the mask of each sample.
+
+    Args:
+        samples: Samples with masks.
+        dataset: DataSection set that defines the values of masks.
+        workers: Number of threads that read masks.
+        progress: Progress, which counts masks.
+
+    Returns:
+        `(samples, classes)` int64.
 
     Raises:
-        DataError: masks cannot be read or hold ids of no class; every one is named.
+        DataError: Masks cannot be read or contain ids of no class; the message lists all of them.
 
     Example:
 
     >>> class_pixels(dataset.labelled, dataset).sum(axis=0)   # doctest: +SKIP
     array([5400,  360])
     """
-    faults = Faults()
+    errors = ErrorList()
 
     def count(sample: Sample) -> np.ndarray:
         try:
             mask = read_mask(sample.mask, dataset)
         except DataError as error:
-            faults.add(error.message)
+            errors.add(error.message)
             return np.zeros(dataset.num_classes, np.int64)
         return np.bincount(mask.ravel(), minlength=dataset.num_classes)[: dataset.num_classes]
 
@@ -51,17 +60,21 @@ def class_pixels(
         for row, counted in enumerate(ordered_map(count, samples, workers=workers, ahead=4 * workers)):
             counts[row] = counted
             task.advance()
-    faults.raise_if_any(
-        "the classes in the masks cannot be counted:", hint="`usrn data check RECIPE` says more."
+    errors.raise_if_any(
+        "the classes in the masks cannot be counted:", hint="`usrn data check RECIPE` gives more details."
     )
     return counts
 
 
-def refuse_existing(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that exists, unless it is a split that may be replaced.
+def validate_target(folder: Path, *, force: bool) -> None:
+    """Check that a split can be written to a folder.
+
+    Args:
+        folder: Folder of the split.
+        force: Whether an existing split may be replaced.
 
     Raises:
-        StorageError: it exists and `force` is not given, or it holds anything but lists of a split.
+        StorageError: The folder exists without `force`, or contains other files than the lists of a split.
     """
     if not folder.exists():
         return
@@ -69,26 +82,29 @@ def refuse_existing(folder: Path, *, force: bool) -> None:
     foreign = sorted({path.name for path in folder.iterdir()} - known) if folder.is_dir() else [folder.name]
     if foreign:
         raise StorageError(
-            f"{folder} exists and is no folder of a split: it holds {', '.join(foreign[:5])}",
+            f"{folder} exists and is not the folder of a split: it contains {', '.join(foreign[:5])}",
             hint="Choose another folder with --out.",
         )
     if not force:
         raise StorageError(
-            f"{folder} exists already", hint="Choose another with --out, or replace it with --force."
+            f"{folder} exists already", hint="Choose another folder with --out, or replace it with --force."
         )
 
 
 @contextmanager
 def split_folder(folder: Path, lists: Lists, header: str) -> Iterator[Path]:
-    """Write the lists to a temporary folder, which takes the place of `folder` when the block ends well.
+    """Write the lists to a temporary folder, which replaces `folder` if the block ends without an error.
 
     Args:
-        folder: Where the lists will be; what is there is replaced.
-        lists: Empty lists of val and test are left out.
-        header: A comment for the first line of each list.
+        folder: Folder of the lists; an existing folder is replaced.
+        lists: Lists to write; empty lists of val and test are skipped.
+        header: Comment for the first line of each list.
+
+    Yields:
+        The temporary folder.
 
     Raises:
-        StorageError: the disk is full or the folder cannot be written.
+        StorageError: The disk is full or the folder is not writable.
     """
     with staged_path(folder) as temporary:
         temporary.mkdir()
@@ -104,14 +120,14 @@ def _write(folder: Path, lists: Lists, header: str) -> None:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What to draw.
+class SplitRequest:
+    """Parameters of a random split.
 
     Args:
-        labelled: Of the training images with masks, without those drawn for val.
-        val: Of all training images with masks; None leaves the val images as they are.
-        seed: Of the draw.
-        cover_classes: Whether the labelled images must show every class.
+        labelled: Share of labelled images among the training images with masks, without those drawn for val.
+        val: Share of val images among all training images with masks; None keeps the current val images.
+        seed: Seed of the draw.
+        cover_classes: Whether the labelled images must cover every class.
     """
 
     labelled: Share
@@ -121,15 +137,15 @@ class Wish:
 
 
 @dataclass(frozen=True, eq=False)
-class MadeSplit:
+class SplitResult:
     """A split on disk.
 
     Args:
-        folder: Its lists.
-        keys: Keys of `[data]` and their values that make a recipe use it.
-        dataset: The data set with this split.
-        pixels: `(2, classes)` pixels of each class in all images that were drawn from, and in the labelled
-            ones; None unless the classes were counted.
+        folder: Folder of the lists.
+        keys: Keys of `[data]` and their values for a recipe that uses the split.
+        dataset: DataSection set with the split.
+        pixels: Number of pixels of each class in all images with masks and in the labelled images,
+            `(2, classes)`; None if the classes were not counted.
     """
 
     folder: Path
@@ -139,11 +155,11 @@ class MadeSplit:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images in each part."""
+        """Number of images in each part."""
         return {part: len(getattr(self.dataset, part)) for part in PARTS}
 
     def to_json(self) -> dict[str, Any]:
-        """The split as plain values."""
+        """Convert the split to plain values."""
         value = {
             "folder": str(self.folder),
             "keys": self.keys,
@@ -158,106 +174,105 @@ class MadeSplit:
 
 def make_split(
     data: DataSection,
-    wish: Wish,
+    request: SplitRequest,
     folder: Path | None = None,
     *,
     recipe: str = "",
     force: bool = False,
     progress: Progress = SILENT,
-) -> MadeSplit:
-    """Draw which training images with masks are labelled, and write the lists to a folder.
+) -> SplitResult:
+    """Draw the labelled images among the training images with masks, and write the lists to a folder.
 
-    The images are those that `data` has as labelled and unlabelled now; its val and test images stay.
+    The training images are the labelled and unlabelled images of `data`. Its val and test images are kept.
 
     Args:
-        data: The data set.
-        wish: What to draw.
-        folder: Where to; None: `splits/SHARE_seedN` in the folder of the data set.
-        recipe: Its name, for the comment in the lists.
-        force: Replace an earlier split in that folder.
-        progress: Counts masks, where classes are to be covered.
+        data: Section `[data]` of a recipe.
+        request: Parameters of the split.
+        folder: Folder to write to; None for `splits/SHARE_seedN` in the folder of the data set.
+        recipe: Name of the recipe, for the comment in the lists.
+        force: Whether to replace an existing split in the folder.
+        progress: Progress, which counts masks if classes must be covered.
 
     Raises:
-        DataError: the data set or its masks cannot be used, or too few images have masks.
-        StorageError: the folder exists, or cannot be written.
+        DataError: The data set or its masks cannot be used, or too few images have masks.
+        StorageError: The folder exists, or is not writable.
 
     Example:
 
     >>> camvid = DataSection(dataset="camvid", root="data/camvid", split="1_8")
-    >>> make_split(camvid, Wish(Share("1/8"), seed=7)).keys              # doctest: +SKIP
+    >>> make_split(camvid, SplitRequest(Share("1/8"), seed=7)).keys              # doctest: +SKIP
     {'split': 'splits/1_8_seed7'}
     """
-    dataset = _loaded(data)
+    dataset = _load_without_split(data)
     root = root_of(data)
-    folder = (folder or root / "splits" / _default_name(wish)).absolute()
-    refuse_existing(folder, force=force)
+    folder = (folder or root / "splits" / _default_name(request)).absolute()
+    validate_target(folder, force=force)
     pool = drawable(dataset)
-    pixels = (
-        class_pixels(pool, dataset, workers=data.workers, progress=progress) if wish.cover_classes else None
-    )
-    lists = draw_parts(dataset, wish.labelled, wish.val, seed=wish.seed, pixels=pixels)
-    header = _header(wish, len(lists.labelled), len(pool), recipe)
-    keys = _keys(data, wish)
+    pixels = None
+    if request.cover_classes:
+        pixels = class_pixels(pool, dataset, workers=data.workers, progress=progress)
+    lists = draw_parts(dataset, request.labelled, request.val, seed=request.seed, pixels=pixels)
+    header = _header(request, len(lists.labelled), len(pool), recipe)
+    keys = _keys(data, request)
     with split_folder(folder, lists, header) as temporary:
         _check_read_back(temporary, lists)
         made = load_dataset(data.model_copy(update={**keys, "split": str(temporary)}))
     keys["split"] = _relative(folder, root.absolute())
-    labelled = set(lists.labelled)
-    return MadeSplit(folder, keys, made, _both(pixels, [sample.name in labelled for sample in pool]))
+    if pixels is not None:
+        labelled = set(lists.labelled)
+        is_labelled = [sample.name in labelled for sample in pool]
+        pixels = np.stack([pixels.sum(axis=0), pixels[is_labelled].sum(axis=0)])
+    return SplitResult(folder, keys, made, pixels)
 
 
-def _loaded(data: DataSection) -> Dataset:
-    """The data set, which may lack what a split is to give it."""
-    faults, wanted = Faults(), {*NEEDED.values(), no_split(data.dataset)}
-    dataset = load_dataset(data, faults)
-    other = Faults()
-    for line in faults.lines:
-        if line not in wanted:
+def _load_without_split(data: DataSection) -> Dataset:
+    """Load the data set and ignore missing lists, which the split provides."""
+    errors, expected = ErrorList(), {*NEEDED.values(), no_split(data.dataset)}
+    dataset = load_dataset(data, errors)
+    other = ErrorList()
+    for line in errors.lines:
+        if line not in expected:
             other.add(line)
     other.raise_if_any(
-        "the data set cannot be split as it is:",
-        hint="To draw from all of its training images, add --set data.split= (empty) and, where they are "
+        "the data set cannot be split:",
+        hint="To draw from all of its training images, add --set data.split= (empty) and, if they are "
         f"set, --set data.labelled= --set data.unlabelled=\n{layout_help(data)}",
     )
     return dataset
 
 
 def _check_read_back(folder: Path, lists: Lists) -> None:
-    """A list cannot hold every file name: one that begins with #, or ends with two suffixes of images."""
-    faults = Faults()
+    """Check that the lists contain all names: a list cannot have a name that starts with #, for example."""
+    errors = ErrorList()
     for part, names in asdict(lists).items():
-        read = read_list(folder / f"{part}.txt", Faults()) if names else ()
+        read = read_list(folder / f"{part}.txt", ErrorList()) if names else ()
         for name in sorted(set(names).difference(read)):
-            faults.add(f"{part}: `{name}`")
-    faults.raise_if_any("names that a list cannot hold:", hint="Rename these images and their masks.")
+            errors.add(f"{part}: `{name}`")
+    errors.raise_if_any("a list cannot contain these names:", hint="Rename these images and their masks.")
 
 
-def _default_name(wish: Wish) -> str:
-    val = f"_val_{wish.val.text}" if wish.val else ""
-    name = f"{wish.labelled.text}{val}_seed{wish.seed}" + "_covering" * wish.cover_classes
+def _default_name(request: SplitRequest) -> str:
+    val = f"_val_{request.val.text}" if request.val else ""
+    name = f"{request.labelled.text}{val}_seed{request.seed}" + "_covering" * request.cover_classes
     return name.replace("/", "_")
 
 
-def _header(wish: Wish, labelled: int, images: int, recipe: str) -> str:
+def _header(request: SplitRequest, labelled: int, images: int, recipe: str) -> str:
     facts = [
-        f"drawn by usrn split: seed {wish.seed}",
-        f"labelled {wish.labelled.text} ({labelled} of {images} images with masks)",
-        f"val {wish.val.text}" if wish.val else "",
-        "every class covered" if wish.cover_classes else "",
+        f"drawn by usrn split: seed {request.seed}",
+        f"labelled {request.labelled.text} ({labelled} of {images} images with masks)",
+        f"val {request.val.text}" if request.val else "",
+        "every class covered" if request.cover_classes else "",
         f"recipe {recipe}" if recipe else "",
     ]
     return ", ".join(fact for fact in facts if fact)
 
 
-def _keys(data: DataSection, wish: Wish) -> dict[str, str]:
-    """The keys that a recipe must change, all but the folder: lists that the split takes the place of."""
-    replaced = ["labelled", "unlabelled", *(["val"] if wish.val else [])]
+def _keys(data: DataSection, request: SplitRequest) -> dict[str, str]:
+    """Keys that a recipe must change except for the folder: the lists that the split replaces."""
+    replaced = ["labelled", "unlabelled", *(["val"] if request.val else [])]
     return {"split": "", **{key: "" for key in replaced if getattr(data, key)}}
 
 
 def _relative(folder: Path, root: Path) -> str:
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
-
-
-def _both(pixels: np.ndarray | None, labelled: list[bool]) -> np.ndarray | None:
-    return None if pixels is None else np.stack([pixels.sum(axis=0), pixels[labelled].sum(axis=0)])

@@ -1,4 +1,4 @@
-"""The weak view: random scale, crop and flip, the same for an image and its maps."""
+"""The weak view: the same random scale, crop and flip of an image and its maps."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from usrn_keras.data.padding import IMAGE_MEAN
 class WeakView:
     """Random scale, crop and horizontal flip of an image and of its maps.
 
-    The long side is drawn uniformly among the whole numbers in
-    `[long_side * scale[0], long_side * scale[1]]`, the aspect is kept, a square crop is drawn
-    uniformly. An image smaller than the crop is padded on the right and at the bottom, before the
-    flip, as in the official code.
+    The long side is drawn uniformly from the integers in `[long_side * scale[0], long_side * scale[1]]`, the
+    aspect ratio is kept, and a square crop is drawn uniformly. An image smaller than the crop is padded on
+    the right and at the bottom before the flip, as in the official code.
 
-    Images are interpolated (areas are averaged where they shrink by more than a half), maps take
-    the nearest pixel, which is the one whose area holds the pixel's centre. OpenCV's and the official
-    code's nearest pixel is that of the upper left corner, up to half a pixel away from the image.
+    Images are interpolated (averaged over areas if they shrink to less than a half). Maps use the nearest
+    pixel, whose area contains the centre of the output pixel. The nearest pixel of OpenCV and of the official
+    code is that of the upper left corner, up to half a pixel off the image.
 
-    An image may come reduced by 2, 4 or 8, as `read_image(path, at_least=view.largest)` gives it; its
-    maps and the geometry stay those of the whole image.
+    An image may be reduced by 2, 4 or 8, as by `read_image(path, at_least=view.largest)`; its maps and the
+    geometry are those of the whole image.
 
     Args:
         crop_size: Height and width of the view in pixels.
         long_side: Long side of an image at scale 1 in pixels.
         scale: Smallest and largest scale.
         flip: Probability of a horizontal flip.
-        ignore_index: Padding of maps of unsigned type (labels); maps of signed type (sublabels) get -1.
+        ignore_index: Padding value of maps of unsigned type (labels); maps of signed type (sublabels) are
+            padded with -1.
+
+    Raises:
+        ValueError: `scale` or `long_side` is out of range.
 
     Example:
 
@@ -56,7 +59,7 @@ class WeakView:
 
     @property
     def largest(self) -> int:
-        """Long side of an image at the largest scale, in pixels: more than that is never needed of it."""
+        """Long side of an image at the largest scale, in pixels: the largest size that a view needs."""
         return int(self.long_side * self.scale[1])
 
     def __call__(
@@ -66,13 +69,13 @@ class WeakView:
         *maps: np.ndarray,
         size: tuple[int, int] | None = None,
     ) -> tuple[np.ndarray, ...]:
-        """A view of an image and of its maps.
+        """Draw a view of an image and of its maps.
 
         Args:
-            rng: What the view is drawn from.
-            image: `(height, width, 3)` uint8, or reduced by 2, 4 or 8.
-            *maps: Each `(height, width)` of integers.
-            size: `(height, width)` of the whole image; None: `image` is not reduced.
+            rng: Random generator.
+            image: Image `(height, width, 3)` uint8, possibly reduced by 2, 4 or 8.
+            *maps: Maps `(height, width)` of integers.
+            size: Height and width of the whole image; None if `image` is not reduced.
 
         Returns:
             The image `(crop_size, crop_size, 3)` uint8 and each map `(crop_size, crop_size)` int32,
@@ -101,7 +104,7 @@ class WeakView:
 
 @dataclass(frozen=True)
 class Window:
-    """A square of an image that was scaled to `(height, width)`, perhaps mirrored."""
+    """A square window of an image scaled to `(height, width)`, optionally mirrored."""
 
     height: int
     width: int
@@ -111,7 +114,7 @@ class Window:
     flip: bool
 
     def cut_image(self, image: np.ndarray) -> np.ndarray:
-        """The square, `(crop_size, crop_size, 3)` uint8; what lies outside the image is the mean colour."""
+        """Cut the window, `(crop_size, crop_size, 3)` uint8, padded with the mean colour of ImageNet."""
         view = np.empty((self.crop_size, self.crop_size, 3), np.uint8)
         rows, columns = self._filled()
         view[:rows, :columns] = self._scaled_part(image, rows, columns)
@@ -119,7 +122,7 @@ class Window:
         return cv2.flip(view, 1) if self.flip else view
 
     def cut_map(self, values: np.ndarray, padding: int) -> np.ndarray:
-        """The square of a map, `(crop_size, crop_size)` int32; what lies outside is `padding`."""
+        """Cut the window of a map, `(crop_size, crop_size)` int32, padded with `padding`."""
         view = np.full((self.crop_size, self.crop_size), padding, np.int32)
         rows, columns = self._filled()
         height, width = values.shape
@@ -129,7 +132,7 @@ class Window:
         return cv2.flip(view, 1) if self.flip else view
 
     def _filled(self) -> tuple[int, int]:
-        """Rows and columns of the square that the image fills."""
+        """Rows and columns of the window inside the image."""
         return min(self.crop_size, self.height - self.top), min(self.crop_size, self.width - self.left)
 
     def _scaled_part(self, image: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -139,7 +142,7 @@ class Window:
             interpolation = cv2.INTER_AREA if max(x, y) > 2 else cv2.INTER_LINEAR
             scaled = cv2.resize(image, (self.width, self.height), interpolation=interpolation)
             return scaled[self.top : self.top + rows, self.left : self.left + columns]
-        # Of an enlarged image only the square is computed; pixel centres lie at halves.
+        # Only the window of an enlarged image is computed; pixel centres are at half-integers.
         to_source = np.array([[x, 0, (self.left + 0.5) * x - 0.5], [0, y, (self.top + 0.5) * y - 0.5]])
         return cv2.warpAffine(
             image,
@@ -151,5 +154,5 @@ class Window:
 
 
 def _nearest(start: int, count: int, source_size: int, scaled_size: int) -> np.ndarray:
-    """Source index under the centres of `count` scaled pixels from `start` on."""
+    """Index of the source pixel at the centre of each of `count` scaled pixels, beginning at `start`."""
     return (2 * np.arange(start, start + count) + 1) * source_size // (2 * scaled_size)

@@ -1,4 +1,4 @@
-"""Whole images with their labels, one by one or in batches: for evaluation and feature extraction."""
+"""Read whole images with labels, one by one or in batches, for evaluation and feature extraction."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from usrn_keras.data.padding import pad_image, pad_map, padded_size
 from usrn_keras.data.prefetch import ordered_map
 
 IGNORED = -1  # label of pixels without a class
-WAITING_PIXELS = 2**26  # of images that wait for others of their size: about half a gigabyte with labels
+WAITING_PIXELS = 2**26  # pixels of images that wait for a full batch: about half a gigabyte with labels
 
 
 @dataclass(frozen=True, eq=False)
 class WholeImage:
-    """A sample that has been read.
+    """A sample with its image and labels in memory.
 
     Args:
-        sample: What it was read from.
-        image: `(height, width, 3)` uint8 RGB.
-        labels: `(height, width)` int32 class ids, -1 where ignored.
+        sample: Sample with the paths of the files.
+        image: RGB image `(height, width, 3)` uint8.
+        labels: Class ids `(height, width)` int32, -1 where ignored.
     """
 
     sample: Sample
@@ -32,14 +32,20 @@ class WholeImage:
 
     @property
     def padded_size(self) -> tuple[int, int]:
-        """Height and width that networks take."""
+        """Height and width after padding."""
         return padded_size(self.labels.shape)
 
 
 def read_whole(
     samples: Iterable[Sample], dataset: Dataset, *, workers: int, ahead: int
 ) -> Iterator[WholeImage]:
-    """Images and labels in the order of `samples`, read ahead by threads.
+    """Read images and labels ahead with threads, in the order of `samples`.
+
+    Args:
+        samples: Samples with masks.
+        dataset: Data set that defines the values of masks.
+        workers: Number of threads.
+        ahead: Largest number of images that are read ahead.
 
     Raises:
         DataError: An image or mask cannot be read or does not fit.
@@ -47,8 +53,8 @@ def read_whole(
     return ordered_map(lambda sample: _read(sample, dataset), samples, workers=workers, ahead=ahead)
 
 
-def neighbours(images: Iterable[WholeImage], batch: int) -> Iterator[list[WholeImage]]:
-    """Up to `batch` images that follow each other and are padded to the same size."""
+def consecutive_batches(images: Iterable[WholeImage], batch: int) -> Iterator[list[WholeImage]]:
+    """Group up to `batch` consecutive images of equal padded size."""
     group: list[WholeImage] = []
     for image in images:
         if group and (len(group) == batch or group[0].padded_size != image.padded_size):
@@ -59,15 +65,16 @@ def neighbours(images: Iterable[WholeImage], batch: int) -> Iterator[list[WholeI
         yield group
 
 
-def gathered(
+def batches_by_size(
     images: Iterable[WholeImage], batch: int, waiting: int = WAITING_PIXELS
 ) -> Iterator[list[WholeImage]]:
-    """`batch` images that are padded to the same size, not necessarily neighbours; fewer at the end.
+    """Group `batch` images of equal padded size, consecutive or not. The last groups may be smaller.
 
     Args:
-        images: In any order; each comes once.
-        batch: Images in a group.
-        waiting: Pixels that may wait for images of the same size; beyond it the largest group goes.
+        images: Images in any order.
+        batch: Number of images in a group.
+        waiting: Largest number of pixels of incomplete groups in memory; above it, the largest group is
+            yielded.
     """
     groups: dict[tuple[int, int], list[WholeImage]] = {}
     for image in images:
@@ -83,15 +90,24 @@ def gathered(
 def padded_batches(
     samples: Sequence[Sample], dataset: Dataset, batch: int, workers: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images `(b, h, w, 3)` uint8 and labels `(b, h, w)` int32; neighbours of equal size share a batch."""
+    """Read padded images `(b, h, w, 3)` uint8 and labels `(b, h, w)` int32 in batches.
+
+    Consecutive images of equal padded size share a batch.
+
+    Args:
+        samples: Samples with masks.
+        dataset: Data set that defines the values of masks.
+        batch: Largest number of images in a batch.
+        workers: Number of threads that read files.
+    """
     read = read_whole(samples, dataset, workers=workers, ahead=2 * batch)
-    for group in neighbours(read, batch):
+    for group in consecutive_batches(read, batch):
         images = np.stack([pad_image(item.image) for item in group])
         yield images, np.stack([pad_map(item.labels, fill=IGNORED) for item in group])
 
 
-def labels_of(mask: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """A mask as `read_mask` gives it as labels: `(height, width)` int32 class ids, -1 where ignored."""
+def mask_to_labels(mask: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Convert a mask of `read_mask` to labels: class ids `(height, width)` int32, -1 where ignored."""
     labels = mask.astype(np.int32)
     labels[labels == dataset.ignore_index] = IGNORED
     return labels
@@ -99,4 +115,4 @@ def labels_of(mask: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 def _read(sample: Sample, dataset: Dataset) -> WholeImage:
     image, mask = read_sample(sample, dataset)
-    return WholeImage(sample, image, labels_of(mask, dataset))
+    return WholeImage(sample, image, mask_to_labels(mask, dataset))

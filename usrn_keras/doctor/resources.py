@@ -158,12 +158,12 @@ def recipe_section(
     """Check a recipe, its data set, and the disk space for its features; the recipe is None if unreadable."""
     from usrn_keras.data import image_size, load_dataset
     from usrn_keras.data.catalog import layout_help
-    from usrn_keras.data.dataset import PARTS, Faults
+    from usrn_keras.data.dataset import PARTS, ErrorList
     from usrn_keras.recipe import load_recipe
     from usrn_keras.subclasses.feature_grid import feature_size
     from usrn_keras.subclasses.feature_store import check_space
 
-    layout, found, lines, values = Faults(), [], [], {"source": source, "readable": False, "images": None}
+    layout, found, lines, values = ErrorList(), [], [], {"source": source, "readable": False, "images": None}
     try:
         recipe = load_recipe(source, list(overrides))
     except RecipeError as error:
@@ -171,7 +171,7 @@ def recipe_section(
         return None, DoctorSection("recipe", [f"{source} cannot be read"], values, found)
     values["readable"] = True
     try:
-        dataset = load_dataset(recipe.data, faults=layout)
+        dataset = load_dataset(recipe.data, errors=layout)
         values["images"] = {part: len(getattr(dataset, part)) for part in PARTS}
         lines.append(f"{source}: {', '.join(f'{n} {part}' for part, n in values['images'].items())} images")
         samples = dataset.labelled[:: -(-len(dataset.labelled) // SIZES_READ) or 1]

@@ -271,7 +271,7 @@ def _raise_all(errors: Sequence[USRNError]) -> None:
     first = different[0]
     if len(different) == 1:
         raise first
-    lines = ["\n      ".join([error.message, *error.faults]) for error in different]
+    lines = ["\n      ".join([error.message, *error.errors]) for error in different]
     hints = " ".join(dict.fromkeys(error.hint for error in different if error.hint))
     message = "nothing was evaluated, because some of the runs or masks cannot be evaluated"
-    raise type(first)(message, faults=lines, hint=hints) from first
+    raise type(first)(message, errors=lines, hint=hints) from first

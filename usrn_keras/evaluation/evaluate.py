@@ -11,7 +11,7 @@ import numpy as np
 
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import WholeImage, gathered, read_whole
+from usrn_keras.data.whole_images import WholeImage, batches_by_size, read_whole
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor
 from usrn_keras.metrics import Provenance, Scores, confusion_matrix
@@ -142,7 +142,7 @@ def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Samp
 
 def _predicted(predictor: Predictor, read: Iterable[WholeImage]) -> Iterator[tuple[WholeImage, np.ndarray]]:
     """Each image with the class ids of its pixels, not necessarily in the order of reading."""
-    for group in gathered(read, predictor.batch):
+    for group in batches_by_size(read, predictor.batch):
         yield from zip(group, predictor.ids_of([item.image for item in group]), strict=True)
 
 

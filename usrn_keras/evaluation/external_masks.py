@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.mask_files import read_raw
 from usrn_keras.data.mask_values import pack, rgb_text
 from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import labels_of
+from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore, samples_of
 from usrn_keras.evaluation.mask_matching import SHOWN, Matches, match_files
@@ -76,17 +76,17 @@ class PredictedMasks:
                 ids or colours of no class; the error lists all of them.
         """
         confusion, outlines, images = 0, 0, []
-        faults = Faults()
+        errors = ErrorList()
         counts = ordered_map(self._count, self.samples, workers=workers, ahead=2 * workers)
         with progress.task(f"scoring {name}", total=len(self.samples)) as task:
             for sample, counted in zip(self.samples, counts, strict=True):
                 task.advance()
                 if isinstance(counted, str):
-                    faults.add(counted)
+                    errors.add(counted)
                     continue
                 confusion, outlines = confusion + counted[0], outlines + counted[1]
                 images.append(ImageScore.of(sample, self.dataset.classes, counted[0]))
-        self._raise_if_any(faults)
+        self._raise_if_any(errors)
         scores = Scores(
             name, self.dataset.classes, confusion, boundary=outlines, provenance=self._provenance()
         )
@@ -104,12 +104,12 @@ class PredictedMasks:
         return confusion_matrix(labels, ids, classes), boundary_counts(labels, ids, classes)
 
     def _labels_and_ids(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        labels = labels_of(read_mask(sample.mask, self.dataset), self.dataset)
+        labels = mask_to_labels(read_mask(sample.mask, self.dataset), self.dataset)
         return labels, read_prediction(self._matches.files[sample.name], labels, self.dataset)
 
-    def _raise_if_any(self, faults: Faults) -> None:
+    def _raise_if_any(self, errors: ErrorList) -> None:
         images = f"the {len(self.samples)} {self.split} images of {self.dataset.name}"
-        faults.raise_if_any(
+        errors.raise_if_any(
             f"{self.folder} does not contain a valid mask for each of {images}",
             hint=f"A mask contains class ids, 0 to {self.dataset.num_classes - 1} in the order of "
             "data.classes, or the colours of the classes, and has the size of the label.",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from usrn_keras.data import read_sample
-from usrn_keras.data.whole_images import labels_of
+from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore
 from usrn_keras.files import atomic_path
@@ -107,7 +107,7 @@ def _gallery(entry: Entry, measured: EvaluationResult, worst: Sequence[ImageScor
     rows = []
     for image, ids in zip(worst, entry.predict([image.sample for image in worst]), strict=True):
         pixels, mask = read_sample(image.sample, entry.dataset)
-        labels = labels_of(mask, entry.dataset)
+        labels = mask_to_labels(mask, entry.dataset)
         predictions = {measured.scores.name: ids}
         rows.append(PredictedImage(image.sample.name, pixels, labels, predictions, [image.miou]))
     scores = measured.scores

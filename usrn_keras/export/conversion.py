@@ -56,7 +56,7 @@ def explained(what: str, input_size: tuple[int, int] | None) -> Iterator[None]:
             hint = "Try a fixed input size, which is easier to convert: --size 512x512"
         raise ExportError(
             what,
-            faults=[f"{type(error).__name__}: {' '.join(lines)[:600]}"],
+            errors=[f"{type(error).__name__}: {' '.join(lines)[:600]}"],
             hint=hint,
         ) from error
 
@@ -138,7 +138,7 @@ def convert_in_worker(
     except WorkerError as error:
         raise ExportError(
             f"{format} export in a subprocess with the {backend} backend ended with code {error.code}",
-            faults=[*error.lines[-1:]] or ["no output"],
+            errors=[*error.lines[-1:]] or ["no output"],
             hint=f"Run the same command with KERAS_BACKEND={backend}; every backend can load the weights.",
         ) from error
 

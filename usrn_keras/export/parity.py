@@ -119,7 +119,7 @@ def check_parity(
     if not parity.holds(tolerance):
         raise ExportError(
             "the exported model differs from the Keras model, and was removed",
-            faults=[
+            errors=[
                 f"relative difference of logits: {parity.relative_difference:.3g}; allowed: {tolerance:g}",
                 f"pixels with the same class: {parity.argmax_agreement:.4%}; "
                 f"required: more than {MIN_ARGMAX_AGREEMENT:.1%}",

@@ -20,7 +20,7 @@ from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.export.conversion import convert, convert_in_worker, reason_for_worker
 from usrn_keras.export.formats import capable_backend, find_format
 from usrn_keras.export.parity import Reference
-from usrn_keras.files import files_of, staged_path, write_json
+from usrn_keras.files import collect_files, staged_path, write_json
 from usrn_keras.networks import load_segmenter
 from usrn_keras.networks.native_export import SIZE_MULTIPLE, symbolic_shape
 from usrn_keras.runs import Run, open_run
@@ -93,7 +93,7 @@ def check_target(path: Path, *, folder: bool) -> None:
 
 def size_of(path: Path) -> int:
     """Return the size of a file, or of all files of a folder, in bytes."""
-    return sum(file.stat().st_size for file in files_of(path))
+    return sum(file.stat().st_size for file in collect_files(path))
 
 
 def export_model(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.formats.folder import index_folder
 from usrn_keras.inspection.data_findings import (
     CASE_COLLISION,
@@ -32,7 +32,7 @@ def masks_without_image(data: DataSection) -> list[DataFinding]:
     """Find masks without an image; only folder data sets can have them."""
     if data.dataset != "folder":
         return []
-    files = index_folder(Path(data.root).expanduser(), data, Faults())  # its errors are already reported
+    files = index_folder(Path(data.root).expanduser(), data, ErrorList())  # its errors are already reported
     return [
         DataFinding(
             MASK_WITHOUT_IMAGE,

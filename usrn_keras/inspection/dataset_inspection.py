@@ -11,7 +11,7 @@ import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.data.catalog import layout_help
-from usrn_keras.data.dataset import PARTS, Faults
+from usrn_keras.data.dataset import PARTS, ErrorList
 from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.inspection.across_files import find_across, masks_without_image
 from usrn_keras.inspection.data_findings import ERRORS, LAYOUT, NOTES, DataFinding
@@ -136,7 +136,7 @@ class Inspection:
             "recipe": self.name,
             "dataset": dataset.name,
             "fingerprint": self.fingerprint,
-            "faults": len(self.errors),
+            "errors": len(self.errors),
             "notes": len(self.notes),
             "findings": [finding.to_json() for finding in self.findings],
             "classes": [
@@ -167,8 +167,8 @@ def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
     []
     """
     started = time.monotonic()
-    layout = Faults()
-    dataset = load_dataset(recipe.data, faults=layout)
+    layout = ErrorList()
+    dataset = load_dataset(recipe.data, errors=layout)
     readings = list(_read_all(dataset, recipe.data.workers, progress))
     findings = [
         *(DataFinding(LAYOUT, line, layout_help(recipe.data)) for line in layout.lines),

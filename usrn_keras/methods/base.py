@@ -310,7 +310,7 @@ class Method(keras.Model):
     def from_config(cls, config: dict[str, Any]) -> Method:
         config = dict(config)
         networks = [
-            Network.joined(
+            Network.from_branches(
                 [keras.saving.deserialize_keras_object(branch) for branch in network["branches"]],
                 network["shared"],
             )

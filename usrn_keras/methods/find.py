@@ -41,7 +41,7 @@ def find_method(name: str) -> type[Method]:
     if errors := _missing_parts(found):
         raise RecipeError(
             f"training.method: {name!r} is not a complete method",
-            faults=errors,
+            errors=errors,
             hint="The docstring of usrn_keras.methods.Method shows a complete method of ten lines.",
         )
     return found

@@ -1,4 +1,4 @@
-"""Networks: backbones at any output stride, decoders, and the two branches F and F_sub."""
+"""Networks: backbones with a configurable output stride, decoders, and the two branches F and F_sub."""
 
 from usrn_keras.networks.backbones import BACKBONES
 from usrn_keras.networks.branch import Branch, upsample

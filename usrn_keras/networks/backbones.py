@@ -15,20 +15,20 @@ from usrn_keras.optional import import_keras_cv
 Named = TypeVar("Named")
 
 
-def look_up(key: str, name: str, known: Mapping[str, Named]) -> Named:
-    """What `name` stands for.
+def find_by_name(key: str, name: str, known: Mapping[str, Named]) -> Named:
+    """Find an entry by its name in a recipe.
 
     Args:
-        key: `backbone`, `decoder` or `architecture`, for the message.
-        name: As the recipe has it.
-        known: What there is, by name.
+        key: Recipe key for the message: `backbone`, `decoder` or `architecture`.
+        name: Name in the recipe.
+        known: Available entries by name.
 
     Raises:
-        RecipeError: There is no such name; the message tells all that there are, and the nearest.
+        RecipeError: The name is unknown; the message lists all names, the hint suggests the nearest.
 
     Example:
 
-    >>> look_up("decoder", "pspnet", {"pspnet": 1})
+    >>> find_by_name("decoder", "pspnet", {"pspnet": 1})
     1
     """
     if name in known:
@@ -40,21 +40,22 @@ def look_up(key: str, name: str, known: Mapping[str, Named]) -> Named:
     )
 
 
-ASKED_BY = ("a keras_cv backbone", "a keras/... backbone")
+REQUIRED_BY = ("a keras_cv backbone", "a keras/... backbone")
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone that can be built: its graph and the preprocessing its weights expect.
+    """A backbone: its builder and the preprocessing that its weights expect.
 
     Attributes:
-        build: `build(width)` -> functional model with random weights and no preprocessing.
+        build: Function `build(width)` that returns a functional model with random weights, without
+            preprocessing.
         scale: Factor on RGB values in 0..255.
-        offset: Added to each channel after scaling.
-        bgr: The published weights expect blue, green, red; the first kernel is flipped when
-            they are loaded, so that the network takes RGB.
-        preset: Name of keras-cv's ImageNet preset, where there is one.
+        offset: Offset added to each channel after scaling.
+        bgr: Whether the published weights expect blue, green, red. Then the first kernel is flipped when they
+            are loaded, so that the network takes RGB.
+        preset: Name of the ImageNet preset of keras-cv; empty if there is none.
     """
 
     build: Callable[[float], keras.Model]
@@ -64,22 +65,25 @@ class Backbone:
     preset: str = ""
 
     def preprocess(self) -> keras.Layer:
-        """Layer from RGB in 0..255 to what the weights expect."""
+        """Build the layer from RGB in 0..255 to the input range of the weights."""
         return keras.layers.Rescaling(self.scale, list(self.offset), name="preprocess")
 
 
 def find_backbone(name: str) -> Backbone:
-    """Look a backbone up.
+    """Find a backbone by its name.
+
+    Args:
+        name: Name such as `keras/mobilenet`.
 
     Raises:
-        RecipeError: No such backbone.
+        RecipeError: The backbone is unknown.
 
     Example:
 
     >>> find_backbone("keras/mobilenet").build(0.25).output_shape[-1]
     256
     """
-    return look_up("backbone", name, BACKBONES)
+    return find_by_name("backbone", name, BACKBONES)
 
 
 def _mobilenet(width: float) -> keras.Model:
@@ -91,9 +95,7 @@ def _mobilenet(width: float) -> keras.Model:
 def _application(name: str) -> Callable[[float], keras.Model]:
     def build(width: float) -> keras.Model:
         if width != 1:
-            raise RecipeError(
-                f"network.width: keras/{name.lower()} has no other width than 1, received {width}"
-            )
+            raise RecipeError(f"network.width: keras/{name.lower()} supports width 1 only, received {width}")
         return getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(None, None, 3))
 
     return build
@@ -103,8 +105,8 @@ def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[floa
     def build(width: float) -> keras.Model:
         filters = [max(8, round(width * channels)) for channels in (64, 128, 256, 512)]
         if block_type == "basic_block":
-            filters[0] = 64  # keras-cv's first basic block adds the stem, 64 channels, without a projection
-        backbone = import_keras_cv(*ASKED_BY).models.ResNetBackbone(
+            filters[0] = 64  # the first basic block of keras-cv adds the 64 channels of the stem unprojected
+        backbone = import_keras_cv(*REQUIRED_BY).models.ResNetBackbone(
             stackwise_filters=filters,
             stackwise_blocks=list(blocks),
             stackwise_strides=[1, 2, 2, 2],

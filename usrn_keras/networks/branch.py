@@ -1,6 +1,6 @@
 """A segmentation branch: stem, tail, decoder and classifier, each a functional model.
 
-Two branches share a part by holding the same object.
+Two branches share a part if both have the same object.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ class Branch(layers.Layer):
     """One branch of the two-branch network, F or F_sub.
 
     Args:
-        stem: Images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at
-            stride 4.
-        tail: Low-level features to the deepest features, or to a list of maps of which these are the last.
-        decoder: `[low, high]`, or `[low, *maps]`, to decoder features at stride 4.
-        classifier: Decoder features to logits.
+        stem: Model from images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at stride 4.
+        tail: Model from low-level features to the deepest features, or to a list of feature maps that ends
+            with them.
+        decoder: Model from `[low, high]`, or `[low, *maps]`, to decoder features at stride 4.
+        classifier: Model from decoder features to logits.
+        **kwargs: Further arguments of `keras.layers.Layer`.
 
     Example:
 
@@ -48,35 +49,39 @@ class Branch(layers.Layer):
         self.built = True
 
     def features(self, low: Any, high: Any, training: bool | None = None) -> Any:
-        """Decoder features `(batch, height/4, width/4, channels)`.
+        """Compute the decoder features.
 
         Args:
-            low: What the stem gives.
-            high: What the tail gives, one map or several.
-            training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+            low: Output of the stem.
+            high: Output of the tail, one feature map or a list.
+            training: Whether batch normalisation uses the statistics of the batch and dropout is active.
+
+        Returns:
+            `(batch, height/4, width/4, channels)`.
         """
         return run_graph(self.decoder, [low, high], training=training)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        """Logits at stride 4, `(batch, height/4, width/4, classes)` float32."""
+        """Compute the logits at stride 4, `(batch, height/4, width/4, classes)` float32."""
         low = run_graph(self.stem, images, training=training)
         high = run_graph(self.tail, low, training=training)
         return run_graph(self.classifier, self.features(low, high, training=training), training=training)
 
     def backbone_variables(self) -> list[keras.Variable]:
-        """Variables of the backbone, which the learning-rate multiplier applies to."""
+        """Trainable variables of the backbone, which have the learning-rate multiplier."""
         return [*self.stem.trainable_variables, *self.tail.trainable_variables]
 
     def feature_model(self) -> keras.Model:
-        """Images to decoder features: what USRN's first stage clusters."""
+        """Build a functional model from images to the decoder features that USRN clusters."""
         images = keras.Input((None, None, 3), name="images")
         return keras.Model(images, self._symbolic_features(images), name="features")
 
     def segmenter(self) -> keras.Model:
-        """The branch as a plain functional model for inference and export.
+        """Build the functional model for inference and export, which shares the weights of the branch.
 
-        Images `(batch, height, width, 3)` in RGB, 0..255, height and width multiples of 32,
-        to logits `(batch, height, width, classes)` float32. Weights are shared.
+        Returns:
+            A model from images `(batch, height, width, 3)`, RGB in 0..255, with a height and width divisible
+            by 32, to logits `(batch, height, width, classes)` float32.
         """
         images = keras.Input((None, None, 3), name="images")
         logits = self.classifier(self._symbolic_features(images))
@@ -99,7 +104,7 @@ class Branch(layers.Layer):
 
 
 def upsample(factor: int) -> layers.Layer:
-    """Bilinear upsampling of logits by an integer, half-pixel centres, in float32."""
+    """Build a layer that upsamples logits bilinearly by an integer factor, in float32."""
     layer = layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name="full_size")
-    layer.build((None, None, None, None))  # Keras builds a model symbolically unless every layer is built
+    layer.build((None, None, None, None))  # otherwise Keras would build the model again symbolically
     return layer

@@ -1,7 +1,7 @@
-"""A backbone at output stride 32, 16 or 8, cut into the parts that two branches share or do not share.
+"""Change the output stride of a backbone to 32, 16 or 8, and cut it into a stem and a tail.
 
-Any functional Keras graph will do: the strides of its layers are read off the graph, late strides become
-dilation, and the graph is cut where exactly one tensor passes.
+Works for every functional Keras graph: the strides are read from its layers, strides of late layers become
+dilation, and the graph is cut at positions with a single live tensor.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ STRIDED = (
 
 
 def stride_of(layer: keras.Layer) -> int:
-    """The factor by which a layer reduces height and width."""
+    """Factor by which a layer reduces height and width."""
     return layer.strides[0] if isinstance(layer, STRIDED) else 1
 
 
 def inputs_of(layer: keras.Layer) -> list[keras.KerasTensor]:
-    """The tensors that a layer of a functional graph reads."""
+    """Input tensors of a layer in a functional graph."""
     return keras.tree.flatten(layer.input)
 
 
 def output_strides(model: keras.Model) -> dict[str, int]:
-    """The stride of each layer's output with respect to the image, by layer name."""
+    """Compute the stride of the output of each layer relative to the image, by layer name."""
     strides: dict[str, int] = {}
     producer = {id(layer.output): layer.name for layer in model.layers}
     for layer in model.layers:
@@ -47,7 +47,7 @@ def output_strides(model: keras.Model) -> dict[str, int]:
 
 
 def cut_layers(model: keras.Model) -> list[keras.Layer]:
-    """Layers whose output is all that the rest of the graph needs, in order."""
+    """Find the layers whose output is the only tensor that the rest of the graph needs, in order."""
     last_use: dict[int, float] = {id(tensor): math.inf for tensor in keras.tree.flatten(model.outputs)}
     for index, layer in enumerate(model.layers):
         if not isinstance(layer, keras.layers.InputLayer):
@@ -63,7 +63,7 @@ def cut_layers(model: keras.Model) -> list[keras.Layer]:
 
 
 def split(model: keras.Model, layer: keras.Layer) -> tuple[keras.Model, keras.Model]:
-    """Cut a model behind `layer`: the parts share its weights and compose to the whole exactly."""
+    """Cut a model after `layer`. Both parts share its weights, and their composition equals the model."""
     head = keras.Model(model.input, layer.output, name=f"{model.name}_stem")
     tail = keras.Model(layer.output, model.output, name=f"{model.name}_tail")
     return head, tail
@@ -75,20 +75,20 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 def with_output_stride(
     model: keras.Model, output_stride: int, *, batch_norm_momentum: float | None = None
 ) -> keras.Model:
-    """Clone a backbone so that its deepest features have `output_stride`, weights kept.
+    """Clone a backbone with another stride of its deepest features. The weights are copied.
 
-    Layers that would go beyond it lose their stride, and every later convolution is
-    dilated by what was lost, so that each filter still meets the pixels it was trained
-    on (atrous convolution, Chen et al., arXiv 1706.05587, section 3.1).
+    Layers beyond this stride get the stride 1, and later convolutions are dilated by the removed factor, so
+    that each filter reads the same pixels as in training (atrous convolution, Chen et al., arXiv 1706.05587,
+    section 3.1).
 
     Args:
-        model: Functional model of Keras layers, `(batch, height, width, 3)` in.
-        output_stride: A power of two, at least 8.
-        batch_norm_momentum: Replaces that of every batch normalisation. Keras' default
-            of 0.99 follows too slowly for runs of a few thousand steps; PyTorch's is 0.9.
+        model: Functional model of Keras layers with input `(batch, height, width, 3)`.
+        output_stride: Stride of the deepest features, a power of two, at least 8.
+        batch_norm_momentum: Momentum of every batch normalisation; None keeps it. The default of Keras, 0.99,
+            is too slow for runs of a few thousand steps; that of PyTorch is 0.9.
 
     Raises:
-        ValueError: A convolution that must be dilated pads in a way that is not understood.
+        ValueError: A convolution that must be dilated has an unsupported padding.
 
     Example:
 
@@ -110,7 +110,7 @@ def with_output_stride(
 
 
 def _plan(model: keras.Model, output_stride: int) -> dict[str, dict[str, Any]]:
-    """What changes in the configuration of each layer, by layer name."""
+    """Compute the changes of the configuration of each layer, by layer name."""
     nominal = output_strides(model)
     producer = {id(layer.output): layer for layer in model.layers}
     changes: dict[str, dict[str, Any]] = {}
@@ -131,13 +131,13 @@ def _plan(model: keras.Model, output_stride: int) -> dict[str, dict[str, Any]]:
 
 
 def _same_padding(layer: keras.Layer, before: keras.Layer, change: dict[str, Any]) -> dict[str, Any]:
-    """MobileNet pads in a layer of its own and convolves "valid": that padding must follow the dilation."""
+    """Replace an explicit padding layer, as in MobileNet, with padding="same", which adapts to dilation."""
     if isinstance(layer, CONVOLUTIONS) and max(layer.kernel_size) == 1:
         return {}
     if not isinstance(before, keras.layers.ZeroPadding2D):
         raise ValueError(
-            f"`{layer.name}` convolves with padding='valid' and no ZeroPadding2D before it "
-            f"(received {before.__class__.__name__}); its output stride cannot be changed"
+            f"the output stride of `{layer.name}` cannot be changed: padding='valid' must follow a "
+            f"ZeroPadding2D layer, received {before.__class__.__name__}"
         )
     return {before.name: {"padding": 0}, layer.name: change | {"padding": "same"}}
 
@@ -147,13 +147,14 @@ LOW_LEVEL_STRIDE = 4
 
 @dataclass(frozen=True)
 class Parts:
-    """A network in parts.
+    """Parts of a network.
 
     Attributes:
-        stem: Images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at stride 4.
-        tail: Low-level features to the deepest features, or to a list of maps of which these are the last.
-        decoder: Makes a new decoder of this name, with random weights: of `[low, *deeper maps]` to features
-            at stride 4.
+        stem: Model from images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at stride 4.
+        tail: Model from low-level features to the deepest features, or to a list of feature maps that ends
+            with them.
+        decoder: Function of a name that builds a decoder with random weights, from `[low, *deeper maps]` to
+            features at stride 4.
     """
 
     stem: keras.Model
@@ -164,22 +165,22 @@ class Parts:
 def backbone_parts(
     name: str, *, weights: str, width: float, end: str, output_stride: int, batch_norm_momentum: float
 ) -> tuple[keras.Model, keras.Model]:
-    """Stem (with preprocessing) and tail of a backbone.
+    """Build the stem (with preprocessing) and the tail of a backbone.
 
     Args:
-        name: `SUPPLIER/NAME`.
-        weights: `imagenet`, `none` or a file.
-        width: Multiplies the channels.
-        end: Name of the last layer to use; empty: all of it.
-        output_stride: Of the deepest features.
-        batch_norm_momentum: Of every batch normalisation.
+        name: Name of the backbone, `SUPPLIER/NAME`.
+        weights: Pretrained weights: `imagenet`, `none` or the path of a file.
+        width: Factor on the number of channels.
+        end: Name of the last layer to use; empty for the whole backbone.
+        output_stride: Stride of the deepest features.
+        batch_norm_momentum: Momentum of every batch normalisation.
 
     Raises:
-        RecipeError: Unknown backbone or layer.
+        RecipeError: The backbone or the layer is unknown.
         WeightsError: The weights do not fit.
     """
     spec = find_backbone(name)
-    model = _until(spec.build(width), end, output_stride)
+    model = _truncate(spec.build(width), end, output_stride)
     load_backbone_weights(model, spec, name, weights)
     model = with_output_stride(model, output_stride, batch_norm_momentum=batch_norm_momentum)
     stem, tail = split(model, _low_level_layer(model))
@@ -187,26 +188,26 @@ def backbone_parts(
     return keras.Model(images, stem(spec.preprocess()(images)), name="stem"), tail
 
 
-def _until(model: keras.Model, end: str, output_stride: int) -> keras.Model:
-    """The model up to a layer, which must be as coarse as `output_stride` before strides become dilation."""
+def _truncate(model: keras.Model, end: str, output_stride: int) -> keras.Model:
+    """Truncate a model after a layer, whose original stride must be at least `output_stride`."""
     if not end:
         return model
     strides = output_strides(model)
-    names = [layer.name for layer in _cuts(model) if strides[layer.name] >= output_stride]
+    names = [layer.name for layer in _cut_points(model) if strides[layer.name] >= output_stride]
     if end not in names:
         raise RecipeError(
-            f"network.backbone_end: no place to end at {end!r} with output stride {output_stride}; "
+            f"network.backbone_end: cannot end at {end!r} with output stride {output_stride}; "
             f"allowed: {', '.join(names)}"
         )
     return keras.Model(model.input, model.get_layer(end).output, name=model.name)
 
 
 def _low_level_layer(model: keras.Model) -> keras.Layer:
-    """The last place at stride 4 where the graph can be cut: the end of the first stage."""
+    """Find the last cut point at stride 4: the end of the first stage."""
     strides = output_strides(model)
-    return [layer for layer in _cuts(model) if strides[layer.name] == LOW_LEVEL_STRIDE][-1]
+    return [layer for layer in _cut_points(model) if strides[layer.name] == LOW_LEVEL_STRIDE][-1]
 
 
-def _cuts(model: keras.Model) -> list[keras.Layer]:
-    """Layers that the graph can be cut behind; a padded map is larger than its stride says."""
+def _cut_points(model: keras.Model) -> list[keras.Layer]:
+    """Find the layers after which the graph can be cut, without padding layers, which change the size."""
     return [layer for layer in cut_layers(model) if not isinstance(layer, keras.layers.ZeroPadding2D)]

@@ -1,4 +1,4 @@
-"""Whole networks of keras-cv by name, in the parts of a branch; `keras_cv/deeplab_v3_plus` is built here."""
+"""Networks of keras-cv by name, as parts of a branch; `keras_cv/deeplab_v3_plus` is built here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any
 import keras
 from keras import layers
 
-from usrn_keras.networks.backbones import look_up
+from usrn_keras.networks.backbones import find_by_name
 from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions
-from usrn_keras.networks.keras_cv_segformer import SIZES, segformer
-from usrn_keras.networks.layers import ResizeLike, chain, relaid
+from usrn_keras.networks.layers import ResizeLike, clone_layer, clone_layers
 from usrn_keras.optional import import_keras_cv
 
-ASKED_BY = ("network.architecture = 'keras_cv/deeplab_v3_plus'", "network.architecture = ''")
+REQUIRED_BY = ("network.architecture = 'keras_cv/deeplab_v3_plus'", "network.architecture = ''")
 OUTPUT_STRIDE = 32
 
 
@@ -34,27 +33,30 @@ def deeplab_v3_plus(
     dropout: float = 0.5,
     batch_norm_momentum: float = 0.9,
 ) -> Parts:
-    """keras-cv's DeepLabv3+ on any backbone, in the parts of a branch.
+    """Build DeepLabv3+ of keras-cv on any backbone, as parts of a branch.
 
-    It differs from `decoder = "deeplab_v3_plus"`, which is the paper's: features at stride 32, a single 1x1
-    convolution behind the concatenation where the paper has two of 3x3, no dropout there, and Keras' own
-    initializers and epsilon of batch normalisation. keras-cv's last layers enlarge the features four times
-    and take a softmax; here the classifier of every branch gives logits at stride 4, which are enlarged
-    behind it. Up to its bias, which keras-cv does not have, that is the same function.
+    It differs from `decoder = "deeplab_v3_plus"`, which follows the paper: it has features at stride 32, a
+    single 1x1 convolution after the concatenation instead of two 3x3 convolutions, no dropout there, and the
+    default initializers and batch-norm epsilon of Keras. The last layers of keras-cv upsample the features by
+    four and apply a softmax; here the classifier of every branch gives logits at stride 4, which are
+    upsampled after it. This is the same function, except for the bias, which keras-cv does not have.
 
     Args:
-        backbone: `SUPPLIER/NAME`, of either supplier.
-        weights: Of the backbone: `imagenet`, `none` or a file. `imagenet` is what `backbone` alone gives;
-            keras-cv's own preset of the whole network (PASCAL VOC) is not read.
-        width, backbone_end: Of the backbone, which must end at stride 32.
-        rates, aspp_channels, dropout: Of its `SpatialPyramidPooling`.
-        low_level_channels: Its `projection_filters`.
-        decoder_channels: Channels of the result, 256 in keras-cv.
-        batch_norm_momentum: Of every batch normalisation (0.99 in keras-cv).
+        backbone: Name of the backbone, `SUPPLIER/NAME`.
+        weights: Weights of the backbone: `imagenet`, `none` or the path of a file. The keras-cv preset of the
+            whole network (PASCAL VOC) is not used.
+        width: Factor on the number of channels of the backbone.
+        backbone_end: Name of the last layer of the backbone, which must have the stride 32.
+        rates: Dilation rates of `SpatialPyramidPooling`.
+        aspp_channels: Number of channels of `SpatialPyramidPooling`.
+        low_level_channels: Number of channels of the low-level features (`projection_filters`).
+        decoder_channels: Number of output channels, 256 in keras-cv.
+        dropout: Dropout rate of `SpatialPyramidPooling`.
+        batch_norm_momentum: Momentum of every batch normalisation (0.99 in keras-cv).
 
     Raises:
         BackendError: keras-cv or TensorFlow is not installed.
-        RecipeError: Unknown backbone or layer.
+        RecipeError: The backbone or the layer is unknown.
         WeightsError: The weights do not fit.
     """
     stem, tail = backbone_parts(
@@ -68,17 +70,17 @@ def deeplab_v3_plus(
     channels = stem.output.shape[-1], tail.output.shape[-1]
     options = {"rates": list(rates), "channels": aspp_channels, "dropout": dropout}
     stock = stock_model(*channels, low_level_channels=low_level_channels, **options)
-    lay = partial(
+    decoder = partial(
         _decoder, stock, *channels, decoder_channels=decoder_channels, batch_norm_momentum=batch_norm_momentum
     )
-    return Parts(stem, tail, lay)
+    return Parts(stem, tail, decoder)
 
 
 def stock_model(
     low_channels: int, high_channels: int, *, low_level_channels: int, rates: list[int], **pooling: Any
 ) -> keras.Model:
-    """keras-cv's network on a stand-in for the backbone: it only asks for maps at strides 4 and 32."""
-    keras_cv = import_keras_cv(*ASKED_BY)
+    """Build the network of keras-cv on a placeholder backbone, which has maps at strides 4 and 32."""
+    keras_cv = import_keras_cv(*REQUIRED_BY)
     images = keras.Input((64, 64, 3))
     low = layers.Conv2D(low_channels, 1, strides=4, name="low")(images)
     high = layers.Conv2D(high_channels, 1, strides=8, name="high")(low)
@@ -103,34 +105,34 @@ def _decoder(
     decoder_channels: int,
     batch_norm_momentum: float,
 ) -> keras.Model:
-    """From the low-level and the deepest features to what keras-cv's head enlarges and classifies."""
-    lay = partial(chain, batch_norm_momentum=batch_norm_momentum)
+    """Clone the layers from the low-level and the deepest features to the input of the last layers."""
+    clone = partial(clone_layers, batch_norm_momentum=batch_norm_momentum)
     low = keras.Input((None, None, low_channels), name="low_level")
     high = keras.Input((None, None, high_channels), name="high_level")
     *parts, mean = stock.spatial_pyramid_pooling.aspp_parallel_channels
     _pool, _reshape, *rest = mean.layers
-    pooled = lay(rest, layers.GlobalAveragePooling2D(keepdims=True)(high))
-    parts = [lay(part.layers, high) for part in parts] + [ResizeLike()([pooled, high])]
-    x = lay(stock.spatial_pyramid_pooling.projection.layers, layers.Concatenate()(parts))
+    pooled = clone(rest, layers.GlobalAveragePooling2D(keepdims=True)(high))
+    parts = [clone(part.layers, high) for part in parts] + [ResizeLike()([pooled, high])]
+    x = clone(stock.spatial_pyramid_pooling.projection.layers, layers.Concatenate()(parts))
     head = stock.segmentation_head
     projector = next(
         layer for layer in stock.layers if isinstance(layer, keras.Sequential) and layer is not head
     )
-    x = relaid(stock.get_layer("encoder_output_upsampling"), x)
-    x = layers.Concatenate()([x, lay(projector.layers, low)])
+    x = clone_layer(stock.get_layer("encoder_output_upsampling"), x)
+    x = layers.Concatenate()([x, clone(projector.layers, low)])
     convolution, normalisation, relu, *_ = head.layers
-    x = relaid(convolution, x, filters=decoder_channels)
-    return keras.Model([low, high], lay([normalisation, relu], x), name=name)
+    x = clone_layer(convolution, x, filters=decoder_channels)
+    return keras.Model([low, high], clone([normalisation, relu], x), name=name)
 
 
 @dataclass(frozen=True)
-class StockOptions:
-    """What a whole network may read.
+class ArchitectureOptions:
+    """Options of a whole network.
 
     Attributes:
-        weights: Of the backbone: `imagenet`, `none` or a file.
-        backbone, width, backbone_end: Of a network that has no backbone of its own.
-        decoder: Settings of the decoder.
+        weights: Weights of the backbone: `imagenet`, `none` or the path of a file.
+        backbone, width, backbone_end: Backbone, for networks without their own.
+        decoder: Options of the decoder.
     """
 
     weights: str
@@ -140,19 +142,25 @@ class StockOptions:
     decoder: DecoderOptions = field(default_factory=DecoderOptions)
 
 
-Builder = Callable[[StockOptions], Parts]
+Builder = Callable[[ArchitectureOptions], Parts]
 
 
 def find_architecture(name: str) -> Builder:
-    """Look a network up: a function of its options.
+    """Find a network by its name.
+
+    Args:
+        name: Name such as `keras_cv/deeplab_v3_plus`.
+
+    Returns:
+        A function that builds the parts of the network from its options.
 
     Raises:
-        RecipeError: No such network.
+        RecipeError: The network is unknown.
     """
-    return look_up("architecture", name, ARCHITECTURES)
+    return find_by_name("architecture", name, ARCHITECTURES)
 
 
-def _deeplab_v3_plus(options: StockOptions) -> Parts:
+def _deeplab_v3_plus(options: ArchitectureOptions) -> Parts:
     return deeplab_v3_plus(
         options.backbone,
         weights=options.weights,
@@ -167,15 +175,4 @@ def _deeplab_v3_plus(options: StockOptions) -> Parts:
     )
 
 
-def _segformer(size: str, options: StockOptions) -> Parts:
-    return segformer(
-        size,
-        weights=options.weights,
-        decoder_channels=options.decoder.decoder_channels,
-        batch_norm_momentum=options.decoder.batch_norm_momentum,
-    )
-
-
-ARCHITECTURES: dict[str, Builder] = {"keras_cv/deeplab_v3_plus": _deeplab_v3_plus} | {
-    f"keras_cv/segformer_{size}": partial(_segformer, size) for size in SIZES
-}
+ARCHITECTURES: dict[str, Builder] = {"keras_cv/deeplab_v3_plus": _deeplab_v3_plus}

@@ -1,9 +1,9 @@
-"""The layers that decoders are built from: convolution, normalisation, dropout, classifier, pooling, resize.
+"""Building blocks of decoders: convolution, dropout, classifier, pooling, resizing, and clones of layers.
 
-`AdaptiveAveragePooling` and `ResizeLike` are a matrix on the rows and one on the columns, `Y = R X C^T` for
-each channel, built from the sizes that a map turns out to have: Keras' own layers want to know these when
-the network is built (on TensorFlow). `chain` and `relaid` build the plain layers of a supplier's network
-into a graph of our own, which takes images of any size and runs on the kernels of each backend.
+`AdaptiveAveragePooling` and `ResizeLike` multiply each channel with one matrix for the rows and one for the
+columns, `Y = R X C^T`, built from the actual size of the feature map: the layers of Keras need this size when
+the network is built (on TensorFlow). `clone_layer` and `clone_layers` copy the layers of a keras-cv network
+to a functional graph that takes images of any size and runs on the native operations of each backend.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from usrn_keras.networks.seeded import SeededDropout
 def convolution(
     x: Any, channels: int, kernel: int = 1, *, rate: int = 1, batch_norm_momentum: float = 0.9
 ) -> Any:
-    """Convolution without bias, batch normalisation, ReLU.
+    """Apply a convolution without bias, batch normalisation and ReLU.
 
     Args:
-        x: Symbolic, `(batch, height, width, any)`.
-        channels: Of the result.
+        x: Symbolic tensor `(batch, height, width, channels)`.
+        channels: Number of output channels.
         kernel: Height and width of the kernel.
-        rate: Dilation.
-        batch_norm_momentum: Of the moving statistics.
+        rate: Dilation rate.
+        batch_norm_momentum: Momentum of the moving statistics.
 
     Returns:
-        Symbolic, `(batch, height, width, channels)`.
+        Symbolic tensor `(batch, height, width, channels)`.
     """
     x = layers.Conv2D(
         channels, kernel, dilation_rate=rate, padding="same", use_bias=False, kernel_initializer="he_normal"
@@ -42,16 +42,16 @@ def convolution(
 def classifier(
     in_channels: int, out_channels: int, *, dropout: float = 0.1, name: str = "classifier"
 ) -> keras.Model:
-    """Dropout and a 1x1 convolution to logits, in float32 whatever the precision.
+    """Build a classifier: dropout and a 1x1 convolution to logits, in float32 for every precision.
 
     Args:
-        in_channels: Channels of the decoder features.
-        out_channels: Classes or subclasses.
-        dropout: Before the convolution, as in the official code.
+        in_channels: Number of channels of the decoder features.
+        out_channels: Number of classes or subclasses.
+        dropout: Dropout rate before the convolution, as in the official code.
         name: Name of the model.
 
     Returns:
-        A model `(batch, h, w, in_channels)` -> `(batch, h, w, out_channels)` float32.
+        A model from features `(batch, h, w, in_channels)` to logits `(batch, h, w, out_channels)` float32.
     """
     features = keras.Input((None, None, in_channels), name="features")
     x = SeededDropout(dropout)(features)
@@ -64,14 +64,14 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class AdaptiveAveragePooling(layers.Layer):
-    """The mean of each of `bins x bins` cells that cover a map, `adaptive_avg_pool2d` of PyTorch.
+    """Averages each of `bins x bins` cells that cover a feature map, as `adaptive_avg_pool2d` in PyTorch.
 
-    Of a side of `n` pixels, cell `i` covers `floor(i n / bins)` to `ceil((i + 1) n / bins)`: cells overlap
-    where `bins` does not divide `n`, and repeat pixels where a map has fewer than there are cells.
+    On a side of `n` pixels, cell `i` covers `floor(i n / bins)` to `ceil((i + 1) n / bins)`. So cells overlap
+    if `bins` does not divide `n`, and repeat pixels if there are fewer pixels than cells.
 
     Args:
-        bins: Cells on each side.
-        **kwargs: Of `keras.layers.Layer`.
+        bins: Number of cells on each side.
+        **kwargs: Further arguments of `keras.layers.Layer`.
 
     Input `(batch, height, width, channels)`, output `(batch, bins, bins, channels)`.
 
@@ -100,10 +100,10 @@ class AdaptiveAveragePooling(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class ResizeLike(layers.Layer):
-    """Bilinear interpolation to the height and width of another map, half-pixel centres.
+    """Resizes feature maps bilinearly to the height and width of another map, with half-pixel centres.
 
     Input `[maps (batch, h, w, channels), like (batch, height, width, any)]`, output
-    `(batch, height, width, channels)`. There is no smoothing before a map is made smaller.
+    `(batch, height, width, channels)`. There is no anti-aliasing when the size decreases.
 
     Example:
 
@@ -125,7 +125,7 @@ class ResizeLike(layers.Layer):
 
 
 def _resample(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """`rows (height, h)` and `columns (width, w)` applied to `maps (batch, h, w, channels)`."""
+    """Apply `rows (height, h)` and `columns (width, w)` to `maps (batch, h, w, channels)`."""
     _, h, w, channels = ops.shape(maps)
     rows, columns = ops.cast(rows, maps.dtype), ops.cast(columns, maps.dtype)
     maps = ops.matmul(rows, ops.reshape(maps, (-1, h, w * channels)))
@@ -133,7 +133,7 @@ def _resample(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _pooling(bins: int, pixels: Any) -> Tensor:
-    """`(bins, pixels)` float32: the share of each pixel in each cell; rows add up to 1."""
+    """Weight of each pixel in each cell, `(bins, pixels)` float32; rows sum to 1."""
     cell = ops.arange(bins, dtype="int32")[:, None]
     start = cell * pixels // bins
     end = ((cell + 1) * pixels + bins - 1) // bins
@@ -143,22 +143,25 @@ def _pooling(bins: int, pixels: Any) -> Tensor:
 
 
 def _bilinear(wanted: Any, pixels: Any) -> Tensor:
-    """`(wanted, pixels)` float32: the weight of each old pixel in each new one; rows add up to 1."""
+    """Weight of each input pixel in each output pixel, `(wanted, pixels)` float32; rows sum to 1."""
     place, pixel = (ops.cast(ops.arange(side, dtype="int32"), "float32") for side in (wanted, pixels))
-    # Sizes as tensors: converted from a number, PyTorch's export would take them for constants.
+    # Sizes are tensors, because the export of PyTorch would treat numbers as constants.
     last, last_place = pixel[-1:], place[-1:]
     centre = (place + 0.5) * ((last + 1.0) / (last_place + 1.0)) - 0.5
     centre = ops.minimum(ops.maximum(centre, 0.0), last)
     return ops.relu(1.0 - ops.abs(centre[:, None] - pixel[None]))
 
 
-def relaid(layer: keras.Layer, x: Any, **changes: Any) -> Any:
-    """A new layer with the configuration of `layer`, applied to `x`.
+def clone_layer(layer: keras.Layer, x: Any, **changes: Any) -> Any:
+    """Apply a new layer with the configuration of `layer` to `x`. The weights are not copied.
 
     Args:
-        layer: Of a supplier's network; its weights are not taken over.
-        x: Symbolic.
-        **changes: Replace entries of its configuration.
+        layer: Layer of a keras-cv network.
+        x: Symbolic input.
+        **changes: Changed entries of the configuration.
+
+    Returns:
+        Symbolic output.
     """
     if isinstance(layer, layers.Dropout):
         return SeededDropout(layer.rate)(x)
@@ -166,9 +169,9 @@ def relaid(layer: keras.Layer, x: Any, **changes: Any) -> Any:
     return layer.__class__.from_config(config | changes)(x)
 
 
-def chain(stack: Iterable[keras.Layer], x: Any, *, batch_norm_momentum: float) -> Any:
-    """`stack`, laid anew one after the other."""
+def clone_layers(stack: Iterable[keras.Layer], x: Any, *, batch_norm_momentum: float) -> Any:
+    """Apply clones of `stack` one after the other to `x`, see `clone_layer`."""
     for layer in stack:
         normalises = isinstance(layer, layers.BatchNormalization)
-        x = relaid(layer, x, **({"momentum": batch_norm_momentum} if normalises else {}))
+        x = clone_layer(layer, x, **({"momentum": batch_norm_momentum} if normalises else {}))
     return x

@@ -1,8 +1,8 @@
-"""The native files of the backends, `.pt2` and SavedModel, and what a converter can trace.
+"""Write the native formats of the backends, `.pt2` and SavedModel, from graphs that converters can trace.
 
-Checked with Keras 3.15: `ops.image.resize`, and with it bilinear `UpSampling2D`, compares the
-size with zero in Python, which a TensorFlow graph with free height and width refuses; and the
-constants of `Normalization` are eager tensors, which another graph refuses.
+Checked with Keras 3.15: `ops.image.resize`, and thus bilinear `UpSampling2D`, compares the size with zero in
+Python, which fails in a TensorFlow graph with dynamic height and width; and the constants of `Normalization`
+are eager tensors, which cannot be used in another graph.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def write_native(model: keras.Model, path: Path, input_size: tuple[int, int] | N
     """Write a model in the native format of the backend: `.pt2` on PyTorch, SavedModel on the others.
 
     Args:
-        model: A functional model of images `(batch, height, width, 3)`, RGB in 0..255.
-        path: The file, or the folder of the SavedModel.
-        input_size: Height and width in pixels; None: free, multiples of 32.
+        model: Functional model of images `(batch, height, width, 3)`, RGB in 0..255.
+        path: Path of the file, or of the folder of the SavedModel.
+        input_size: Height and width in pixels; None for dynamic sizes, multiples of 32.
     """
     write = write_torch if keras.backend.backend() == "torch" else write_saved_model
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # what Keras asks of a converter is not ours
+        warnings.simplefilter("ignore", DeprecationWarning)  # raised by Keras in its calls of converters
         write(model, path, input_size)
 
 

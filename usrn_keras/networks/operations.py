@@ -1,8 +1,8 @@
-"""Floating-point operations of a forward pass and of a training step, counted before anything runs.
+"""Count the floating-point operations of a forward pass and of a training step without running them.
 
-Counted are the products and sums of convolutions, dense layers and attention, two for each multiply-add.
-Normalisation, activations, pooling, upsampling, losses, the strong view and the optimizer are left out: they
-move memory rather than compute, below 2 % of the operations of these networks.
+The count includes convolutions, dense layers and attention, with two operations per multiply-add. It excludes
+normalisation, activations, pooling, upsampling, losses, the strong view and the optimizer, which are limited
+by memory bandwidth and have less than 2 % of the operations of these networks.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from keras import layers
 from usrn_keras.backends.graph import call_layers
 from usrn_keras.networks.branch import Branch
 from usrn_keras.networks.decoders.psanet import Gather
-from usrn_keras.networks.keras_cv_segformer import MapAttention
 
 PARTS = ("stem", "tail", "decoder", "classifier")
-# The gradients of a convolution with respect to its input and to its kernel cost a forward pass each.
+# The gradients of a convolution by its input and by its kernel each cost as much as the forward pass.
 FORWARD, FORWARD_AND_BACKWARD = 1, 3
 
 
 class LayerCall(NamedTuple):
-    """One application of a layer to one image; the tensors are symbolic, `(1, ...)`."""
+    """One call of a layer on one image; the tensors are symbolic, `(1, ...)`."""
 
     layer: keras.Layer
     inputs: tuple[keras.KerasTensor, ...]
@@ -33,16 +32,16 @@ class LayerCall(NamedTuple):
 
 
 class PartPass(NamedTuple):
-    """One part of a network, applied to one image of a view.
+    """The pass of one image of a view through one part of a network.
 
     Attributes:
         view: Name of the view, such as `labelled`, `weak` or `strong`.
-        images: Batch that the view is made of, `labelled` or `unlabelled`.
+        images: Batch that the view belongs to, `labelled` or `unlabelled`.
         network: Index in `method.networks`.
         part: `stem`, `tail`, `decoder` or `classifier`.
         branch: `F`, `F_sub`, or `both` for a part that the two branches share.
-        shape: `(height, width, channels)` of its output; of the deepest map if there are several.
-        operations: Of the forward pass, and of the backward pass if the view has a gradient.
+        shape: Shape of the output, `(height, width, channels)`; that of the deepest map if there are several.
+        operations: Number of operations of the forward pass, and of the backward pass if there is a gradient.
     """
 
     view: str
@@ -55,15 +54,14 @@ class PartPass(NamedTuple):
 
 
 def forward_flops(model: keras.Model, height: int, width: int) -> int:
-    """Operations of the pass of one image through a functional model.
+    """Count the operations of the pass of one image through a functional model.
 
     Args:
-        model: A functional model with one input `(batch, height, width, channels)`. Models within it are
-            counted too.
+        model: Functional model with one input `(batch, height, width, channels)`. Nested models are included.
         height, width: Size of the image in pixels.
 
     Raises:
-        TypeError: The model is not functional, or one of its layers has a kernel and is unknown here.
+        TypeError: The model is not functional, or has a layer with a kernel of an unknown type.
 
     Example:
 
@@ -79,17 +77,17 @@ def forward_flops(model: keras.Model, height: int, width: int) -> int:
 def step_flops(
     method: keras.Model, batch_labelled: int, batch_unlabelled: int, height: int, width: int
 ) -> dict[str, int]:
-    """Operations of a training step: forward once, and twice as much backward where there is a gradient.
+    """Count the operations of a training step. A backward pass costs two forward passes.
 
     A part that both branches of a network share is counted once per view.
 
     Args:
-        method: A `Method`: its `networks` and `forward_passes` are read.
-        batch_labelled, batch_unlabelled: Images in a batch.
+        method: Method, whose `networks` and `forward_passes` are read.
+        batch_labelled, batch_unlabelled: Number of images in a batch.
         height, width: Size of a crop in pixels.
 
     Returns:
-        Operations by view, such as `labelled`, `weak` and `strong`.
+        Number of operations by view, such as `labelled`, `weak` and `strong`.
     """
     batches = {"labelled": batch_labelled, "unlabelled": batch_unlabelled}
     found: dict[str, int] = {}
@@ -99,10 +97,10 @@ def step_flops(
 
 
 def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
-    """Every part that one image of each view passes through, in order; nothing is computed.
+    """List every part that one image of each view passes, in order, without computing anything.
 
     Args:
-        method: A `Method`.
+        method: Method, whose `networks` and `forward_passes` are read.
         height, width: Size of a crop in pixels.
     """
     found = []
@@ -118,50 +116,51 @@ def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
 def layer_calls(
     model: keras.Model, inputs: Sequence[keras.KerasTensor]
 ) -> tuple[list[LayerCall], list[keras.KerasTensor]]:
-    """Every layer that a functional model calls, models within it taken apart; nothing is computed.
+    """List every layer call of a functional model and of its nested models, without computing anything.
 
     Args:
-        model: A functional model.
-        inputs: Symbolic tensors that it is called on.
+        model: Functional model.
+        inputs: Symbolic input tensors.
 
     Returns:
         The calls in the order of the graph, and the outputs of the model.
 
     Raises:
-        TypeError: The model, or one within it, is not functional.
+        TypeError: The model or a nested model is not functional.
     """
     calls: list[LayerCall] = []
     return calls, keras.tree.flatten(_run(model, list(inputs), calls))
 
 
 def call_flops(call: LayerCall) -> int:
-    """Operations of one call of a layer on one image.
+    """Count the operations of one layer call on one image.
+
+    Args:
+        call: Call of the layer.
 
     Raises:
-        TypeError: The layer has a kernel and is unknown here.
+        TypeError: The layer has a kernel and an unknown type.
     """
     layer, outputs = call.layer, call.outputs[0].shape
     pixels = math.prod(outputs[1:-1])
     if isinstance(layer, layers.SeparableConv2D):
         kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
         return 2 * pixels * sum(math.prod(kernel.shape) for kernel in kernels)
-    if isinstance(layer, layers.Conv2DTranspose):  # each input pixel is spread by the whole kernel
+    if isinstance(layer, layers.Conv2DTranspose):  # each input pixel is multiplied by the whole kernel
         return 2 * math.prod(call.inputs[0].shape[1:3]) * math.prod(layer.kernel.shape)
     if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
         return 2 * pixels * math.prod(layer.kernel.shape)
-    if isinstance(layer, Gather):  # every pixel gathers from all pixels
+    if isinstance(layer, Gather):  # every pixel is a weighted sum over all pixels
         return 2 * math.prod(outputs) * call.inputs[1].shape[-1]
-    if isinstance(layer, MapAttention):  # queries by keys, and the resulting weights by values
-        return 2 * 2 * math.prod(outputs) * math.prod(call.inputs[1].shape[1:3])
     if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
-        raise TypeError(f"the operations of {type(layer).__name__} {layer.name!r} are unknown")
+        raise TypeError(f"cannot count the operations of {type(layer).__name__} {layer.name!r}")
     return 0
 
 
 def _parts(
     branches: dict[str, Branch], height: int, width: int, *, pooled: bool
 ) -> list[tuple[str, str, tuple[int, ...], int]]:
-    """Name, branch, output shape and forward operations of each part, parts of both branches once."""
+    """List the name, branch, output shape and forward operations of each part; shared parts appear once."""
     known: dict[int, tuple[list, list]] = {}
     users: dict[tuple[str, int], list[str]] = {}
 

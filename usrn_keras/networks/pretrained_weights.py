@@ -1,4 +1,4 @@
-"""Pretrained weights of a backbone: ImageNet's, a local file (an error says why it does not fit), or none."""
+"""Load pretrained weights of a backbone: ImageNet weights or a local file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from usrn_keras.errors import WeightsError
-from usrn_keras.networks.backbones import ASKED_BY, Backbone
+from usrn_keras.networks.backbones import REQUIRED_BY, Backbone
 from usrn_keras.optional import import_keras_cv
 
 Shapes = dict[str, tuple[int, ...]]
@@ -21,51 +21,52 @@ SUFFIXES = (".weights.h5", ".h5", ".hdf5")
 
 
 def load_weights_file(model: keras.Model, file: str) -> None:
-    """Fill a flat functional model with the weights of one with the same layers.
+    """Load the weights of a model with the same layers.
 
     Args:
-        model: Takes the weights.
-        file: `.weights.h5` of Keras 3, whose layers are told by class and number; or `.h5` of Keras 2, as
-            keras.applications has them on its servers, whose layers are told by name and may be more.
+        model: Flat functional model that receives the weights.
+        file: Path of a `.weights.h5` file of Keras 3, whose layers are identified by class and number; or of
+            an `.h5` file of Keras 2, as keras.applications provides, whose layers are identified by name and
+            may include further layers.
 
     Raises:
-        WeightsError: The file is missing or does not fit; every tensor that differs is listed.
+        WeightsError: The file is missing or does not fit; the message lists every tensor that differs.
     """
     path = Path(file)
     if not path.is_file():
         raise WeightsError(
-            f"network.weights: no such file: {path}",
+            f"network.weights: the file {path} does not exist",
             hint="Give the path of a .weights.h5 file, 'imagenet', or 'none'.",
         )
     try:
         with h5py.File(path) as content:
             legacy = _legacy_layers(content)
-            faults = _legacy_misfits(model, legacy) if legacy is not None else _misfits(model, content)
+            errors = _legacy_mismatches(model, legacy) if legacy is not None else _mismatches(model, content)
     except OSError as error:
-        raise WeightsError(f"network.weights: {path} is no HDF5 file: {error}") from None
-    if faults:
+        raise WeightsError(f"network.weights: {path} is not an HDF5 file: {error}") from None
+    if errors:
         raise WeightsError(
-            f"network.weights: {path} does not fit {model.name} ({len(faults)} tensors differ)",
-            faults=faults[:40],
+            f"network.weights: {path} does not fit {model.name} ({len(errors)} tensors differ)",
+            errors=errors[:40],
             hint="Choose the backbone, width and backbone_end that the file was saved with.",
         )
-    _refuse_other_suffix(path, legacy=legacy is not None)
+    _validate_suffix(path, legacy=legacy is not None)
     model.load_weights(path, **({} if legacy is None else {"by_name": True}))
 
 
-def _refuse_other_suffix(path: Path, *, legacy: bool) -> None:
-    """Keras chooses the format by the suffix."""
+def _validate_suffix(path: Path, *, legacy: bool) -> None:
+    """Check the suffix, from which Keras infers the format."""
     new = path.name.endswith(".weights.h5")
     if legacy == new or not path.name.endswith(SUFFIXES):
         wanted = ".h5, but not in .weights.h5 (it was written by Keras 2)" if legacy else ".weights.h5"
         raise WeightsError(
             f"network.weights: {path} fits, but Keras reads it only if its name ends in {wanted}",
-            hint="Rename it.",
+            hint="Rename the file.",
         )
 
 
 def _legacy_layers(file: h5py.File) -> dict[str, list[tuple[int, ...]]] | None:
-    """Shapes of the weights of each layer of a file by Keras 2; None where Keras 3 wrote it."""
+    """Read the weight shapes of each layer of a Keras 2 file; None for a file of Keras 3."""
     group = file.get("model_weights", file)
     if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
         return None
@@ -80,8 +81,8 @@ def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def _legacy_misfits(model: keras.Model, found: Mapping[str, list[tuple[int, ...]]]) -> list[str]:
-    """Layers whose weights differ between file and model; the file may have more of them."""
+def _legacy_mismatches(model: keras.Model, found: Mapping[str, list[tuple[int, ...]]]) -> list[str]:
+    """List the layers whose weights differ between file and model; the file may have further layers."""
     expected = {
         layer.name: [tuple(variable.shape) for variable in _in_legacy_order(layer)]
         for layer in model.layers
@@ -102,8 +103,8 @@ def _listed(shapes: list[tuple[int, ...]]) -> str:
     return " ".join(map(str, shapes)) or "none"
 
 
-def _misfits(model: keras.Model, file: h5py.File) -> list[str]:
-    """Tensors whose shapes differ between file and model, in the order of the layers."""
+def _mismatches(model: keras.Model, file: h5py.File) -> list[str]:
+    """List the tensors whose shapes differ between file and model, in the order of the layers."""
     expected, found = _shapes_of(model), Shapes()
     file.visititems(
         lambda key, item: (
@@ -112,26 +113,26 @@ def _misfits(model: keras.Model, file: h5py.File) -> list[str]:
             else None
         )
     )
-    faults = [
+    errors = [
         f"{key}: the network needs {shape}, the file has none"
         for key, shape in expected.items()
         if key not in found
     ]
-    faults += [
+    errors += [
         f"{key}: the file has {shape}, the network has none"
         for key, shape in found.items()
         if key not in expected
     ]
-    faults += [
+    errors += [
         f"{key}: the network needs {expected[key]}, the file has {found[key]}"
         for key in expected
         if key in found and expected[key] != found[key]
     ]
-    return faults
+    return errors
 
 
 def _shapes_of(model: keras.Model) -> Shapes:
-    """Shapes under the keys of Keras' `.weights.h5` layout: layers numbered by class."""
+    """Weight shapes by their keys in a `.weights.h5` file of Keras, which numbers layers by class."""
     counts: dict[str, int] = {}
     shapes = {}
     for layer in model.layers:
@@ -157,18 +158,18 @@ APPLICATIONS = {
 
 
 def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, weights: str) -> None:
-    """Fill `model`, built by `backbone`, with weights.
+    """Load pretrained weights of a backbone.
 
     Args:
-        model: The backbone before any conversion, perhaps cut short.
-        backbone: Where it comes from.
-        name: Its name, for messages.
-        weights: `none`, `imagenet` (downloaded by its supplier) or the path of a file of the same layers,
-            see `load_weights_file`.
+        model: Model of the backbone before its conversion, possibly truncated.
+        backbone: Backbone that built the model.
+        name: Name of the backbone, for messages.
+        weights: `none`, `imagenet` (downloaded) or the path of a file with the same layers, see
+            `load_weights_file`.
 
     Raises:
-        WeightsError: The file is missing or does not fit (every tensor that differs is
-            listed), or the supplier's weights cannot be had.
+        WeightsError: The file is missing or does not fit (the message lists every tensor that differs), or
+            the download failed.
     """
     if weights == "none":
         return
@@ -186,33 +187,33 @@ def _load_imagenet(model: keras.Model, backbone: Backbone, name: str) -> None:
             f"network.weights: keras-cv has no ImageNet weights for {name}",
             hint="Use keras_cv/resnet50, a keras/... backbone, a local file, or weights = 'none'.",
         )
-    supplied = _supplied(backbone, name)[: len(model.weights)]
-    if [tuple(variable.shape) for variable in model.weights] != [weight.shape for weight in supplied]:
+    downloaded = _download_weights(backbone, name)[: len(model.weights)]
+    if [tuple(variable.shape) for variable in model.weights] != [weight.shape for weight in downloaded]:
         raise WeightsError(
             f"network.weights: the ImageNet weights of {name} do not fit a network of another width",
             hint="Set network.width = 1, or weights = 'none' or a file of this width.",
         )
-    model.set_weights(supplied)
+    model.set_weights(downloaded)
 
 
-def _supplied(backbone: Backbone, name: str) -> list[np.ndarray]:
-    """The weights as their supplier has them, downloaded if need be."""
+def _download_weights(backbone: Backbone, name: str) -> list[np.ndarray]:
+    """Get the ImageNet weights of keras-cv or keras.applications, from the cache or by download."""
     supplier, kind = name.split("/")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Keras shows its downloads where results belong
+        with contextlib.redirect_stdout(sys.stderr):  # Keras prints download progress to stdout
             if supplier == "keras_cv":
-                whole = import_keras_cv(*ASKED_BY).models.ResNetBackbone.from_preset(backbone.preset)
+                whole = import_keras_cv(*REQUIRED_BY).models.ResNetBackbone.from_preset(backbone.preset)
             else:
                 whole = getattr(keras.applications, APPLICATIONS[kind])(include_top=False, weights="imagenet")
-    except Exception as error:  # the suppliers' downloads fail in many ways
+    except Exception as error:  # downloads raise many types of errors
         raise WeightsError(
-            f"network.weights: the ImageNet weights of {name} cannot be had: {error}",
-            hint="Without a network, give a local file: --set network.weights=PATH.weights.h5 (or 'none').",
+            f"network.weights: the ImageNet weights of {name} cannot be downloaded: {error}",
+            hint="Without internet access, use a file: --set network.weights=PATH.weights.h5 (or none).",
         ) from error
     return whole.get_weights()
 
 
 def _flip_first_kernel(model: keras.Model) -> None:
-    """Weights trained on blue, green, red made to take red, green, blue."""
+    """Convert weights trained on blue, green, red to red, green, blue."""
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
     first.kernel.assign(keras.ops.flip(first.kernel.value, axis=2))

@@ -1,4 +1,4 @@
-"""F alone, read from the `.keras` file of a run."""
+"""Load the segmenter F from the `.keras` file of a run."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from typing import Any
 import keras
 
 from usrn_keras.errors import WeightsError
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 
 _CONFIG = "config.json"
 _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
 
 
-@tensorflow_left_out()
+@without_tensorflow()
 def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
-    """F alone: images `(batch, height, width, 3)`, RGB in 0..255, to logits.
+    """Load F: a model from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
 
-    The file is read in Keras' safe mode: no code in it is run. The layers of the model name `Zeros` as
-    their initializers, whatever they were trained from.
+    The file is read in the safe mode of Keras, which does not run code from the file. All initializers in the
+    config of the model are `Zeros`.
 
     Args:
-        path: The file.
-        float32: Compute in float32 also what was trained in `mixed_bfloat16`, whose weights are float32.
+        path: Path of the `.keras` file.
+        float32: Whether to compute in float32 even if the model was trained with `mixed_bfloat16`, whose
+            weights are float32.
 
     Raises:
         WeightsError: The file is missing or damaged.
     """
     try:
-        # Keras draws every weight of a network before it reads the saved one. On JAX that is a compiled
-        # program for each shape, more than ten seconds of work for numbers that are overwritten.
+        # Keras initializes every weight before it reads the saved one. On JAX this compiles a program for
+        # each shape, which takes more than ten seconds.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "segmenter.keras"
             _copy_changed(path, copy, _in_float32 if float32 else lambda config: config)
@@ -43,15 +44,15 @@ def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(
             f"{path} cannot be loaded as a Keras model: {error}",
-            hint="Copy it again from where it was trained.",
+            hint="Copy the file again from the run folder.",
         ) from error
-    # XLA on TensorFlow too: without it dilated convolutions are about ten times slower on a CPU.
+    # On TensorFlow, dilated convolutions are about ten times slower on a CPU without XLA.
     model.compile(jit_compile=keras.backend.backend() != "torch")
     return model
 
 
 def _copy_changed(source: Path | str, target: Path, change: Callable[[Any], Any]) -> None:
-    """A copy of a `.keras` file with a changed config, whose weights start at zero instead of being drawn."""
+    """Copy a `.keras` file with a changed config, in which all initializers are `Zeros`."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         new.writestr(_CONFIG, json.dumps(change(_with_zeros(json.loads(old.read(_CONFIG))))))
         for name in set(old.namelist()) - {_CONFIG}:
@@ -60,7 +61,7 @@ def _copy_changed(source: Path | str, target: Path, change: Callable[[Any], Any]
 
 
 def _with_zeros(config: Any) -> Any:
-    """A config whose initializers of Keras are all `Zeros`."""
+    """Replace all Keras initializers in a config with `Zeros`."""
     if isinstance(config, list):
         return [_with_zeros(value) for value in config]
     if not isinstance(config, dict):
@@ -72,7 +73,7 @@ def _with_zeros(config: Any) -> Any:
 
 
 def _in_float32(config: Any) -> Any:
-    """A config whose layers all compute in float32."""
+    """Set the precision of all layers in a config to float32."""
     if isinstance(config, list):
         return [_in_float32(value) for value in config]
     if not isinstance(config, dict):

@@ -1,6 +1,6 @@
-"""A network of the two branches F and F_sub, and how it is built; what the branches share is computed once.
+"""A network of the two branches F and F_sub, and its builder. Shared parts are computed once.
 
-Two branches share a part by holding the same object.
+Two branches share a part if both have the same object.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from keras import ops
 from usrn_keras.backends import run_graph
 from usrn_keras.networks.branch import Branch
 from usrn_keras.networks.cut_backbone import Parts, backbone_parts
-from usrn_keras.networks.decoders.decoder_options import DecoderOptions, Maps, find_decoder
-from usrn_keras.networks.keras_cv import StockOptions, find_architecture
+from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
+from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
 from usrn_keras.networks.layers import classifier
 from usrn_keras.networks.seeded import draw_weights
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 
 Tensor = Any
 Head = Literal["F", "F_sub"]
 
 
 class Network(NamedTuple):
-    """A class branch and, where the method has one, the subclass branch that shares layers with it.
+    """A class branch and, if the method has one, a subclass branch that shares layers with it.
 
     Attributes:
-        F: The class branch.
-        F_sub: The subclass branch; parts that are the same objects are shared. None: there is none.
+        F: Class branch.
+        F_sub: Subclass branch, or None. Parts that are the same objects as those of F are shared.
     """
 
     F: Branch
@@ -40,12 +40,12 @@ class Network(NamedTuple):
 
     @property
     def branches(self) -> dict[Head, Branch]:
-        """The branches by name."""
+        """Branches by name."""
         return {"F": self.F} if self.F_sub is None else {"F": self.F, "F_sub": self.F_sub}
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        """Trainable variables of both branches, those that they share once."""
+        """Trainable variables of both branches, without duplicates."""
         found = [v for branch in self.branches.values() for v in branch.trainable_variables]
         return list({id(variable): variable for variable in found}.values())
 
@@ -57,21 +57,21 @@ class Network(NamedTuple):
         pooled: bool = False,
         training: bool = True,
     ) -> dict[Head, Tensor]:
-        """Logits of one view.
+        """Compute the logits of one view.
 
         Args:
-            images: `(batch, height, width, 3)` float32, RGB in 0..255.
-            heads: Branches whose logits are needed.
-            pooled: Whether the features are average-pooled 2x2 before the classifiers, so that the logits
-                have stride 8 instead of 4.
-            training: Whether batch normalisation takes the statistics of this view, and dropout drops.
+            images: Images `(batch, height, width, 3)` float32, RGB in 0..255.
+            heads: Names of the branches to compute.
+            pooled: Whether to average-pool the features 2x2 before the classifiers, so that the logits have
+                stride 8 instead of 4.
+            training: Whether batch normalisation uses the statistics of this view and dropout is active.
 
         Returns:
             `(batch, height / stride, width / stride, classes or subclasses)` float32, by branch.
         """
         branches = {name: branch for name, branch in self.branches.items() if name in heads}
-        lows = self._applied("stem", dict.fromkeys(branches, images), training)
-        highs = self._applied("tail", lows, training)
+        lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
+        highs = self._apply_part("tail", lows, training)
         logits = {}
         for name, branch in branches.items():
             features = branch.features(lows[name], highs[name], training=training)
@@ -80,8 +80,8 @@ class Network(NamedTuple):
             logits[name] = run_graph(branch.classifier, features, training=training)
         return logits
 
-    def _applied(self, part: str, inputs: dict[Head, Tensor], training: bool) -> dict[Head, Tensor]:
-        """A part of each branch applied to its input, once where part and input are the same."""
+    def _apply_part(self, part: str, inputs: dict[Head, Tensor], training: bool) -> dict[Head, Tensor]:
+        """Apply a part of each branch to its input, once if part and input are the same."""
         results: dict[Head, Tensor] = {}
         for name, value in inputs.items():
             model = getattr(self.branches[name], part)
@@ -100,12 +100,12 @@ class Network(NamedTuple):
         return [part for part in ("stem", "tail") if getattr(self.F, part) is getattr(self.F_sub, part)]
 
     @classmethod
-    def joined(cls, branches: Sequence[Branch], shared: Collection[str]) -> Network:
-        """A network of branches that were restored one by one.
+    def from_branches(cls, branches: Sequence[Branch], shared: Collection[str]) -> Network:
+        """Build a network from branches that were restored separately.
 
         Args:
-            branches: F and, if there is one, F_sub.
-            shared: Names of the parts of F that F_sub shares.
+            branches: F and, if the network has one, F_sub.
+            shared: Names of the parts that F_sub shares with F.
         """
         if len(branches) == 1:
             return cls(*branches)
@@ -115,10 +115,10 @@ class Network(NamedTuple):
         return cls(branch, Branch(**parts, name=sub_branch.name))
 
     def copy_weights(self, source: Branch) -> None:
-        """Let both branches start from a trained class branch; F_sub's classifier stays as it is.
+        """Copy the weights of a trained class branch to both branches, except to the classifier of F_sub.
 
         Args:
-            source: The trained branch, of the same architecture.
+            source: Trained branch of the same architecture.
         """
         for branch in self.branches.values():
             for part in ("stem", "tail", "decoder"):
@@ -126,24 +126,24 @@ class Network(NamedTuple):
         self.F.classifier.set_weights(source.classifier.get_weights())
 
     def set_sub_classifier(self, kernel: np.ndarray, bias: np.ndarray) -> None:
-        """Replace the weights of F_sub's classifier.
+        """Set the weights of the classifier of F_sub.
 
         Args:
-            kernel: `(channels, subclasses)` float32.
-            bias: `(subclasses,)` float32.
+            kernel: Kernel `(channels, subclasses)` float32.
+            bias: Bias `(subclasses,)` float32.
         """
         self.F_sub.classifier.set_weights([kernel[None, None], bias])
 
 
 class ForwardPass(NamedTuple):
-    """One pass of images through a network in a training step; operation counts read it.
+    """One forward pass of a training step, as read by the operation counts.
 
     Attributes:
         view: Name of the view: `labelled`, `weak`, `strong`, ...
-        images: Batch that the images come from.
-        heads: Branches that the images pass through.
-        network: Number of the network in `Method.networks`.
-        gradient: Whether the pass goes backward, too.
+        images: Batch that the images belong to.
+        heads: Names of the branches that the images pass.
+        network: Index of the network in `Method.networks`.
+        gradient: Whether there is a backward pass.
         pooled: Whether the features are pooled 2x2 before the classifiers.
     """
 
@@ -158,7 +158,7 @@ class ForwardPass(NamedTuple):
 Sharing = Literal["none", "low", "low_high"]
 
 
-@tensorflow_left_out()
+@without_tensorflow()
 def build_branches(
     backbone: str = "",
     *,
@@ -175,29 +175,33 @@ def build_branches(
     seed: int | Sequence[int] | None = None,
     **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
-    """Build F and, where `subclasses` is given, F_sub.
+    """Build F and, with `subclasses`, F_sub.
 
     Args:
-        backbone: `SUPPLIER/NAME`.
-        architecture: `SUPPLIER/NAME` of a whole network, which brings its own decoder and output stride, and
-            perhaps its own backbone; empty: backbone and decoder as named here.
-        classes: Channels of F's logits.
-        subclasses: Channels of F_sub's logits.
-        weights: `imagenet`, `none` or a file.
-        width: Multiplies the channels of the backbone.
-        backbone_end: Name of the last layer of the backbone to use; empty: all of it.
+        backbone: Name of the backbone, `SUPPLIER/NAME`.
+        architecture: Name of a whole network, `SUPPLIER/NAME`, which has its own decoder and output stride
+            and may have its own backbone; empty to use `backbone` and `decoder`.
+        classes: Number of classes, the channels of the logits of F.
+        subclasses: Number of subclasses, the channels of the logits of F_sub; None for F alone.
+        weights: Pretrained weights: `imagenet`, `none` or the path of a file.
+        width: Factor on the number of channels of the backbone.
+        backbone_end: Name of the last layer of the backbone to use; empty for the whole backbone.
         output_stride: Stride of the deepest features.
-        sharing: What the branches share (Table 5): `none`, `low` (stem and first stage),
-            `low_high` (whole backbone). Branches that do not share start from equal weights.
-        decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
-        classifier_dropout: Share of the features that dropout drops before the classifier.
-        seed: Seed of the initial weights, the same on every backend; None: drawn by the backend. Of a
-            sequence the first number alone seeds the backbone.
-        **decoder_options: See `DecoderOptions`; `batch_norm_momentum` is that of the backbone too.
+        sharing: Parts that the branches share (Table 5): `none`, `low` (stem and first stage) or `low_high`
+            (whole backbone). Parts that are not shared start from equal weights.
+        decoder: Name of the decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
+        classifier_dropout: Dropout rate before the classifier.
+        seed: Seed of the initial weights, the same on every backend; None if the backend draws them. In a
+            sequence, only the first number seeds the backbone.
+        **decoder_options: Options of the decoder, see `DecoderOptions`. `batch_norm_momentum` applies to the
+            backbone too.
+
+    Returns:
+        F, and F_sub or None.
 
     Raises:
-        RecipeError: Unknown architecture, backbone, layer or decoder.
-        BackendError: A supplier is not installed.
+        RecipeError: The architecture, backbone, layer or decoder is unknown.
+        BackendError: keras-cv is required and not installed.
         WeightsError: The weights do not fit.
 
     Example:
@@ -209,8 +213,8 @@ def build_branches(
     """
     options = DecoderOptions(**decoder_options)
     if architecture:
-        stock = StockOptions(weights, backbone, width, backbone_end, options)
-        parts = find_architecture(architecture)(stock)
+        own = ArchitectureOptions(weights, backbone, width, backbone_end, options)
+        parts = find_architecture(architecture)(own)
     else:
         stem, tail = backbone_parts(
             backbone,
@@ -220,7 +224,7 @@ def build_branches(
             output_stride=output_stride,
             batch_norm_momentum=options.batch_norm_momentum,
         )
-        maps = Maps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
+        maps = FeatureMaps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
         parts = Parts(stem, tail, partial(find_decoder(decoder), maps, options))
 
     def head(outputs: int, name: str) -> keras.Model:
@@ -228,13 +232,13 @@ def build_branches(
 
     if seed is None:
         return _branches(parts, head, classes, subclasses, sharing)
-    of_backbone, of_heads = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
+    backbone_rng, head_rng = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
     if weights == "none":
         for part in (parts.stem, parts.tail):
-            draw_weights(part, of_backbone)
-    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), of_heads))
+            draw_weights(part, backbone_rng)
+    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
     return _branches(
-        seeded, lambda *given: draw_weights(head(*given), of_heads), classes, subclasses, sharing
+        seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
     )
 
 
@@ -245,9 +249,9 @@ def _branches(
     subclasses: int | None,
     sharing: Sharing,
 ) -> tuple[Branch, Branch | None]:
-    """F and F_sub of the same parts, which they share or have copies of.
+    """Build F and F_sub from the same parts, shared or copied.
 
-    Heads are drawn before decoders: the weights of a seed are those of earlier versions.
+    The classifiers are initialized before the decoders, so that a seed gives the weights of earlier versions.
     """
     own_head = head(classes, "classifier")
     branch = Branch(parts.stem, parts.tail, parts.decoder("decoder"), own_head, name="branch")

@@ -44,7 +44,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         **kwargs: Any,
     ):
         if not optimizers:
-            raise ValueError("`optimizers` must hold at least one optimizer, received none")
+            raise ValueError("`optimizers` must have at least one optimizer, received none")
         first = next(iter(optimizers.values()))
         super().__init__(learning_rate=schedule_of(first), name=name, **kwargs)
         self.optimizers = dict(optimizers)

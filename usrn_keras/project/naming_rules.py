@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
 
 
@@ -56,7 +56,7 @@ def list_files(folder: Path, suffixes: Iterable[str], *, without: Sequence[Path]
     """
     allowed, left_out = set(suffixes), {path.resolve() for path in without}
     found = []
-    errors = Faults()
+    errors = ErrorList()
     for parent, subfolders, names in walk(folder, errors.add):
         here = Path(parent)
         subfolders[:] = [name for name in subfolders if (here / name).resolve() not in left_out]

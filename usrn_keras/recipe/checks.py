@@ -14,7 +14,6 @@ FOLDER_KEYS = (
     *("mask_pattern", "classes", "mask_format", "mask_ids", "ignore_colours"),
 )
 DECODER_KEYS = ("decoder", "output_stride")  # a complete architecture brings its own
-BACKBONE_KEYS = ("backbone", "width", "backbone_end")
 
 
 def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str]:
@@ -126,20 +125,14 @@ def network_contradictions(network: NetworkSection) -> Iterator[str]:
     """
     if network.psa_mask and network.psa_mask % 2 == 0:
         yield (f"network.psa_mask: must be odd, or 0 to cover a crop, received {network.psa_mask}")
-    segformer = network.architecture.startswith("keras_cv/segformer")
-    if not network.backbone and not segformer:
+    if not network.backbone:
         yield "network.backbone: missing; this key is required, for example keras/mobilenet"
     if network.architecture:
-        yield from _keys_of_architecture(network, (*DECODER_KEYS, *(BACKBONE_KEYS if segformer else ())))
-    if not segformer and network.weights == "imagenet" and network.width != 1:
+        yield from _keys_of_architecture(network, DECODER_KEYS)
+    if network.weights == "imagenet" and network.width != 1:
         yield (
             "network.width: must be 1 with network.weights = 'imagenet'; for another width set "
             f"network.weights to 'none' or the path of a weights file; received {network.width}"
-        )
-    if segformer and network.weights == "imagenet":
-        yield (
-            f"network.weights: no ImageNet weights are available for {network.architecture}; allowed: 'none' "
-            "or the path of a weights file, received 'imagenet'"
         )
 
 

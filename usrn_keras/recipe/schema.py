@@ -86,16 +86,9 @@ class DataSection(Section):
 class NetworkSection(Section):
     """The two-branch network."""
 
-    architecture: Literal[
-        "",
-        "keras_cv/deeplab_v3_plus",
-        "keras_cv/segformer_b0",
-        "keras_cv/segformer_b1",
-        "keras_cv/segformer_b2",
-        "keras_cv/segformer_b3",
-        "keras_cv/segformer_b4",
-        "keras_cv/segformer_b5",
-    ] = Field("", description="Complete network of a supplier. Empty: built from backbone and decoder.")
+    architecture: Literal["", "keras_cv/deeplab_v3_plus"] = Field(
+        "", description="Complete network of a supplier. Empty: built from backbone and decoder."
+    )
     backbone: Literal[
         "",
         "keras/mobilenet",
@@ -109,11 +102,7 @@ class NetworkSection(Section):
         "keras_cv/resnet50",
         "keras_cv/resnet101",
         "keras_cv/resnet152",
-    ] = Field(
-        "",
-        description="Backbone as SUPPLIER/NAME, such as keras_cv/resnet50. Empty only for a SegFormer, which "
-        "has its own.",
-    )
+    ] = Field("", description="Backbone as SUPPLIER/NAME, such as keras_cv/resnet50; required.")
     weights: str = Field(
         "imagenet",
         description="Initial weights of the backbone: imagenet, none, or the path of a weights file.",

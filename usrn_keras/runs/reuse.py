@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from usrn_keras.files import files_of, read_json, staged_path
+from usrn_keras.files import collect_files, read_json, staged_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
 from usrn_keras.recipe.stage_plan import Stage, Train
@@ -134,7 +134,7 @@ def _key(run: Run, stage: str) -> dict[str, Any]:
 
 
 def _link(source: Path, target: Path) -> None:
-    for file in files_of(source):
+    for file in collect_files(source):
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -1,4 +1,4 @@
-"""Stages of a run, each resumable: Baseline -> subclasses -> USRN -> scores."""
+"""Stages of a run, each resumable: those that the method asks for, then the scores."""
 
 from usrn_keras.stages.fit import fit
 from usrn_keras.stages.subclasses import Clustered, cluster_run

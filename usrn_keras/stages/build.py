@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.lazy_imports import native_stderr_held
+from usrn_keras.lazy_imports import suppress_native_stderr
 from usrn_keras.methods import Method, Network, find_method
 from usrn_keras.networks import Branch, build_branches
-from usrn_keras.networks.decoders.psanet import mask_of
+from usrn_keras.networks.decoders.psanet import psa_mask_size
 from usrn_keras.optimizers import SGD, AdamW
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.subclasses import SubclassMap
@@ -102,7 +102,7 @@ class Start:
 
 def seed_everything(recipe: Recipe) -> None:
     """Seed weights and dropout, and set the precision, so that a stage is the same every time."""
-    with tensorflow_left_out(), native_stderr_held():  # TensorFlow is as loud as it can be
+    with without_tensorflow(), suppress_native_stderr():  # TensorFlow is as loud as it can be
         keras.utils.set_random_seed(recipe.training.seed)
     keras.config.set_dtype_policy(recipe.training.precision)
 
@@ -116,7 +116,7 @@ def network_options(recipe: Recipe, *, pretrained: bool = True) -> dict:
     """
     options = recipe.network.model_dump()
     # A map of attention whose size no key gives covers every offset of a training crop.
-    options["psa_mask"] = options["psa_mask"] or mask_of(
+    options["psa_mask"] = options["psa_mask"] or psa_mask_size(
         recipe.views.crop_size, output_stride=options["output_stride"], shrink=options["psa_shrink"]
     )
     return options if pretrained else options | {"weights": "none"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
-from usrn_keras.data.whole_images import labels_of
+from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, read_image_scores
@@ -70,7 +70,7 @@ def report_runs(runs: Sequence[Path], *, progress: Progress = SILENT) -> list[Pa
     if refused:
         raise RunError(
             f"{len(refused)} of {len(runs)} reports cannot be drawn",
-            faults=[error.message for error in refused],
+            errors=[error.message for error in refused],
         )
     with progress.task("report", total=len(opened)) as task:
         paths = []
@@ -181,7 +181,7 @@ def _compare(
         image, mask = read_sample(sample, dataset)
         predictions = {run.titles[model]: predictor.ids(image) for model, predictor in predictors.items()}
         known = [mious.get(model, {}).get(sample.name) for model in predictions]
-        rows.append(PredictedImage(sample.name, image, labels_of(mask, dataset), predictions, known))
+        rows.append(PredictedImage(sample.name, image, mask_to_labels(mask, dataset), predictions, known))
     return rows
 
 

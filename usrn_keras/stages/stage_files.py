@@ -8,7 +8,7 @@ import keras
 
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import Branch
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 from usrn_keras.runs import Run
 
 
@@ -19,5 +19,5 @@ def checkpoint_file(run: Run, folder: str) -> Path:
 
 def save_segmenter(branch: Branch, path: Path) -> None:
     """Write F alone as a `.keras` file, atomically."""
-    with atomic_path(path) as temporary, tensorflow_left_out():
+    with atomic_path(path) as temporary, without_tensorflow():
         keras.saving.save_model(branch.segmenter(), temporary)

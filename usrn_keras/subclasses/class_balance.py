@@ -68,7 +68,7 @@ def subclass_counts(
     """
     sizes = class_sizes(class_counts)
     if not sizes.any():
-        raise ValueError("`class_counts` must hold at least one class with pixels, received only zeros.")
+        raise ValueError("`class_counts` must have at least one class with pixels, received only zeros.")
     if counts is not None:
         wanted = explicit_counts(counts, len(sizes))
     else:
@@ -99,7 +99,7 @@ def class_balance_rate(counts: ArrayLike) -> float:
     """
     sizes = class_sizes(counts)
     if not sizes.any():
-        raise ValueError("`counts` must hold at least one size above 0, received only zeros.")
+        raise ValueError("`counts` must have at least one size above 0, received only zeros.")
     if len(sizes) == 1:
         return 1.0
     worst = np.zeros(len(sizes))
@@ -121,7 +121,7 @@ def explicit_counts(counts: Sequence[int], classes: int) -> np.ndarray:
     """Validate explicit numbers of subclasses."""
     wanted = class_sizes(counts)
     if len(wanted) != classes:
-        raise ValueError(f"`counts` must hold one number per class ({classes}), received {len(wanted)}.")
+        raise ValueError(f"`counts` must have one value per class ({classes}), received {len(wanted)}.")
     if (wanted < 1).any():
         raise ValueError(f"`counts` must be at least 1 for every class, received {wanted.tolist()}.")
     return wanted

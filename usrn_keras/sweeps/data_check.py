@@ -40,7 +40,7 @@ def check_data(plan: Plan, family: Family, log: Callable[[str], None] = lambda l
             if not row.optional:
                 raise
             left_out.add(row.name)
-            log(f"{row.name} is left out: {'; '.join(error.faults) or error.message}")
+            log(f"{row.name} is left out: {'; '.join(error.errors) or error.message}")
     plan = plan.without(left_out)
     _validate_data(plan, family, datasets)
     return _with_contents(plan, datasets)
@@ -62,7 +62,7 @@ def _validate_data(plan: Plan, family: Family, datasets: Mapping[str, Dataset]) 
     if found:
         raise RunError(
             f"{family.path} contains runs of another data set",
-            faults=found,
+            errors=found,
             hint="Choose another folder with --folder FOLDER, restore the data set, or delete these runs.",
         )
 

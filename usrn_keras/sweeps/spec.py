@@ -160,7 +160,7 @@ def load_table(source: str) -> TableSpec:
     except pydantic.ValidationError as error:
         found = [_describe(detail) for detail in error.errors()]
         hint = f"Shipped tables to start from: {', '.join(map(str, shipped_tables().values()))}"
-        raise RecipeError(f"{path}: {len(found)} error(s)", faults=found, hint=hint) from None
+        raise RecipeError(f"{path}: {len(found)} error(s)", errors=found, hint=hint) from None
 
 
 def _describe(detail: Any) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset, read_mask, read_sample
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.formats.lists import shipped_list
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import DataSection
@@ -45,12 +45,12 @@ def test_every_split_has_its_fingerprint(tree):
 
 @pytest.mark.parametrize(("split", "seed"), [("1_3", 0), ("1_8", 3), ("../../voc/labelled_1_16", 0)])
 def test_unknown_split(tree, split, seed):
-    with pytest.raises(DataError, match=r"is not shipped, .*shipped are: 1_16 seed 0, .*1_8 seed 2"):
+    with pytest.raises(DataError, match=r"is not shipped, .*shipped splits: 1_16 seed 0, .*1_8 seed 2"):
         _load(tree, split=split, split_seed=seed)
 
 
 def test_no_split(tree):
-    with pytest.raises(DataError, match=r"data.split is empty: .* shipped are: 1_16 seed 0"):
+    with pytest.raises(DataError, match=r"data.split is empty: .* shipped splits: 1_16 seed 0"):
         _load(tree)
 
 
@@ -63,7 +63,7 @@ def test_lists_of_the_recipe(tree, files, tmp_path):
 
 def test_split_and_list_together(tree, files, tmp_path):
     labelled = files.names(tmp_path / "labelled.txt", shipped_list("camvid", "train")[:5])
-    with pytest.raises(DataError, match="give one of them"):
+    with pytest.raises(DataError, match="use only one of them"):
         _load(tree, split="1_8", labelled=str(labelled))
 
 
@@ -90,7 +90,7 @@ def test_other_layouts(tmp_path, files, layout):
 def test_void_of_segnet_is_none_elsewhere(tmp_path, files):
     path = files.mask(tmp_path / "train/a.png", np.array([[12]], np.uint8))
     (tmp_path / "trainannot").mkdir()
-    segnet = load_dataset(DataSection(dataset="camvid", root=str(tmp_path), split="1_8"), Faults())
+    segnet = load_dataset(DataSection(dataset="camvid", root=str(tmp_path), split="1_8"), ErrorList())
     with pytest.raises(DataError, match="outside the 12 ids of the data set: 12"):
         read_mask(path, segnet)
 

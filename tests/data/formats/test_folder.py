@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.mask_values import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import DataSection
@@ -78,11 +78,11 @@ def test_root_missing(root):
         ({"unlabelled": "empty.txt"}, "no unlabelled images"),
         ({"labelled": "empty.txt", "unlabelled": "labelled.txt"}, "labelled: there is no image `nobody`"),
         ({"labelled": "labelled.txt"}, r"labelled: there is no mask for .*d\.png"),
-        ({"labelled": "outside.txt"}, "no path inside the data set"),
+        ({"labelled": "outside.txt"}, "not a path in the data set"),
         ({"labelled": "val.txt"}, "`f` is in both labelled and val"),
         ({"unlabelled": "val.txt"}, "`f` is in both unlabelled and val"),
-        ({"classes": ["x"]}, "at least 2 classes, there is only `x`"),
-        ({"classes": ["x", "x"]}, "two classes are called `x`"),
+        ({"classes": ["x"]}, "at least 2 classes, received only `x`"),
+        ({"classes": ["x", "x"]}, "two classes have the name `x`"),
         ({"ignore_index": 2}, "data.ignore_index = 2 is the id of class `car`: choose a value of at least 3"),
     ],
 )
@@ -96,7 +96,7 @@ def test_faults(folder, files, settings, fault):
 
 def test_classes_without_names(folder):
     (folder / "classes.txt").write_text("\n")
-    with pytest.raises(DataError, match="the classes have no names"):
+    with pytest.raises(DataError, match="the class names are missing"):
         _load(folder)
 
 
@@ -123,7 +123,7 @@ def test_all_faults_at_once(folder, files):
         _load(folder, labelled="labelled.txt", val="")
     text = str(caught.value)
     assert (
-        "no names" in text
+        "class names are missing" in text
         and "no validation images" in text
         and "`nobody0`" in text
         and "and 12 more" in text
@@ -137,25 +137,25 @@ def test_empty_folders_are_reported_once(tmp_path, files):
     files.names(tmp_path / "val.txt", [f"n{number}" for number in range(30)])
     with pytest.raises(DataError) as caught:
         _load(tmp_path)
-    assert "there are no images at all where they should lie" in caught.value.faults
-    assert len(caught.value.faults) == 4
+    assert "the folders of the images contain no images" in caught.value.errors
+    assert len(caught.value.errors) == 4
 
 
 def test_with_faults_what_can_be_used_comes_back(folder, files):
     files.names(folder / "labelled.txt", ["a", "nobody", "d", "b"])
-    faults = Faults()
+    faults = ErrorList()
     data = DataSection(dataset="folder", root=str(folder), labelled="labelled.txt", val="nowhere.txt")
     dataset = load_dataset(data, faults)
     assert _names(dataset.labelled) == ["a", "b"] and dataset.val == ()
     assert len(faults.lines) == 4
     assert faults.lines[0].endswith("nowhere.txt does not exist")
-    faults = Faults()
+    faults = ErrorList()
     load_dataset(DataSection(dataset="folder", root=str(folder), val="val.txt"), faults)
     assert faults.lines == ()
 
 
 def test_with_faults_without_masks_the_unlabelled_images_come_back(folder):
-    faults = Faults()
+    faults = ErrorList()
     dataset = load_dataset(DataSection(dataset="folder", root=str(folder), masks="nowhere"), faults)
     assert len(dataset.unlabelled) == 6 and dataset.labelled == ()
     assert any("nowhere does not exist" in line for line in faults.lines)
@@ -163,10 +163,10 @@ def test_with_faults_without_masks_the_unlabelled_images_come_back(folder):
 
 @pytest.mark.parametrize("dataset", ["folder", "camvid", "voc", "cityscapes"])
 def test_with_faults_without_a_root_there_is_nothing(dataset):
-    faults = Faults()
+    faults = ErrorList()
     found = load_dataset(DataSection(dataset=dataset, root="/does/not/exist"), faults)
-    assert faults.lines == ("data.root = `/does/not/exist` is no folder",)
+    assert faults.lines == ("data.root = `/does/not/exist` is not a folder",)
     assert (found.labelled, found.unlabelled, found.val, found.test) == ((), (), (), ())
-    with pytest.raises(DataError, match=r"data\.root = `/does/not/exist` is no folder") as caught:
+    with pytest.raises(DataError, match=r"data\.root = `/does/not/exist` is not a folder") as caught:
         load_dataset(DataSection(dataset=dataset, root="/does/not/exist"))
     assert "ROOT/" in caught.value.hint

@@ -154,5 +154,5 @@ def test_lists_may_hold_paths_from_the_root_or_file_names(folder, files):
     dataset = _load(folder, image_pattern="{name}_rgb", labelled="labelled.txt")
     assert _names(dataset.labelled) == ["street/c", "a", "b"]
     files.names(folder / "labelled.txt", ["a", "images/a_rgb.png"])
-    with pytest.raises(DataError, match="line 2: `a` stands in line 1 already"):
+    with pytest.raises(DataError, match="line 2: `a` is already in line 1"):
         _load(folder, image_pattern="{name}_rgb", labelled="labelled.txt")

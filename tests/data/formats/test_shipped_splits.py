@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.data import load_dataset
-from usrn_keras.data.dataset import Faults
+from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.formats.lists import split_lists
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import DataSection
@@ -68,7 +68,7 @@ def test_val_images_apart_stay_with_a_split(split, files):
 @pytest.mark.parametrize("name", ["labelled", "unlabelled", "val", "test"])
 def test_paths_that_lead_out_are_refused(split, files, name, entry):
     files.names(split / f"lists/mine/{name}.txt", ["b" if name == "labelled" else "f", entry])
-    with pytest.raises(DataError, match=rf"mine/{name}\.txt, line 2: .* is no path inside the data set"):
+    with pytest.raises(DataError, match=rf"mine/{name}\.txt, line 2: .* is not a path in the data set"):
         _load(split, split="lists/mine")
 
 
@@ -82,11 +82,11 @@ def test_paths_that_lead_out_are_refused(split, files, name, entry):
         ({"split": "lists"}, r"the list .*lists/labelled\.txt does not exist"),
         (
             {"split": "lists/mine", "labelled": "all.txt"},
-            "data.split and data.labelled name different labelled",
+            "data.split and data.labelled list different labelled",
         ),
         (
             {"split": "lists/mine", "val": "all.txt"},
-            r"give one of them \(--set data\.val= takes the list out\)",
+            r"use only one of them \(--set data\.val= removes the list\)",
         ),
     ],
 )
@@ -125,7 +125,7 @@ def test_an_own_split_of_a_data_set_that_ships_its_own(tmp_path, files):
     ],
 )
 def test_official_splits(tmp_path, dataset, split, labelled, train, val):
-    faults = Faults()
+    faults = ErrorList()
     lists = split_lists(dataset, DataSection(dataset=dataset, split=split), tmp_path, faults)
     assert not faults.lines
     sizes = (len(lists.labelled), len(lists.unlabelled), len(lists.val), len(lists.test))

@@ -56,7 +56,7 @@ def test_training_mask_missing_in_segmentation_class_aug(tree):
 
 
 def test_unknown_split(tree):
-    with pytest.raises(DataError, match=r"`1_8` .* is not shipped, .*shipped are: 1_16, 1_32, 1_64"):
+    with pytest.raises(DataError, match=r"`1_8` .* is not shipped, .*shipped splits: 1_16, 1_32, 1_64"):
         _load(tree, split="1_8")
 
 
@@ -68,16 +68,16 @@ def test_split_without_seeds(tree):
 def test_files_missing(tree):
     with pytest.raises(DataError, match=r"and [0-9]+ more") as caught:
         _load(tree, split="1_16")
-    assert len(caught.value.faults) == 21
+    assert len(caught.value.errors) == 21
     assert "host.robots.ox.ac.uk" in caught.value.hint
 
 
 def test_empty_root(tmp_path):
     with pytest.raises(DataError) as caught:
         _load(tmp_path, split="1_16")
-    assert caught.value.faults == (
-        "there are no images at all where they should lie",
-        "there are no masks at all where they should lie",
+    assert caught.value.errors == (
+        "the folders of the images contain no images",
+        "the folders of the masks contain no masks",
     )
 
 

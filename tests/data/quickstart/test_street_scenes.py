@@ -107,18 +107,18 @@ def test_empty_folder_is_filled(tmp_path):
 
 def test_other_parameters_are_refused_by_name(tmp_path):
     root = make_quickstart(tmp_path / "scenes", **SMALL)
-    with pytest.raises(DataError, match="holds other quickstart scenes") as caught:
+    with pytest.raises(DataError, match="contains other quickstart scenes") as caught:
         make_quickstart(root, **{**SMALL, "seed": 5, "val": 9})
-    assert caught.value.faults == (
-        "`seed`: the folder has 0, wanted is 5",
-        "`val`: the folder has 2, wanted is 9",
+    assert caught.value.errors == (
+        "`seed`: the folder has 0, required is 5",
+        "`val`: the folder has 2, required is 9",
     )
     assert "Delete" in caught.value.hint
 
 
 def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(DataError, match="holds no quickstart scenes"):
+    with pytest.raises(DataError, match="contains no quickstart scenes"):
         make_quickstart(tmp_path, **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -126,7 +126,7 @@ def test_folder_of_something_else_is_left_alone(tmp_path):
 def test_all_faults_of_the_arguments_at_once(tmp_path):
     with pytest.raises(DataError) as caught:
         make_quickstart(tmp_path / "scenes", seed=-1, labelled=0, val=-2, size=(16, 192))
-    assert [fault.split("`")[1] for fault in caught.value.faults] == ["labelled", "val", "seed", "size"]
+    assert [fault.split("`")[1] for fault in caught.value.errors] == ["labelled", "val", "seed", "size"]
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])

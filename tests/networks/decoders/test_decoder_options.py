@@ -9,7 +9,7 @@ import pytest
 from tests.tools import fill, gradients, tiny_branches
 from usrn_keras.networks import load_segmenter
 from usrn_keras.networks.decoders.decoder_options import DECODERS
-from usrn_keras.optional import tensorflow_left_out
+from usrn_keras.optional import without_tensorflow
 
 OPTIONS = {"psa_mask": 7, "psa_channels": 6, "psa_shrink": 1, "psp_bins": [1, 2], "dropout": 0.0}
 
@@ -68,7 +68,7 @@ def test_a_saved_segmenter_is_the_same_at_any_size(decoder, tmp_path):
     branch, _ = branches_of(decoder)
     fill(branch.variables)
     segmenter = branch.segmenter()
-    with tensorflow_left_out():
+    with without_tensorflow():
         segmenter.save(tmp_path / "model.keras")
     again = load_segmenter(tmp_path / "model.keras")
     for size in ((32, 64), (96, 32)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tools import fill
-from usrn_keras.networks.decoders.psanet import mask_of, psanet
+from usrn_keras.networks.decoders.psanet import psa_mask_size, psanet
 
 
 def maps_of(*shapes: tuple[int, ...]) -> list[np.ndarray]:
@@ -23,7 +23,7 @@ def values_of(tensor) -> np.ndarray:
 def test_masks_of_the_authors_configurations(crop, mask):
     """config/*/ *_psanet50.yaml of hszhao/semseg: train_h 465 (VOC, ADE20K) and 705 (Cityscapes), with the
     default mask; their crops are 8 n + 1 pixels."""
-    assert mask_of(crop, output_stride=8) == mask
+    assert psa_mask_size(crop, output_stride=8) == mask
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
@@ -31,7 +31,7 @@ def test_masks_of_the_authors_configurations(crop, mask):
 @pytest.mark.parametrize("shrink", [1, 2])
 def test_the_mask_covers_every_offset_of_a_crop_and_no_more(crop, output_stride, shrink):
     side = -(-(crop // output_stride) // shrink)
-    assert mask_of(crop, output_stride=output_stride, shrink=shrink) == 2 * side - 1
+    assert psa_mask_size(crop, output_stride=output_stride, shrink=shrink) == 2 * side - 1
 
 
 def test_parameters_are_those_of_the_authors_head():

@@ -1,1 +1,1 @@
-"""How data sets lie on disk: one file per format, from a root folder and lists of names to a `Dataset`."""
+"""Formats of data sets on disk, one file each, which build a `Dataset` from a folder and lists of names."""

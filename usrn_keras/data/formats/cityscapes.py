@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_parts
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import Lists, split_lists
@@ -18,17 +18,17 @@ from usrn_keras.recipe.schema import DataSection
 LAYOUT = Layout(
     "cityscapes",
     """Cityscapes (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip) is at www.cityscapes-dataset.com,
-after registration. Unpack both archives into one folder:
+after registration. Unpack both archives to one folder:
     ROOT/leftImg8bit/{train,val,test}/CITY/NAME_leftImg8bit.png
     ROOT/gtFine/{train,val}/CITY/NAME_gtFine_labelTrainIds.png   or NAME_gtFine_labelIds.png
-or as the official code of USRN has it; the folders CITY, and train and val, may be left out in both:
+or use the layout of the official USRN code; the folders CITY, train and val are optional in both layouts:
     ROOT/images/{train,val}/NAME_leftImg8bit.png
     ROOT/segmentation/{train,val}/NAME_gtFine_labelTrainIds.png   or NAME_gtFine_labelIds.png
-data.split is 1_32, 1_16 or 1_8, or what `usrn split` wrote.""",
+data.split is 1_32, 1_16 or 1_8, or a folder that `usrn split` wrote.""",
 )
 PARTS = ("train", "val", "test")
 
-# Name, colour and id in the labelIds files of every class, in the order of the train ids.
+# Name, colour and label id of every class, in the order of the train ids.
 TABLE = (
     ("road", (128, 64, 128), 7),
     ("sidewalk", (244, 35, 232), 8),
@@ -53,30 +53,35 @@ TABLE = (
 NUM_LABEL_IDS = 34
 
 
-def load_cityscapes(root: Path, data: DataSection, faults: Faults) -> Dataset:
-    """Cityscapes; see `LAYOUT.help` for how it is laid out.
+def load_cityscapes(root: Path, data: DataSection, errors: ErrorList) -> Dataset:
+    """Load Cityscapes from the layout in `LAYOUT.help`.
 
-    Masks are read from labelTrainIds; where those are not complete, from labelIds through the
-    official table. What is wrong is added to `faults`.
+    Masks are read from labelTrainIds files, or, if these are incomplete, from labelIds files with the
+    official table of ids.
+
+    Args:
+        root: Folder of the data set.
+        data: Section `[data]` of the recipe.
+        errors: Receives the errors.
     """
     classes = tuple(name for name, _, _ in TABLE)
-    lists = split_lists("cityscapes", data, root, faults, _official_name)
+    lists = split_lists("cityscapes", data, root, errors, _official_name)
     flat = (root / "images").is_dir() and not (root / "leftImg8bit").is_dir()
-    masks, are_label_ids = _masks(root / ("segmentation" if flat else "gtFine"), lists, faults)
+    masks, are_label_ids = _masks(root / ("segmentation" if flat else "gtFine"), lists, errors)
     return assemble(
         LAYOUT,
         classes=classes,
         palette=np.array([colour for _, colour, _ in TABLE], np.uint8),
-        values=_label_id_values() if are_label_ids else mask_values(data, classes, faults),
+        values=_label_id_values() if are_label_ids else mask_values(data, classes, errors),
         lists=lists,
-        images=_index(root / ("images" if flat else "leftImg8bit"), IMAGE_SUFFIXES, faults, "leftImg8bit"),
+        images=_index(root / ("images" if flat else "leftImg8bit"), IMAGE_SUFFIXES, errors, "leftImg8bit"),
         masks=masks,
-        faults=faults,
+        errors=errors,
     )
 
 
 def label_id_map(ignore_index: int = 255) -> np.ndarray:
-    """Class id (train id) by label id, `(34,)` int32; `ignore_index` for the others."""
+    """Class id (train id) by label id, `(34,)` int32; `ignore_index` for other label ids."""
     id_map = np.full(NUM_LABEL_IDS, ignore_index, np.int32)
     for class_id, (_, _, label_id) in enumerate(TABLE):
         id_map[label_id] = class_id
@@ -88,24 +93,24 @@ def _label_id_values() -> MaskValues:
     return MaskValues(ignore_index, label_id_map(ignore_index))
 
 
-def _masks(folder: Path, lists: Lists, faults: Faults) -> tuple[dict[str, Path], bool]:
-    """The masks of one kind, the kind that misses fewer of those needed, and whether these are labelIds."""
-    train_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelTrainIds")
-    label_ids = _index(folder, MASK_SUFFIXES, faults, "gtFine_labelIds")
+def _masks(folder: Path, lists: Lists, errors: ErrorList) -> tuple[dict[str, Path], bool]:
+    """Index the kind of masks with fewer missing files; returns the masks and whether they are labelIds."""
+    train_ids = _index(folder, MASK_SUFFIXES, errors, "gtFine_labelTrainIds")
+    label_ids = _index(folder, MASK_SUFFIXES, errors, "gtFine_labelIds")
     needed = {*lists.labelled, *lists.val, *lists.test}
     if len(needed - train_ids.keys()) <= len(needed - label_ids.keys()):
         return train_ids, False
     return label_ids, True
 
 
-def _index(folder: Path, suffixes: tuple[str, ...], faults: Faults, ending: str) -> dict[str, Path]:
-    """Files by official name, with or without folders of cities."""
-    found = index_parts(folder, PARTS, suffixes, faults, pattern=f"{{name}}_{ending}")
+def _index(folder: Path, suffixes: tuple[str, ...], errors: ErrorList, ending: str) -> dict[str, Path]:
+    """Index files by their official name, with or without city folders."""
+    found = index_parts(folder, PARTS, suffixes, errors, pattern=f"{{name}}_{ending}")
     return {_official_name(name): path for name, path in found.items()}
 
 
 def _official_name(entry: str) -> str:
-    """`CITY/NAME` of a name or path: every name of Cityscapes begins with that of its city.
+    """Convert a name or path to `CITY/NAME`: every name in Cityscapes starts with its city.
 
     >>> _official_name("images/train/jena_000025_000019_leftImg8bit")
     'jena/jena_000025_000019'

@@ -1,4 +1,4 @@
-"""Folder data sets: one folder of images, one of masks, matched by name."""
+"""Folder data sets: a folder of images and a folder of masks, matched by name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, Faults
-from usrn_keras.data.file_index import index_files, read_lines
+from usrn_keras.data.dataset import Dataset, ErrorList
+from usrn_keras.data.file_index import add_file, index_files, read_lines
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import Lists, Names, given_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
@@ -26,10 +26,11 @@ Files = dict[str, Path]
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """Files by name, in the folder of each part.
+    """The files of a folder data set by name.
 
     Args:
-        images, masks: All of them; those of `data.val_images` are called `val/NAME`, and so for test.
+        images, masks: Files by name. Names of files in `data.val_images` start with `val/`, those of files in
+            `data.test_images` with `test/`.
         train, val, test: Names of the images in `data.images`, `data.val_images` and `data.test_images`.
     """
 
@@ -40,25 +41,38 @@ class FolderFiles:
     test: Names
 
 
-def index_folder(root: Path, data: DataSection, faults: Faults) -> FolderFiles:
-    """Find the images and masks that `data` names; folders are relative to `root`, or absolute."""
-    folders = _folders(root, data, faults)
+def index_folder(root: Path, data: DataSection, errors: ErrorList) -> FolderFiles:
+    """Index the images and masks in the folders of a recipe.
+
+    Args:
+        root: Folder of the data set, which relative folders refer to.
+        data: Section `[data]` of the recipe.
+        errors: Receives the errors.
+    """
+    folders = _folders(root, data, errors)
     images: Files = {}
     masks: Files = {}
     names: dict[str, Names] = {}
     for part, (image_folder, mask_folder) in folders.items():
         others = {folder for pair in folders.values() for folder in pair}
-        found = _index_pair(image_folder, mask_folder, data, others, faults)
+        found = _index_pair(image_folder, mask_folder, data, others, errors)
         prefix = "" if part == "train" else f"{part}/"
         names[part] = tuple(prefix + name for name in found[0])
         for all_files, files in zip((images, masks), found, strict=True):
             for name, path in files.items():
-                _add(all_files, prefix + name, path, faults)
+                add_file(all_files, prefix + name, path, errors)
     return FolderFiles(images, masks, names["train"], names.get("val", ()), names.get("test", ()))
 
 
 def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -> Callable[[str], str]:
-    """What an entry of a list is called: a name as it is, a path from the root or its folder by its image.
+    """Create a function that converts an entry of a list to a name.
+
+    An entry may be a name, or a path relative to the root or to a folder of images.
+
+    Args:
+        root: Folder of the data set.
+        data: Section `[data]` of the recipe.
+        images: Image files by name.
 
     Example:
 
@@ -67,7 +81,7 @@ def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -
     >>> [name_of(entry) for entry in ("a", "a_rgb", "images/a_rgb", "missing")]
     ['a', 'a', 'a', 'missing']
     """
-    named = (data.val_images, data.test_images, data.images)  # the last one has the last word
+    named = (data.val_images, data.test_images, data.images)  # the last folder has priority
     folders = [root, *(_absolute(root, folder) for folder in named)]
 
     @cache
@@ -84,8 +98,8 @@ def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -
     return lambda entry: entry if entry in images else aliases().get(entry, entry)
 
 
-def _folders(root: Path, data: DataSection, faults: Faults) -> dict[str, tuple[Path, Path]]:
-    """The folders of images and masks of every part that has its own."""
+def _folders(root: Path, data: DataSection, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
+    """Find the folders of images and masks of every part with its own folders."""
     folders = {}
     for part, prefix in (("train", ""), ("val", "val_"), ("test", "test_")):
         named = [(key, getattr(data, key)) for key in (f"{prefix}images", f"{prefix}masks")]
@@ -93,11 +107,11 @@ def _folders(root: Path, data: DataSection, faults: Faults) -> dict[str, tuple[P
             continue
         for key, folder in named:
             if not _absolute(root, folder).is_dir():
-                faults.add(f"the folder {_absolute(root, folder)} does not exist (data.{key})")
+                errors.add(f"the folder {_absolute(root, folder)} does not exist (data.{key})")
         folders[part] = tuple(_absolute(root, folder) for _, folder in named)
         if part != "train" and folders[part][0] == folders["train"][0]:
-            faults.add(
-                f"data.{part}_images and data.images are the same folder: name {part} images in data.{part}"
+            errors.add(
+                f"data.{part}_images and data.images are the same folder: list {part} images in data.{part}"
             )
     return folders
 
@@ -107,9 +121,9 @@ def _absolute(root: Path, folder: str) -> Path:
 
 
 def _index_pair(
-    image_folder: Path, mask_folder: Path, data: DataSection, others: Set[Path], faults: Faults
+    image_folder: Path, mask_folder: Path, data: DataSection, others: Set[Path], errors: ErrorList
 ) -> tuple[Files, Files]:
-    """Images and masks of a part. Where both match a file, the longer of the two patterns has it."""
+    """Index the images and masks of a part. If both patterns match a file, the longer one has priority."""
     image_pattern, mask_pattern = (
         pattern if pattern.count(PLACEHOLDER) == 1 else PLACEHOLDER
         for pattern in (data.image_pattern, data.mask_pattern)
@@ -121,7 +135,7 @@ def _index_pair(
     def index(folder: Path, suffixes: tuple[str, ...], pattern: str, taken: Files) -> Files:
         inside = taken.values() if image_folder == mask_folder else ()
         skip = {*others, *inside} - {folder}
-        return index_files(folder, suffixes, faults, pattern=pattern, skip=skip)
+        return index_files(folder, suffixes, errors, pattern=pattern, skip=skip)
 
     if len(image_pattern) > len(mask_pattern):
         images = index(image_folder, suffixes, image_pattern, {})
@@ -130,91 +144,85 @@ def _index_pair(
     return index(image_folder, suffixes, image_pattern, masks), masks
 
 
-def _add(files: Files, name: str, path: Path, faults: Faults) -> None:
-    if name in files:
-        faults.add(f"{files[name]} and {path} have the same name `{name}`: rename or remove one")
-    files.setdefault(name, path)
-
-
 LAYOUT = Layout(
     "folder",
-    """A folder data set (`usrn init` writes its recipe and lists):
+    """A folder data set (`usrn init` writes its recipe and lists) has the layout
     ROOT/images/ANY/NAME.jpg   images in any sub-folders (jpg, png, bmp, tif, webp)
     ROOT/masks/ANY/NAME.png    masks of the same names (png, bmp, tif, gif) whose values are class ids
-    ROOT/classes.txt           a class name per line, the first has id 0; or data.classes in the recipe
-    ROOT/palette.txt           `RED GREEN BLUE` per line, the colours of the classes; optional unless
+    ROOT/classes.txt           one class name per line, the first has id 0; or data.classes in the recipe
+    ROOT/palette.txt           one `RED GREEN BLUE` per line, the colours of the classes; optional unless
                                data.mask_format = 'colours'
-data.images, data.masks, data.image_pattern and data.mask_pattern name other folders and files, and
-data.val_images with data.val_masks validation images that lie apart. data.val, and where needed
-data.labelled, data.unlabelled and data.test, name list files in ROOT: a line per image, its path inside
-the images folder with or without suffix. data.split names what `usrn split` wrote.""",
+data.images, data.masks, data.image_pattern and data.mask_pattern select other folders and files, and
+data.val_images with data.val_masks separate validation images. data.val, and optionally data.labelled,
+data.unlabelled and data.test, are list files in ROOT with one image per line: its path in the images folder
+with or without suffix. data.split is a folder that `usrn split` wrote.""",
 )
 
 
 def load_folder(
-    root: Path, data: DataSection, faults: Faults, further_masks: Mapping[str, Path] | None = None
+    root: Path, data: DataSection, errors: ErrorList, extra_masks: Mapping[str, Path] | None = None
 ) -> Dataset:
-    """A folder data set, called as its folder; see `LAYOUT.help` for how it is laid out.
+    """Load a folder data set from the layout in `LAYOUT.help`. Its name is that of the folder.
 
-    Without lists, images with a mask are labelled and those without are unlabelled, except for the
-    ones that the val and test lists name. What is wrong is added to `faults`.
+    Without lists, images with a mask are labelled and images without a mask are unlabelled, except for the
+    images in the val and test lists.
 
     Args:
-        root: The folder.
-        data: The section of the recipe.
-        faults: Takes what is wrong.
-        further_masks: Masks by name that make no image labelled, but are there for lists that name it.
+        root: Folder of the data set.
+        data: Section `[data]` of the recipe.
+        errors: Receives the errors.
+        extra_masks: Further masks by name, for lists only: they do not make an image labelled.
     """
     for line in data_contradictions(data):
-        faults.add(line)
-    files = index_folder(root, data, faults)
-    classes = tuple(data.classes) or _read_classes(root / "classes.txt", faults)
-    palette = _palette(root / "palette.txt", data, len(classes), faults)
+        errors.add(line)
+    files = index_folder(root, data, errors)
+    classes = tuple(data.classes) or _read_classes(root / "classes.txt", errors)
+    palette = _palette(root / "palette.txt", data, len(classes), errors)
     if data.mask_format == "colours":
-        values = colour_values(palette, data.ignore_colours, classes, faults)
+        values = colour_values(palette, data.ignore_colours, classes, errors)
     else:
-        values = mask_values(data, classes, faults)
+        values = mask_values(data, classes, errors)
     dataset = assemble(
         LAYOUT,
         classes=classes,
         palette=palette,
         values=values,
-        lists=_lists(root, data, files, faults),
+        lists=_lists(root, data, files, errors),
         images=files.images,
-        masks={**(further_masks or {}), **files.masks},
-        faults=faults,
+        masks={**(extra_masks or {}), **files.masks},
+        errors=errors,
     )
     return replace(dataset, name=root.resolve().name)
 
 
-def _read_classes(path: Path, faults: Faults) -> Names:
+def _read_classes(path: Path, errors: ErrorList) -> Names:
     try:
         classes = tuple(line for line in read_lines(path) if line) if path.is_file() else ()
     except DataError as error:
-        faults.add(error.message)
+        errors.add(error.message)
         return ()
     if not classes:
-        faults.add(f"the classes have no names: {path} is missing or empty, and so is data.classes")
+        errors.add(f"the class names are missing: create {path}, or set data.classes")
     return classes
 
 
-def _palette(path: Path, data: DataSection, num_classes: int, faults: Faults) -> np.ndarray:
+def _palette(path: Path, data: DataSection, num_classes: int, errors: ErrorList) -> np.ndarray:
     if path.is_file():
-        return read_palette(path, num_classes, faults)
+        return read_palette(path, num_classes, errors)
     if data.mask_format == "colours":
-        faults.add(
-            f"data.mask_format = 'colours' needs the file {path}: a line `RED GREEN BLUE` for each class"
+        errors.add(
+            f"data.mask_format = 'colours' needs the file {path} with a line `RED GREEN BLUE` for each class"
         )
     return voc_palette(num_classes)
 
 
-def _lists(root: Path, data: DataSection, files: FolderFiles, faults: Faults) -> Lists:
-    given = given_lists(data, root, faults, canonical_names(root, data, files.images))
+def _lists(root: Path, data: DataSection, files: FolderFiles, errors: ErrorList) -> Lists:
+    given = given_lists(data, root, errors, canonical_names(root, data, files.images))
     held_out = {*given.get("val", ()), *given.get("test", ())}
     rest = tuple(name for name in files.train if name not in held_out)
     lists = {"labelled": _with_masks(rest, files), "val": files.val, "test": files.test, **given}
     if "unlabelled" not in given:
-        # Beside a split, an image that it does not label is unlabelled, whether it has a mask or not.
+        # With a split, an image that it does not list as labelled is unlabelled, even if it has a mask.
         left_out = set(lists["labelled"] if data.split else _with_masks(rest, files))
         lists["unlabelled"] = tuple(name for name in rest if name not in left_out)
     return Lists(**lists)

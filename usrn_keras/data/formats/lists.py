@@ -1,6 +1,6 @@
-"""Which images are labelled: lists of names, matched with the files on disk.
+"""Lists of names for each part of a data set, matched with the files on disk.
 
-The lists come from a shipped split, a folder of lists, or list files that the recipe names.
+The lists come from a shipped split, from a folder of lists, or from list files of the recipe.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from usrn_keras.data.dataset import PARTS, Faults, Sample
+from usrn_keras.data.dataset import PARTS, ErrorList, Sample
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.masks import MASK_SUFFIXES
@@ -31,46 +31,46 @@ class Lists:
     test: Names = ()
 
 
-def read_list(path: Path, faults: Faults, canonical: Callable[[str], str] = str) -> Names:
-    """The names in a list file, one per line; empty lines and lines that start with `#` are skipped.
+def read_list(path: Path, errors: ErrorList, canonical: Callable[[str], str] = str) -> Names:
+    """Read a list file with one name per line. Empty lines and lines that start with `#` are skipped.
 
-    A name may carry the suffix of its image: `street/a.jpg` and `street/a` are both `street/a`. Of a line
-    `IMAGE MASK`, as in the lists of the official code, the image is taken.
-    Paths that are absolute or lead out of the data set (`..`) are faults, and so are repeated names.
+    A name may have the suffix of its image: `street/a.jpg` and `street/a` are both `street/a`. For a line
+    `IMAGE MASK`, as in the lists of the official code, the name is that of the image. Absolute paths, paths
+    outside the data set (`..`) and repeated names are errors.
 
     Args:
-        path: The list file.
-        faults: Takes the faults.
-        canonical: Gives the name that the data set has for an entry, such as a path from its root.
+        path: Path of the list file.
+        errors: Receives the errors.
+        canonical: Function that converts an entry, such as a path from the root, to the name in the data set.
     """
     names: dict[str, int] = {}
-    for number, line in enumerate(_lines(path, faults), 1):
+    for number, line in enumerate(_lines(path, errors), 1):
         if not line or line.startswith("#"):
             continue
         entry = _image_of_pair(line)
         if _leads_outside(entry):
-            faults.add(f"{path}, line {number}: `{line}` is no path inside the data set")
+            errors.add(f"{path}, line {number}: `{line}` is not a path in the data set")
             continue
         name = canonical(_without_suffix(PurePosixPath(entry)))
         if name in names:
-            faults.add(f"{path}, line {number}: `{name}` stands in line {names[name]} already")
+            errors.add(f"{path}, line {number}: `{name}` is already in line {names[name]}")
         names.setdefault(name, number)
     return tuple(names)
 
 
-def _lines(path: Path, faults: Faults) -> list[str]:
+def _lines(path: Path, errors: ErrorList) -> list[str]:
     if not path.is_file():
-        faults.add(f"the list {path} does not exist")
+        errors.add(f"the list {path} does not exist")
         return []
     try:
         return read_lines(path)
     except DataError as error:
-        faults.add(f"the list {error.message}")
+        errors.add(f"the list {error.message}")
         return []
 
 
 def _image_of_pair(line: str) -> str:
-    """The image of a line `IMAGE MASK`, whose paths may begin with the slash of the root; else the line."""
+    """Get the image of a line `IMAGE MASK`, whose paths may start with a slash; otherwise the line."""
     image, _, mask = line.partition(" ")
     suffixes = (PurePosixPath(image).suffix.lower(), PurePosixPath(mask).suffix.lower())
     is_pair = suffixes[0] in IMAGE_SUFFIXES and suffixes[1] in MASK_SUFFIXES and " " not in mask.strip()
@@ -91,18 +91,25 @@ def make_samples(
     names: Iterable[str],
     images: Mapping[str, Path],
     masks: Mapping[str, Path],
-    faults: Faults,
+    errors: ErrorList,
 ) -> tuple[Sample, ...]:
-    """Samples for a list of names.
+    """Build the samples of a list of names.
 
-    A missing image is a fault; so is a missing mask, except in the part `unlabelled`.
+    A missing image is an error, and so is a missing mask except in the part `unlabelled`.
+
+    Args:
+        part: Name of the part.
+        names: Names of the samples.
+        images: Image files by name.
+        masks: Mask files by name.
+        errors: Receives the errors.
     """
     samples = []
     for name in names:
         if name not in images:
-            faults.add(f"{part}: there is no image `{name}`")
+            errors.add(f"{part}: there is no image `{name}`")
         elif name not in masks and part != "unlabelled":
-            faults.add(f"{part}: there is no mask for {images[name]}")
+            errors.add(f"{part}: there is no mask for {images[name]}")
         else:
             samples.append(Sample(name, images[name], masks.get(name)))
     return tuple(samples)
@@ -112,38 +119,50 @@ Canonical = Callable[[str], str]
 
 
 def given_lists(
-    data: DataSection, root: Path, faults: Faults, canonical: Canonical = str
+    data: DataSection, root: Path, errors: ErrorList, canonical: Canonical = str
 ) -> dict[str, Names]:
-    """The lists that a recipe gives, by part: those of `data.split`, and its list files.
+    """Read the lists of a recipe by part: those of `data.split`, and its list files.
 
-    Where both name the same part they must agree: `usrn split` writes the val list of the recipe into its
+    If both define the same part, they must be equal: `usrn split` writes the val list of the recipe to its
     folder too.
+
+    Args:
+        data: Section `[data]` of the recipe.
+        root: Folder of the data set.
+        errors: Receives the errors.
+        canonical: Function that converts an entry of a list to a name.
     """
     files = {part: getattr(data, part) for part in PARTS if getattr(data, part)}
     given = {
-        part: read_list(root / Path(file).expanduser(), faults, canonical) for part, file in files.items()
+        part: read_list(root / Path(file).expanduser(), errors, canonical) for part, file in files.items()
     }
-    of_split = _split(data, root, faults, canonical)
+    of_split = _split(data, root, errors, canonical)
     for part in given.keys() & of_split.keys():
         if set(given[part]) != set(of_split[part]):
-            faults.add(
-                f"data.split and data.{part} name different {part} images: give one of them "
-                f"(--set data.{part}= takes the list out)"
+            errors.add(
+                f"data.split and data.{part} list different {part} images: use only one of them "
+                f"(--set data.{part}= removes the list)"
             )
     return {**given, **of_split}
 
 
 def split_lists(
-    dataset: str, data: DataSection, root: Path, faults: Faults, canonical: Canonical | None = None
+    dataset: str, data: DataSection, root: Path, errors: ErrorList, canonical: Canonical | None = None
 ) -> Lists:
-    """The lists of a data set that ships its splits; list files of the recipe take their place.
+    """Read the lists of a data set with shipped splits. List files of the recipe replace them.
 
-    Images of the shipped train list that are neither labelled nor held out are unlabelled. The entry of a
-    list may be a path: its last part is the name, unless `canonical` says otherwise.
+    Images of the shipped train list that are neither labelled nor in val or test are unlabelled.
+
+    Args:
+        dataset: Name of the data set.
+        data: Section `[data]` of the recipe.
+        root: Folder of the data set.
+        errors: Receives the errors.
+        canonical: Function that converts an entry of a list to a name; by default the last part of a path.
     """
     if not (data.split or data.labelled):
-        faults.add(no_split(dataset))
-    given = given_lists(data, root, faults, canonical or (lambda entry: PurePosixPath(entry).name))
+        errors.add(no_split(dataset))
+    given = given_lists(data, root, errors, canonical or (lambda entry: PurePosixPath(entry).name))
     val = given.get("val", shipped_list(dataset, "val"))
     test = given.get("test", shipped_list(dataset, "test"))
     known = {*given.get("labelled", ()), *val, *test}
@@ -152,12 +171,12 @@ def split_lists(
 
 
 def no_split(dataset: str) -> str:
-    """The fault that no split was chosen."""
-    return f"data.split is empty: which images are labelled? {_shipped(dataset)}"
+    """Error message for a recipe without a split."""
+    return f"data.split is empty: choose a split; {_shipped(dataset)}"
 
 
-def _split(data: DataSection, root: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
-    """The lists that `data.split` stands for, by part."""
+def _split(data: DataSection, root: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
+    """Read the lists of `data.split` by part."""
     if not data.split:
         return {}
     shipped = _shipped_split(data)
@@ -165,27 +184,27 @@ def _split(data: DataSection, root: Path, faults: Faults, canonical: Canonical) 
         return {"labelled": shipped}
     path = root / Path(data.split).expanduser()
     if path.is_dir():
-        return _split_folder(path, faults, canonical)
+        return _split_folder(path, errors, canonical)
     if path.is_file():
-        return {"labelled": read_list(path, faults, canonical)}
-    faults.add(
+        return {"labelled": read_list(path, errors, canonical)}
+    errors.add(
         f"data.split = `{data.split}` with data.split_seed = {data.split_seed} is not shipped, and {path} is "
         f"neither a folder that `usrn split` wrote nor a list file; {_shipped(data.dataset)}"
     )
     return {}
 
 
-def _split_folder(folder: Path, faults: Faults, canonical: Canonical) -> dict[str, Names]:
+def _split_folder(folder: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
     lists = {part: folder / f"{part}.txt" for part in PARTS}
     return {
-        part: read_list(path, faults, canonical)
+        part: read_list(path, errors, canonical)
         for part, path in lists.items()
         if part == "labelled" or path.exists()
     }
 
 
 def _shipped_split(data: DataSection) -> Names | None:
-    """The labelled list of a shipped split; None where there is none of that name and seed."""
+    """Read the labelled list of a shipped split; None if its name or seed is unknown."""
     seeded, plain = f"labelled_{data.split}_seed{data.split_seed}", f"labelled_{data.split}"
     available = shipped_splits(data.dataset)
     if seeded in available:
@@ -199,11 +218,11 @@ def _shipped(dataset: str) -> str:
     names = [name.removeprefix("labelled_").replace("_seed", " seed ") for name in shipped_splits(dataset)]
     if not names:
         return f"no splits are shipped for {dataset} data sets"
-    return f"shipped are: {', '.join(names)}"
+    return f"shipped splits: {', '.join(names)}"
 
 
 def shipped_splits(dataset: str) -> Names:
-    """Names of the labelled lists shipped for a data set, such as `labelled_1_8_seed0`."""
+    """List the names of the labelled lists shipped for a data set, such as `labelled_1_8_seed0`."""
     folder = resources.files("usrn_keras").joinpath("data", "splits", dataset)
     if not folder.is_dir():
         return ()
@@ -213,6 +232,6 @@ def shipped_splits(dataset: str) -> Names:
 
 
 def shipped_list(dataset: str, name: str) -> Names:
-    """A shipped list, such as `train`; empty where the data set has none of that name."""
+    """Read a shipped list, such as `train`; empty if the data set has no such list."""
     file = resources.files("usrn_keras").joinpath("data", "splits", dataset, f"{name}.txt")
     return tuple(file.read_text(encoding="utf-8").split()) if file.is_file() else ()

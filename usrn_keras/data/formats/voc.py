@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usrn_keras.data.dataset import Dataset, Faults
+from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import split_lists
@@ -16,11 +16,11 @@ from usrn_keras.recipe.schema import DataSection
 LAYOUT = Layout(
     "voc",
     """PASCAL VOC 2012 (VOCtrainval_11-May-2012.tar) is at host.robots.ox.ac.uk/pascal/VOC/voc2012; the
-additional masks (SegmentationClassAug, made from the SBD data set) come separately. Lay it out as
-    ROOT/JPEGImages/NAME.jpg              ROOT may also be the folder above VOC2012 or VOCdevkit
+additional masks (SegmentationClassAug, made from the SBD data set) are separate. The layout is
+    ROOT/JPEGImages/NAME.jpg              ROOT may also be the parent folder of VOC2012 or VOCdevkit
     ROOT/SegmentationClassAug/NAME.png    masks of the 10582 training images
-    ROOT/SegmentationClass/NAME.png       masks of the 1449 validation images, unless they lie above
-data.split is 1_64, 1_32 or 1_16, or what `usrn split` wrote.""",
+    ROOT/SegmentationClass/NAME.png       masks of the 1449 validation images, or in SegmentationClassAug
+data.split is 1_64, 1_32 or 1_16, or a folder that `usrn split` wrote.""",
 )
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -29,27 +29,33 @@ CLASSES = (
 )
 
 
-def load_voc(root: Path, data: DataSection, faults: Faults) -> Dataset:
-    """PASCAL VOC 2012; see `LAYOUT.help` for how it is laid out. What is wrong is added to `faults`."""
+def load_voc(root: Path, data: DataSection, errors: ErrorList) -> Dataset:
+    """Load PASCAL VOC 2012 from the layout in `LAYOUT.help`.
+
+    Args:
+        root: Folder of the data set.
+        data: Section `[data]` of the recipe.
+        errors: Receives the errors.
+    """
     inner = _inner_root(root)
-    originals = index_files(inner / "SegmentationClass", MASK_SUFFIXES, faults)
-    augmented = index_files(inner / "SegmentationClassAug", MASK_SUFFIXES, faults)
-    lists = split_lists("voc", data, root, faults)
-    # Training masks come from SegmentationClassAug alone: the originals differ from them at borders.
+    originals = index_files(inner / "SegmentationClass", MASK_SUFFIXES, errors)
+    augmented = index_files(inner / "SegmentationClassAug", MASK_SUFFIXES, errors)
+    lists = split_lists("voc", data, root, errors)
+    # Training masks come only from SegmentationClassAug: the original masks differ at borders.
     val_originals = {name: originals[name] for name in (*lists.val, *lists.test) if name in originals}
     return assemble(
         LAYOUT,
         classes=CLASSES,
         palette=voc_palette(len(CLASSES)),
-        values=mask_values(data, CLASSES, faults),
+        values=mask_values(data, CLASSES, errors),
         lists=lists,
-        images=index_files(inner / "JPEGImages", IMAGE_SUFFIXES, faults),
+        images=index_files(inner / "JPEGImages", IMAGE_SUFFIXES, errors),
         masks={**val_originals, **augmented},
-        faults=faults,
+        errors=errors,
     )
 
 
 def _inner_root(root: Path) -> Path:
-    """The folder that holds JPEGImages: `root`, or the folder the archive unpacks to below it."""
+    """Find the folder that contains JPEGImages: `root`, or the folder of the unpacked archive below it."""
     candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
     return next((folder for folder in candidates if (folder / "JPEGImages").is_dir()), root)

@@ -1,8 +1,9 @@
-"""The embedded data set: small street scenes, drawn on the spot and the same everywhere.
+"""The built-in data set: small generated street scenes, equal on every machine.
 
-`make_quickstart` writes a folder data set like any user's. Its scenes are drawn by perspective from a
-world in metres: `camera` projects, `canvas` holds pixels and labels, `light` is the weather, one file each
-for what stands in a street, `street` places it, `scene` composes and photographs it, `street_scenes` writes.
+`make_quickstart` writes an ordinary folder data set. Its scenes are rendered in perspective from a world in
+metres: `camera` projects points, `canvas` stores pixels and labels, `light` models the weather, one file each
+paints a type of object, `street` places the objects, `scene` composes and photographs them, and
+`street_scenes` writes the files.
 """
 
 from usrn_keras.data.quickstart.canvas import CLASSES, PALETTE

@@ -1,4 +1,4 @@
-"""Houses: boxes along the street with walls, windows and shops of several styles."""
+"""Paint houses: boxes along the street with walls, windows and shops of several styles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WALLS = {
     "panel": [rgb(0.55, 0.57, 0.58), rgb(0.42, 0.4, 0.38), rgb(0.7, 0.68, 0.62)],
     "stone": [rgb(0.66, 0.6, 0.5), rgb(0.5, 0.47, 0.42)],
 }
-# Style: width of a bay and of its window, height of a window, as (least, largest) in metres and shares.
+# Ranges by style: width of a bay in metres, width and height of a window as shares of the bay.
 BAYS = {
     "plaster": ((2.2, 3.6), (0.3, 0.5), (0.4, 0.6)),
     "brick": ((2.0, 3.2), (0.3, 0.5), (0.45, 0.6)),
@@ -38,7 +38,7 @@ BAYS = {
 
 @dataclass(frozen=True)
 class Facade:
-    """How the walls of one house look; lengths in metres, colours RGB in 0..1."""
+    """Appearance of the walls of one house; lengths in metres, colours RGB in 0..1."""
 
     style: str
     wall: np.ndarray
@@ -48,12 +48,12 @@ class Facade:
     storey: float
     bay: float
     window: tuple[float, float]
-    panes: np.ndarray  # (16, 16) in 0..1: what each window shows
-    posters: np.ndarray  # (16, 16): which bays carry a coloured panel instead of a window
+    panes: np.ndarray  # (16, 16) in 0..1, brightness of each window
+    posters: np.ndarray  # (16, 16) bool, bays with a coloured panel instead of a window
 
 
 def draw_facade(rng: np.random.Generator) -> Facade:
-    """Choose the look of a house."""
+    """Draw the appearance of a house."""
     style = str(rng.choice(STYLES))
     wall = WALLS[style][rng.integers(len(WALLS[style]))] * (1 + rng.normal(0, 0.07, 3).astype(np.float32))
     bay, width, height = (rng.uniform(*bounds) for bounds in BAYS[style])
@@ -72,7 +72,7 @@ def draw_facade(rng: np.random.Generator) -> Facade:
 
 
 def paint_house(scene, side: int, near: float, far: float) -> None:
-    """Paint one house that stands along the street from depth `near` to `far`."""
+    """Paint one house along the street from depth `near` to `far`."""
     rng, camera = scene.rng, scene.camera
     facade = draw_facade(rng)
     top = scene.street.roofline * rng.uniform(0.65, 1.35)
@@ -106,7 +106,7 @@ def _at(depth: np.ndarray, region: np.ndarray) -> np.ndarray:
 def _wall_colours(
     facade: Facade, grain: Grain, along, height, top, dark
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Albedo `(h, w, 3)` of a wall, and which of its pixels are lit windows (None by day)."""
+    """Compute the albedo `(h, w, 3)` of a wall, and the mask of its lit windows (None by day)."""
     floor, bay = np.floor(height / facade.storey), np.floor(along / facade.bay)
     across = np.abs(along / facade.bay - bay - 0.5)
     up = np.abs(height / facade.storey - floor - 0.5)
@@ -143,7 +143,7 @@ def _roughness(facade: Facade, grain: Grain, along, height) -> np.ndarray:
 
 
 def _shop(facade: Facade, albedo, height, across, pane) -> None:
-    """A ground floor of wide panes under a coloured band: as colourful as a sign, yet building."""
+    """Paint a shop front: wide panes under a coloured band, as colourful as a sign but of class building."""
     storey = height < facade.storey
     albedo[storey & (across < 0.44)] = facade.glass * 0.8
     display = storey & (across < 0.4) & (height > 0.5) & (height < 2.3)
@@ -152,7 +152,7 @@ def _shop(facade: Facade, albedo, height, across, pane) -> None:
 
 
 def _roof(scene, side, x, near, far, top, deep) -> None:
-    """A pitched roof on some of the houses: its slope towards the street and its gable."""
+    """Paint a pitched roof on some of the houses: the slope towards the street and the gable."""
     rng = scene.rng
     if rng.random() < 0.5:
         return
@@ -168,7 +168,7 @@ def _roof(scene, side, x, near, far, top, deep) -> None:
 
 
 def paint_end(scene, depth: float) -> None:
-    """Close the street with a front across it, or leave it open."""
+    """Paint a building front across the end of the street."""
     rng = scene.rng
     facade = draw_facade(rng)
     middle, half = rng.uniform(-15, 15), rng.uniform(6, 25)

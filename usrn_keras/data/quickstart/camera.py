@@ -1,4 +1,4 @@
-"""A pinhole camera that looks down a street: world in metres to pixels, and planes back to the world.
+"""A pinhole camera that looks along a street: projects points in metres to pixels, and planes to patches.
 
 World axes: `x` to the right of the camera, `y` upwards from the ground, `z` (depth) ahead.
 """
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAREST = 1.5  # metres; what is nearer is cut, since the projection has a pole at depth 0
+NEAREST = 1.5  # metres; nearer parts are clipped, because the projection has a pole at depth 0
 
 
 @dataclass(frozen=True)
 class Patch:
-    """The rectangle of the canvas that holds a plane, with the plane's coordinates at each pixel.
+    """The rectangle of the canvas that covers a plane, with the coordinates of the plane at each pixel.
 
     Attributes:
         rows, columns: Slices of the canvas.
@@ -41,18 +41,18 @@ class Camera:
     size: tuple[int, int]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World points `(..., 3)` in metres to pixels `(..., 2)` as (column, row)."""
+        """Project points `(..., 3)` in metres to pixels `(..., 2)` as (column, row)."""
         depth = np.maximum(points[..., 2], NEAREST)
         column = self.vanishing + self.focal * points[..., 0] / depth
         row = self.horizon + self.focal * (self.eye - points[..., 1]) / depth
         return np.stack([column, row], axis=-1)
 
     def pixels(self, metres: float, depth: float) -> float:
-        """Length in pixels of so many metres at that depth."""
+        """Convert a length in metres at a depth to pixels."""
         return self.focal * metres / depth
 
     def entry(self, x: float) -> float:
-        """Depth from which on a point at `x` metres is within the picture."""
+        """Least depth at which a point at `x` metres is inside the image."""
         border = self.vanishing if x < 0 else self.size[1] - self.vanishing
         return self.focal * abs(x) / border
 
@@ -62,14 +62,14 @@ class Camera:
         return int(np.clip(np.floor(self.horizon) + 1, 0, self.size[0]))
 
     def ground(self) -> tuple[np.ndarray, np.ndarray]:
-        """`x` `(rows, width)` and `z` `(rows, 1)` in metres of the pixels from `ground_row` downwards."""
+        """Coordinates `x` `(rows, width)` and `z` `(rows, 1)` in metres of the rows from `ground_row` on."""
         rows = np.arange(self.ground_row, self.size[0], dtype=np.float32)[:, None]
         z = self.focal * self.eye / (rows - self.horizon)
         x = (np.arange(self.size[1], dtype=np.float32)[None] - self.vanishing) * z / self.focal
         return x, z
 
     def side_wall(self, x: float, near: float, far: float, top: float) -> Patch | None:
-        """Wall parallel to the street at `x`, from depth `near` to `far`; None when out of sight."""
+        """Project a wall parallel to the street at `x`, from depth `near` to `far`; None if not visible."""
         near = max(near, NEAREST)
         edges = self.vanishing + self.focal * x / np.array([near, far])
         columns = self._columns(*sorted(edges.tolist()))
@@ -79,7 +79,7 @@ class Camera:
         return self._patch(columns, depth, depth, near, top)
 
     def front_wall(self, z: float, left: float, right: float, top: float) -> Patch | None:
-        """Wall across the street at depth `z`; None when out of sight."""
+        """Project a wall across the street at depth `z`; None if not visible."""
         edges = self.vanishing + self.focal * np.array([left, right]) / z
         columns = self._columns(*edges.tolist())
         if z <= NEAREST or columns.size == 0:

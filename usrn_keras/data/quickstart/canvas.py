@@ -1,6 +1,6 @@
-"""What is painted and with what: the eight classes, colours and class ids, random fields for surfaces.
+"""The canvas of a scene, its eight classes, and random fields for surfaces.
 
-Colours and class ids are always painted together, so that they can never disagree.
+Colours and class ids are always painted together, so that they are consistent.
 """
 
 from __future__ import annotations
@@ -26,15 +26,19 @@ PALETTE = np.array(
 )
 
 
-TILE = 256  # a power of two, so that positions wrap by a mask
+TILE = 256  # a power of two, so that positions wrap with a bit mask
 
 
 def smooth_noise(
     rng: np.random.Generator, shape: tuple[int, int], cells: int, octaves: int = 3
 ) -> np.ndarray:
-    """Field `(height, width)` float32 of mean 0 and about unit variance, with `cells` bumps across its width.
+    """Draw a random field `(height, width)` float32 of mean 0 and about unit variance.
 
-    Each octave has twice the bumps and half the amplitude of the one before.
+    Args:
+        rng: Random generator.
+        shape: Height and width.
+        cells: Number of random values across the width in the first octave.
+        octaves: Number of octaves; each has twice the frequency and half the amplitude of the previous one.
     """
     height, width = shape
     field = np.zeros(shape, np.float32)
@@ -47,14 +51,14 @@ def smooth_noise(
 
 
 class Grain:
-    """A square of noise that is repeated over a surface measured in metres."""
+    """A square tile of noise that repeats over a surface measured in metres."""
 
     def __init__(self, rng: np.random.Generator):
         coarse = smooth_noise(rng, (TILE, TILE), 16, octaves=3)
         self.tile = 0.6 * coarse + 0.6 * rng.standard_normal((TILE, TILE), dtype=np.float32)
 
     def __call__(self, u: np.ndarray, v: np.ndarray, per_metre: float = 12.0) -> np.ndarray:
-        """Noise at the points `(u, v)` in metres (arrays that broadcast)."""
+        """Evaluate the noise at the points `(u, v)` in metres, arrays that broadcast."""
         return self.tile[_wrapped(u, per_metre), _wrapped(v, per_metre)]
 
 
@@ -62,7 +66,7 @@ def _wrapped(metres: np.ndarray, per_metre: float) -> np.ndarray:
     return (metres * per_metre).astype(np.int32) & (TILE - 1)
 
 
-SHIFT = 4  # bits behind the point in OpenCV's vertices: edges move by 1/16 pixel, not by whole ones
+SHIFT = 4  # fractional bits of vertices in OpenCV: the precision of edges is 1/16 pixel
 
 
 class SceneCanvas:
@@ -87,12 +91,12 @@ class SceneCanvas:
     def paint(
         self, rows: slice, columns: slice, region: np.ndarray, colours: np.ndarray, class_id: int
     ) -> None:
-        """Paint `colours` `(h, w, 3)` where `region` `(h, w)` holds, within a rectangle of the canvas."""
+        """Paint `colours` `(h, w, 3)` where `region` `(h, w)` is true, within a rectangle of the canvas."""
         np.copyto(self.image[rows, columns], colours, where=region[..., None])
         self.mask[rows, columns][region] = class_id
 
     def darken(self, points: np.ndarray, factor: float) -> None:
-        """Multiply the colours within a polygon: a shadow changes no class."""
+        """Multiply the colours inside a polygon: a shadow does not change the class."""
         height, width = self.mask.shape
         first_column, first_row = np.clip(np.floor(points.min(axis=0)), 0, (width, height)).astype(int)
         last_column, last_row = np.clip(np.ceil(points.max(axis=0)) + 1, 0, (width, height)).astype(int)
@@ -103,5 +107,5 @@ class SceneCanvas:
 
 
 def _fixed_point(points: np.ndarray) -> np.ndarray:
-    # OpenCV's fixed point overflows far outside the canvas, where nothing is to be seen anyway.
+    # The fixed-point numbers of OpenCV overflow far outside the canvas, where nothing is visible.
     return np.round(np.clip(points, -2000, 2000) * (1 << SHIFT)).astype(np.int32)

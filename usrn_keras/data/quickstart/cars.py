@@ -1,4 +1,4 @@
-"""Cars: a side outline drawn out to the width of a car, turned and projected."""
+"""Paint cars: a side outline extruded to the width of a car, rotated and projected."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def paint_car(scene, x: float, z: float, yaw: float) -> None:
 
 
 class _Car:
-    """One car on its way to the canvas; its own axes are across, up, along."""
+    """Painter of one car, whose axes are across, up, along."""
 
     def __init__(self, scene, outline, x, z, yaw, body):
         self.scene, self.outline, self.body = scene, outline, body
         self.middle, self.depth = np.array([x, 0.0, z]), z
-        self.belt = 0.62 * outline[:, 1].max()  # height at which the windows begin
+        self.belt = 0.62 * outline[:, 1].max()  # height of the lower edge of the windows
         self.length = outline[:, 0].max()
         self.turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
 
     def pixels(self, points) -> np.ndarray:
-        """Points `(n, 3)` of the car (across, up, along) in metres to pixels `(n, 2)`."""
+        """Project points `(n, 3)` of the car (across, up, along) in metres to pixels `(n, 2)`."""
         points = np.asarray(points, float) - [0, 0, self.length / 2]
         return self.scene.camera.project(points @ self.turn.T + self.middle)
 
@@ -67,7 +67,7 @@ class _Car:
         self.scene.canvas.darken(self.pixels(corners), 0.45)
 
     def shell(self) -> None:
-        """Tail, panes, roof and nose: a strip across the car for each edge of the outline, if it faces us."""
+        """Paint tail, panes, roof and nose: a strip across the car for each visible edge of the outline."""
         edges = list(zip(self.outline[:-1], self.outline[1:], strict=True))
         strips = [self.strip(start, end) for start, end in edges]
         for i in sorted(range(len(edges)), key=lambda i: -self.distance(strips[i])):
@@ -107,7 +107,7 @@ class _Car:
         self.fill(plate, rgb(0.85, 0.85, 0.75))
 
     def side(self, side: int) -> None:
-        """One side, if it faces us: door, window band, wheels."""
+        """Paint a side if it is visible: door, windows, wheels."""
         wall = np.array([(side * self.half_width(up), up, along) for along, up in self.outline])
         if side * _area(self.pixels(wall)) <= 0:
             return
@@ -127,7 +127,7 @@ class _Car:
 
 
 def _area(pixels: np.ndarray) -> float:
-    """Twice the signed area of a polygon; its sign says which way round, so which face, we see."""
+    """Twice the signed area of a polygon; the sign is the orientation, and thus the visible face."""
     x, y = pixels.T
     return float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
 

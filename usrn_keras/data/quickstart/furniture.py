@@ -1,4 +1,4 @@
-"""Street furniture: poles (lamps, posts, bollards) and the signs and traffic lights that they carry."""
+"""Paint street furniture: poles (lamps, posts, bollards) with signs and traffic lights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RED, WHITE, BLUE, GREEN = (
     rgb(0.05, 0.4, 0.25),
 )
 YELLOW, BLACK = rgb(0.95, 0.75, 0.1), rgb(0.07, 0.07, 0.07)
-# Kind: corners of the outline (4 means a rectangle), border, face, width and height in metres.
+# By kind: corners of the outline (4 is a rectangle), border, face, width and height in metres.
 SIGNS = {
     "limit": (20, RED, WHITE, 0.7, 0.7),
     "ban": (20, RED, RED, 0.65, 0.65),
@@ -31,7 +31,7 @@ SIGNS = {
 
 
 def paint_post(scene, x: float, z: float, height: float, width: float) -> np.ndarray:
-    """Paint a bare pole, at least `scene.thinnest` wide; returns its colour."""
+    """Paint a pole, at least `scene.thinnest` wide; returns its colour."""
     metal = rgb(*METALS[scene.rng.integers(len(METALS))]) * scene.rng.uniform(0.8, 1.15)
     half = max(width / 2, 0.5 * scene.thinnest * z / scene.camera.focal)
     corners = np.array([(x - half, 0, z), (x + half, 0, z), (x + half, height, z), (x - half, height, z)])
@@ -40,7 +40,7 @@ def paint_post(scene, x: float, z: float, height: float, width: float) -> np.nda
 
 
 def paint_lamp(scene, x: float, z: float) -> None:
-    """Paint a street lamp: a tall pole, an arm over the road, a head that glows in the dark."""
+    """Paint a street lamp: a tall pole, an arm over the road, and a head that glows at night."""
     rng, camera, canvas, light = scene.rng, scene.camera, scene.canvas, scene.light
     height, reach = rng.uniform(4.0, 8.0), -np.sign(x) * rng.uniform(0.2, 1.6)
     metal = paint_post(scene, x, z, height, rng.uniform(0.1, 0.18))
@@ -70,7 +70,7 @@ def paint_sign_post(scene, x: float, z: float) -> None:
 
 
 def paint_sign(scene, x: float, y: float, z: float) -> None:
-    """Paint one sign with its middle at `(x, y, z)`: border, face, and what is written on it."""
+    """Paint one sign with its centre at `(x, y, z)`: border, face and mark."""
     rng = scene.rng
     corners, border, face, width, height = SIGNS[str(rng.choice(list(SIGNS)))]
     fade = rng.uniform(0.75, 1.1)
@@ -86,7 +86,7 @@ def paint_sign(scene, x: float, y: float, z: float) -> None:
 
 
 def paint_traffic_light(scene, x: float, z: float) -> None:
-    """Paint a traffic light (its box counts as a sign) on its pole."""
+    """Paint a traffic light, whose box has the class sign, on its pole."""
     rng = scene.rng
     top = rng.uniform(3.0, 3.8)
     paint_post(scene, x, z, top - 0.5, rng.uniform(0.11, 0.16))
@@ -99,7 +99,7 @@ def paint_traffic_light(scene, x: float, z: float) -> None:
 
 
 def _outline(corners: int) -> np.ndarray:
-    """Outline within -1..1 as (across, up); 4 is upright, a negative number stands on its tip."""
+    """Outline in -1..1 as (across, up); 4 is upright, a negative number has a corner at the bottom."""
     if corners == 4:
         return np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
     turn = -np.pi / 2 if corners < 0 else np.pi / 2 + (np.pi / corners if corners % 2 == 0 else 0)

@@ -1,4 +1,4 @@
-"""Road and pavement (one class): surfaces of several kinds, markings, cast shadows."""
+"""Paint road and pavement (one class): surfaces of several kinds, markings, shadows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _surface(scene, kinds, x, z) -> np.ndarray:
 
 
 def _markings(scene, albedo, x, z) -> None:
-    """Lane lines and zebra crossings, worn where the grain says so."""
+    """Paint lane lines and zebra crossings, worn according to the grain."""
     rng, (left, right) = scene.rng, scene.street.kerbs
     worn = scene.grain(x, z, per_metre=3.0) < rng.uniform(0.3, 1.4)
     paint = rgb(0.9, 0.9, 0.87) if rng.random() < 0.8 else rgb(0.9, 0.72, 0.2)
@@ -68,7 +68,7 @@ def _markings(scene, albedo, x, z) -> None:
 
 
 def _shadows(scene, x, z) -> np.ndarray:
-    """Shadow of the houses on the sun's side, and dapples of trees out of sight."""
+    """Compute the shadow of the houses on the side of the sun, and of trees outside the image."""
     rng, side = scene.rng, scene.light.sun_side
     if side == 0:
         return np.ones(x.shape, np.float32)
@@ -81,7 +81,7 @@ def _shadows(scene, x, z) -> np.ndarray:
 
 
 def _wetness(scene, albedo) -> None:
-    """Puddles that mirror the sky."""
+    """Paint puddles that reflect the sky."""
     rng = scene.rng
     if rng.random() < 0.8:
         return

@@ -1,4 +1,4 @@
-"""Weather and time of day: how colours look at a distance, and the sky."""
+"""Weather and time of day: colours at a distance, and the sky."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARES = (0.25, 0.24, 0.22, 0.08, 0.13, 0.08)
 
 
 def rgb(*levels: float) -> np.ndarray:
-    """A colour from three levels in 0..1."""
+    """Create a colour from three levels in 0..1."""
     return np.array(levels, np.float32)
 
 
@@ -24,10 +24,10 @@ class Light:
 
     Attributes:
         kind: One of `KINDS`.
-        colour: What a white surface reflects.
-        haze: Colour of the far distance.
-        sight: Metres after which 63 % of a colour is haze.
-        sun_side: -1 or 1, where the sun stands; 0 without cast shadows.
+        colour: Colour of a white surface.
+        haze: Colour at a large distance.
+        sight: Distance in metres at which 63 % of a colour is haze.
+        sun_side: Side of the sun, -1 or 1; 0 without shadows.
         lamps: Whether windows and lamps are lit.
     """
 
@@ -39,23 +39,23 @@ class Light:
     lamps: bool
 
     def lit(self, albedo: np.ndarray, depth, facing: float = 1.0) -> np.ndarray:
-        """Colour of a surface `(..., 3)` at that depth; `facing` is 1 towards the light."""
+        """Colour of a surface `(..., 3)` at a depth; `facing` is 1 towards the light."""
         return self.glowing(albedo * (self.colour * facing), depth)
 
     def glowing(self, colour: np.ndarray, depth) -> np.ndarray:
-        """Colour of something that shines by itself."""
+        """Colour of a light source."""
         clear = np.exp(np.asarray(depth, np.float32) * np.float32(-1 / self.sight))[..., None]
         return (colour - self.haze) * clear + self.haze
 
     def facing(self, side: int) -> float:
-        """How well a wall on that side of the street (-1 left, 1 right, 0 across it) is lit."""
+        """Brightness of a wall on a side of the street (-1 left, 1 right, 0 across it)."""
         if self.sun_side == 0:
             return 0.9
         return {0: 0.85, self.sun_side: 0.6, -self.sun_side: 1.1}[side]
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Choose weather and time of day."""
+    """Draw weather and time of day."""
     kind = str(rng.choice(KINDS, p=SHARES))
     side = int(rng.choice([-1, 1]))
     level = rng.uniform(0.85, 1.15)
@@ -74,7 +74,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def paint_sky(scene) -> None:
-    """Paint the sky down to the horizon: a gradient up to the zenith, and clouds of the weather."""
+    """Paint the sky down to the horizon: a gradient to the zenith, and clouds."""
     rng, light, canvas = scene.rng, scene.light, scene.canvas
     height, width = scene.camera.ground_row, canvas.mask.shape[1]
     zenith, cloud, cover = {
@@ -88,7 +88,7 @@ def paint_sky(scene) -> None:
     zenith = zenith * (1 + rng.normal(0, 0.12, 3).astype(np.float32))
     up = np.clip(1 - np.arange(height, dtype=np.float32) / max(scene.camera.horizon, 1), 0, 1)[:, None, None]
     sky = light.haze * (1 - up**0.6) + zenith * up**0.6
-    # Clouds are wider than high: the field is drawn higher than the canvas and pressed together.
+    # Clouds are wider than high, so the field is drawn at half the width and stretched.
     field = smooth_noise(rng, (height, width // 2), int(rng.integers(2, 5)), octaves=4)
     field = cv2.resize(field, (width, height))[..., None]
     share = np.clip((field + cover) * rng.uniform(0.6, 1.6), 0, 0.9)

@@ -1,4 +1,4 @@
-"""Persons: legs, trunk, arms and head in clothes of every colour."""
+"""Paint persons: legs, trunk, arms and head in clothes of random colours."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HAIR = [(0.1, 0.08, 0.07), (0.3, 0.2, 0.12), (0.6, 0.48, 0.3), (0.55, 0.55, 0.55
 
 
 def paint_person(scene, x: float, z: float) -> None:
-    """Paint one person who stands or walks at `(x, z)`."""
+    """Paint one person at `(x, z)`."""
     rng = scene.rng
     height = rng.uniform(1.55, 1.9) if rng.random() < 0.85 else rng.uniform(1.0, 1.4)
     person = _Person(scene, x, z, height)
     clothes, trousers = _cloth(rng), _cloth(rng)
     stride = rng.uniform(0.02, 0.28) * rng.choice([-1, 1])
-    coat = rng.uniform(0.3, 0.5)  # the lower it ends, the longer the coat or skirt
+    coat = rng.uniform(0.3, 0.5)  # height of the lower edge of the coat or skirt
     for foot in (-0.06 - stride / 2, 0.06 + stride / 2):
         person.limb((foot, 0.0), (np.sign(foot) * 0.05, 0.5), 0.075, trousers)
     person.part([(-0.11, coat), (0.11, coat), (0.125, 0.81), (-0.125, 0.81)], clothes)
@@ -38,14 +38,14 @@ def paint_person(scene, x: float, z: float) -> None:
 
 
 def _cloth(rng: np.random.Generator) -> np.ndarray:
-    """Any colour, more often a dull or dark one."""
+    """Draw a colour, more often a dull or dark one."""
     grey = rng.uniform(0.05, 0.85)
     colour = grey + rng.uniform(0, 0.9) * (rng.random(3) - 0.5)
     return np.clip(colour, 0.03, 0.95).astype(np.float32)
 
 
 class _Person:
-    """One person on the way to the canvas; parts are given in body heights, (across, up)."""
+    """Painter of one person; parts have coordinates (across, up) in units of the body height."""
 
     def __init__(self, scene, x, z, height):
         self.scene, self.x, self.z, self.height = scene, x, z, height

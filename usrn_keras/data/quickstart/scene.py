@@ -1,4 +1,4 @@
-"""One street, painted from far to near, and its photograph (roll, exposure, lens, sensor)."""
+"""Paint a street from far to near, and photograph it (roll, exposure, lens, sensor)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from usrn_keras.data.quickstart.trees import paint_far_trees, paint_hedge
 def photograph(
     rng: np.random.Generator, canvas: SceneCanvas, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image `(height, width, 3)` uint8 RGB and mask `(height, width)` uint8 of that size."""
+    """Convert a canvas to an RGB image `(height, width, 3)` uint8 and a mask `(height, width)` uint8."""
     image, mask = _roll(rng, canvas.image, canvas.mask)
     image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
     mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
@@ -28,7 +28,7 @@ def photograph(
 
 
 def _roll(rng, image, mask):
-    """Turn both alike by a few degrees about the middle: no camera is held quite level."""
+    """Rotate image and mask by a few degrees about the centre, as by a camera that is not level."""
     height, width = mask.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.normal(0, 1.2), 1.04)
     image = cv2.warpAffine(
@@ -39,7 +39,7 @@ def _roll(rng, image, mask):
 
 
 def _expose(rng, image):
-    """Exposure, white balance, tone curve and slight blur of the lens."""
+    """Apply exposure, white balance, tone curve and a slight blur of the lens."""
     balance = rng.uniform(0.85, 1.15) * (1 + rng.normal(0, 0.04, 3).astype(np.float32))
     image = np.clip(image * balance.astype(np.float32), 0, 1) ** rng.uniform(0.8, 1.15)
     sigma = rng.uniform(0.3, 0.65)
@@ -47,19 +47,19 @@ def _expose(rng, image):
 
 
 def _sense(rng, image):
-    """Noise of the sensor, stronger where there is more light, and eight bits."""
+    """Add sensor noise, which grows with brightness, and convert to eight bits."""
     level = rng.uniform(0.004, 0.016)
     noise = rng.standard_normal(image.shape, dtype=np.float32) * level * (0.5 + np.sqrt(np.clip(image, 0, 1)))
     return np.round(np.clip(image + noise, 0, 1) * 255).astype(np.uint8)
 
 
-SUPERSAMPLING = 2  # scenes are painted at twice the size, so that edges come out smooth
-THINNEST = 1.8  # pixels of the final image; thinner poles would come and go along their length
+SUPERSAMPLING = 2  # scenes are painted at twice the size for smooth edges
+THINNEST = 1.8  # least width of poles in pixels of the final image; thinner poles would have gaps
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a painter needs; `thinnest` is the least width of a pole in pixels of the canvas."""
+    """State of the painters; `thinnest` is the least width of a pole in pixels of the canvas."""
 
     rng: np.random.Generator
     camera: Camera
@@ -74,11 +74,11 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndar
     """Draw one scene.
 
     Args:
-        rng: All chance comes from here.
+        rng: Random generator.
         size: Height and width in pixels.
 
     Returns:
-        Image `(height, width, 3)` uint8 RGB and mask `(height, width)` uint8 of class ids.
+        RGB image `(height, width, 3)` uint8 and mask `(height, width)` uint8 of class ids.
     """
     painted = size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING
     scene = Scene(
@@ -112,7 +112,7 @@ def _camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
 
 
 def _paint_distance(scene: Scene) -> None:
-    """What closes the view: woods, a few far houses, a front across the street."""
+    """Paint the background: woods, or fronts across the end of the street."""
     rng = scene.rng
     if rng.random() < 0.5:
         paint_far_trees(scene)
@@ -121,7 +121,7 @@ def _paint_distance(scene: Scene) -> None:
 
 
 def _paint_side(scene: Scene, side: int) -> None:
-    """Houses, hedges and gaps along one side, from the far end to behind the camera."""
+    """Paint houses, hedges and gaps along one side, from the far end to the camera."""
     rng = scene.rng
     layout = scene.street.layout
     far = rng.uniform(50, 90)

@@ -1,4 +1,4 @@
-"""The plan of a street: how wide it is, and where trees, cars, persons and street furniture stand."""
+"""Draw the plan of a street: its width, and the positions of trees, cars, persons and street furniture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from usrn_keras.data.quickstart.trees import paint_tree
 
 @dataclass(frozen=True)
 class StreetLayout:
-    """A kind of street: shares of its sides that are houses, hedges and gaps, and of tree places taken."""
+    """Type of a street: shares of houses, hedges and gaps along its sides, and of occupied tree places."""
 
     house: float
     hedge: float
@@ -34,7 +34,7 @@ SHARES = (0.35, 0.25, 0.25, 0.15)
 
 @dataclass(frozen=True)
 class Street:
-    """The plan of a street, in metres; the camera stands at `x = 0`."""
+    """The plan of a street, in metres; the camera is at `x = 0`."""
 
     layout: StreetLayout
     kerbs: tuple[float, float]
@@ -57,7 +57,7 @@ class Street:
 
 
 def draw_street(rng: np.random.Generator) -> Street:
-    """Choose the plan of a street."""
+    """Draw the plan of a street."""
     width, at = rng.uniform(6, 12), rng.uniform(0.3, 0.7)
     return Street(
         layout=LAYOUTS[str(rng.choice(list(LAYOUTS), p=SHARES))],
@@ -69,7 +69,7 @@ def draw_street(rng: np.random.Generator) -> Street:
 
 
 def things(scene) -> list[tuple]:
-    """All that stands in the street, as (depth, painter, its arguments)."""
+    """List all objects in the street as (depth, painter, arguments of the painter)."""
     return [
         *((z, paint_tree, (x, z)) for x, z in _tree_places(scene)),
         *((z, paint_car, (x, z, yaw)) for x, z, yaw in _car_places(scene)),
@@ -88,7 +88,7 @@ def _tree_places(scene) -> Iterator[tuple[float, float]]:
 
 
 def _car_places(scene) -> Iterator[tuple[float, float, float]]:
-    """Parked along the kerbs, driving in both directions, now and then turning across."""
+    """Draw positions of cars: parked along the kerbs, driving in both directions, rarely turning."""
     rng, (left, right) = scene.rng, scene.street.kerbs
     for x, yaw in ((left + 1.1, np.pi), (right - 1.1, 0.0)):
         z, share = rng.uniform(6, 14), rng.choice([0.0, 0.25, 0.6])
@@ -105,7 +105,7 @@ def _car_places(scene) -> Iterator[tuple[float, float, float]]:
 
 
 def _person_places(scene) -> Iterator[tuple[float, float]]:
-    """On the pavements, alone or in groups, now and then on the carriageway."""
+    """Draw positions of persons: on the pavements, alone or in groups, sometimes on the road."""
     rng, street = scene.rng, scene.street
     for _ in range(rng.poisson(1.7)):
         side = int(rng.choice([-1, 1]))
@@ -118,13 +118,13 @@ def _person_places(scene) -> Iterator[tuple[float, float]]:
 
 
 def _near(scene, x: float, spread: float) -> float:
-    """A depth at which something at `x` is in the picture, and large more often than small."""
+    """Draw a depth at which an object at `x` is visible, more often near than far."""
     first = max(4.5, 1.05 * scene.camera.entry(x))
     return float(first * spread ** scene.rng.random())
 
 
 def _furniture(scene) -> Iterator[tuple]:
-    """Lamps, sign posts, traffic lights and bollards along the kerbs."""
+    """Draw positions of lamps, sign posts, traffic lights and bollards along the kerbs."""
     rng, street = scene.rng, scene.street
     for side in (-1, 1):
         x = side * (street.kerb(side) + 0.4)

@@ -1,4 +1,4 @@
-"""The scenes as a folder data set, written whole or not at all."""
+"""Write the street scenes as a folder data set, atomically."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from usrn_keras.data.quickstart.canvas import CLASSES, PALETTE
 from usrn_keras.data.quickstart.scene import draw_scene
 from usrn_keras.errors import DataError, StorageError
 
-VERSION = 3  # of the scenes: raised with every change that alters a pixel
+VERSION = 3  # version of the scenes, increased with every change of a pixel
 MARKER = "quickstart.json"
-SMALLEST = 32  # pixels; in less, poles and signs are no longer there
+SMALLEST = 32  # least side in pixels; in smaller images poles and signs vanish
 
 
 def make_quickstart(
@@ -31,30 +31,30 @@ def make_quickstart(
     val: int = 60,
     size: tuple[int, int] = (128, 192),
 ) -> Path:
-    """Write the street scenes to a folder, unless they are there already.
+    """Write the street scenes to a folder, unless it contains them already.
 
     The folder is an ordinary folder data set::
 
         images/*.jpg   masks/*.png (labelled and val)   masks_unlabelled/*.png (for an Oracle and diagnosis)
         classes.txt    palette.txt                      lists/{labelled,unlabelled,val}.txt
 
-    The same arguments give the same scenes; a larger count keeps the scenes of a smaller one. The first
-    labelled and the first val image hold every class. The folder appears when it is complete, so several
-    processes may call at the same time and an interrupted call leaves nothing. (One killed outright leaves a
-    hidden folder beside `root`, which may be deleted.)
+    The same arguments give the same scenes; a larger count includes the scenes of a smaller one. The first
+    labelled and the first val image contain every class. The folder appears when it is complete, so several
+    processes may call the function at the same time, and an interrupted call leaves no files. (A killed
+    process leaves a hidden folder next to `root`, which may be deleted.)
 
     Args:
-        root: The folder to write.
-        seed: Which scenes.
-        labelled, unlabelled, val: How many images of each.
+        root: Folder to write.
+        seed: Seed of the scenes.
+        labelled, unlabelled, val: Number of images of each part.
         size: Height and width of the images in pixels, at least 32 each.
 
     Returns:
-        The folder.
+        The absolute path of the folder.
 
     Raises:
-        DataError: An argument out of range, or a folder that holds something else.
-        StorageError: The disk is full or cannot be written.
+        DataError: An argument is out of range, or the folder contains other files.
+        StorageError: The disk is full or not writable.
 
     Example:
 
@@ -75,7 +75,7 @@ def make_quickstart(
     except OSError as error:
         raise StorageError(
             f"the quickstart scenes cannot be written to {root}: {error}",
-            hint="Free some space (they need about 5 MB) or choose another folder with `data.root`.",
+            hint="Free disk space (they need about 5 MB) or choose another folder with `data.root`.",
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -83,41 +83,41 @@ def make_quickstart(
 
 
 def _parameters(*, seed, labelled, unlabelled, val, size) -> dict:
-    """The arguments as they stand in the marker file, checked."""
+    """Validate the arguments and convert them to the content of the marker file."""
     counts = {"labelled": labelled, "unlabelled": unlabelled, "val": val}
-    faults = [f"`{name}` must be at least 1, received {count}" for name, count in counts.items() if count < 1]
+    errors = [f"`{name}` must be at least 1, received {count}" for name, count in counts.items() if count < 1]
     if seed < 0:
-        faults.append(f"`seed` must be at least 0, received {seed}")
+        errors.append(f"`seed` must be at least 0, received {seed}")
     if len(size) != 2 or min(size) < SMALLEST:
-        faults.append(f"`size` must be (height, width), each at least {SMALLEST}, received {tuple(size)}")
-    if faults:
-        raise DataError("the quickstart scenes cannot be drawn", faults=faults)
+        errors.append(f"`size` must be (height, width), each at least {SMALLEST}, received {tuple(size)}")
+    if errors:
+        raise DataError("the quickstart scenes cannot be drawn", errors=errors)
     return {"version": VERSION, "seed": seed, **counts, "size": list(size)}
 
 
 def _is_complete(root: Path, parameters: dict) -> bool:
-    """Whether the folder holds these scenes already; raises when it holds anything else."""
+    """Whether the folder contains these scenes; raises if it contains anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    hint = "Delete it to have the scenes drawn anew, or choose another folder with `data.root`."
+    hint = "Delete it to generate the scenes again, or choose another folder with `data.root`."
     try:
         found = json.loads((root / MARKER).read_text())
     except (OSError, ValueError):
         raise DataError(
-            f"{root} is not empty and holds no quickstart scenes ({MARKER} is missing)", hint=hint
+            f"{root} is not empty and contains no quickstart scenes ({MARKER} is missing)", hint=hint
         ) from None
-    faults = [
-        f"`{key}`: the folder has {found.get(key)}, wanted is {wanted}"
+    errors = [
+        f"`{key}`: the folder has {found.get(key)}, required is {wanted}"
         for key, wanted in parameters.items()
         if found.get(key) != wanted
     ]
-    if faults:
-        raise DataError(f"{root} holds other quickstart scenes", faults=faults, hint=hint)
+    if errors:
+        raise DataError(f"{root} contains other quickstart scenes", errors=errors, hint=hint)
     return True
 
 
 def _publish(building: Path, root: Path, parameters: dict) -> None:
-    """Give the complete folder its name; another process may have been first with the same scenes."""
+    """Rename the complete folder; another process may have written the same scenes before."""
     try:
         building.rename(root)
     except OSError:
@@ -145,7 +145,7 @@ _SPLITS = {"labelled": "masks", "unlabelled": "masks_unlabelled", "val": "masks"
 
 
 def _names(parameters: dict, split: str) -> list[tuple[str, tuple[int, ...]]]:
-    """Name and random key of each scene of a split; unlabelled scenes count on from the labelled ones."""
+    """Name and random key of each scene of a split; the numbers of unlabelled scenes follow the labelled."""
     first = parameters["labelled"] if split == "unlabelled" else 0
     stem, stream = ("val", 1) if split == "val" else ("train", 0)
     numbers = range(first, first + parameters[split])
@@ -168,7 +168,7 @@ def _write_scene(
 
 
 def _draw(key: tuple, size: tuple[int, int], complete: bool) -> tuple[int, np.ndarray, np.ndarray]:
-    """JPEG quality, image and mask of a scene; `complete` ones are drawn again until every class is there."""
+    """Draw the JPEG quality, image and mask of a scene, with `complete` until it contains every class."""
     attempt = 0
     while True:
         rng = np.random.default_rng([*key, attempt])

@@ -1,4 +1,4 @@
-"""Trees and hedges: trunks, and crowns with ragged edges and holes that show what is behind."""
+"""Paint trees and hedges: trunks, and crowns with ragged edges and transparent holes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHAPES = ("round", "tall", "cone", "bush")
 
 
 def paint_tree(scene, x: float, z: float) -> None:
-    """Paint one tree that stands at `(x, z)`."""
+    """Paint one tree at `(x, z)`."""
     rng, camera = scene.rng, scene.camera
     shape = str(rng.choice(SHAPES, p=(0.5, 0.2, 0.2, 0.1)))
     height = {"round": 7.0, "tall": 9.0, "cone": 8.0, "bush": 2.2}[shape] * rng.uniform(0.6, 1.25)
@@ -42,7 +42,7 @@ def _trunk(scene, x, z, top, width) -> None:
 
 
 def _crown(scene, shape, left, top, right, base, z) -> None:
-    """Leaves where a blob, roughened by noise, is dense enough."""
+    """Paint leaves inside a blob whose border is perturbed by noise."""
     rng = scene.rng
     rows, columns, v, u = _box(scene.canvas.mask.shape, left, top, right, base)
     if v.size == 0 or u.size == 0:
@@ -62,7 +62,7 @@ def _crown(scene, shape, left, top, right, base, z) -> None:
 
 
 def _box(shape, left, top, right, base):
-    """Slices of the visible part of a box, and its coordinates from -1 to 1, `(h, 1)` and `(1, w)`."""
+    """Slices of the visible part of a box, and its coordinates in -1..1, `(h, 1)` and `(1, w)`."""
     first_row, last_row = np.clip([int(top), int(base) + 1], 0, shape[0])
     first_column, last_column = np.clip([int(left), int(right) + 1], 0, shape[1])
     v = (np.arange(first_row, last_row, dtype=np.float32) - (top + base) / 2) / max((base - top) / 2, 0.5)
@@ -91,7 +91,7 @@ def paint_hedge(scene, side: int, near: float, far: float) -> None:
 
 
 def paint_far_trees(scene, depth: float = 90.0) -> None:
-    """Woods or hills on the horizon."""
+    """Paint woods or hills on the horizon."""
     rng = scene.rng
     patch = scene.camera.front_wall(depth, -200, 200, 40)
     if patch is None:

@@ -1,1 +1,1 @@
-"""Decoders: one file each; `decoder_options` finds them by name."""
+"""Decoders, one file each; `decoder_options` finds them by name."""

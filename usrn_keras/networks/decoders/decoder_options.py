@@ -1,4 +1,4 @@
-"""The decoders that a backbone can have, by name."""
+"""The decoders by name, and their options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from usrn_keras.networks.backbones import look_up
+from usrn_keras.networks.backbones import find_by_name
 from usrn_keras.networks.cut_backbone import LOW_LEVEL_STRIDE
 from usrn_keras.networks.decoders.deeplab import deeplab_v3_plus
 from usrn_keras.networks.decoders.psanet import psanet
@@ -16,14 +16,15 @@ from usrn_keras.networks.decoders.pspnet import pspnet
 
 @dataclass(frozen=True)
 class DecoderOptions:
-    """Settings of decoders; each reads those that concern it.
+    """Options of all decoders. Each decoder reads its own.
 
     Attributes:
-        decoder_channels: Channels of the result, the map before the classifier.
-        batch_norm_momentum: Of every batch normalisation.
-        aspp_rates, aspp_channels, low_level_channels, dropout: Of `deeplab_v3_plus`.
-        psp_bins: Of `pspnet`.
-        psa_mask, psa_channels, psa_shrink: Of `psanet`; a mask of 59 covers a crop of 465 pixels at stride 8.
+        decoder_channels: Number of output channels, before the classifier.
+        batch_norm_momentum: Momentum of every batch normalisation.
+        aspp_rates, aspp_channels, low_level_channels, dropout: Options of `deeplab_v3_plus`.
+        psp_bins: Option `bins` of `pspnet`.
+        psa_mask, psa_channels, psa_shrink: Options of `psanet`. A mask of 59 covers a crop of 465 pixels at
+            stride 8.
     """
 
     decoder_channels: int = 256
@@ -39,13 +40,13 @@ class DecoderOptions:
 
 
 @dataclass(frozen=True)
-class Maps:
-    """What a backbone gives a decoder.
+class FeatureMaps:
+    """Feature maps of a backbone.
 
     Attributes:
-        low_channels: Channels of the low-level features, stride 4.
-        high_channels: Channels of the deepest features.
-        output_stride: Of the deepest features.
+        low_channels: Number of channels of the low-level features, stride 4.
+        high_channels: Number of channels of the deepest features.
+        output_stride: Stride of the deepest features.
     """
 
     low_channels: int
@@ -53,25 +54,32 @@ class Maps:
     output_stride: int
 
 
-Builder = Callable[[Maps, DecoderOptions, str], keras.Model]
+Builder = Callable[[FeatureMaps, DecoderOptions, str], keras.Model]
 
 
 def find_decoder(name: str) -> Builder:
-    """Look a decoder up: a function of what it reads, its options, and the name of the model.
+    """Find a decoder by its name.
+
+    Args:
+        name: Name such as `pspnet`.
+
+    Returns:
+        A function that builds the decoder from the feature maps, the options, and the name of the model.
 
     Raises:
-        RecipeError: No such decoder.
+        RecipeError: The decoder is unknown.
 
     Example:
 
-    >>> decoder = find_decoder("pspnet")(Maps(256, 2048, 8), DecoderOptions(decoder_channels=512), "decoder")
+    >>> build = find_decoder("pspnet")
+    >>> decoder = build(FeatureMaps(256, 2048, 8), DecoderOptions(decoder_channels=512), "decoder")
     >>> decoder.output_shape
     (None, None, None, 512)
     """
-    return look_up("decoder", name, DECODERS)
+    return find_by_name("decoder", name, DECODERS)
 
 
-def _deeplab_v3_plus(maps: Maps, options: DecoderOptions, name: str) -> keras.Model:
+def _deeplab_v3_plus(maps: FeatureMaps, options: DecoderOptions, name: str) -> keras.Model:
     return deeplab_v3_plus(
         maps.low_channels,
         maps.high_channels,
@@ -86,7 +94,7 @@ def _deeplab_v3_plus(maps: Maps, options: DecoderOptions, name: str) -> keras.Mo
     )
 
 
-def _pspnet(maps: Maps, options: DecoderOptions, name: str) -> keras.Model:
+def _pspnet(maps: FeatureMaps, options: DecoderOptions, name: str) -> keras.Model:
     return pspnet(
         maps.low_channels,
         maps.high_channels,
@@ -97,7 +105,7 @@ def _pspnet(maps: Maps, options: DecoderOptions, name: str) -> keras.Model:
     )
 
 
-def _psanet(maps: Maps, options: DecoderOptions, name: str) -> keras.Model:
+def _psanet(maps: FeatureMaps, options: DecoderOptions, name: str) -> keras.Model:
     return psanet(
         maps.low_channels,
         maps.high_channels,

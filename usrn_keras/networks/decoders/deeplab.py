@@ -25,24 +25,24 @@ def deeplab_v3_plus(
     batch_norm_momentum: float = 0.9,
     name: str = "decoder",
 ) -> keras.Model:
-    """Decoder features from low-level and high-level features.
+    """Build a decoder from low-level and high-level features.
 
     Args:
-        low_channels: Channels of the low-level features, stride 4.
-        high_channels: Channels of the deepest features.
-        upsampling: Ratio of their strides, 4 at output stride 16.
+        low_channels: Number of channels of the low-level features, stride 4.
+        high_channels: Number of channels of the deepest features.
+        upsampling: Ratio of the strides of both, 4 at output stride 16.
         rates: Dilation rates of the ASPP.
-        aspp_channels: Channels of each of its parts.
-        low_level_channels: Channels that the low-level features are cut to.
-        decoder_channels: Channels of the result.
-        dropout: After the ASPP and after the first 3x3 convolution.
-        batch_norm_momentum: Of the moving statistics.
+        aspp_channels: Number of channels of each part of the ASPP.
+        low_level_channels: Number of channels that the low-level features are projected to.
+        decoder_channels: Number of output channels.
+        dropout: Dropout rate after the ASPP and after the first 3x3 convolution.
+        batch_norm_momentum: Momentum of the moving statistics.
         name: Name of the model.
 
     Returns:
-        A model of `[low (batch, h, w, low_channels), high (batch, h/u, w/u, high_channels)]`
-        to features `(batch, h, w, decoder_channels)`: the map that USRN clusters. Bilinear
-        upsampling has half-pixel centres (the official code aligns corners).
+        A model from `[low (batch, h, w, low_channels), high (batch, h/u, w/u, high_channels)]` to features
+        `(batch, h, w, decoder_channels)`, which USRN clusters. Bilinear upsampling has half-pixel centres
+        (the official code aligns corners).
 
     Example:
 
@@ -65,14 +65,14 @@ def deeplab_v3_plus(
 
 
 def _project(parts: list, pooled, channels: int, batch_norm_momentum: float):
-    """The 1x1 convolution over all parts of the ASPP.
+    """Apply the 1x1 convolution over all parts of the ASPP.
 
-    The pooled part is constant over the image, so its share of the convolution is computed
-    once per image and added: the same function as concatenating it, without the copy.
+    The pooled part is constant over the image, so its part of the convolution is computed once per image and
+    added: the same function as the concatenation, without the copy.
     """
 
     def projection():
-        # Both kernels belong to one convolution over all parts: fan-in of the whole.
+        # Both kernels are parts of one convolution, whose total fan-in determines the initialization.
         deviation = (2.0 / (channels * (len(parts) + 1))) ** 0.5
         initializer = keras.initializers.TruncatedNormal(stddev=deviation)
         return layers.Conv2D(channels, 1, use_bias=False, kernel_initializer=initializer)

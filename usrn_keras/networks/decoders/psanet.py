@@ -1,4 +1,4 @@
-"""The decoder of PSANet: every pixel of a map gathers from all others, and sends to them.
+"""The decoder of PSANet: point-wise attention of every pixel over all pixels.
 
 Zhao et al., "PSANet: Point-wise Spatial Attention Network for Scene Parsing", ECCV 2018.
 """
@@ -14,35 +14,35 @@ from keras import layers, ops
 from usrn_keras.networks.layers import ResizeLike, convolution
 
 Tensor = Any
-NOT_SEEN = -1e9  # as a logit: far below any other, and no infinity that a gradient could make NaN of
+MASKED_LOGIT = -1e9  # far below any logit; infinity could give NaN gradients
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class PointAttention(layers.Layer):
-    """Attention of each pixel over all pixels, read from an over-completed map.
+    """Computes the attention of each pixel over all pixels from an over-completed map.
 
-    Each pixel `i` of the over-completed map `m` holds a logit for every offset, as a small image of
+    Each pixel `i` of the over-completed map `m` has a logit for every offset, as a small image of
     `mask x mask` values with the pixel itself at its centre (section 3 of the paper). With `j - i` the
     offset from pixel `i` to pixel `j`:
 
-        collect:     A[i, j] = exp(m_i[j - i]) / sum_k exp(m_i[k - i])     what `i` draws from `j`
-        distribute:  A[j, i] = exp(m_i[j - i]) / sum_k exp(m_k[j - k])     what `i` sends to `j`
+        collect:     A[i, j] = exp(m_i[j - i]) / sum_k exp(m_i[k - i])     weight that `i` collects from `j`
+        distribute:  A[j, i] = exp(m_i[j - i]) / sum_k exp(m_k[j - k])     weight that `i` distributes to `j`
 
-    Rows of `A` add up to 1 in both. `mask = 2 n - 1` covers every offset of a map of `n x n`. Of a smaller
-    map only the offsets that lead to a pixel of it are read. In a larger one, pairs of pixels that are
-    further apart than half the mask do not see each other; the authors' `PSAMask` gives them the logit 0
-    there, which means nothing to a softmax, and evaluates windows of the training size alone.
+    Rows of `A` sum to 1 for both kinds. `mask = 2 n - 1` covers every offset of a map of `n x n`. On a
+    smaller map only the offsets to its pixels are used. On a larger map, pairs of pixels further apart than
+    half the mask have the weight 0; the `PSAMask` of the authors gives them the logit 0, which is not
+    neutral in a softmax, and their evaluation uses windows of the training size only.
 
     Args:
-        kind: `collect` or `distribute`.
+        kind: Kind of attention, `collect` or `distribute`.
         mask: Height and width of the offsets, odd.
-        **kwargs: Of `keras.layers.Layer`.
+        **kwargs: Further arguments of `keras.layers.Layer`.
 
-    Input `(batch, height, width, mask * mask)`, output `(batch, height, width, height * width)`: for each
-    pixel its weights, with the pixels in rows. The softmax is computed in float32 whatever the precision.
+    Input `(batch, height, width, mask * mask)`, output `(batch, height, width, height * width)`: the weights
+    of each pixel over all pixels, row by row. The softmax is computed in float32 for every precision.
 
     Raises:
-        ValueError: An even `mask`, or another number of channels.
+        ValueError: `mask` is even, `kind` is unknown, or the number of channels is not `mask * mask`.
 
     Example:
 
@@ -53,7 +53,7 @@ class PointAttention(layers.Layer):
     def __init__(self, kind: Literal["collect", "distribute"], mask: int, **kwargs: Any):
         super().__init__(**kwargs)
         if mask % 2 == 0:
-            raise ValueError(f"`mask` must be odd: its centre is the pixel itself; received {mask}")
+            raise ValueError(f"`mask` must be odd, because its centre is the pixel itself; received {mask}")
         if kind not in ("collect", "distribute"):
             raise ValueError(f"`kind` must be 'collect' or 'distribute', received {kind!r}")
         self.kind = kind
@@ -63,13 +63,13 @@ class PointAttention(layers.Layer):
     def call(self, maps: Tensor) -> Tensor:
         _, height, width, _ = ops.shape(maps)
         pixels = height * width
-        places, seen = _offsets(height, width, self.mask)
-        # Batch last: of the ways to gather, the one that PyTorch's exports take with free sizes.
+        places, visible = _offsets(height, width, self.mask)
+        # The batch is the last axis: the only form of gather that PyTorch exports with dynamic sizes.
         values = ops.transpose(ops.reshape(maps, (-1, pixels * self.mask**2)), (1, 0))
         order = (2, 0, 1) if self.kind == "collect" else (2, 1, 0)
         logits = ops.transpose(ops.cast(ops.take(values, places, axis=0), "float32"), order)
-        # Of a map of a single pixel Keras' softmax warns that it is always 1, as it should be.
-        weights = ops.exp(ops.log_softmax(ops.where(seen, logits, NOT_SEEN), axis=-1))
+        # `ops.softmax` would warn for a map of a single pixel that its result is always 1.
+        weights = ops.exp(ops.log_softmax(ops.where(visible, logits, MASKED_LOGIT), axis=-1))
         return ops.reshape(ops.cast(weights, self.compute_dtype), (-1, height, width, pixels))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -84,7 +84,7 @@ class PointAttention(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class Gather(layers.Layer):
-    """What each pixel gathers from all, `z_i = sum_j A[i, j] x_j`.
+    """Computes the weighted sum over all pixels for each pixel, `z_i = sum_j A[i, j] x_j`.
 
     Input `[maps (batch, height, width, channels), weights (batch, height, width, height * width)]`, output
     `(batch, height, width, channels)`.
@@ -114,25 +114,34 @@ class Gather(layers.Layer):
 
 
 def _offsets(height: Any, width: Any, mask: int) -> tuple[Tensor, Tensor]:
-    """For each pair of pixels `(i, j)`, `(pixels, pixels)`: where `m_i[j - i]` lies among the values of all
-    pixels, int32, and whether the offset is within the mask."""
+    """Compute two tensors `(pixels, pixels)` for the pairs of pixels `(i, j)`.
+
+    Returns:
+        The index of `m_i[j - i]` among the values of all pixels, int32, and whether the offset is within the
+        mask, bool.
+    """
     half = mask // 2
     pixel = ops.arange(height * width, dtype="int32")
     rows, columns = pixel // width, pixel % width
     down, right = rows[None] - rows[:, None], columns[None] - columns[:, None]
-    seen = ops.logical_and(ops.abs(down) <= half, ops.abs(right) <= half)
+    visible = ops.logical_and(ops.abs(down) <= half, ops.abs(right) <= half)
     down, right = ops.clip(down, -half, half) + half, ops.clip(right, -half, half) + half
-    return (pixel[:, None] * mask + down) * mask + right, seen
+    return (pixel[:, None] * mask + down) * mask + right, visible
 
 
-def mask_of(crop_size: int, *, output_stride: int, shrink: int = 2) -> int:
-    """Height and width of the over-completed maps that cover every offset in a training crop.
+def psa_mask_size(crop_size: int, *, output_stride: int, shrink: int = 2) -> int:
+    """Compute the size of an over-completed map that covers every offset in a training crop.
 
-    The authors' `2 ((crop - 1) // (8 shrink) + 1) - 1`, of any stride.
+    Generalizes `2 ((crop - 1) // (8 shrink) + 1) - 1` of the authors to any stride.
+
+    Args:
+        crop_size: Height and width of the training crop in pixels.
+        output_stride: Stride of the deepest features.
+        shrink: Ratio by which the features are reduced for the attention.
 
     Example:
 
-    >>> mask_of(465, output_stride=8)
+    >>> psa_mask_size(465, output_stride=8)
     59
     """
     return 2 * ((crop_size - 1) // (output_stride * shrink) + 1) - 1
@@ -149,42 +158,41 @@ def psanet(
     batch_norm_momentum: float = 0.9,
     name: str = "decoder",
 ) -> keras.Model:
-    """Decoder features from high-level features and what each pixel gathers from all of them.
+    """Build a decoder from high-level features and their point-wise attention.
 
-    Two branches of attention (section 3 of the paper), on features that are made `shrink` times smaller:
-    in one each pixel says what it draws from the others (collect), in the other what it sends to them
-    (distribute); see `PointAttention`. With `x` the high-level features and `conv` a convolution with batch
-    normalisation and ReLU,
+    Two branches of attention (section 3 of the paper) run on features reduced by `shrink`: in one branch each
+    pixel collects from the others, in the other it distributes to them; see `PointAttention`. With `x` the
+    high-level features and `conv` a convolution with batch normalisation and ReLU,
 
-        r_k      = shrunk(conv1x1(x))                             k = collect, distribute
+        r_k      = down(conv1x1(x))                               k = collect, distribute
         z_k      = A_k r_k,   A_k from the map conv1x1(r_k) W_k   `mask * mask` channels, no bias
-        features = conv3x3([x, enlarged(conv1x1([z_collect, z_distribute]))])
+        features = conv3x3([x, up(conv1x1([z_collect, z_distribute]))])
 
-    Differences from the authors' code: shrinking takes the mean of `shrink x shrink` pixels and enlarging has
-    half-pixel centres (theirs align corners, on features of odd sizes), and the features come at stride 4:
-    see `pspnet` for what that changes, and why there are low-level features among the inputs.
+    Differences from the code of the authors: `down` is the mean of `shrink x shrink` pixels and `up` has
+    half-pixel centres (the authors align corners, on features of odd sizes), and the features have stride 4;
+    see `pspnet` for the effect of the stride and the role of the low-level features.
 
     Args:
-        low_channels: Channels of the low-level features, stride 4.
-        high_channels: Channels of the deepest features; PSANet has them at stride 8.
-        mask: Height and width of the over-completed maps, odd; see `mask_of`.
-        attention_channels: Channels of each branch of attention.
-        shrink: Ratio by which features are made smaller for the attention, whose cost grows with the square
-            of the number of pixels.
-        decoder_channels: Channels of the result (512 in the authors' code).
-        batch_norm_momentum: Of the moving statistics.
+        low_channels: Number of channels of the low-level features, stride 4.
+        high_channels: Number of channels of the deepest features, at stride 8 in the paper.
+        mask: Height and width of the over-completed maps, odd; see `psa_mask_size`.
+        attention_channels: Number of channels of each branch of attention.
+        shrink: Ratio by which features are reduced for the attention, whose cost grows with the square of the
+            number of pixels.
+        decoder_channels: Number of output channels (512 in the code of the authors).
+        batch_norm_momentum: Momentum of the moving statistics.
         name: Name of the model.
 
     Returns:
-        A model of `[low (batch, h, w, low_channels), high (batch, h/u, w/u, high_channels)]` to features
+        A model from `[low (batch, h, w, low_channels), high (batch, h/u, w/u, high_channels)]` to features
         `(batch, h, w, decoder_channels)`.
 
     Raises:
-        ValueError: An even `mask`.
+        ValueError: `mask` is even.
 
     Example:
 
-    >>> decoder = psanet(256, 2048, mask=mask_of(320, output_stride=8))
+    >>> decoder = psanet(256, 2048, mask=psa_mask_size(320, output_stride=8))
     >>> decoder.output_shape
     (None, None, None, 256)
     """

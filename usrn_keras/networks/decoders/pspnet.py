@@ -1,4 +1,4 @@
-"""The decoder of PSPNet (Zhao et al., CVPR 2017, arXiv 1612.01105): means over a pyramid of regions."""
+"""The decoder of PSPNet (Zhao et al., CVPR 2017, arXiv 1612.01105): pyramid pooling."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ def pspnet(
     batch_norm_momentum: float = 0.9,
     name: str = "decoder",
 ) -> keras.Model:
-    """Decoder features from high-level features and their means over 1, 4, 9 and 36 regions.
+    """Build a decoder from high-level features and their means over 1, 4, 9 and 36 regions.
 
     Pyramid pooling (section 3.2 of the paper): with `P_b` the means over `b x b` regions, `conv` a
     convolution with batch normalisation and ReLU, and `up` bilinear interpolation,
 
         features = conv3x3([x, up(conv1x1(P_1 x)), ..., up(conv1x1(P_6 x))])
 
-    where each 1x1 convolution leaves `high_channels / len(bins)` channels. The one dropout of the authors'
-    code is that before the classifier (`classifier`).
+    where each 1x1 convolution has `high_channels / len(bins)` output channels. The only dropout of the code
+    of the authors is that before the classifier (`classifier`).
 
-    PSPNet has no low-level features; here these only say how large the result is. The features are enlarged
-    to stride 4 before the classifier, the authors enlarge the logits behind it. That is the same function:
-    the weights of an interpolation add up to 1 in each pixel, so it commutes with a 1x1 convolution and its
-    bias. What USRN clusters, however, are interpolated features: at output stride 16 about sixteen rows for
-    each that the network computes.
+    PSPNet has no low-level features; here they only determine the size of the output. The features are
+    upsampled to stride 4 before the classifier, while the authors upsample the logits after it. Both are the
+    same function: the weights of an interpolation sum to 1 in each pixel, so it commutes with a 1x1
+    convolution and its bias. But USRN clusters interpolated features: at output stride 16 about sixteen rows
+    for each feature that the network computes.
 
     Args:
-        low_channels: Channels of the low-level features, stride 4.
-        high_channels: Channels of the deepest features; PSPNet has them at stride 8.
-        bins: Regions on each side of the map.
-        decoder_channels: Channels of the result (512 in the authors' code).
-        batch_norm_momentum: Of the moving statistics. The 1 x 1 region is one number per image and channel:
-            a batch of one image has no variance there, so that nothing is learnt that holds at inference;
-            recipes refuse it.
+        low_channels: Number of channels of the low-level features, stride 4.
+        high_channels: Number of channels of the deepest features, at stride 8 in the paper.
+        bins: Number of regions on each side of the map.
+        decoder_channels: Number of output channels (512 in the code of the authors).
+        batch_norm_momentum: Momentum of the moving statistics. The 1 x 1 region is one value per image and
+            channel, so a batch of one image has no variance and its statistics are useless at inference;
+            recipes do not allow it.
         name: Name of the model.
 
     Returns:
-        A model of `[low (batch, h, w, low_channels), high (batch, h/u, w/u, high_channels)]` to features
+        A model from `[low (batch, h, w, low_channels), high (batch, h/u, w/u, high_channels)]` to features
         `(batch, h, w, decoder_channels)`.
 
     Example:
