@@ -213,7 +213,7 @@ def test_large_photographs_and_a_gpu(tmp_path):
     assert (recipe.network.backbone, recipe.views.long_side) == ("keras/mobilenet", 512)
     assert recipe.evaluation.scales == [0.284] and recipe.subclasses.rows_per_image == 20_000
     assert "assumed: large images are trained and evaluated at 0.284 of their size" in result.stdout
-    assert "note: val has 1 image(s) only" in result.stdout
+    assert "note: val has only 1 image(s)" in result.stdout
 
 
 def test_images_of_any_kind(tmp_path):
