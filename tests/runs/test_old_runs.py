@@ -95,7 +95,7 @@ def test_nothing_trains_in_it(old_run, tmp_path, keep_weights):
     before = {path: path.read_bytes() for path in old_run.rglob("*.toml")}
     done = CliRunner().invoke(main, ["fit", str(tmp_path / "recipe.toml"), "--run", str(old_run)])
     assert done.exit_code == RunError.exit_code, done.output
-    assert "is the run of an earlier version" in done.stderr and "Traceback" not in done.output
+    assert "is a run of an earlier version" in done.stderr and "Traceback" not in done.output
     assert {path: path.read_bytes() for path in old_run.rglob("*.toml")} == before
     assert not (old_run / "stages.json").exists()
 
@@ -105,4 +105,4 @@ def test_a_new_run_says_why_it_takes_nothing_over(old_run, tmp_path):
     with started(tmp_path / "new", recipe, load_dataset(recipe.data)) as run:
         donor = open_run(old_run)
         assert list(reuse_stages(run, donor)) == []
-        assert "numerics = '0' in the place of" in why_not_reused(run, [donor])
+        assert "numerics = '0' instead of" in why_not_reused(run, [donor])
