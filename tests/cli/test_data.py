@@ -59,7 +59,7 @@ def test_json_lists_everything_and_the_exit_code_stays(recipe_file, root):
     result = check(recipe_file, options=("--quiet", "--json"))
     assert result.exit_code == 4
     value = json.loads(result.stdout)
-    assert value["errors"] == len(value["findings"]) == 30
+    assert value["faults"] == len(value["findings"]) == 30
     assert value["findings"][0] == {
         "kind": "unreadable_image",
         "fault": True,

@@ -36,7 +36,7 @@ def test_a_data_set_that_does_not_begin(recipe_file):
         "ROOT/images/ANY/NAME.jpg",
     )
     assert "┃" not in result.stdout  # no tables of nothing
-    assert json.loads(check(recipe_file, "data.root=nowhere", options=("--json",)).stdout)["errors"] == 1
+    assert json.loads(check(recipe_file, "data.root=nowhere", options=("--json",)).stdout)["faults"] == 1
 
 
 def test_lists_that_do_not_fit_do_not_stop_the_reading(recipe_file, root):

@@ -136,7 +136,7 @@ class Inspection:
             "recipe": self.name,
             "dataset": dataset.name,
             "fingerprint": self.fingerprint,
-            "errors": len(self.errors),
+            "faults": len(self.errors),
             "notes": len(self.notes),
             "findings": [finding.to_json() for finding in self.findings],
             "classes": [
