@@ -130,7 +130,7 @@ def _make(plan: Plan, folder: Path, options: dict[str, Any]) -> None:
     if result.gaps:
         raise IncompleteTableError(
             f"{len(result.gaps)} of {len(result.plan.cells)} cells have no value",
-            faults=[f"{name}: {why}" for name, why in result.failures.items()],
+            errors=[f"{name}: {why}" for name, why in result.failures.items()],
             hint="Fix the cause and run the same command again; completed runs are kept.",
         )
 

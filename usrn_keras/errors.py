@@ -10,20 +10,20 @@ class USRNError(Exception):
 
     Args:
         message: Error message: what is wrong, the value received, and what is allowed.
-        faults: List of errors, one line each, if there are several at once.
+        errors: List of errors, one line each, if there are several at once.
         hint: Next step for the user.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, faults: Sequence[str] = (), hint: str = ""):
+    def __init__(self, message: str, *, errors: Sequence[str] = (), hint: str = ""):
         super().__init__(message)
         self.message = message
-        self.faults = tuple(faults)
+        self.errors = tuple(errors)
         self.hint = hint
 
     def __str__(self) -> str:
-        lines = [self.message, *(f"  - {fault}" for fault in self.faults)]
+        lines = [self.message, *(f"  - {error}" for error in self.errors)]
         if self.hint:
             lines.append(self.hint)
         return "\n".join(lines)

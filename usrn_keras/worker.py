@@ -129,7 +129,7 @@ class Worker:
         """Wait for the end of the function and return what it returned.
 
         Args:
-            timeout: Seconds to wait at most; the child goes on after a TimeoutError.
+            timeout: Seconds to wait at most; the child keeps running after a TimeoutError.
 
         Raises:
             USRNError: Of the class, message, list and hint of the one that the function raised.
@@ -224,7 +224,7 @@ def main(target: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         # A plug-in may have classes of its own; the parent knows those of `usrn_keras.errors`.
         name = next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
-        fields = {"message": error.message, "faults": error.faults, "hint": error.hint}
+        fields = {"message": error.message, "errors": error.errors, "hint": error.hint}
         _write(channel, {"error": {"class": name, **fields}})
         return error.exit_code
     except Exception as error:

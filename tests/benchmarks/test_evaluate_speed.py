@@ -91,7 +91,7 @@ def test_what_cannot_be_asked(tmp_path, capsys):
     assert "unknown mxnet; allowed: jax, torch, tensorflow" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         evaluate.arguments(["--run", str(tmp_path)])
-    assert "is no run folder" in capsys.readouterr().err
+    assert "is not a run folder" in capsys.readouterr().err
     make_run(tmp_path)
     with pytest.raises(SystemExit):
         evaluate.arguments(["--run", str(tmp_path / "run"), "--model", "oracle"])

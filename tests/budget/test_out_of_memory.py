@@ -63,4 +63,4 @@ def test_the_line_about_memory_is_found_in_what_keras_writes_around_it():
     text = "Exception encountered when calling call().\n\n\x1b[1mCUDA out of memory. Tried\x1b[0m\n\nArg"
     with pytest.raises(OutOfMemoryError) as caught, memory_errors("8 images", str, ""):
         raise RuntimeError(text)
-    assert caught.value.faults[1] == "RuntimeError: CUDA out of memory. Tried"
+    assert caught.value.errors[1] == "RuntimeError: CUDA out of memory. Tried"

@@ -148,7 +148,7 @@ def test_every_bad_mask_and_every_bad_run_is_named_before_anything_is_measured(m
     refused(
         result,
         6,
-        "error: nothing was measured: some of the runs or masks cannot be",
+        "error: nothing was evaluated, because some of the runs or masks cannot be evaluated",
         "  - nowhere is not a run folder: it does not exist",
         f"  - {others} does not contain a valid mask for each of the 3 val images of data",
         f"      {others / VAL[0]}_pred.png is 22x20 pixels, the label of its image is 24x20",

@@ -123,7 +123,7 @@ def test_unusual_rules_can_be_given(tmp_path):
     make_folders(tmp_path, COLOURS, mask="masks/{}_colours.png")
     refused = usrn_init(tmp_path)
     assert refused.exit_code == 4
-    assert "2 naming rules give 5 images a mask each" in refused.stderr
+    assert "2 naming rules pair 5 images each" in refused.stderr
     dataset = dataset_of(tmp_path, "--mask-pattern", "{name}_ids")
     assert dataset.colour_map is None and sizes(dataset) == [4, 3, 1, 0]
 
@@ -148,7 +148,7 @@ def test_folders_below_images_that_are_called_val_and_test(tmp_path):
     for part in ("train", "val", "test"):
         make_folders(tmp_path, image=f"photos/{part}/{{}}.png", mask=f"masks/{part}/{{}}.png")
     result = usrn_init(tmp_path)
-    assert f"assumed: the folder {tmp_path}/photos/val is val" in result.stdout
+    assert f"assumed: the folder {tmp_path}/photos/val is used as val" in result.stdout
     dataset = load_dataset(load_recipe(str(tmp_path / "my_project/my_project.toml")).data)
     assert sizes(dataset) == [5, 3, 5, 5]
 
@@ -169,7 +169,7 @@ def test_names_of_the_classes(tmp_path):
     (tmp_path / "names.txt").write_text("sky\nroad\n")
     result = usrn_init(tmp_path, "--names", tmp_path / "names.txt", name="other")
     assert result.exit_code == 4
-    assert "--names gives 2 names for 3 classes; the masks hold 3 values:" in result.stderr
+    assert "--names has 2 names for 3 classes; the masks contain 3 values:" in result.stderr
     assert "  - 0: 1,320 pixels" in result.stderr  # 11 of 32 columns
 
 
@@ -188,7 +188,7 @@ def test_leftovers_are_told(tmp_path):
     write_photo(tmp_path / "photos/other.png")
     result = usrn_init(tmp_path)
     assert "note: 1 mask(s) have no image: z9.png" in result.stdout
-    assert "note: 1 image(s) are not named as `{name}_rgb` and are left out: other.png" in result.stdout
+    assert "note: 1 image(s) do not match `{name}_rgb` and are left out: other.png" in result.stdout
     dataset = load_dataset(load_recipe(str(tmp_path / "my_project/my_project.toml")).data)
     assert sizes(dataset) == [4, 3, 1, 0]
 
@@ -212,8 +212,8 @@ def test_large_photographs_and_a_gpu(tmp_path):
     recipe = load_recipe(str(tmp_path / "my_project/my_project.toml"))
     assert (recipe.network.backbone, recipe.views.long_side) == ("keras/mobilenet", 512)
     assert recipe.evaluation.scales == [0.284] and recipe.subclasses.rows_per_image == 20_000
-    assert "assumed: large images are trained and measured at 0.284 of their size" in result.stdout
-    assert "note: val has 1 image(s) only" in result.stdout
+    assert "assumed: large images are trained and evaluated at 0.284 of their size" in result.stdout
+    assert "note: val has only 1 image(s)" in result.stdout
 
 
 def test_images_of_any_kind(tmp_path):

@@ -1,4 +1,4 @@
-"""What a person can get wrong with `usrn init`: every fault at once, the exit code, nothing left behind."""
+"""What a person can get wrong with `usrn init`: every error at once, the exit code, nothing left behind."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def test_every_wrong_option_at_once(tmp_path):
         f"--masks {tmp_path}/masks: no such folder",
         "--val 2.0: no such folder, and a share must be a fraction between 0 and 1 such as 1/8 or 0.125, "
         "or a number of images such as 46, received '2.0'",
-        "--test-masks goes with --test DIR, which is missing",
+        "--test-masks requires --test DIR, which is missing",
         f"--names {tmp_path}/n.txt cannot be read: No such file or directory",
         "--labelled: must be a fraction between 0 and 1 such as 1/8 or 0.125, or a number of images such "
         "as 46, received 'x'",
         "--ignore red: must be a mask value, such as 255, or a colour RED,GREEN,BLUE",
-        "--mask-pattern mask: must hold {name} once and no folder, such as {name}_mask",
+        "--mask-pattern mask: must contain {name} exactly once and no folder, such as {name}_mask",
     ):
         assert f"  - {line}\n" in result.stderr
 
@@ -47,14 +47,14 @@ def test_every_fault_in_the_files_at_once(tmp_path):
     write_photo(tmp_path / "masks/a5.jpg")
     result = usrn_init(tmp_path)
     assert result.exit_code == 4
-    assert "error: 6 fault(s) in the files" in result.stderr
+    assert "error: 6 error(s) in the files" in result.stderr
     for line in (
         "photos/a6.png cannot be read as an image",
         "masks/a0.png is empty",
         "masks/a1.png is 32x10 pixels, its image",
         "rotate the mask",
         "photos/a7.jpg and ",
-        "masks/a5.jpg: JPEG and WebP change values, write the mask anew as PNG",
+        "masks/a5.jpg: JPEG and WebP do not preserve mask values: create the mask again as PNG",
     ):
         assert line in result.stderr
     assert not (tmp_path / "my_project").exists() and not list(tmp_path.glob(".*"))
@@ -65,7 +65,7 @@ def test_masks_that_belong_to_nothing(tmp_path):
     write_mask(tmp_path / "masks/frame.png", (0, 1))
     result = usrn_init(tmp_path)
     assert result.exit_code == 4
-    assert "images are called DSC_1.png" in result.stderr and "masks are called frame.png" in result.stderr
+    assert "images are named DSC_1.png" in result.stderr and "masks are named frame.png" in result.stderr
 
 
 @pytest.mark.parametrize("folders", [{}, {"images": "both", "masks": "both"}])
@@ -77,7 +77,7 @@ def test_jpeg_masks(tmp_path, folders):
     result = usrn_init(tmp_path, **folders)
     assert result.exit_code == 4
     assert "the masks are JPEG or WebP files, such as" in result.stderr
-    assert "converting the JPEG is too late" in result.stderr
+    assert "converting the JPEG does not restore the values" in result.stderr
 
 
 def test_smooth_masks(tmp_path):
@@ -91,14 +91,14 @@ def test_smooth_masks(tmp_path):
     rough.save(tmp_path / "masks/a0.png")
     result = usrn_init(tmp_path)
     assert result.exit_code == 4
-    assert "only in specks of about a pixel" in result.stderr and "  - a0 alone holds" in result.stderr
+    assert "only in specks of about one pixel" in result.stderr and "  - a0 alone contains" in result.stderr
 
 
 def test_two_kinds_of_masks(tmp_path):
     make_folders(tmp_path, COLOURS)
     write_mask(tmp_path / "masks/a3.png", (0, 1))
     result = usrn_init(tmp_path)
-    assert result.exit_code == 4 and "the masks hold both colours and grey values" in result.stderr
+    assert result.exit_code == 4 and "the masks contain both colours and grey values" in result.stderr
     assert "  - a3: L" in result.stderr
 
 

@@ -91,10 +91,10 @@ def test_no_arguments_at_all_show_the_help():
 
 @pytest.mark.parametrize("kind", errors.USRNError.__subclasses__())
 def test_a_known_error_is_a_message_and_its_exit_code(failing, kind):
-    failing(kind("it is wrong", faults=["one", "two"], hint="Mend it."))
+    failing(kind("it is wrong", errors=["one", "two"], hint="Fix it."))
     result = usrn("recipes", "list")
     assert result.exit_code == kind.exit_code
-    assert result.stderr == "error: it is wrong\n  - one\n  - two\nMend it.\n"
+    assert result.stderr == "error: it is wrong\n  - one\n  - two\nFix it.\n"
     assert result.stdout == ""
 
 

@@ -27,7 +27,7 @@ def calls(monkeypatch):
             for end in ("", "_overlay") if path.stem != "broken" else ():
                 wrote(out_dir / f"{path.stem}{end}.png")
         if Path("broken.jpg") in inputs:
-            raise DataError("some inputs could not be segmented", faults=["broken.jpg cannot be read"])
+            raise DataError("some inputs could not be segmented", errors=["broken.jpg cannot be read"])
 
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setitem(

@@ -185,7 +185,10 @@ def _damaged(root, kind: str) -> dict[str, str]:
     [
         ("empty", "1.png is empty"),
         ("truncated", "1.png cannot be read as an image: it is truncated, its end is missing"),
-        ("absurd", "1.png has 50000x40000 pixels according to its header; the limit is 268435456"),
+        (
+            "absurd",
+            "1.png has 50000x40000 pixels according to its header; the limit is 268435456 pixels (2**28)",
+        ),
         ("jpeg", "1.png is a JPEG or WebP file: these formats change the values of a mask"),
         ("id", "1.png contains ids outside the 2 classes: 7"),
         ("colours", "1.png contains colours (RGB), but data.mask_format = 'ids' expects class ids"),

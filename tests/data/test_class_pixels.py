@@ -24,7 +24,7 @@ def test_every_mask_that_cannot_be_read_is_named(folder, files):
     dataset = load_dataset(DataSection(dataset="folder", root=str(folder), val="val.txt"))
     with pytest.raises(DataError, match="cannot be counted") as caught:
         class_pixels(dataset.labelled, dataset)
-    assert [fault.rsplit("/", 1)[1] for fault in caught.value.faults] == [
+    assert [fault.rsplit("/", 1)[1] for fault in caught.value.errors] == [
         "a.png contains ids outside the 3 classes: 7",
         "b.png is empty",
     ]

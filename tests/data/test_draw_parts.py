@@ -70,11 +70,11 @@ def test_too_few_images_for_the_classes():
     pixels = np.eye(8, 3, dtype=int)
     with pytest.raises(DataError, match="2 labelled images cannot cover every class") as caught:
         draw_parts(_dataset(), Share("2"), None, seed=0, pixels=pixels)
-    assert len(caught.value.faults) == 1 and "is in 1 of 8 images" in caught.value.faults[0]
+    assert len(caught.value.errors) == 1 and "is in 1 of 8 images" in caught.value.errors[0]
 
 
 @pytest.mark.parametrize(
-    ("labelled", "val", "data", "faults"),
+    ("labelled", "val", "data", "errors"),
     [
         ("9", None, {}, ["9 labelled and 0 val images are more than the 8 images with masks"]),
         ("6", "3", {}, ["6 labelled and 3 val images are more than the 8 images with masks"]),
@@ -86,8 +86,8 @@ def test_too_few_images_for_the_classes():
 def test_counts_that_cannot_be(labelled, val, data, faults):
     with pytest.raises(DataError, match="the split cannot be drawn from") as caught:
         draw_parts(_dataset(**data), Share(labelled), val and Share(val), seed=0)
-    assert len(caught.value.faults) == len(faults)
-    assert all(part in fault for part, fault in zip(faults, caught.value.faults, strict=True))
+    assert len(caught.value.errors) == len(faults)
+    assert all(part in fault for part, fault in zip(faults, caught.value.errors, strict=True))
 
 
 def test_all_with_masks_may_be_labelled_beside_images_without():

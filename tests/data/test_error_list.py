@@ -19,6 +19,6 @@ def test_twenty_faults_are_named_and_the_rest_counted(count, last):
         faults.add(f"fault {number}")
     with pytest.raises(DataError, match=r"^wrong:\n") as caught:
         faults.raise_if_any("wrong:", hint="do this")
-    assert len(caught.value.faults) == min(count, 21)
-    assert caught.value.faults[-1] == last
+    assert len(caught.value.errors) == min(count, 21)
+    assert caught.value.errors[-1] == last
     assert caught.value.hint == "do this"

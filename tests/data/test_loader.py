@@ -291,15 +291,15 @@ def test_colour_map(make, files, tmp_path):
 def test_refused_arguments(make, samples):
     with pytest.raises(DataError, match="no labelled images"):
         make(labelled=())
-    with pytest.raises(DataError, match="no unlabelled images, and a batch needs 3"):
+    with pytest.raises(DataError, match="no unlabelled images, but a batch needs 3"):
         make(unlabelled=())
-    with pytest.raises(DataError, match=r"need masks\n.*u0\.png"):
+    with pytest.raises(DataError, match=r"must have masks; these have none:\n.*u0\.png"):
         make(labelled=samples[1])
-    with pytest.raises(DataError, match="some have none"):
+    with pytest.raises(DataError, match="some do not"):
         make(labelled=(samples[0][0], replace(samples[0][1], sublabels=samples[0][1].mask)))
     with pytest.raises(ValueError, match="`batch_labelled` must be at least 1"):
         make(batch_labelled=0)
-    with pytest.raises(ValueError, match="`weak_unlabelled` is needed"):
+    with pytest.raises(ValueError, match="`weak_unlabelled` is required"):
         make(weak_unlabelled=None)
 
 

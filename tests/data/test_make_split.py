@@ -56,7 +56,7 @@ def test_other_faults_are_named(folder, files):
     files.image(folder / "images/a.jpg")
     with pytest.raises(DataError, match="the data set cannot be split") as caught:
         make_split(_data(folder, val=""), SplitRequest(Share("2")))
-    assert len(caught.value.faults) == 1 and "have the same name `a`" in caught.value.faults[0]
+    assert len(caught.value.errors) == 1 and "have the same name `a`" in caught.value.errors[0]
 
 
 def test_without_val_images_nothing_is_written(folder):
@@ -72,7 +72,7 @@ def test_a_name_that_a_list_cannot_hold_is_found_before_it_is_published(folder, 
             (folder / f"masks/{before}.png").rename(folder / f"masks/{after}.png")
     with pytest.raises(DataError, match="a list cannot contain these names") as caught:
         make_split(_data(folder), SplitRequest(Share("2")))
-    assert {fault.split(": ")[1] for fault in caught.value.faults} == {"`#a`", "`b.jpg`"}
+    assert {fault.split(": ")[1] for fault in caught.value.errors} == {"`#a`", "`b.jpg`"}
     assert not (folder / "splits").exists()
 
 

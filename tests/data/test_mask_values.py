@@ -69,4 +69,4 @@ def test_many_unknown_colours_are_cut_short_and_explained():
         DataError, match=r"(\d+ \d+ \d+ \(1 pixels\), ){9}\d+ \d+ \d+ \(1 pixels\) and 50 more"
     ) as e:
         map_colours("a", colours, _map([[255, 255, 255, 0]]))
-    assert "resized smoothly or saved as JPEG" in e.value.hint
+    assert "interpolated or JPEG-compressed" in e.value.hint

@@ -133,7 +133,7 @@ def test_every_bad_mask_is_named_at_once(scene, tmp_path):
     write(folder / "town/1.png", predictions[1] + 3)
     with pytest.raises(DataError) as refused:
         PredictedMasks(folder, many, "val").measure()
-    assert refused.value.faults[:3] == (
+    assert refused.value.errors[:3] == (
         f"{folder / 'town/0.png'} is 23x20 pixels, the label of its image is 24x20",
         f"{folder / 'town/1.png'} contains ids of no class: 3, 4, 5; allowed: 0 to 2",
         "village/2: there is no village/2.png",
@@ -150,7 +150,7 @@ def test_refuses_colours_of_no_class_and_damaged_files(scene, tmp_path):
     (folder / "village/2.png").write_bytes(cv2.imencode(".jpg", np.zeros((20, 24, 3), np.uint8))[1].tobytes())
     with pytest.raises(DataError) as refused:
         PredictedMasks(folder, dataset, "val").measure()
-    colours, damaged, jpeg = refused.value.faults
+    colours, damaged, jpeg = refused.value.errors
     assert colours == f"{folder / 'town/0.png'} contains colours of no class: 77 77 77"
     assert damaged.startswith(f"{folder / 'town/1.png'} cannot be read as an image")
     assert jpeg.startswith(f"{folder / 'village/2.png'} is a JPEG")
@@ -164,7 +164,7 @@ def test_refuses_colours_that_two_classes_share(scene, tmp_path):
     write_colours(tmp_path / "masks", predictions, alike)
     with pytest.raises(DataError) as refused:
         PredictedMasks(tmp_path / "masks", alike, "val").measure()
-    assert refused.value.faults[0].endswith("share one: store class ids")
+    assert refused.value.errors[0].endswith("share one: store class ids")
 
 
 def test_refuses_a_split_without_images(scene, tmp_path):

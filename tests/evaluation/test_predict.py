@@ -105,8 +105,8 @@ def test_unreadable_inputs_are_all_named_and_the_others_written(run, tmp_path):
     inputs = [tmp_path / "missing.jpg", tmp_path / "nothing", tmp_path / "in"]
     with pytest.raises(DataError, match="could not be segmented") as raised:
         predict_files(run.path, inputs, tmp_path / "out")
-    named = "\n".join(raised.value.faults)
-    assert len(raised.value.faults) == 4
+    named = "\n".join(raised.value.errors)
+    assert len(raised.value.errors) == 4
     for name in ("missing.jpg does not exist", "nothing contains no images", "broken.jpg", "empty.png"):
         assert name in named
     assert sorted(os.listdir(tmp_path / "out")) == ["good.png", "good_overlay.png"]
@@ -117,7 +117,7 @@ def test_no_image_is_overwritten(run, tmp_path):
     before = (tmp_path / "photo.png").read_bytes()
     with pytest.raises(DataError, match="would overwrite") as raised:
         predict_files(run.path, [tmp_path / "photo.png"], tmp_path)
-    assert "photo.png is one of the images" in raised.value.faults[0]
+    assert "photo.png is one of the images" in raised.value.errors[0]
     assert (tmp_path / "photo.png").read_bytes() == before
 
 
@@ -127,7 +127,7 @@ def test_two_images_with_the_same_result_are_refused(run, tmp_path, names):
         write_image(tmp_path / name)
     with pytest.raises(DataError, match="would overwrite") as raised:
         predict_files(run.path, [tmp_path / name for name in names], tmp_path / "out")
-    assert "2 times" in raised.value.faults[0]
+    assert "2 times" in raised.value.errors[0]
     assert not (tmp_path / "out").exists()
 
 

@@ -35,10 +35,10 @@ def test_result_of_the_worker(monkeypatch, network, tmp_path):
 
 
 def test_error_of_the_worker(monkeypatch, network, tmp_path):
-    child(monkeypatch, tmp_path, "raise ExportError('too far', faults=['a', 'b'], hint='do this')")
+    child(monkeypatch, tmp_path, "raise ExportError('too far', errors=['a', 'b'], hint='do this')")
     with pytest.raises(ExportError, match="too far") as caught:
         convert(network, tmp_path)
-    assert (caught.value.faults, caught.value.hint) == (("a", "b"), "do this")
+    assert (caught.value.errors, caught.value.hint) == (("a", "b"), "do this")
 
 
 def test_worker_that_is_killed_shows_its_last_line(monkeypatch, network, tmp_path):
@@ -49,7 +49,7 @@ def test_worker_that_is_killed_shows_its_last_line(monkeypatch, network, tmp_pat
     )
     with pytest.raises(ExportError, match="code -9") as caught:
         convert(network, tmp_path)
-    assert caught.value.faults == ("out of memory",)
+    assert caught.value.errors == ("out of memory",)
     assert "KERAS_BACKEND=tensorflow" in caught.value.hint
 
 

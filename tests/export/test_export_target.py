@@ -3,36 +3,36 @@ from __future__ import annotations
 import pytest
 
 from usrn_keras.errors import ExportError
-from usrn_keras.export.run_export import refuse_foreign_folder, size_of
+from usrn_keras.export.run_export import check_target, size_of
 
 
 def test_a_folder_of_the_user_is_not_replaced(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ExportError, match="no earlier export"):
-        refuse_foreign_folder(tmp_path, folder=True)
+    with pytest.raises(ExportError, match="not an earlier export"):
+        check_target(tmp_path, folder=True)
     assert (tmp_path / "thesis.tex").exists()
 
 
 @pytest.mark.parametrize("folder", [True, False])
 def test_a_path_that_is_free_is_fine(tmp_path, folder):
-    refuse_foreign_folder(tmp_path / "new", folder=folder)
+    check_target(tmp_path / "new", folder=folder)
 
 
 def test_an_earlier_export_or_an_empty_folder_may_be_replaced(tmp_path):
-    refuse_foreign_folder(tmp_path, folder=True)
+    check_target(tmp_path, folder=True)
     (tmp_path / "saved_model.pb").touch()
-    refuse_foreign_folder(tmp_path, folder=True)
+    check_target(tmp_path, folder=True)
 
 
 def test_a_folder_where_a_file_is_written_is_refused(tmp_path):
     with pytest.raises(ExportError, match="is a folder"):
-        refuse_foreign_folder(tmp_path, folder=False)
+        check_target(tmp_path, folder=False)
 
 
 def test_a_file_where_a_folder_is_written_is_refused(tmp_path):
     (tmp_path / "model").touch()
     with pytest.raises(ExportError, match="is a file"):
-        refuse_foreign_folder(tmp_path / "model", folder=True)
+        check_target(tmp_path / "model", folder=True)
 
 
 def test_size_counts_all_files(tmp_path):

@@ -90,8 +90,8 @@ def test_fit_trains_it_with_its_own_options(toys, recipe_file):
 def test_its_section_is_checked(toys, overrides, errors):
     with pytest.raises(RecipeError) as caught:
         load_recipe("quickstart", ["training.method=toy_methods:Toy", *overrides])
-    assert len(caught.value.faults) == len(errors)
-    for line, error in zip(caught.value.faults, errors, strict=True):
+    assert len(caught.value.errors) == len(errors)
+    for line, error in zip(caught.value.errors, errors, strict=True):
         assert line.startswith(error)
 
 
@@ -113,18 +113,18 @@ def test_its_section_is_checked(toys, overrides, errors):
 def test_a_method_that_does_not_exist_is_one_error_among_all(toys, method, error):
     with pytest.raises(RecipeError, match=error) as caught:
         load_recipe("quickstart", [f"training.method={method}", "views.crop_size=100"])
-    assert [line.split(":")[0] for line in caught.value.faults] == ["training.method", "views.crop_size"]
+    assert [line.split(":")[0] for line in caught.value.errors] == ["training.method", "views.crop_size"]
 
 
 def test_a_class_with_missing_parts_names_them_all(toys):
-    with pytest.raises(RecipeError, match="'toy_methods:Empty' is no complete method") as caught:
+    with pytest.raises(RecipeError, match="'toy_methods:Empty' is not a complete method") as caught:
         find_method("toy_methods:Empty")
-    assert [line.split(":")[0] for line in caught.value.faults] == [
+    assert [line.split(":")[0] for line in caught.value.errors] == [
         "`method_name`", "`title`", "`loss_parts`", "`Options`",
     ]  # fmt: skip
     with pytest.raises(RecipeError, match="no complete method") as caught:
         find_method("toy_methods:no_class")
-    assert "must be a subclass of usrn_keras.methods.Method, received <function" in caught.value.faults[0]
+    assert "must be a subclass of usrn_keras.methods.Method, received <function" in caught.value.errors[0]
 
 
 @pytest.mark.parametrize("name", ["Empty", "no_class"])
@@ -132,7 +132,7 @@ def test_fit_refuses_what_is_no_method_before_it_writes(toys, recipe_file, name)
     run = recipe_file.parent / "run"
     arguments = ["fit", str(recipe_file), "--run", str(run), "--set", f"training.method=toy_methods:{name}"]
     done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == RecipeError.exit_code and "is no complete method" in done.stderr
+    assert done.exit_code == RecipeError.exit_code and "is not a complete method" in done.stderr
     assert not run.exists()
 
 
@@ -142,7 +142,7 @@ def test_options_of_a_method_that_is_not_used(recipe_file):
     (recipe_file.parent / "other.toml").write_text(text)
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(recipe_file.parent / "other.toml"))
-    assert caught.value.faults == (
+    assert caught.value.errors == (
         "[usrn]: used only with training.method = 'usrn', received training.method = "
         "'self_training'; remove the section, or choose that method",
     )

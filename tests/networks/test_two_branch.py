@@ -164,8 +164,8 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
     part.save_weights(tmp_path / "part.weights.h5")
     with pytest.raises(WeightsError, match="tensors differ") as error:
         tiny_branches(weights=str(tmp_path / "part.weights.h5"), backbone_end="")
-    assert any("conv_2d_13" in fault or "conv2d_13" in fault for fault in error.value.faults), (
-        error.value.faults
+    assert any("conv_2d_13" in fault or "conv2d_13" in fault for fault in error.value.errors), (
+        error.value.errors
     )
 
 
@@ -193,7 +193,7 @@ def test_weights_of_keras_2_fill_a_part_of_their_network(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(WeightsError, match="does not fit") as error:
         tiny_branches(weights=file, width=0.5)
-    assert error.value.faults[0] == "conv1: the network needs (3, 3, 3, 16), the file has (3, 3, 3, 8)"
+    assert error.value.errors[0] == "conv1: the network needs (3, 3, 3, 16), the file has (3, 3, 3, 8)"
     renamed = (tmp_path / "mobilenet_2_5_tf_no_top.h5").rename(tmp_path / "mobilenet.weights.h5")
     with pytest.raises(WeightsError, match=r"fits, but Keras reads it only if its name ends in \.h5"):
         tiny_branches(weights=str(renamed))

@@ -41,7 +41,7 @@ def test_grey_ids():
 def test_the_highest_value_is_ignored_beside_small_ids():
     scheme = scheme_of(mask_of([0, 1, 255]))
     assert (scheme.ignored, scheme.ignore_index, scheme.mask_ids) == ((255,), 255, [])
-    assert "value 255 means no class" in scheme.assumptions[0]
+    assert "value 255 marks pixels without a class" in scheme.assumptions[0]
     assert scheme.pixels.tolist() == [[52, 52]]
 
 
@@ -115,7 +115,7 @@ def test_names_in_order_and_absent_classes():
     assert scheme_of(masks, names=[Named("a"), Named("b")]).mask_ids == [0, 2]
     scheme = scheme_of(masks, names=[Named("a"), Named("b"), Named("c")])
     assert scheme.mask_ids == [] and scheme.pixels.tolist() == [[80, 0, 80]]
-    assert "in no mask at all: b" in scheme.assumptions[0]
+    assert "classes that no mask shows: b" in scheme.assumptions[0]
     scheme = scheme_of(masks, names=[Named("c", 2), Named("a", 0)])
     assert scheme.classes == ("c", "a") and scheme.mask_ids == [2, 0]
 
@@ -143,7 +143,7 @@ def test_names_that_do_not_fit(mask, names, ignore, line):
         scheme_of(mask, names=names, ignore=ignore)
     assert line in str(caught.value)
     if "values:" in str(caught.value):
-        assert "pixels" in caught.value.faults[0] and "--ignore" in caught.value.hint
+        assert "pixels" in caught.value.errors[0] and "--ignore" in caught.value.hint
 
 
 def test_blends_at_borders_are_refused():
@@ -152,8 +152,8 @@ def test_blends_at_borders_are_refused():
     smooth[:, 98:102] = rng.integers(20, 240, (50, 4))
     with pytest.raises(DataError) as caught:
         scheme_of(count_values(RawMask(smooth, None, "L")))
-    assert "only in specks of about a pixel" in str(caught.value)
-    assert "nearest neighbour" in str(caught.value) and "fill areas: 0, 255" in str(caught.value)
+    assert "only in specks of about one pixel" in str(caught.value)
+    assert "nearest neighbour" in str(caught.value) and "cover areas: 0, 255" in str(caught.value)
 
 
 def test_a_few_blends_are_pointed_out():
@@ -166,7 +166,7 @@ def test_a_few_blends_are_pointed_out():
 
 
 def test_instances_are_refused():
-    with pytest.raises(DataError, match="at most 256 can be classes"):
+    with pytest.raises(DataError, match="at most 256 are allowed"):
         scheme_of(mask_of([[i % 256, i // 256, 0] for i in range(300)], "RGB", width=900))
 
 
@@ -174,6 +174,6 @@ def test_two_kinds_are_refused_with_examples():
     with pytest.raises(DataError) as caught:
         scheme_of(mask_of([0, 1]), mask_of([[0, 0, 0], [9, 9, 9]], "RGB"))
     assert "both colours and grey values" in str(caught.value)
-    assert caught.value.faults == ("mask 1: RGB", "mask 0: L")
+    assert caught.value.errors == ("mask 1: RGB", "mask 0: L")
     with pytest.raises(DataError, match="--names gives colours"):
         scheme_of(mask_of([0, 1]), names=[Named("a", 0, True)])

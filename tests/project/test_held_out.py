@@ -33,7 +33,7 @@ def test_nothing_given(tmp_path):
     assert ask(tmp_path, part="test") == (None, [])
     folders(tmp_path, "images/valid", "images/test")
     assert ask(tmp_path)[0].inside == tmp_path / "images/valid"
-    assert "images/test is test" in ask(tmp_path, part="test")[0].assumption
+    assert "images/test is used as test" in ask(tmp_path, part="test")[0].assumption
 
 
 def test_folders(tmp_path):

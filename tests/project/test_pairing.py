@@ -57,9 +57,9 @@ def test_no_pairs_shows_both_kinds_of_names():
     with pytest.raises(DataError) as caught:
         rule_of(["i/a1.jpg", "i/a2.jpg"], ["m/x8.png", "m/x9.png"])
     assert "images are named a1.jpg, a2.jpg" in str(caught.value)
-    assert "masks are called x8.png, x9.png" in str(caught.value)
+    assert "masks are named x8.png, x9.png" in str(caught.value)
     assert "--mask-pattern" in str(caught.value)
-    with pytest.raises(DataError, match="masks are called nothing: no files"):
+    with pytest.raises(DataError, match=r"masks are named \(no files\)"):
         rule_of(["i/a1.jpg"], [])
 
 
@@ -105,7 +105,7 @@ def test_two_files_of_one_name_are_faults():
 def test_names_that_no_list_can_hold(name, fault):
     faults: list[str] = []
     pair(Rule(), files(f"i/{name}.jpg"), [], faults)
-    assert faults == [f"{fault}, rename it"]
+    assert faults == [f"{fault}: rename it"]
 
 
 def test_listing_leaves_out_what_is_hidden_and_other_kinds(tmp_path):

@@ -71,7 +71,7 @@ def test_they_are_reported_with_every_other_error(tmp_path):
     (tmp_path / "r.toml").write_text(text)
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(tmp_path / "r.toml"), ["views.scale_labelled=[2.0, 1.0]"])
-    assert [error.split(":")[0] for error in caught.value.faults] == [
+    assert [error.split(":")[0] for error in caught.value.errors] == [
         "views.scale_labelled",
         "data.root",
         "data.val_masks",

@@ -33,7 +33,7 @@ def test_contradictions_are_reported_beside_wrong_values():
     overrides = ["usrn.sub_head=centroids", "views.crop_size=100", "evaluation.checkpoint=best"]
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", overrides)
-    assert [line.split(":")[0] for line in error.value.faults] == [
+    assert [line.split(":")[0] for line in error.value.errors] == [
         "views.crop_size", "evaluation.checkpoint", "usrn.sub_head",
     ]  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_hue_ends_at_half_a_turn():
     assert load_recipe("quickstart", ["views.jitter=[0.4, 0.4, 0.4, 0.5]"]).views.jitter[3] == 0.5
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", ["views.jitter=[0.4, 0.4, 0.4, 0.51]"])
-    (line,) = error.value.faults
+    (line,) = error.value.errors
     assert line.startswith("views.jitter: hue must be at most 0.5") and line.endswith("received 0.51")
 
 
@@ -55,4 +55,4 @@ def test_a_file_of_notepad_is_read(tmp_path):
 def test_a_word_that_is_nearly_right():
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", ["usrn.gate=fall_back"])
-    assert error.value.faults[0].endswith("received 'fall_back'; did you mean `fallback`?")
+    assert error.value.errors[0].endswith("received 'fall_back'; did you mean `fallback`?")

@@ -51,7 +51,7 @@ def test_the_gate_of_the_terms():
 def test_options_that_contradict_the_recipe(overrides, error):
     with pytest.raises(RecipeError) as caught:
         load_recipe("quickstart", overrides)
-    assert error in " ".join(caught.value.faults), caught.value.faults
+    assert error in " ".join(caught.value.errors), caught.value.errors
 
 
 @pytest.mark.parametrize("method", ["supervised", "self_training", "usrn", "prototype_ensemble"])

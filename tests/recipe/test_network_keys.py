@@ -49,7 +49,7 @@ def test_a_recipe_names_every_error():
     overrides = ["network.backbone=", "network.psa_mask=4"]
     with pytest.raises(RecipeError, match=r"2 error\(s\)") as error:
         load_recipe("quickstart", overrides)
-    assert [line.split(":")[0] for line in error.value.faults] == ["network.psa_mask", "network.backbone"]
+    assert [line.split(":")[0] for line in error.value.errors] == ["network.psa_mask", "network.backbone"]
 
 
 def test_one_override_changes_the_decoder():

@@ -36,7 +36,7 @@ def test_a_recipe_of_the_old_form_learns_every_new_key_at_once(tmp_path):
     path = old_file(tmp_path, **{key.replace(".", "__"): value for key, (value, _) in OLD.items()})
     with pytest.raises(RecipeError, match=r"8 error\(s\)") as caught:
         load_recipe(str(path))
-    errors = dict(line.split(": ", 1) for line in caught.value.faults)
+    errors = dict(line.split(": ", 1) for line in caught.value.errors)
     assert errors.keys() == OLD.keys()
     for key, (_, new) in OLD.items():
         assert new in errors[key], errors[key]
@@ -46,7 +46,7 @@ def test_the_new_key_is_that_of_the_method(tmp_path):
     path = old_file(tmp_path, training__threshold="0.9")
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(path), ["training.method=self_training"])
-    assert caught.value.faults == ("training.threshold: renamed to self_training.threshold",)
+    assert caught.value.errors == ("training.threshold: renamed to self_training.threshold",)
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,6 @@ def test_refuses_other_classes_and_nothing():
     other = Scores("Other", ["a"], [[1]])
     with pytest.raises(RunError, match="same classes") as refused:
         Comparison([BASELINE, other])
-    assert refused.value.faults == ("Other: a",)
+    assert refused.value.errors == ("Other: a",)
     with pytest.raises(RunError, match="nothing to compare"):
         Comparison([])

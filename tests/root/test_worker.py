@@ -26,7 +26,7 @@ def double(order, send):
     return {"value": 2 * order["value"], "backend": os.environ["KERAS_BACKEND"], "json": json.__file__}
 
 def refuse(order, send):
-    raise DataError("two files are empty", faults=["a.png", "b.png"], hint="Delete them.")
+    raise DataError("two files are empty", errors=["a.png", "b.png"], hint="Delete them.")
 
 def crash(order, send):
     print("first line", file=sys.stderr)
@@ -114,7 +114,7 @@ def test_package_is_imported_where_it_is_not_installed(tmp_path, monkeypatch):
 def test_error_of_the_package_is_raised_as_it_was(functions):
     with functions("refuse", {}) as worker, pytest.raises(DataError, match="two files are empty") as caught:
         worker.result()
-    assert (caught.value.faults, caught.value.hint) == (("a.png", "b.png"), "Delete them.")
+    assert (caught.value.errors, caught.value.hint) == (("a.png", "b.png"), "Delete them.")
     assert caught.value.exit_code == 4
 
 

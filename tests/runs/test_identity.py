@@ -141,7 +141,7 @@ def test_a_refused_run_stays_as_it_was(folder):
         started(folder / "run", other, load_dataset(other.data)),
     ):
         pass
-    assert error.value.faults[0] == "classes: road, pole, sky; now pole, road, sky"
+    assert error.value.errors[0] == "classes: road, pole, sky; now pole, road, sky"
     assert (folder / "run/recipe.toml").read_bytes() == before
 
 
@@ -180,6 +180,6 @@ def test_a_table_refuses_runs_of_another_data_set(folder):
     make_outline(plan, folder / "family")
     correct_a_mask(folder)
     for refused in (make_outline, make_table):
-        with pytest.raises(RunError, match="has runs of another data set") as error:
+        with pytest.raises(RunError, match="contains runs of another data set") as error:
             refused(plan, folder / "family")
-        assert error.value.faults[0].startswith(f"{planned.name}: files of labelled: ")
+        assert error.value.errors[0].startswith(f"{planned.name}: files of labelled: ")

@@ -61,7 +61,7 @@ def test_another_recipe_is_refused_with_every_difference(tmp_path):
         started(tmp_path / "run", other, dataset()),
     ):
         pass
-    assert [fault.split(":")[0] for fault in error.value.faults] == ["views.crop_size", "training.usrn_steps"]
+    assert [fault.split(":")[0] for fault in error.value.errors] == ["views.crop_size", "training.usrn_steps"]
 
 
 def test_another_data_set_is_refused(tmp_path):

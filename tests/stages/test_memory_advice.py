@@ -93,7 +93,7 @@ def test_figures_and_advice(recipe_file, monkeypatch):
     batches = ["training.batch_labelled=8", "training.batch_unlabelled=4", "training.accumulation=2"]
     error = error_of(load_recipe(str(recipe_file), batches))
     assert error.message == "memory ran out: 3-usrn, 8 labelled and 4 unlabelled images of 32 x 32"
-    assert error.faults[0].endswith("GB when it ran out; training could use 3.00 GB when it began")
+    assert error.errors[0].endswith("GB when it ran out; training could use 3.00 GB when it began")
     assert (
         "--set training.batch_labelled=4 --set training.batch_unlabelled=2 --set training.accumulation=4 "
         "--set training.baseline_steps=8 --set training.usrn_steps=8 --run FOLDER" in error.hint
@@ -107,4 +107,4 @@ def test_the_smallest_batch_leaves_smaller_crops(recipe_file):
 
 def test_a_device_of_unknown_memory(recipe_file, monkeypatch):
     monkeypatch.setattr(memory, "training_device", lambda: TrainingDevice("tensorflow", True, None))
-    assert error_of(load_recipe(str(recipe_file))).faults[0].endswith(" when it ran out")
+    assert error_of(load_recipe(str(recipe_file))).errors[0].endswith(" when it ran out")

@@ -117,7 +117,7 @@ def test_more_subclasses_than_feature_pixels_are_cut(model, tmp_path):
         model, dataset, tmp_path / "out", Clustering(counts=[80, 2, 1]), warn=warnings.append
     )
     assert subclasses.counts.tolist() == [64, 1, 0]
-    assert any("'a': 80 subclasses cut to 64" in text for text in warnings)
+    assert any("'a': 80 subclasses reduced to 64" in text for text in warnings)
     assert maps_of(tmp_path / "out", dataset)[0][1, 1] == 64
     assert subclasses.feature_pixels.tolist() == [64, 0, 0]
 

@@ -62,10 +62,10 @@ def test_explicit_counts():
         ({"class_counts": []}, r"shape \(classes,\)"),
         ({"class_counts": [[1, 2]]}, r"received shape \(1, 2\)"),
         ({"class_counts": [1, -2]}, "at least 0"),
-        ({"class_counts": [1.5, 2]}, "whole numbers"),
+        ({"class_counts": [1.5, 2]}, "integers"),
         ({"class_counts": [1, 2], "size_factor": 0}, "`size_factor`"),
         ({"class_counts": [1, 2], "max_subclasses": 0}, "`max_subclasses`"),
-        ({"class_counts": [1, 2], "counts": [1]}, r"one number per class \(2\), received 1"),
+        ({"class_counts": [1, 2], "counts": [1]}, r"one value per class \(2\), received 1"),
         ({"class_counts": [1, 2], "counts": [1, 0]}, "at least 1"),
     ],
 )

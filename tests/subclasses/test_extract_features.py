@@ -170,5 +170,5 @@ def test_clustering_options_leave_the_store_alone(dataset, model, tmp_path):
 
 
 def test_features_that_are_not_numbers(dataset, tmp_path):
-    with pytest.raises(DivergedError, match="not numbers"):
+    with pytest.raises(DivergedError, match="contain NaN"):
         extract_features(colours_at_stride_4(np.nan), dataset, tmp_path, Clustering())

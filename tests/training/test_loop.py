@@ -167,7 +167,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     other.compile(optimizer=optimizer)
     with pytest.raises(WeightsError, match="from another network") as error:
         load_checkpoint(tmp_path / "c.npz", other)
-    assert any("needs (7,), the file has (5,)" in fault for fault in error.value.faults)
+    assert any("needs (7,), the file has (5,)" in fault for fault in error.value.errors)
 
 
 def test_damaged_checkpoint_is_named(tmp_path):

@@ -59,7 +59,7 @@ _PLANS: weakref.WeakKeyDictionary[keras.Layer, GraphPlan | None] = weakref.WeakK
 
 
 def plan_of(model: keras.Layer) -> GraphPlan | None:
-    """GraphPlan a functional model; the plan is cached.
+    """Plan a functional model; the plan is cached.
 
     In a plain graph every node is a layer called with a tensor or a list of tensors and no other argument,
     and there is one output.
@@ -138,7 +138,7 @@ def run(plan: GraphPlan, inputs: Sequence[Any], operation: Callable[[Step, list[
     """Run a plan and release each intermediate result after its last use.
 
     Args:
-        plan: GraphPlan of a model.
+        plan: Plan of a model.
         inputs: Input tensors of the model.
         operation: Function that computes a step from its input tensors.
 
@@ -155,18 +155,21 @@ def run(plan: GraphPlan, inputs: Sequence[Any], operation: Callable[[Step, list[
 
 
 def call_layers(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
-    """What a functional model gives where each of its layers is replaced by a function.
+    """Run a functional model with another function in place of each layer call.
 
     Args:
-        model: A functional model.
-        inputs: Its inputs, tensors or `keras.KerasTensor`.
+        model: Functional model.
+        inputs: Inputs of the model, tensors or `keras.KerasTensor`.
         call: Function `(layer, *args, **kwargs)` that replaces the call of a layer.
+
+    Returns:
+        The output of the model.
 
     Raises:
         TypeError: The model is not functional.
     """
     if not hasattr(model, "_run_through_graph"):
-        raise TypeError(f"a functional model is needed, received the {type(model).__name__} {model.name!r}")
+        raise TypeError(f"`model` must be functional, received the {type(model).__name__} {model.name!r}")
     return model._run_through_graph(inputs, call_fn=call)
 
 

@@ -72,8 +72,8 @@ def memory_errors(doing: str, figures: Callable[[], str], hint: str) -> Iterator
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-        faults = [figures(), memory_line(error)]
-        raise OutOfMemoryError(f"memory ran out: {doing}", faults=faults, hint=hint) from error
+        errors = [figures(), memory_line(error)]
+        raise OutOfMemoryError(f"memory ran out: {doing}", errors=errors, hint=hint) from error
 
 
 def memory_line(error: BaseException) -> str:

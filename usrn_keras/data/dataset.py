@@ -48,7 +48,7 @@ class ErrorList:
         shown = self._lines[:SHOWN]
         if len(self._lines) > SHOWN:
             shown.append(f"and {len(self._lines) - SHOWN} more")
-        raise DataError(message, faults=shown, hint=hint)
+        raise DataError(message, errors=shown, hint=hint)
 
 
 PARTS = ("labelled", "unlabelled", "val", "test")  # names of the lists of a data set

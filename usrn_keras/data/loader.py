@@ -250,6 +250,6 @@ def _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabell
         raise ValueError("`weak_unlabelled` is required if `batch_unlabelled` is above 0")
     without_mask = [str(sample.image) for sample in labelled if sample.mask is None]
     if without_mask:
-        raise DataError("labelled images must have masks; these have none:", faults=without_mask[:20])
+        raise DataError("labelled images must have masks; these have none:", errors=without_mask[:20])
     if len({sample.sublabels is None for sample in labelled}) > 1:
         raise DataError("some labelled images have sublabels and some do not: all or none must have them")

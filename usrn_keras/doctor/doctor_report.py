@@ -34,7 +34,7 @@ class DoctorFinding:
     @classmethod
     def of(cls, name: str, error: USRNError) -> DoctorFinding:
         """Create a finding from an error that would stop training."""
-        return cls(name, error.message, error.hint, error.faults, error=type(error))
+        return cls(name, error.message, error.hint, error.errors, error=type(error))
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class DoctorReport:
         message = f"training cannot run here: {broken[0].message}"
         others = [finding.message for finding in broken[1:]]
         return broken[0].error(
-            message, faults=others, hint="Apply the changes listed above, and run `usrn doctor` again."
+            message, errors=others, hint="Apply the changes listed above, and run `usrn doctor` again."
         )
 
     def to_json(self) -> dict[str, Any]:

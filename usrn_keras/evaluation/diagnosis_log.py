@@ -1,4 +1,4 @@
-"""The records of the quality of pseudo labels: one line of JSON for each measurement."""
+"""Records of the quality of pseudo labels: one line of JSON per measurement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DiagnosisLog:
     >>> import tempfile
     >>> log = DiagnosisLog(Path(tempfile.mkdtemp()) / "diagnosis.jsonl")
     >>> log.append({"step": 20, "images": 16})
-    >>> log.rewind(10)  # training resumes from step 10: later records are void
+    >>> log.rewind(10)  # training resumes from step 10: later records are removed
     >>> log.records()
     []
     """
@@ -29,7 +29,7 @@ class DiagnosisLog:
         self.path = path
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record; `step` must be among its keys."""
+        """Append one record; its keys must include `step`."""
         with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Columns of a table of scores: models of runs and folders of masks, checked before anything is measured."""
+"""Columns of a table of scores: models of runs and folders of masks, all checked before evaluation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Made = TypeVar("Made")
 
 
 class Entry(Protocol):
-    """One column of the table, checked by its constructor, before anything is measured.
+    """A column of the table; the constructor checks it before evaluation.
 
     Attributes:
         name: Heading of the column.
@@ -137,7 +137,7 @@ class MasksEntry:
         self._measured: EvaluationResult | None = None
 
     def measure(self, progress: Progress) -> EvaluationResult:
-        if self._measured is None:  # the check of the masks has counted them already
+        if self._measured is None:  # already counted by the check of the masks
             self._measured = self._masks.measure(self.name, progress=progress)
         return self._measured
 
@@ -216,7 +216,7 @@ def prepare_entries(
     """
     errors: list[USRNError] = []
     entries: list[Entry] = []
-    log = functools.cache(progress.log)  # logs a line once, even if two models of a run cause it
+    log = functools.cache(progress.log)  # log each line once, even if two models of a run cause it
     for path, model, checkpoint in product(runs, models, checkpoints):
         parts = [str(path), *[model] * (model is not None), *[checkpoint] * (len(checkpoints) > 1)]
         options = {"checkpoint": checkpoint, "split": split, "inference": inference, "log": log}
@@ -240,7 +240,7 @@ def _labels_of(
 
 def _measured_masks(folder: Path, dataset: Dataset, split: str, progress: Progress) -> MasksEntry:
     entry = MasksEntry(folder, dataset, split, progress.log)
-    entry.measure(progress)  # takes seconds, and only reading every mask shows what is wrong with it
+    entry.measure(progress)  # reads every mask, so that all errors are found before evaluation
     return entry
 
 
@@ -251,7 +251,7 @@ def _validate_data(run: Run, dataset: Dataset, log: Callable[[str], None]) -> No
     for change in changes(run.data, dataset):
         log(
             f"{run.path}: the data set has changed since the training, {change}; "
-            "images that it was trained on may be among those that are measured"
+            "the evaluated images may include training images"
         )
 
 
@@ -271,7 +271,7 @@ def _raise_all(errors: Sequence[USRNError]) -> None:
     first = different[0]
     if len(different) == 1:
         raise first
-    lines = ["\n      ".join([error.message, *error.faults]) for error in different]
+    lines = ["\n      ".join([error.message, *error.errors]) for error in different]
     hints = " ".join(dict.fromkeys(error.hint for error in different if error.hint))
-    message = "nothing was measured: some of the runs or masks cannot be"
-    raise type(first)(message, faults=lines, hint=hints) from first
+    message = "nothing was evaluated, because some of the runs or masks cannot be evaluated"
+    raise type(first)(message, errors=lines, hint=hints) from first

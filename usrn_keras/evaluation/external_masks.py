@@ -76,17 +76,17 @@ class PredictedMasks:
                 ids or colours of no class; the error lists all of them.
         """
         confusion, outlines, images = 0, 0, []
-        faults = ErrorList()
+        errors = ErrorList()
         counts = ordered_map(self._count, self.samples, workers=workers, ahead=2 * workers)
         with progress.task(f"scoring {name}", total=len(self.samples)) as task:
             for sample, counted in zip(self.samples, counts, strict=True):
                 task.advance()
                 if isinstance(counted, str):
-                    faults.add(counted)
+                    errors.add(counted)
                     continue
                 confusion, outlines = confusion + counted[0], outlines + counted[1]
                 images.append(ImageScore.of(sample, self.dataset.classes, counted[0]))
-        self._raise_if_any(faults)
+        self._raise_if_any(errors)
         scores = Scores(
             name, self.dataset.classes, confusion, boundary=outlines, provenance=self._provenance()
         )
@@ -107,9 +107,9 @@ class PredictedMasks:
         labels = mask_to_labels(read_mask(sample.mask, self.dataset), self.dataset)
         return labels, read_prediction(self._matches.files[sample.name], labels, self.dataset)
 
-    def _raise_if_any(self, faults: ErrorList) -> None:
+    def _raise_if_any(self, errors: ErrorList) -> None:
         images = f"the {len(self.samples)} {self.split} images of {self.dataset.name}"
-        faults.raise_if_any(
+        errors.raise_if_any(
             f"{self.folder} does not contain a valid mask for each of {images}",
             hint=f"A mask contains class ids, 0 to {self.dataset.num_classes - 1} in the order of "
             "data.classes, or the colours of the classes, and has the size of the label.",

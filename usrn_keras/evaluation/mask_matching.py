@@ -64,14 +64,14 @@ def _png_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}", hint="Give the folder of the masks: --predictions FOLDER")
-    faults = ErrorList()
+    errors = ErrorList()
     found = [
         Path(parent) / name
-        for parent, _, names in walk(folder, faults.add)
+        for parent, _, names in walk(folder, errors.add)
         for name in names
         if name.lower().endswith(".png")
     ]
-    faults.raise_if_any(f"some folders below {folder} cannot be read")
+    errors.raise_if_any(f"some folders below {folder} cannot be read")
     if not found:
         raise DataError(f"{folder} contains no PNG files", hint="Write the masks as PNG, one for each image.")
     return sorted(found)
@@ -118,11 +118,11 @@ def _owners_of(path: Path, folder: Path, owners: Mapping[str, str]) -> list[tupl
 
 
 def _validate_unique(folder: Path, files: Mapping[str, Sequence[Path]]) -> None:
-    faults = ErrorList()
+    errors = ErrorList()
     for name, found in files.items():
         if len(found) > 1:
-            faults.add(f"{name}: {', '.join(str(path.relative_to(folder)) for path in found)}")
-    faults.raise_if_any(f"{folder}: several files belong to one image", hint="Keep one file for each image.")
+            errors.add(f"{name}: {', '.join(str(path.relative_to(folder)) for path in found)}")
+    errors.raise_if_any(f"{folder}: several files belong to one image", hint="Keep one file for each image.")
 
 
 def _nothing_fits(folder: Path, files: Sequence[Path], samples: Sequence[Sample]) -> DataError:

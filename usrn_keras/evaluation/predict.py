@@ -64,8 +64,8 @@ def predict_files(
     >>> predict_files("runs/quickstart", ["photo.jpg", "folder"], "predictions")  # doctest: +SKIP
     [PosixPath('predictions/photo.png'), PosixPath('predictions/photo_overlay.png'), ...]
     """
-    faults = ErrorList()
-    jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), faults))
+    errors = ErrorList()
+    jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
     options = inference_of(run.recipe)
@@ -80,34 +80,34 @@ def predict_files(
                     written.append(path)
                     wrote(path)
             except DataError as error:
-                faults.add(error.message)
+                errors.add(error.message)
             task.advance()
-    faults.raise_if_any(
+    errors.raise_if_any(
         "some inputs could not be segmented", hint=f"{len(written)} files were written to {out_dir}."
     )
     return written
 
 
-def find_jobs(inputs: Sequence[Path], out_dir: Path, faults: ErrorList) -> Iterator[Job]:
-    """Yield one job for each image among `inputs`; missing or empty inputs are added to `faults`."""
+def find_jobs(inputs: Sequence[Path], out_dir: Path, errors: ErrorList) -> Iterator[Job]:
+    """Yield one job for each image among `inputs`; missing or empty inputs are added to `errors`."""
     for path in inputs:
         if path.is_dir():
-            images = _images_below(path, out_dir, faults)
+            images = _images_below(path, out_dir, errors)
             if not images:
-                faults.add(f"{path} contains no images")
+                errors.add(f"{path} contains no images")
             for image in images:
                 yield _job(image, out_dir / image.relative_to(path).parent)
         elif path.exists():
             yield _job(path, out_dir)
         else:
-            faults.add(f"{path} does not exist")
+            errors.add(f"{path} does not exist")
 
 
-def _images_below(folder: Path, out_dir: Path, faults: ErrorList) -> list[Path]:
+def _images_below(folder: Path, out_dir: Path, errors: ErrorList) -> list[Path]:
     """Images in `folder` and its sub-folders, without the predictions of an earlier call."""
     out_dir = out_dir.resolve()
     found = []
-    for parent, folders, names in walk(folder, faults.add):
+    for parent, folders, names in walk(folder, errors.add):
         here = Path(parent)
         folders[:] = [name for name in folders if (here / name).resolve() != out_dir]
         found += [here / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
@@ -125,7 +125,7 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
     errors += [f"{path} would be written {n} times" for path, n in targets.items() if n > 1]
     if errors:
         hint = "Choose another folder with --out, or predict these images in separate calls."
-        raise DataError("the predictions would overwrite files", faults=errors, hint=hint)
+        raise DataError("the predictions would overwrite files", errors=errors, hint=hint)
 
 
 def _predict_file(predictor: Predictor, job: Job, palette: np.ndarray) -> list[Path]:

@@ -60,7 +60,7 @@ class Inference:
         if not self.scales or min(self.scales) <= 0:
             errors.append(f"scales: must be one or more numbers above 0, received {list(self.scales)}")
         if errors:
-            raise RecipeError("the options of prediction are not valid", faults=errors)
+            raise RecipeError("the options of prediction are not valid", errors=errors)
 
     @property
     def one_pass(self) -> bool:

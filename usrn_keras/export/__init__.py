@@ -1,4 +1,4 @@
-"""Export of a trained network for deployment, checked by running what was written."""
+"""Export a trained network for deployment, and check the exported model by running it."""
 
 from usrn_keras.export.formats import FORMATS
 from usrn_keras.export.run_export import ExportReport, export_model, export_run

@@ -1,7 +1,7 @@
-"""One conversion: write, run, compare; in this process or in a worker process.
+"""Convert a model, run the result and compare; in this process or in a worker process.
 
-A worker process converts with another backend, or off the accelerator. The model travels as a `.keras` file,
-whose weights every backend reads.
+A worker process converts with another backend, or on the CPU. The model is passed as a `.keras` file, which
+every backend can load.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def convert(
     tolerance: float,
     reference: Reference,
 ) -> Parity:
-    """Write `path` and compare what it computes with `reference`.
+    """Write `path`, run it and compare its logits with `reference`.
 
     Raises:
-        ExportError: The model cannot be converted or run, or does not agree.
+        ExportError: If the model cannot be converted or run, or its logits differ.
     """
     target = find_format(format)
     with quiet():
@@ -44,26 +44,26 @@ def convert(
 
 @contextmanager
 def explained(what: str, input_size: tuple[int, int] | None) -> Iterator[None]:
-    """Turn whatever a converter raises into an `ExportError`; the cause is kept for `--debug`."""
+    """Convert any error of a converter to an `ExportError`; the cause is kept for `--debug`."""
     try:
         yield
     except (USRNError, OSError, MemoryError):
         raise
     except Exception as error:  # converters raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        hint = "Another backend may do it: KERAS_BACKEND=torch, jax or tensorflow."
+        hint = "Try another backend: KERAS_BACKEND=torch, jax or tensorflow."
         if input_size is None:
-            hint = "A fixed input size is easier to convert: give one, for instance 512 x 512."
+            hint = "Try a fixed input size, which is easier to convert: --size 512x512"
         raise ExportError(
             what,
-            faults=[f"{type(error).__name__}: {' '.join(lines)[:600]}"],
+            errors=[f"{type(error).__name__}: {' '.join(lines)[:600]}"],
             hint=hint,
         ) from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence converters, which warn about their own internals; the parity check judges the result."""
+    """Hide warnings of converters about their internals; the parity check verifies the result."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -78,18 +78,21 @@ ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_
 
 
 def reason_for_worker(backend: str, format: str) -> str:
-    """The reason to convert in a worker process, or nothing."""
+    """Return the reason to convert in a worker process; empty if there is none."""
     current = keras.backend.backend()
     if backend != current:
-        return f"the {current} backend cannot write {format}: done by a subprocess with the {backend} backend"
+        return (
+            f"the {current} backend cannot write {format}: converted by a subprocess with the {backend} "
+            "backend"
+        )
     if is_on_accelerator():
-        # An exported graph keeps the device it was traced on, and TF32 would blur the comparison.
-        return "converted and compared on the CPU by a subprocess, so that the result runs anywhere"
+        # An exported graph keeps the device it was traced on, and TF32 would make the comparison inaccurate.
+        return "converted and compared on the CPU by a subprocess, so that the result runs on any device"
     return ""
 
 
 def is_on_accelerator() -> bool:
-    """Whether the current backend computes on something else than a CPU."""
+    """Whether the current backend computes on a GPU or TPU."""
     backend = keras.backend.backend()
     if backend == "torch":
         return keras.ops.zeros(1).device.type != "cpu"
@@ -110,10 +113,10 @@ def convert_in_worker(
     tolerance: float,
     backend: str,
 ) -> Parity:
-    """`convert` in a worker process with `backend`, on the CPU; its files stay beside `path`.
+    """Run `convert` in a worker process with `backend` on the CPU; its files are in the folder of `path`.
 
     Raises:
-        ExportError: As `convert`; or the process ended without a result.
+        ExportError: See `convert`; or if the process ended without a result.
     """
     model_file, reference_file = path.parent / "model.keras", path.parent / "reference.npz"
     model.save(model_file)
@@ -135,13 +138,13 @@ def convert_in_worker(
     except WorkerError as error:
         raise ExportError(
             f"{format} export in a subprocess with the {backend} backend ended with code {error.code}",
-            faults=[*error.lines[-1:]] or ["no output"],
-            hint=f"Run the same command with KERAS_BACKEND={backend}: weights move between backends.",
+            errors=[*error.lines[-1:]] or ["no output"],
+            hint=f"Run the same command with KERAS_BACKEND={backend}; every backend can load the weights.",
         ) from error
 
 
 def convert_file(order: dict, send: Callable[[dict], None]) -> dict:
-    """Convert the model file of an order of `convert_in_worker`; returns the values of its `Parity`."""
+    """Convert the model file of an order of `convert_in_worker`; return the values of `Parity`."""
     model = keras.models.load_model(order["model"], compile=False)
     size = tuple(order["input_size"]) if order["input_size"] else None
     stored = order["reference"]

@@ -1,4 +1,4 @@
-"""The formats: which backends write them, what packages that takes, and their functions."""
+"""Export formats: backends that write them, required packages, and functions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Format:
 
     Attributes:
         file_name: Default name of the file or folder.
-        packages: For each Keras backend that writes the format, best first, what it imports.
-        write: `write(model, path, input_size)`.
-        run: `run(path)` -> function from images to logits, numpy arrays.
-        output: Where a program finds the logits.
-        folder: Written as a folder.
+        packages: Required packages for each Keras backend that writes the format, in order of preference.
+        write: Function `write(model, path, input_size)`.
+        run: Function `run(path)`, which returns a function from images to logits (numpy arrays).
+        output: Description of the output that contains the logits.
+        folder: Whether the format is a folder.
     """
 
     file_name: str
@@ -54,7 +54,7 @@ FORMATS: dict[str, Format] = {
         {"tensorflow": ("tensorflow",), "jax": ("jax", "tensorflow")},
         write_saved_model,
         run_saved_model,
-        output="what the endpoint `serve` returns; output_0 in the signature `serving_default`",
+        output="the result of the endpoint `serve`; output_0 in the signature `serving_default`",
         folder=True,
     ),
     "litert": Format(
@@ -65,16 +65,16 @@ FORMATS: dict[str, Format] = {
         output="the only output",
     ),
     "torch": Format(
-        "model.pt2", {"torch": ("torch",)}, write_torch, run_torch, output="what the program returns"
+        "model.pt2", {"torch": ("torch",)}, write_torch, run_torch, output="the result of the program"
     ),
 }
 
 
 def find_format(name: str) -> Format:
-    """Look a format up.
+    """Find a format by name.
 
     Raises:
-        ExportError: No such format.
+        ExportError: If the format is unknown.
 
     Example:
 
@@ -87,26 +87,26 @@ def find_format(name: str) -> Format:
 
 
 def capable_backend(name: str) -> str:
-    """The backend to write format `name` with: the current one if it can, else an installed one.
+    """Choose the backend that writes a format: the current one if possible, otherwise an installed one.
 
     Raises:
-        ExportError: No installed backend writes this format.
-        BackendError: A package of the chosen backend's converter is missing.
+        ExportError: If no installed backend writes this format.
+        BackendError: If a package of the converter is missing.
     """
     packages, current = find_format(name).packages, keras.backend.backend()
     installed = [backend for backend in packages if importlib.util.find_spec(backend)]
     backend = current if current in packages else next(iter(installed), None)
     if backend is None:
-        way = " or ".join(f"KERAS_BACKEND={other}" for other in packages)
+        setting = " or ".join(f"KERAS_BACKEND={other}" for other in packages)
         raise ExportError(
             f"the {current} backend cannot write {name}, and no backend that can is installed",
-            hint=f"Install one (pip install {next(iter(packages))}) and run the same command with {way}: "
-            "weights move between backends.",
+            hint=f"Install one (pip install {next(iter(packages))}) and run the same command with {setting}; "
+            "every backend can load the weights.",
         )
     missing = [package for package in packages[backend] if importlib.util.find_spec(package) is None]
     if missing:
         raise BackendError(
-            f"export to {name} with the {backend} backend lacks the packages {', '.join(missing)}",
+            f"export to {name} with the {backend} backend needs the missing packages {', '.join(missing)}",
             hint="Install them: pip install 'usrn-keras[export]'",
         )
     return backend

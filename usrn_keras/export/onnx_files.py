@@ -19,7 +19,7 @@ from usrn_keras.networks.native_export import (
 
 
 def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     import torch
 
     module = torch.export.load(path).module()
@@ -31,12 +31,12 @@ def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
-# The newest that all three converters write; onnxruntime reads it since 1.14 (2023).
+# The newest opset that all three converters write; supported since onnxruntime 1.14 (2023).
 OPSET = 18
 
 
 def write_onnx(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write one self-contained file: input `images`, output `logits`, named free sizes."""
+    """Write one self-contained file with input `images`, output `logits` and named dynamic sizes."""
     import onnx
 
     convert = {"tensorflow": _from_tensorflow, "jax": _from_jax, "torch": _from_torch}
@@ -75,10 +75,10 @@ def _from_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | No
 
 
 def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
-    """Call the input `images` and the output `logits`, and name their free sizes alike.
+    """Rename the input to `images` and the output to `logits`, and name their dynamic sizes.
 
-    The converters each invent names (`args_0`, `Identity:0`, `s33`), which would make
-    deployment depend on the backend that a model happened to be exported with.
+    Each converter uses other names (`args_0`, `Identity:0`, `s33`), so without this deployment would depend
+    on the backend of the export.
     """
     graph = proto.graph
     (images,), (logits,) = graph.input, graph.output
@@ -97,7 +97,7 @@ def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
 
 
 def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -1,9 +1,8 @@
-"""Layers that jax2onnx writes as one ONNX operation each, whatever the size of the image.
+"""Layers that jax2onnx exports as one ONNX operation each, for any image size.
 
-Checked with jax2onnx 0.17: its rule for `jax.image.resize` needs every size fixed, the batch
-included, and its rule for pooling takes the batch and the channels for further dimensions of the
-image, which no runtime can pool. Here the layers become primitives with rules of their own. They
-work on (batch, channels, height, width), the layout of ONNX.
+Checked with jax2onnx 0.17: its rule for `jax.image.resize` requires fixed sizes, including the batch, and its
+rule for pooling treats batch and channels as spatial dimensions, which no runtime supports. Here the layers
+are primitives with their own rules, in the ONNX layout (batch, channels, height, width).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 
 @functools.cache
 def onnx_layers() -> Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]:
-    """For each layer class that needs it, a class of the same function that jax2onnx can export."""
+    """Map layer classes to equivalent classes that jax2onnx can export."""
     import jax.numpy as jnp
 
     resize = onnx_primitive("usrn_keras_resize", _resized_shape, _resize)
@@ -40,12 +39,12 @@ def onnx_layers() -> Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]
 
 
 def onnx_primitive(name: str, shape: Callable[..., tuple], write: Callable[..., Any]) -> Any:
-    """A JAX primitive and its rule in jax2onnx.
+    """Create a JAX primitive and register its jax2onnx rule.
 
     Args:
-        name: Of the primitive.
-        shape: `shape(shape of the input, **parameters)` -> shape of the output.
-        write: `write(ctx, input, **parameters)` -> output, which adds the ONNX operation.
+        name: Name of the primitive.
+        shape: Function `shape(input_shape, **parameters)` that returns the output shape.
+        write: Function `write(ctx, input, **parameters)` that adds the ONNX operation and returns its output.
     """
     from jax.core import ShapedArray
     from jax.extend.core import Primitive
@@ -86,7 +85,7 @@ def _resize(ctx: Any, x: Any, *, factors: tuple[int, int]) -> Any:
 
 
 def _pooled_shape(shape: tuple, *, size: tuple[int, int], strides: tuple[int, int], padding: str) -> tuple:
-    # "same" pads so that every stride begins a window; "valid" drops windows that do not fit.
+    # "same" pads so that every stride starts a window; "valid" drops incomplete windows.
     missing = (1, 1) if padding == "same" else size
     sides = zip(shape[2:], missing, strides, strict=True)
     return (*shape[:2], *((side - window) // stride + 1 for side, window, stride in sides))

@@ -1,4 +1,4 @@
-"""Does an exported model compute what the Keras model computes?"""
+"""Compare the logits of an exported model with those of the Keras model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MIN_ARGMAX_AGREEMENT = 0.999
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Images and the logits that the Keras model gives for them.
+    """Images and their logits by the Keras model.
 
     Attributes:
-        images: Arrays `(batch, height, width, 3)` float32 in 0..255, of several shapes.
-        logits: For each, `(batch, height, width, classes)` float32.
+        images: Batches of images of several sizes, float32 of shape `(batch, height, width, 3)` in 0..255.
+        logits: Logits of each batch, float32 of shape `(batch, height, width, classes)`.
     """
 
     images: tuple[np.ndarray, ...]
@@ -28,7 +28,7 @@ class Reference:
 
     @classmethod
     def of(cls, model: Any, input_size: tuple[int, int] | None) -> Reference:
-        """Run `model` on random images: two shapes, or two batch sizes where `input_size` is fixed."""
+        """Run `model` on random images of two shapes, or of two batch sizes if `input_size` is fixed."""
         import keras
 
         images = tuple(random_images(shape) for shape in parity_shapes(input_size))
@@ -43,7 +43,7 @@ class Reference:
 
     @classmethod
     def load(cls, path: Path) -> Reference:
-        """Read what `save` wrote."""
+        """Read a file written by `save`."""
         with np.load(path) as arrays:
             count = len(arrays.files) // 2
             return cls(*(tuple(arrays[f"{kind}_{i}"] for i in range(count)) for kind in ("images", "logits")))
@@ -51,28 +51,28 @@ class Reference:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far an exported model is from the Keras model; see `ExportReport`."""
+    """Differences between an exported model and the Keras model; see `ExportReport`."""
 
     max_abs_difference: float
     relative_difference: float
     argmax_agreement: float
 
     def holds(self, tolerance: float) -> bool:
-        """Within tolerance, and (nearly) the same classes. Not a number never holds."""
+        """Whether logits are within tolerance and nearly all classes equal; false for not-a-number."""
         return self.relative_difference <= tolerance and self.argmax_agreement > MIN_ARGMAX_AGREEMENT
 
 
 def parity_shapes(input_size: tuple[int, int] | None) -> list[tuple[int, int, int]]:
-    """Shapes `(batch, height, width)` that a parity check runs."""
+    """Return the shapes `(batch, height, width)` of the parity check."""
     if input_size is None:
         return [(1, 96, 160), (2, 128, 64)]
     return [(1, *input_size), (2, *input_size)]
 
 
 def random_images(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
-    """Coloured blocks under noise: `(batch, height, width, 3)` float32 in 0..255.
+    """Generate images of coloured blocks with noise, float32 of shape `(batch, height, width, 3)` in 0..255.
 
-    Plain noise averages out in a deep network and would make every pixel alike.
+    Pure noise averages out in a deep network and would give nearly equal pixels.
     """
     batch, height, width = shape
     rng = np.random.default_rng(seed)
@@ -82,15 +82,17 @@ def random_images(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
 
 
 def compare(expected: Sequence[np.ndarray], received: Sequence[np.ndarray]) -> Parity:
-    """Compare two lists of logits `(batch, height, width, classes)`.
+    """Compare two lists of logits of shape `(batch, height, width, classes)`.
 
     Raises:
-        ExportError: The shapes differ.
+        ExportError: If the shapes differ.
     """
     for want, got in zip(expected, received, strict=True):
         if want.shape != got.shape:
-            raise ExportError(f"logits have shape {got.shape} exported, {want.shape} in the Keras model")
-    # The maximum over arrays of numpy, unlike the built-in one, passes on not-a-number.
+            raise ExportError(
+                f"exported logits have shape {got.shape}, required is {want.shape} as in the Keras model"
+            )
+    # np.max propagates not-a-number, unlike the built-in max.
     difference = float(np.max([np.abs(a - b).max() for a, b in zip(expected, received, strict=True)]))
     scale = max(float(np.max([np.abs(a).max() for a in expected])), np.finfo("float32").tiny)
     same = np.concatenate(
@@ -105,23 +107,23 @@ def check_parity(
     """Run an exported model on the reference's images and compare the logits.
 
     Args:
-        run: Images `(batch, height, width, 3)` to logits, both numpy float32.
-        reference: From the Keras model.
-        tolerance: Largest difference of two logits, relative to the largest logit.
+        run: Function from images of shape `(batch, height, width, 3)` to logits, both numpy float32.
+        reference: Images and logits of the Keras model.
+        tolerance: Maximum difference of two logits, relative to the largest logit.
 
-    Raises:
-        ExportError: The logits differ by more than `tolerance`, or fewer than 99.9 % of the
-            pixels get the same class.
+        Raises:
+            ExportError: If the logits differ by more than `tolerance`, or fewer than 99.9 % of the
+                pixels have the same class.
     """
     parity = compare(reference.logits, [run(images) for images in reference.images])
     if not parity.holds(tolerance):
         raise ExportError(
-            "the exported model does not agree with the Keras model, and was removed",
-            faults=[
+            "the exported model differs from the Keras model, and was removed",
+            errors=[
                 f"relative difference of logits: {parity.relative_difference:.3g}; allowed: {tolerance:g}",
                 f"pixels with the same class: {parity.argmax_agreement:.4%}; "
                 f"required: more than {MIN_ARGMAX_AGREEMENT:.1%}",
             ],
-            hint="Another backend may do it: KERAS_BACKEND=torch, jax or tensorflow.",
+            hint="Try another backend: KERAS_BACKEND=torch, jax or tensorflow.",
         )
     return parity

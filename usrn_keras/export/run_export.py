@@ -1,6 +1,7 @@
-"""Export of a model, or of the network of a run folder with the names of its classes.
+"""Export a model, or the network of a run folder with its class names.
 
-The file is written beside its target, run and compared with the Keras model, and only then put in place.
+The file is written next to its target, run and compared with the Keras model, and only then moved to the
+target.
 """
 
 from __future__ import annotations
@@ -27,20 +28,21 @@ from usrn_keras.runs import Run, open_run
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written and how well it agrees with the Keras model.
+    """Result of an export and its parity check.
 
     Attributes:
-        format: `onnx`, `tf_saved_model`, `litert` or `torch`.
-        path: File, or folder for `tf_saved_model`.
-        bytes: Size of all files written.
-        input_signature: `float32 (batch, 32*height, 32*width, 3)`: names are free sizes.
-        max_abs_difference: Largest difference of two logits over all parity images.
-        relative_difference: The same, divided by the largest absolute logit.
-        argmax_agreement: Share of the pixels with the same class, 0..1.
-        seconds: Conversion and parity check together.
-        backend: The Keras backend that did the conversion.
-        note: Where and why, if the conversion did not run in the calling process.
-        labels: The file of the classes and of what a program around the model must know; "" without one.
+        format: Export format: `onnx`, `tf_saved_model`, `litert` or `torch`.
+        path: Path of the file, or of the folder for `tf_saved_model`.
+        bytes: Size of all written files in bytes.
+        input_signature: Type and shape of the input, such as `float32 (batch, 32*height, 32*width, 3)`; names
+            are dynamic sizes.
+        max_abs_difference: Maximum difference of two logits over all parity images.
+        relative_difference: Maximum difference divided by the largest absolute logit.
+        argmax_agreement: Share of pixels with the same class, 0..1.
+        seconds: Duration of conversion and parity check in seconds.
+        backend: Keras backend of the conversion.
+        note: Reason if the conversion ran in another process; may be empty.
+        labels: Path of the file that describes classes and preprocessing; may be empty.
     """
 
     format: str
@@ -56,7 +58,7 @@ class ExportReport:
     labels: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values for `json.dump`."""
+        """Convert the report to JSON values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -64,7 +66,7 @@ class ExportReport:
         lines = [
             f"{self.path}  ({self.format} by {self.backend}, {size}, {self.seconds:.1f} s)",
             f"input: {self.input_signature}, RGB in 0..255",
-            f"parity: same class on {self.argmax_agreement:.3%} of the pixels, "
+            f"parity: same class for {self.argmax_agreement:.3%} of the pixels, "
             f"logits within {self.max_abs_difference:.2g} ({self.relative_difference:.1g} relative)",
         ]
         lines += [f"classes, colours, padding: {self.labels}"] if self.labels else []
@@ -74,24 +76,23 @@ class ExportReport:
 SAVED_MODEL_MARK = "saved_model.pb"
 
 
-def refuse_foreign_folder(path: Path, *, folder: bool) -> None:
-    """Only an earlier export may be replaced.
+def check_target(path: Path, *, folder: bool) -> None:
+    """Check that the target is free or an earlier export.
 
     Raises:
-        ExportError: `path` is a folder that holds something else, or a file where a folder is
-            to be written.
+        ExportError: If `path` is a folder with other contents, or a file but the format needs a folder.
     """
     if path.is_dir() and not (folder and ((path / SAVED_MODEL_MARK).exists() or not any(path.iterdir()))):
         raise ExportError(
-            f"{path} is a folder and no earlier export: it is not replaced",
-            hint="Name a file or folder inside it.",
+            f"{path} is a folder, but not an earlier export, and is not replaced",
+            hint="Name a file or folder inside it with --out.",
         )
     if folder and path.is_file():
         raise ExportError(f"{path} is a file; this format writes a folder", hint="Choose another name.")
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file or of a folder's files."""
+    """Return the size of a file, or of all files of a folder, in bytes."""
     return sum(file.stat().st_size for file in collect_files(path))
 
 
@@ -105,23 +106,23 @@ def export_model(
 ) -> ExportReport:
     """Export a model for deployment and check it by running it.
 
-    A format that the current backend cannot write is written by a subprocess with another
-    installed backend, and the report's `note` says so.
+    A format that the current backend cannot write is converted by a subprocess with another installed
+    backend, as described in the report's `note`.
 
     Args:
-        model: Functional model from RGB images `(batch, height, width, 3)` float32 in 0..255,
-            height and width multiples of 32, to logits `(batch, height, width, classes)` float32.
-        path: File to write, or folder for `tf_saved_model`; replaced if it exists.
-        format: `onnx`, `tf_saved_model`, `litert` or `torch`.
-        input_size: Fixed height and width. By default both are free, as the batch always is.
-            Telephones' accelerators want them fixed, for instance 512 x 512.
-        tolerance: Largest difference from the Keras model's logits, relative to the largest.
+        model: Functional model from RGB images, float32 of shape `(batch, height, width, 3)` in 0..255 with
+            height and width multiples of 32, to logits, float32 of shape `(batch, height, width, classes)`.
+        path: Path of the file, or of the folder for `tf_saved_model`; replaced if it exists.
+        format: Export format: `onnx`, `tf_saved_model`, `litert` or `torch`.
+        input_size: Fixed height and width, such as `(512, 512)` for mobile accelerators. By default both are
+            dynamic; the batch size is always dynamic.
+        tolerance: Maximum difference from the Keras model's logits, relative to the largest logit.
 
-    Raises:
-        ExportError: Unknown format, a model that cannot be converted, or a result that does not
-            agree with the model. Nothing is left behind and what was at `path` stays.
-        BackendError: A converter is not installed.
-        StorageError: The disk is full or the folder cannot be written.
+        Raises:
+            ExportError: If the format is unknown, the model cannot be converted, or the result differs from
+                the model. No new files remain, and an existing export is kept.
+            BackendError: If a converter is not installed.
+            StorageError: If the disk is full or the folder is not writable.
 
     Example:
 
@@ -133,7 +134,7 @@ def export_model(
     """
     start, path, target = time.monotonic(), Path(path), find_format(format)
     check_input_size(input_size)
-    refuse_foreign_folder(path, folder=target.folder)
+    check_target(path, folder=target.folder)
     backend = capable_backend(format)
     with staged_path(path, target.file_name) as temporary:
         if reason := reason_for_worker(backend, format):
@@ -161,17 +162,17 @@ def export_run(
     *,
     input_size: tuple[int, int] | None = None,
 ) -> ExportReport:
-    """Export F of a complete run, in float32, and write what it must be told in `PATH.labels.json`.
+    """Export F of a complete run in float32, and describe classes and preprocessing in `PATH.labels.json`.
 
     Args:
-        run_dir: Run folder.
-        format: `onnx`, `tf_saved_model`, `litert` or `torch`.
-        out: File, or folder for `tf_saved_model`; by default `RUN/export/model.onnx` and alike.
-        input_size: Fixed height and width; both are free by default.
+        run_dir: Path of the run folder.
+        format: Export format: `onnx`, `tf_saved_model`, `litert` or `torch`.
+        out: Path of the file, or of the folder for `tf_saved_model`; by default in `RUN/export/`.
+        input_size: Fixed height and width; dynamic by default.
 
     Raises:
-        RunError: No complete run.
-        ExportError, BackendError, StorageError: As `export_model`.
+        RunError: If the run is not complete.
+        ExportError, BackendError, StorageError: See `export_model`.
 
     Example:
 
@@ -180,7 +181,7 @@ def export_run(
     """
     path = Path(out) if out is not None else Path(run_dir) / "export" / find_format(format).file_name
     run = open_run(run_dir)
-    # bfloat16 is for training on a GPU: formats and runtimes know no convolution of it.
+    # Export formats and runtimes do not support convolutions in bfloat16.
     model = load_segmenter(run.model_path, float32=True)
     report = export_model(model, path, format=format, input_size=input_size)
     labels_path = path.with_name(f"{path.name}.labels.json")
@@ -189,29 +190,30 @@ def export_run(
 
 
 def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[str, Any]:
-    """What a program around the exported model must know.
+    """Describe classes, input and output of the exported model.
 
     Args:
-        run: That the model is of.
-        format, input_size: Of the export.
+        run: Run of the model.
+        format: Export format.
+        input_size: Fixed height and width, or None.
     """
     return {
         "classes": list(run.classes),
         "palette": np.asarray(run.palette).tolist(),
         "measured": {
             "mode": inference_of(run.recipe).line(),
-            "meaning": "how `usrn evaluate` calls the network: whole: once with each image. Windows (slide), "
-            "mirrored images (flip) and scales are not in the model.",
+            "meaning": "how `usrn evaluate` runs the network; whole: once per image. Windows (slide), "
+            "mirrored images (flip) and scales are not part of the model.",
         },
         "input": {
             "name": "images",
             "signature": describe(input_size),
             "preprocessing": "none: RGB, 0..255; scaling is inside the model",
             "size_multiple": SIZE_MULTIPLE,
-            "padding": "Pad the image at the bottom and right with its own mean colour, and crop the result.",
+            "padding": "Pad the image at the bottom and right with its mean colour, and crop the result.",
             "sides": list(SIDES),
-            "sides_meaning": "what `usrn` pads height and width to: the next of these, above them the next "
-            f"multiple of {LARGE_STEP}; other multiples change some predictions",
+            "sides_meaning": "`usrn` pads height and width to the next of these sides, or above them to the "
+            f"next multiple of {LARGE_STEP}; other multiples change some predictions",
         },
         "output": {
             "name": find_format(format).output,

@@ -1,4 +1,4 @@
-"""TensorFlow's files: running a SavedModel, and LiteRT.
+"""Run SavedModel, write and run LiteRT.
 
 SavedModel is for TensorFlow Serving and tf.js, LiteRT (formerly TensorFlow Lite) for telephones and small
 devices.
@@ -16,7 +16,7 @@ from usrn_keras.networks.native_export import dynamic_layers, keras_signature, r
 
 
 def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
@@ -24,13 +24,13 @@ def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def write_litert(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write the flat buffer `path`, float32, with LiteRT's built-in operations."""
+    """Write a float32 flat buffer with LiteRT's built-in operations."""
     traceable = model if input_size else rewrite(model, dynamic_layers())
     traceable.export(path, format="litert", verbose=False, input_signature=keras_signature(input_size))
 
 
 def run_litert(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The exported model as a function of numpy arrays."""
+    """Load the exported model as a function of numpy arrays."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))

@@ -1,4 +1,4 @@
-"""The contract of a method: what it trains, which batches it reads, which stages it asks for."""
+"""The contract of a method: networks, batches, loss parts and stages."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
 class Method(keras.Model):
     """Base of all methods, a `keras.Model` with its own `train_step`.
 
-    A subclass names itself, says which batches it reads and which parts its objective has. Everything
-    outside asks the object; nothing asks for its class.
+    A subclass defines its name, its batches and the parts of its objective. Other modules use only this
+    interface.
 
     Args:
-        networks: What is trained: one `Network`, a branch F and perhaps F_sub, or several.
+        networks: One or several `Network`s to train, each a branch F and optionally F_sub.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
@@ -67,20 +67,20 @@ class Method(keras.Model):
         self.term_means: list[keras.metrics.Mean] = []
         self.built = True
 
-    # ---- what a method is asked for
+    # ---- methods to override
 
     def loss_parts(self) -> list[LossPart]:
-        """The parts of the objective, in the order in which they are computed."""
+        """Return the parts of the objective, in the order of computation."""
         raise NotImplementedError(f"{type(self).__name__} must define `loss_parts`")
 
     def pseudo_labels(self, images: Tensor) -> dict[str, Tensor] | None:
-        """The pseudo labels that the method would teach; None for a method that makes none.
+        """Compute the pseudo labels for images; None for a method without pseudo labels.
 
         Args:
-            images: `(batch, height, width, 3)` RGB in 0..255.
+            images: RGB images in 0..255, shape `(batch, height, width, 3)`.
 
-        Returns:
-            Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
+            Returns:
+                Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
             `own_confidence` of F alone; and where there is an F_sub its `sub_labels` (classes),
             `sub_confidence`, `open` (the gate), and the normalised `entropy` and `sub_entropy`.
         """
@@ -98,12 +98,12 @@ class Method(keras.Model):
 
     @property
     def forward_passes(self) -> tuple[ForwardPass, ...]:
-        """The passes of images in one training step; operation counts read them."""
+        """Forward passes of one training step, used to count operations."""
         return (ForwardPass("labelled", "labelled", ("F",)),)
 
     @classmethod
     def stages(cls, recipe: Recipe) -> list[Stage]:
-        """The stages of a run: the Baseline, the subclasses if the method needs them, and the method.
+        """Return the stages of a run: the Baseline, clustering if needed, and the method.
 
         Args:
             recipe: The recipe of the run.
@@ -125,11 +125,11 @@ class Method(keras.Model):
 
     @classmethod
     def from_recipe(cls, options: MethodOptions | None, build: Any) -> Method:
-        """The method as a recipe describes it.
+        """Build the method of a recipe.
 
         Args:
-            options: The options of the method.
-            build: Builder of its parts: `build.networks(with_sub=..., count=...)`, `build.subclasses` and
+            options: Options of the method.
+            build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses` and
                 `build.ignore_index`.
         """
         keys = options.model_dump() if options is not None else {}
@@ -139,16 +139,16 @@ class Method(keras.Model):
         """Start from a trained network: `training.start = "baseline"`.
 
         Args:
-            start: Where it starts from: `start.branch`, the trained F, and `start.centroid_classifier()`, the
+            start: Trained Baseline: `start.branch` is F, and `start.centroid_classifier()` returns the
                 weights of a classifier at the cluster centers.
         """
         for network in self.networks:
             network.copy_weights(start.branch)
 
-    # ---- one step, and what Keras does with it
+    # ---- training step and Keras interface
 
     def train_step(self, *arguments: Any) -> Any:
-        """One step: gradients of all parts, then one move of the optimizer, by the backend's own means.
+        """Run one training step: gradients of all parts, then one optimizer update, on the current backend.
 
         Args:
             *arguments: `(data)` on TensorFlow and PyTorch, `(state, data)` on JAX, as Keras passes them.
@@ -163,17 +163,17 @@ class Method(keras.Model):
             self.term_means = [keras.metrics.Mean(name=name) for name in names]
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile a method that is loaded from a file, and build its optimizer, whose state follows."""
+        """Compile a method loaded from a file, and build its optimizer, so that its state can be loaded."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def call(self, images: Any, training: bool | None = None) -> Tensor:
-        """Logits of the inference network at full size, `(batch, height, width, classes)` float32.
+        """Compute logits at full size, float32 of shape `(batch, height, width, classes)`.
 
         Args:
-            images: `(batch, height, width, 3)` RGB in 0..255, or a batch of training, whose labelled images
-                are taken.
-            training: Whether batch normalisation takes the statistics of the batch, and dropout drops.
+            images: RGB images in 0..255, shape `(batch, height, width, 3)`, or a training batch, whose
+                labelled images are used.
+            training: Whether batch normalisation uses the statistics of the batch, and dropout is active.
         """
         images = images["labelled"] if isinstance(images, dict) else images
         return self.upsample(self.inference_network(images, training=training))
@@ -186,7 +186,7 @@ class Method(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """Cross entropy of F over the labelled pixels: the loss of `evaluate` and of `validation_data`."""
+        """Compute the cross entropy of F over labelled pixels, the loss of `evaluate`."""
         labels = ops.cast(_labels(x, y), "int32")
         return cross_entropy(y_pred, labels, labels != self.ignore_index)
 
@@ -196,12 +196,12 @@ class Method(keras.Model):
         return {name: value for name, value in results.items() if name not in means}
 
     def step_logs(self, batch: Batch, terms: dict[str, Tensor], context: Context) -> dict[str, Tensor]:
-        """Means over the epoch up to this step: the terms of the objective, and the compiled metrics.
+        """Update and return the epoch means of the objective's terms and of the compiled metrics.
 
         Args:
-            batch: The batch of the step.
-            terms: The terms of all parts.
-            context: What the parts left; `labelled_logits` are F's, where metrics were compiled.
+            batch: Batch of the step.
+            terms: Terms of all parts.
+            context: Context returned by the parts; contains F's `labelled_logits` if metrics are compiled.
         """
         for mean in self.metrics:
             if mean.name in terms and isinstance(mean, keras.metrics.Mean):
@@ -212,13 +212,13 @@ class Method(keras.Model):
         return self.get_metrics_result()
 
     def batch_of(self, data: Any) -> Batch:
-        """The batch of a step as a dict; `(images, labels)` pairs are labelled images.
+        """Convert the data of a step to a dict; `(images, labels)` pairs are labelled images.
 
         Args:
-            data: What Keras passes to `train_step`.
+            data: Data that Keras passes to `train_step`.
 
         Raises:
-            ValueError: It lacks what the method reads.
+            ValueError: If keys of the batch are missing.
         """
         if isinstance(data, (tuple, list)):
             data = data[0] if len(data) == 1 or data[1] is None else {"labelled": data[0], "labels": data[1]}
@@ -226,28 +226,27 @@ class Method(keras.Model):
         needed += ["sublabels"] * self.inputs.sublabels + ["weak"] * self.inputs.unlabelled
         needed += ["progress"] * self.inputs.progress
         if not isinstance(data, dict) or (missing := [name for name in needed if name not in data]):
-            lacks = ", ".join(missing) if isinstance(data, dict) else f"everything: it is a {type(data)}"
+            lacks = ", ".join(missing) if isinstance(data, dict) else f"all keys, received {type(data)}"
             raise ValueError(
-                f"`{type(self).__name__}` trains on batches that are a dict of {', '.join(needed)}; this one "
-                f"lacks {lacks}"
+                f"a batch of `{type(self).__name__}` must be a dict of {', '.join(needed)}; missing: {lacks}"
             )
         return data
 
     def labelled_context(self, logits: Tensor) -> Context:
-        """What a part with the labelled images leaves: F's logits, where compiled metrics read them.
+        """Return the context of a part with labelled images: F's logits if metrics are compiled.
 
         Args:
-            logits: F's logits of the labelled images.
+            logits: Logits of F for the labelled images.
         """
         return {"labelled_logits": logits} if self.has_metrics else {}
 
-    # ---- what others ask
+    # ---- interface for other modules
 
     def loss_terms(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the objective for a batch, float32 scalars.
+        """Compute the terms of the objective for a batch, float32 scalars.
 
         Args:
-            batch: See the class.
+            batch: Batch as described in the class docstring.
         """
         terms, context = [], {}
         for part in self.loss_parts():
@@ -257,29 +256,30 @@ class Method(keras.Model):
         return sum_of_terms(terms)
 
     def images_per_step(self, batch: Batch) -> int:
-        """Number of images that a step with a batch learns from."""
+        """Return the number of images in a training batch."""
         return sum(len(batch[name]) for name in ("labelled", "weak") if name in batch)
 
     def slow_variables(self) -> list[keras.Variable]:
-        """Variables of the backbones, which learn at a fraction of the rate."""
+        """Return the variables of the backbones, which have a lower learning rate."""
         branches = [branch for network in self.networks for branch in network.branches.values()]
         return [variable for branch in branches for variable in branch.backbone_variables()]
 
     def wrap_optimizer(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-        """The optimizer of the method; one with several optimizers returns a `GroupedOptimizer`.
+        """Return the optimizer of the method; override it to return a `GroupedOptimizer`.
 
         Args:
-            optimizer: The optimizer that the recipe names, not built yet.
+            optimizer: Optimizer of the recipe, not built yet.
         """
         return optimizer
 
     def export(self, filepath: Any, format: str | None = None, **kwargs: Any) -> None:
-        """Write the inference network for deployment: images to logits at full size.
+        """Export the inference network for deployment: images to logits at full size.
 
         Args:
-            filepath: Where to write.
-            format: A format of `keras.Model.export`; None: the native one of the backend, `.pt2` on PyTorch
-                and SavedModel on TensorFlow and JAX, with free batch, height and width (multiples of 32).
+            filepath: Path of the exported file or folder.
+            format: Format of `keras.Model.export`; None selects the native format of the backend: `.pt2` on
+                PyTorch and SavedModel on TensorFlow and JAX, with free batch, height and width (multiples of
+                32).
             **kwargs: Arguments of `keras.Model.export`, with a `format` alone.
 
         Raises:
@@ -320,9 +320,9 @@ class Method(keras.Model):
 
     @classmethod
     def _restored(cls, networks: Sequence[Network], config: dict[str, Any]) -> Method:
-        """The method of its networks and the rest of its config.
+        """Create the method from its networks and the rest of its config.
 
-        A subclass whose arguments differ overrides it.
+        Override it in a subclass with other arguments.
         """
         return cls(networks, **config)
 

@@ -1,4 +1,4 @@
-"""Methods by name: those of this package, of entry points, and `MODULE:CLASS`."""
+"""Find methods by name: built-in methods, entry points, and `MODULE:CLASS`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ METHODS: dict[str, type[Method]] = {
 
 
 def find_method(name: str) -> type[Method]:
-    """The class of a method.
+    """Find the class of a method.
 
     Args:
-        name: What `training.method` takes.
+        name: Value of `training.method`.
 
     Raises:
-        RecipeError: No method has this name, its class cannot be imported, or it lacks a part of the
-            contract; everything that it lacks is named.
+        RecipeError: If no method has this name, its class cannot be imported, or parts of the contract are
+            missing; the error lists all missing parts.
 
     Example:
 
@@ -40,18 +40,18 @@ def find_method(name: str) -> type[Method]:
     found = plugin_class(name)
     if errors := _missing_parts(found):
         raise RecipeError(
-            f"training.method: {name!r} is no complete method",
-            faults=errors,
-            hint="A method is a subclass of usrn_keras.methods.Method; its docstring shows one of ten lines.",
+            f"training.method: {name!r} is not a complete method",
+            errors=errors,
+            hint="The docstring of usrn_keras.methods.Method shows a complete method of ten lines.",
         )
     return found
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages that the method of a recipe asks for.
+    """Return the stages of the method of a recipe.
 
     Args:
-        recipe: The recipe.
+        recipe: Recipe of the run.
     """
     return tuple(find_method(recipe.training.method).stages(recipe))
 
@@ -61,11 +61,11 @@ def _missing_parts(found: object) -> list[str]:
         return [f"it must be a subclass of usrn_keras.methods.Method, received {found!r}"]
     errors = []
     if not found.method_name:
-        errors.append("`method_name`: missing; a class attribute, the name in run folders and tables")
+        errors.append("`method_name`: missing; must be a class attribute, the name in run folders and tables")
     if not found.title:
-        errors.append("`title`: missing; a class attribute, the heading in tables and reports")
+        errors.append("`title`: missing; must be a class attribute, the title in tables and reports")
     if found.loss_parts is Method.loss_parts:
-        errors.append("`loss_parts`: missing; it gives the parts of the objective")
+        errors.append("`loss_parts`: missing; must be a method that returns the parts of the objective")
     if found.Options is not None and not (
         inspect.isclass(found.Options) and issubclass(found.Options, MethodOptions)
     ):

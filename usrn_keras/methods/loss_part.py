@@ -1,4 +1,4 @@
-"""What a method is made of: parts of an objective, and what they read of a batch."""
+"""Parts of an objective, and the contents of a batch."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Context = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class LossPart:
-    """A part of the objective whose gradients are taken by themselves.
+    """A part of the objective with separate gradients.
 
-    A step computes the parts in order, the activations of one part in memory at a time. All gradients are
-    taken at one point, then all variables move.
+    A step computes the parts in order; only the activations of one part are in memory at a time. All
+    gradients are taken before any variable is updated.
 
     Args:
         name: Name of the part.
         compute: Function `(batch, context) -> (terms, context)`. The terms are float32 scalars; `loss` is
-            added to the objective. The context holds tensors that later parts read, without gradient.
-        trains: Variables whose gradients are taken; `()` for a part without gradient.
-        reports: Names of the terms, beside `loss`, whose means over an epoch `fit` shows.
+            added to the objective. The context passes tensors without gradient to later parts.
+        trains: Variables whose gradients are computed; `()` for a part without gradient.
+        reports: Names of the terms, in addition to `loss`, whose epoch means are shown by `fit`.
     """
 
     name: str
@@ -39,13 +39,13 @@ class LossPart:
 
 @dataclass(frozen=True)
 class BatchSpec:
-    """What a batch must hold beside `labelled` images and their `labels`.
+    """Contents of a batch in addition to `labelled` images and their `labels`.
 
     Args:
-        unlabelled: Whether it holds the weak view of unlabelled images, `weak`.
+        unlabelled: Whether the batch contains weak views of unlabelled images, `weak`.
         strong: Number of strong views of the unlabelled images.
-        sublabels: Whether it holds the subclass of each labelled pixel, `sublabels`.
-        progress: Whether it holds `progress`, the share of the training that is done, a float32 scalar.
+        sublabels: Whether the batch contains the subclass of each labelled pixel, `sublabels`.
+        progress: Whether the batch contains `progress`, the completed share of training (float32 scalar).
     """
 
     unlabelled: bool = False
@@ -55,7 +55,7 @@ class BatchSpec:
 
 
 def labelled_images(batch: Batch) -> Tensor:
-    """The labelled images of a batch as float32, jittered where the batch says how."""
+    """Return the labelled images of a batch as float32, jittered if the batch has parameters."""
     images = ops.cast(batch["labelled"], "float32")
     if "labelled_parameters" in batch:
         images = strong_view(images, batch["labelled_parameters"])
@@ -63,10 +63,10 @@ def labelled_images(batch: Batch) -> Tensor:
 
 
 def unlabelled_images(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The weak and the strong view of the unlabelled images of a batch, float32.
+    """Return the weak and the strong view of the unlabelled images of a batch, float32.
 
-    The strong view is `strong` if the batch has it, or is computed here from `strong_parameters`; without
-    both it is the weak one.
+    The strong view is `strong` if the batch has it, or is computed from `strong_parameters`; without both it
+    is the weak view.
     """
     weak = ops.cast(batch["weak"], "float32")
     if "strong_parameters" in batch:
@@ -75,5 +75,5 @@ def unlabelled_images(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def unique(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
-    """The variables in order, each once."""
+    """Remove duplicate variables, keeping their order."""
     return list({id(variable): variable for variable in variables}.values())

@@ -1,4 +1,4 @@
-"""A fixed prototype head that votes with F on the pseudo labels: what helps on CamVid in short schedules."""
+"""Pseudo labels from the mean of F and a fixed prototype head; improves short schedules on CamVid."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from usrn_keras.recipe.method_options import PrototypeEnsembleOptions
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class PrototypeEnsemble(PseudoLabelMethod):
-    """F learns the labels that it and a fixed second branch agree on.
+    """F learns from the mean prediction of F and a fixed second branch.
 
-    F_sub starts from the Baseline with its classifier at the centers of the subclasses, and its own layers
-    stay as they start. Its class probabilities count every class as equally frequent (the mean, not the sum,
-    over the subclasses of a class), so that it speaks for the rare ones; the pseudo label is the largest mean
-    of both.
+    F_sub is initialised from the Baseline, with its classifier at the cluster centers, and its own layers are
+    not trained. Its class probabilities have an equal prior for all classes (the mean instead of the sum over
+    the subclasses of a class), which favours rare classes; the pseudo label is the class with the largest
+    mean of both predictions.
 
         r = (softmax(p_w) + u(q_w)) / 2
         L = CE(p_l, y) + lambda_u * mean over all pixels of 1[max r > gamma] * CE(p_s, argmax r)
 
-    This is not the paper's USRN, whose F_sub is trained and only drops labels. Its published relative is DASO
-    (arXiv 2106.05682), which blends the labels of a similarity-based classifier with those of the linear one.
+    This is not the paper's USRN, whose F_sub is trained and only removes pseudo labels. A related published
+    method is DASO (arXiv 2106.05682), which blends the labels of a similarity-based classifier with those of
+    the linear classifier.
 
     Args:
         branch: The class branch F, the only one used at inference.
-        sub_branch: The second branch F_sub. Parts that are the same objects are shared and trained; its own
+        sub_branch: The second branch F_sub. Parts shared with F (the same objects) are trained; its own parts
             are not.
         parents: Class of each subclass, `(subclasses,)` int.
-        threshold: gamma, the confidence that the vote must exceed.
+        threshold: Confidence gamma that the mean of both predictions must exceed.
         lambda_u: Weight of the loss on unlabelled images.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict as `USRN` reads it, without `sublabels`.
+    A batch is a dict as for `USRN`, without `sublabels`.
 
     Raises:
-        ValueError: `parents` do not fit the branches.
+        ValueError: If `parents` do not match the branches.
 
     Example:
 
@@ -94,10 +95,10 @@ class PrototypeEnsemble(PseudoLabelMethod):
         return ("self_training", "confident", "label_overridden")
 
     def _fix_sub_branch(self) -> None:
-        """Let F_sub's own variables stay as they start: no gradient reaches them, but weight decay would.
+        """Fix F_sub's own variables, which receive no gradient but would be changed by weight decay.
 
-        Variables, not layers: a batch normalisation that is not trainable would no longer take the statistics
-        of each view.
+        Variables instead of layers are fixed, because a batch normalisation layer that is not trainable would
+        not use the statistics of each view.
         """
         self.sub_branch.classifier.trainable = False
         shared = {id(variable) for variable in self.branch.variables}

@@ -1,4 +1,4 @@
-"""Base of the methods that teach F pseudo labels of its own weak view on the strong view."""
+"""Base of methods that train F on strong views with pseudo labels from weak views."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from usrn_keras.recipe.method_options import MethodOptions
 
 
 class PseudoLabelMethod(Method):
-    """One network in two parts: labelled images, and the weak and strong view of unlabelled images.
+    """Train one network with two loss parts: labelled images, and weak and strong views of unlabelled images.
 
-    Each view is a batch of its own through batch normalisation. The weak view makes the pseudo labels and is
-    passed without gradient. Unlabelled features are average-pooled 2x2 before the classifiers, so that the
-    unlabelled losses have stride 8.
+    Each view is a separate batch for batch normalisation. Pseudo labels are computed from the weak view
+    without gradient. Unlabelled features are average-pooled 2x2 before the classifiers, so the unlabelled
+    losses have stride 8.
 
-    A subclass says which branches see which view (`heads`) and computes its terms from their logits
-    (`unlabelled_terms`) and its labels (`teach`).
+    A subclass defines which branches see which view (`heads`), the terms computed from their logits
+    (`unlabelled_terms`) and the pseudo labels (`teach`).
 
     Args:
         network: F and, if the method has one, F_sub.
         parents: Class of each subclass, `(subclasses,)` int; empty without F_sub.
-        threshold: gamma, the confidence that a pseudo label must exceed.
+        threshold: Confidence gamma that a pseudo label must exceed.
         lambda_u: Weight of the losses on unlabelled images.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
     Raises:
-        ValueError: `parents` do not fit the branches.
+        ValueError: If `parents` do not match the branches.
     """
 
     inputs: BatchSpec = BatchSpec(unlabelled=True, strong=1)
@@ -69,15 +69,15 @@ class PseudoLabelMethod(Method):
         self._threshold = threshold
         self.lambda_u = lambda_u
 
-    # ---- what a subclass says
+    # ---- methods to override
 
     @property
     def heads(self) -> dict[str, tuple[Head, ...]]:
-        """Branches that see each view: `labelled`, `weak` and `strong`."""
+        """Branches that process each view: `labelled`, `weak` and `strong`."""
         raise NotImplementedError(f"{type(self).__name__} must define `heads`")
 
     def unlabelled_terms(self, weak: dict[Head, Tensor], strong: dict[Head, Tensor]) -> dict[str, Tensor]:
-        """Terms of the unlabelled images, `loss` among them.
+        """Compute the terms of the unlabelled images, including `loss`.
 
         Args:
             weak: Logits of the weak view by branch, without gradient, `(batch, rows, columns, channels)`.
@@ -86,14 +86,14 @@ class PseudoLabelMethod(Method):
         raise NotImplementedError(f"{type(self).__name__} must define `unlabelled_terms`")
 
     def teach(self, logits: dict[Head, Tensor]) -> dict[str, Tensor]:
-        """Pseudo labels of a view, see `usrn_keras.losses.pseudo_labels`.
+        """Compute the pseudo labels of a view, see `usrn_keras.losses.pseudo_labels`.
 
         Args:
             logits: Logits of the view by branch.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `teach`")
 
-    # ---- the same for all
+    # ---- shared implementation
 
     @classmethod
     def from_recipe(cls, options: MethodOptions, build: Any) -> PseudoLabelMethod:
@@ -125,7 +125,7 @@ class PseudoLabelMethod(Method):
         return labelled, weak, ForwardPass("strong", "unlabelled", heads["strong"], pooled=True)
 
     def loss_parts(self) -> list[LossPart]:
-        """The objective in two parts, labelled and unlabelled images, whose losses add up."""
+        """Return the objective as two parts, labelled and unlabelled images, whose losses are added."""
         reports = ("supervised", "supervised_sub")[: len(self.heads["labelled"])]
         parts = [LossPart("labelled", self.labelled, self._learners("labelled"), reports)]
         if self.inputs.unlabelled:
@@ -133,7 +133,7 @@ class PseudoLabelMethod(Method):
         return parts
 
     def labelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
-        """Cross entropy of the branches on the labelled images (Eq. 2)."""
+        """Compute the cross entropy of the branches on labelled images (Eq. 2)."""
         logits = self.networks[0].logits(labelled_images(batch), self.heads["labelled"])
         terms = supervised_losses(
             logits["F"],
@@ -146,7 +146,7 @@ class PseudoLabelMethod(Method):
         return terms, self.labelled_context(logits["F"])
 
     def unlabelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
-        """The terms of the unlabelled images, from both of their views."""
+        """Compute the terms of unlabelled images from their weak and strong views."""
         weak_images, strong_images = unlabelled_images(batch)
         with no_gradient():
             weak = self.networks[0].logits(weak_images, self.heads["weak"], pooled=True)
@@ -168,7 +168,7 @@ class PseudoLabelMethod(Method):
         return np.array(self.parents, dtype="int32")
 
     def _learners(self, view: str) -> list[Any]:
-        """Variables of the branches that learn from a view."""
+        """Return the variables of the branches that are trained on a view."""
         branches = self.networks[0].branches
         return unique(v for name in self.heads[view] for v in branches[name].trainable_variables)
 
@@ -185,7 +185,7 @@ class PseudoLabelMethod(Method):
 
 
 def validate_parents(parents: Sequence[int], branch: Branch, sub_branch: Branch) -> None:
-    """Raise a `ValueError` for parents that do not fit the branches.
+    """Raise a `ValueError` if `parents` do not match the branches.
 
     Args:
         parents: Class of each subclass, `(subclasses,)` int.

@@ -1,4 +1,4 @@
-"""Self-training: F learns its own confident labels, without a second branch. The control of every claim."""
+"""Self-training: F learns from its own confident pseudo labels; a control for USRN."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class SelfTraining(PseudoLabelMethod):
 
         L = CE(p_l, y) + lambda_u * mean over all pixels of 1[max p_w > gamma] * CE(p_s, argmax p_w)
 
-    `p_l`, `p_w` and `p_s` are F's predictions on the labelled images and on the weak and the strong view of
-    the unlabelled ones; the unlabelled loss has stride 8, as in USRN. So the difference between USRN and
-    this method is what F_sub adds.
+    `p_l`, `p_w` and `p_s` are F's predictions on the labelled images and on the weak and strong views of the
+    unlabelled images; the unlabelled loss has stride 8, as in USRN. The difference between USRN and this
+    method is therefore the contribution of F_sub.
 
     Args:
         branch: The class branch F.
-        threshold: gamma, the confidence that a pseudo label must exceed.
+        threshold: Confidence gamma that a pseudo label must exceed.
         lambda_u: Weight of the loss on unlabelled images.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict as `USRN` reads it, without `sublabels`.
+    A batch is a dict as for `USRN`, without `sublabels`.
 
     Example:
 

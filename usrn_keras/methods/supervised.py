@@ -1,4 +1,4 @@
-"""Plain supervised training of one branch: the Baseline, and the Oracle on all masks."""
+"""Supervised training of one branch: the Baseline, and the Oracle on all masks."""
 
 from __future__ import annotations
 

@@ -20,33 +20,33 @@ from usrn_keras.recipe.method_options import ALL_TERMS, Gate, Term, USRNOptions,
 class USRN(PseudoLabelMethod):
     """Unbiased Subclass Regularization (CVPR 2022, arXiv 2203.10026).
 
-    Both branches see every view. Each view is a batch of its own through batch
-    normalisation; the weak view of the unlabelled images makes the pseudo labels and is
-    passed without gradient; unlabelled features are average-pooled 2x2 before the
-    classifiers, so that the unlabelled losses have stride 8 (as in the official code).
+    Both branches process every view. Each view is a separate batch for batch normalisation. Pseudo labels are
+    computed from the weak view of the unlabelled images without gradient. Unlabelled features are
+    average-pooled 2x2 before the classifiers, so the unlabelled losses have stride 8 (as in the official
+    code).
 
     Args:
         branch: The class branch F, the only one used at inference.
         sub_branch: The subclass branch F_sub. Parts that are the same objects are shared.
         parents: Class of each subclass, `(subclasses,)` int.
-        threshold: gamma, the confidence that a pseudo label must exceed.
+        threshold: Confidence gamma that a pseudo label must exceed.
         lambda_u: Weight of the unlabelled losses.
         lambda_sub: Weight of the subclass losses.
-        gate: `fallback`, `stop` or `off`; see `usrn_keras.losses.usrn_losses`.
-        sub_head: Initial classifier of F_sub where training starts from the Baseline: `random`, or the
-            cluster `centroids`.
-        terms: Terms of the objective, the paper's ablation (Table 3): `msl`, `ost`, `usr`, `sst`, `egm`.
-            What no term needs is not computed.
+        gate: Entropy gate: `fallback`, `stop` or `off`; see `usrn_keras.losses.usrn_losses`.
+        sub_head: Initial classifier of F_sub if training starts from the Baseline: `random`, or the cluster
+            `centroids`.
+        terms: Terms of the objective (ablation of the paper, Table 3): `msl`, `ost`, `usr`, `sst`, `egm`.
+            Passes that no term needs are skipped.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
     A batch is a dict of images `labelled`, `weak` `(batch, height, width, 3)`, RGB in 0..255,
     `labels` and `sublabels` `(batch, height, width)` int, and either the strong view of the weak
     images, `strong`, or `strong_parameters` (see `usrn_keras.strong_view`), from which it is computed on the
-    device; without both the strong view is the weak one. With `msl` alone only the labelled images are read.
+    device; without both the strong view equals the weak view. With `msl` alone only labelled images are used.
 
     Raises:
-        ValueError: The terms make no objective, there is no such gate, or `parents` do not fit the branches.
+        ValueError: If the terms or the gate are invalid, or `parents` do not match the branches.
 
     Example:
 

@@ -1,8 +1,8 @@
-"""The native files of the backends, `.pt2` and SavedModel, and what a converter can trace.
+"""Write the native formats of the backends, `.pt2` and SavedModel, from graphs that converters can trace.
 
-Checked with Keras 3.15: `ops.image.resize`, and with it bilinear `UpSampling2D`, compares the
-size with zero in Python, which a TensorFlow graph with free height and width refuses; and the
-constants of `Normalization` are eager tensors, which another graph refuses.
+Checked with Keras 3.15: `ops.image.resize`, and thus bilinear `UpSampling2D`, compares the size with zero in
+Python, which fails in a TensorFlow graph with dynamic height and width; and the constants of `Normalization`
+are eager tensors, which cannot be used in another graph.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ def write_native(model: keras.Model, path: Path, input_size: tuple[int, int] | N
     """Write a model in the native format of the backend: `.pt2` on PyTorch, SavedModel on the others.
 
     Args:
-        model: A functional model of images `(batch, height, width, 3)`, RGB in 0..255.
-        path: The file, or the folder of the SavedModel.
-        input_size: Height and width in pixels; None: free, multiples of 32.
+        model: Functional model of images `(batch, height, width, 3)`, RGB in 0..255.
+        path: Path of the file, or of the folder of the SavedModel.
+        input_size: Height and width in pixels; None for dynamic sizes, multiples of 32.
     """
     write = write_torch if keras.backend.backend() == "torch" else write_saved_model
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # what Keras asks of a converter is not ours
+        warnings.simplefilter("ignore", DeprecationWarning)  # raised by Keras in its calls of converters
         write(model, path, input_size)
 
 
 def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write `path`; batch, height and width are free unless `input_size` is given."""
+    """Write `path`; batch size, and height and width without `input_size`, are dynamic."""
     import torch
 
     torch.export.save(trace(model, input_size), path)
 
 
 def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
-    """The model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
+    """Trace the model as a `torch.export.ExportedProgram` of `images`, with its weights as parameters.
 
-    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so that
-    moving the program to another device would not move what it computes with (Keras 3.15).
+    `keras.Model.export(format="torch")` stores every weight twice, once as a constant, so the weights would
+    not follow when the program is moved to another device (Keras 3.15).
     """
     import torch
 
     free = {0: torch.export.Dim("batch")}
     if input_size is None:
         free |= {axis: SIZE_MULTIPLE * torch.export.Dim(side) for axis, side in [(1, "height"), (2, "width")]}
-    # A batch of 2 and sides above 32, because torch.export takes sizes of 1 for constants.
+    # A batch of 2 and sides above 32, because torch.export treats sizes of 1 as constants.
     images = torch.zeros((2, *(input_size or (96, 160)), 3))
     with torch.no_grad():
         return torch.export.export(stateless_module(model), (images,), dynamic_shapes=(free,), strict=False)
 
 
 def stateless_module(model: keras.Model) -> Any:
-    """A `torch.nn.Module` that computes with its own parameters, which are the model's."""
+    """Wrap the model as a `torch.nn.Module` whose parameters are the weights of the model."""
     import torch
 
     class Stateless(torch.nn.Module):
@@ -79,7 +79,7 @@ def write_saved_model(model: keras.Model, path: Path, input_size: tuple[int, int
 
 
 def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Without `keras.Model.export`, which writes every weight twice (Keras 3.15)."""
+    """Write a SavedModel without `keras.Model.export`, which stores every weight twice (Keras 3.15)."""
     import tensorflow as tf
 
     traceable = model if input_size else rewrite(model, dynamic_layers())
@@ -93,7 +93,8 @@ def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int]
 
 
 def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    # Keras would call height and width arbitrary: JAX could not prove that skip connections fit.
+    # Keras would declare height and width as arbitrary, and JAX could not match the shapes of skip
+    # connections.
     shape = f"({', '.join(map(str, symbolic_shape(input_size)))})"
     model.export(
         path,
@@ -105,13 +106,13 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
 
 
 def symbolic_shape(input_size: tuple[int, int] | None) -> tuple[str | int, ...]:
-    """`("batch", "32*height", "32*width", 3)`, or the fixed size; the batch is always free."""
+    """Return `("batch", "32*height", "32*width", 3)`, or the fixed size; the batch is always dynamic."""
     sides = (f"{SIZE_MULTIPLE}*height", f"{SIZE_MULTIPLE}*width") if input_size is None else input_size
     return ("batch", *sides, 3)
 
 
 def keras_signature(input_size: tuple[int, int] | None) -> list[Any]:
-    """The `input_signature` of `keras.Model.export`."""
+    """Return the `input_signature` for `keras.Model.export`."""
     height, width = input_size or (None, None)
     return [keras.InputSpec(shape=(None, height, width, 3), dtype="float32", name="images")]
 
@@ -120,15 +121,15 @@ Replacements = Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]
 
 
 def rewrite(model: keras.Model, replacements: Replacements) -> keras.Model:
-    """A model of the same function whose graph converters can trace.
+    """Clone a model with layers that converters can trace.
 
     Args:
-        model: A functional model; models inside it are rewritten too.
-        replacements: For a class of layers without weights, the class that replaces it, built from
-            the same configuration. `UpSampling2D` that repeats pixels stays.
+        model: Functional model; nested models are cloned too.
+        replacements: Replacement class for each class of layers without weights, built from the same
+            configuration. `UpSampling2D` with nearest interpolation is kept.
 
     Returns:
-        A model that shares the other layers, and so the weights, with `model`.
+        Model that shares the other layers, and therefore the weights, with `model`.
     """
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -143,7 +144,7 @@ def rewrite(model: keras.Model, replacements: Replacements) -> keras.Model:
 
 
 def rescaling(layer: keras.layers.Normalization) -> keras.layers.Rescaling:
-    """`(x - mean) / max(sqrt(variance), epsilon)` as `x * scale + offset`, with plain numbers.
+    """Convert a `Normalization` layer to `x * scale + offset` with plain numbers.
 
     Example:
 
@@ -167,7 +168,7 @@ def _built(layer: keras.layers.Normalization) -> keras.layers.Normalization:
 
 
 def dynamic_layers() -> Replacements:
-    """What replaces `UpSampling2D` in TensorFlow graphs with free height and width."""
+    """Return the replacement of `UpSampling2D` for TensorFlow graphs with dynamic height and width."""
     import tensorflow as tf
 
     class DynamicUpSampling2D(keras.layers.UpSampling2D):

@@ -47,7 +47,7 @@ def load_weights_file(model: keras.Model, file: str) -> None:
     if errors:
         raise WeightsError(
             f"network.weights: {path} does not fit {model.name} ({len(errors)} tensors differ)",
-            faults=errors[:40],
+            errors=errors[:40],
             hint="Choose the backbone, width and backbone_end that the file was saved with.",
         )
     _validate_suffix(path, legacy=legacy is not None)

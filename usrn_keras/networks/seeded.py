@@ -1,7 +1,7 @@
 """Initial weights and dropout from a seed, the same on every backend.
 
-The random generators of the backends differ, so that one seed would be three experiments. Here weights are
-drawn by NumPy on the host, and dropout is a hash of the seed, the call and the position, in integers.
+The random generators of the backends differ, so that one seed would be three experiments. Therefore NumPy
+draws the weights on the host, and dropout is an integer hash of the seed, the call and the position.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import numpy as np
 from keras import initializers, layers, ops
 
 Tensor = Any
-TRUNCATED_STDDEV = 0.87962566103423978  # of a standard normal distribution that is cut off at 2
+TRUNCATED_STDDEV = 0.87962566103423978  # standard deviation of a standard normal truncated at 2
 KEYS = (-1640531535, 747796405)  # odd multipliers of the position and of the call
 MIXERS = ((16, -2048144789), (13, -1028477387))  # shifts and multipliers of MurmurHash3's finalizer
 
 
 def draw_weights(model: keras.Model, rng: np.random.Generator) -> keras.Model:
-    """Draw the initial weights of a model by its own initializers, on the host.
+    """Draw the initial weights of a model on the host, from the distributions of its initializers.
 
     Args:
-        model: A model; models inside it are drawn, too. Weights whose initializers are not random stay.
-        rng: Source of the random numbers.
+        model: Model whose weights are drawn, nested models included. Weights with a constant initializer do
+            not change.
+        rng: Random generator.
 
     Returns:
         The model.
 
     Raises:
-        TypeError: The kind of an initializer is not known here.
+        TypeError: The type of an initializer is unknown.
     """
     for variable, initializer in _initialized(model):
         values = _drawn(initializer, tuple(variable.shape), rng)
@@ -42,7 +43,7 @@ def draw_weights(model: keras.Model, rng: np.random.Generator) -> keras.Model:
 
 
 def _initialized(layer: keras.Layer) -> Iterator[tuple[keras.Variable, Any]]:
-    """The variables of a layer and of the layers inside it, each with its initializer."""
+    """List the variables of a layer and of its nested layers, each with its initializer."""
     if isinstance(layer, keras.Model):
         for inner in layer.layers:
             yield from _initialized(inner)
@@ -58,7 +59,7 @@ def _initialized(layer: keras.Layer) -> Iterator[tuple[keras.Variable, Any]]:
 
 
 def _drawn(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray | None:
-    """Values by an initializer of Keras; None for one that is not random."""
+    """Draw values for a Keras initializer; None if it is not random."""
     if isinstance(initializer, initializers.VarianceScaling):
         fan_in, fan_out = _fans(shape)
         fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
@@ -81,7 +82,7 @@ def _drawn(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Number of inputs and outputs of a weight, as Keras counts them."""
+    """Compute fan-in and fan-out of a weight as in Keras."""
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size
@@ -90,7 +91,7 @@ def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal numbers; those beyond 2 are drawn again."""
+    """Draw standard normal numbers; numbers beyond 2 are drawn again."""
     values = rng.standard_normal(shape)
     while (outside := np.abs(values) > 2).any():
         values[outside] = rng.standard_normal(int(outside.sum()))
@@ -99,16 +100,16 @@ def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.nd
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class SeededDropout(layers.Layer):
-    """Dropout that drops the same elements on every backend, and whose state is a variable of the model.
+    """Dropout of the same elements on every backend, whose state is a variable of the model.
 
-    An element is dropped where a hash of the seed, the number of the call and the position of the element is
-    below `rate`. Keras' Dropout draws from the generator of the backend, on PyTorch from a global one, which
-    no checkpoint of variables holds.
+    An element is dropped if a hash of the seed, the number of the call and the position of the element is
+    below `rate`. The Dropout of Keras uses the generator of the backend, on PyTorch a global one, which
+    checkpoints do not store.
 
     Args:
-        rate: Share of the elements that is dropped, in [0, 1).
-        noise_shape: Shape of what is drawn, None where it is that of the input; 1: dropped together.
-        seed: Seed of the hash; None: a number of Python's generator, which
+        rate: Dropout rate, in [0, 1).
+        noise_shape: Shape of the random mask; None for the size of the input, 1 to drop the axis together.
+        seed: Seed of the hash; None to draw one from the generator of Python, which
             `keras.utils.set_random_seed` seeds.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -146,7 +147,7 @@ class SeededDropout(layers.Layer):
         return inputs * (ops.cast(kept, inputs.dtype) * (1 / (1 - self.rate)))
 
     def _hashes(self, sizes: list[Any]) -> Tensor:
-        """Uniform integers of 24 bits, `sizes`; int32 arithmetic wraps around alike on every backend."""
+        """Compute uniform integers of 24 bits; int32 arithmetic wraps around equally on every backend."""
         state = ops.cast(self.seed_generator.next(), "int32")
         count = math.prod(sizes) if all(isinstance(size, int) for size in sizes) else ops.prod(sizes)
         bits = ops.arange(count, dtype="int32") * KEYS[0] + state[0] + state[1] * KEYS[1]
@@ -164,5 +165,5 @@ class SeededDropout(layers.Layer):
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
-    """A logical shift to the right: the sign bit does not spread."""
+    """Shift to the right logically, without copies of the sign bit."""
     return ops.bitwise_and(ops.right_shift(bits, places), 2 ** (32 - places) - 1)

@@ -232,13 +232,13 @@ def build_branches(
 
     if seed is None:
         return _branches(parts, head, classes, subclasses, sharing)
-    of_backbone, of_heads = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
+    backbone_rng, head_rng = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
     if weights == "none":
         for part in (parts.stem, parts.tail):
-            draw_weights(part, of_backbone)
-    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), of_heads))
+            draw_weights(part, backbone_rng)
+    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
     return _branches(
-        seeded, lambda *given: draw_weights(head(*given), of_heads), classes, subclasses, sharing
+        seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
     )
 
 

@@ -58,10 +58,10 @@ class LearningRateMultipliers:
 
 
 def rate_at(optimizer: keras.optimizers.Optimizer, step: int) -> float:
-    """The learning rate of a step, which `optimizer.learning_rate` says of the current step alone.
+    """Compute the learning rate of any step; `optimizer.learning_rate` is that of the current step only.
 
     Args:
-        optimizer: Any optimizer of Keras, with a number or a schedule.
+        optimizer: Keras optimizer with a fixed learning rate or a schedule.
         step: Number of the step, from 0.
     """
     rate = schedule_of(optimizer)
@@ -69,6 +69,6 @@ def rate_at(optimizer: keras.optimizers.Optimizer, step: int) -> float:
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The schedule that an optimizer was made with, or its learning rate as a float."""
+    """Learning-rate schedule of an optimizer, or its fixed learning rate as a float."""
     rate = optimizer._learning_rate  # the property `learning_rate` evaluates a schedule
     return rate if callable(rate) else float(optimizer.learning_rate)

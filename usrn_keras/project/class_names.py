@@ -288,7 +288,7 @@ def _names_do_not_fit(found: MaskKind, message: str, ignored: Sequence[int] = ()
     more = len(total) - len(order)
     return DataError(
         f"{message}; the masks contain {len(total)} values:",
-        faults=errors + [f"and {more} more"] * (more > 0),
+        errors=errors + [f"and {more} more"] * (more > 0),
         hint="List `ID name` or `RED GREEN BLUE name` per line in the file of --names; use --ignore VALUE "
         "(or RED,GREEN,BLUE) for pixels without a class.",
     )

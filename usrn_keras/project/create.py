@@ -187,7 +187,7 @@ def _look(request: ProjectRequest, progress: Progress) -> tuple[ProjectPlan, Sou
 def _raise(errors: list[str], message: str, hint: str) -> None:
     if errors:
         more = [f"and {len(errors) - SHOWN} more"] * (len(errors) > SHOWN)
-        raise DataError(message, faults=errors[:SHOWN] + more, hint=hint)
+        raise DataError(message, errors=errors[:SHOWN] + more, hint=hint)
 
 
 def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Lists) -> dict[str, np.ndarray]:

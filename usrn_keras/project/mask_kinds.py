@@ -168,7 +168,7 @@ def _kind(masks: Mapping[str, ValueCounts], prefer_colours: bool) -> MaskKind:
     if plain and (coloured or (prefer_colours and not indexed)):
         kinds = "both colours and grey values" if coloured else "grey values, --names gives colours"
         errors = [f"{name}: {masks[name].mode}" for name in [*sorted(coloured)[:3], *plain[:3]]]
-        raise DataError(f"the masks contain {kinds}", faults=errors, hint="Convert all masks to one kind.")
+        raise DataError(f"the masks contain {kinds}", errors=errors, hint="Convert all masks to one kind.")
     odd = _different_palettes(masks)
     if coloured or (indexed and not plain and (odd or prefer_colours)):
         note = (
@@ -225,7 +225,7 @@ def _check_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
     raise DataError(
         f"the masks contain {len(specks):,} {what} or more, {specks.sum():,} of them only in specks of about "
         "one pixel: blends from resizing with interpolation (anti-aliasing), JPEG or photographs",
-        faults=[f"{name} alone contains {len(fullest.values):,} {what}"],
+        errors=[f"{name} alone contains {len(fullest.values):,} {what}"],
         hint="Create the masks again as PNG, resized with nearest neighbour, not from a JPEG."
         + (f" Values that cover areas: {listed}." if areas else ""),
     )

@@ -85,7 +85,7 @@ def no_pairs(images: Sequence[File], masks: Sequence[File]) -> DataError:
     """Create the error that no image has a mask, with examples of both names."""
     return DataError(
         "no mask matches an image by name",
-        faults=[
+        errors=[
             f"images are named {_examples([file.shown for file in images])}",
             f"masks are named {_examples([file.shown for file in masks])}",
         ],
@@ -139,7 +139,7 @@ def _ambiguous(best: Mapping[frozenset[tuple[Path, Path]], Rule]) -> DataError:
         errors.append(f"{rule} ({len(pairs)} pairs): {image.name} with {mask.name}")
     return DataError(
         f"{len(best)} naming rules pair {len(next(iter(best)))} images each, but only one can be used:",
-        faults=errors,
+        errors=errors,
         hint=f"Choose one, such as --mask-pattern '{max(best.values()).mask}'.",
     )
 

@@ -97,7 +97,7 @@ def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: st
         options = find_options(method)
     except RecipeError as error:
         errors.append(error.message)
-        values.pop(options_section(method), None)  # nobody knows what may be in it
+        values.pop(options_section(method), None)  # its keys are unknown
         options, method = METHOD_OPTIONS[DEFAULT_METHOD], DEFAULT_METHOD
     sections = common_sections()
     if options is not None:
@@ -112,7 +112,7 @@ def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: st
     if errors:
         raise RecipeError(
             f"{source}: {len(errors)} error(s)",
-            faults=errors,
+            errors=errors,
             hint="Fix them in the file, or override them with --set. `usrn recipes keys` lists all keys.",
         )
     return recipe

@@ -186,7 +186,7 @@ def validate_same_classes(named: Sequence[tuple[str, Sequence[str]]]) -> None:
     errors = [f"{other}: {', '.join(found)}" for other, found in others if tuple(found) != tuple(classes)]
     if errors:
         message = f"only runs of the same classes can be compared; {name} has {', '.join(classes)}"
-        raise RunError(message, faults=errors)
+        raise RunError(message, errors=errors)
 
 
 def _cells(values: Sequence[float]) -> list[str]:

@@ -57,6 +57,6 @@ def check_same_data(
     if found := changes(known, dataset, parts):
         raise RunError(
             f"{path}: the data set has changed since the run was started",
-            faults=found,
+            errors=found,
             hint="Restore it, or start a new run in another folder: --run FOLDER",
         )

@@ -300,7 +300,7 @@ def _check_same_recipe(run: Run, stored: Recipe) -> None:
     if errors:
         raise RunError(
             f"{run.path} is a run of another recipe",
-            faults=errors,
+            errors=errors,
             hint="Choose another folder: --run FOLDER",
         )
 

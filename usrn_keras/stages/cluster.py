@@ -28,7 +28,7 @@ def cluster(
     """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps."""
     folder, started = run.stage(run.cluster_stage), time.monotonic()
     resumed = (folder / FEATURES).exists()
-    plain_file(run).unlink(missing_ok=True)  # of subclasses that are being made anew
+    plain_file(run).unlink(missing_ok=True)  # of earlier subclasses
     model = _feature_model(run, dataset)
     subclasses = make_subclasses(
         model, dataset, folder, _clustering(run), workers=run.recipe.data.workers,

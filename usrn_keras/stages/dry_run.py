@@ -131,7 +131,7 @@ def _look_at_data(recipe: Recipe, run_dir: Path) -> _FoundData:
         dataset = Dataset(
             recipe.data.dataset, tuple(map(str, range(count))), np.zeros((count, 3)), (), (), ()
         )
-        notes = [f"the data set cannot be read, training would stop here: {error.message}", *error.faults]
+        notes = [f"the data set cannot be read, training would stop here: {error.message}", *error.errors]
         found = _FoundData(dataset, source, {}, notes)
     _count_subclasses(found, recipe, run_dir)
     return found

@@ -117,7 +117,7 @@ def known_results(run: Run, recipe: Recipe, contents: str = "") -> dict[str, Any
 
 
 def _settings_of(recipe: Recipe) -> dict[str, Any]:
-    """What is measured and how, as it stands in `evaluation.json`."""
+    """The settings of the evaluation, as `evaluation.json` has them."""
     options, settings = inference_of(recipe), recipe.evaluation
     inference = asdict(options) | {"scales": list(options.scales)}
     if options.mode == "whole":  # whole images have no windows

@@ -70,7 +70,7 @@ def report_runs(runs: Sequence[Path], *, progress: Progress = SILENT) -> list[Pa
     if refused:
         raise RunError(
             f"{len(refused)} of {len(runs)} reports cannot be drawn",
-            faults=[error.message for error in refused],
+            errors=[error.message for error in refused],
         )
     with progress.task("report", total=len(opened)) as task:
         paths = []

@@ -66,7 +66,7 @@ def cluster_run(
         plain: Whether to measure what plain k-means would have given, unless it was measured before.
         montage: Class to show patches of; by default the one with the most subclasses.
         progress: Shows how far each stage is.
-        log: Told one line at a time what happens.
+        log: Receives one line at a time.
 
     Raises:
         USRNError: See `usrn_keras.errors`.

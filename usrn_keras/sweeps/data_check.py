@@ -1,4 +1,4 @@
-"""Whether the data sets of a plan can be used, and are those that the runs of the family began with."""
+"""Check that the data sets of a plan can be used, and match those of existing runs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from usrn_keras.sweeps.spec import Row
 
 
 def check_data(plan: Plan, family: Family, log: Callable[[str], None] = lambda line: None) -> Plan:
-    """The plan without optional rows whose data set cannot be used, each run with `contents`.
+    """Check the data sets; return the plan without unusable optional rows, with `contents` of each run.
 
     Args:
-        plan: The plan of a table.
-        family: The folder of its runs.
-        log: Called with a line for each row that is left out.
+        plan: Plan of a table.
+        family: Folder of its runs.
+        log: Function called with a line for each omitted row.
 
     Raises:
-        DataError: Another row cannot be trained or measured. Nothing is trained before.
-        RunError: Runs of the family are of other images, masks or classes.
+        DataError: If the data set of a required row cannot be used.
+        RunError: If existing runs use other images, masks or classes.
     """
     datasets: dict[str, Dataset] = {}
     left_out = set()
@@ -40,20 +40,20 @@ def check_data(plan: Plan, family: Family, log: Callable[[str], None] = lambda l
             if not row.optional:
                 raise
             left_out.add(row.name)
-            log(f"{row.name} is left out: {'; '.join(error.faults) or error.message}")
+            log(f"{row.name} is left out: {'; '.join(error.errors) or error.message}")
     plan = plan.without(left_out)
     _validate_data(plan, family, datasets)
     return _with_contents(plan, datasets)
 
 
 def _data_of(plan: Plan, row: Row) -> dict[str, Recipe]:
-    """A recipe for each different data set of a row."""
+    """Return one recipe for each different data set of a row."""
     recipes = [cell.run.recipe for cell in plan.cells if cell.row == row.name]
     return {recipe.data.model_dump_json(): recipe for recipe in recipes}
 
 
 def _validate_data(plan: Plan, family: Family, datasets: Mapping[str, Dataset]) -> None:
-    """Compare the data set of each run with that of today: the key of a run follows from its recipe alone."""
+    """Compare the data sets of existing runs with the current ones; run keys do not include them."""
     found = []
     for planned in plan.runs:
         if run := family.run(planned):
@@ -61,14 +61,14 @@ def _validate_data(plan: Plan, family: Family, datasets: Mapping[str, Dataset]) 
             found += [f"{run.path.name}: {'; '.join(differences)}"] * bool(differences)
     if found:
         raise RunError(
-            f"{family.path} has runs of another data set",
-            faults=found,
-            hint="Choose another folder: --folder FOLDER. Or restore the data set, or remove these runs.",
+            f"{family.path} contains runs of another data set",
+            errors=found,
+            hint="Choose another folder with --folder FOLDER, restore the data set, or delete these runs.",
         )
 
 
 def _with_contents(plan: Plan, datasets: Mapping[str, Dataset]) -> Plan:
-    """The plan with what each run is measured on, so that scores on a mask that was fixed are not reused."""
+    """Add the evaluated contents to each run, so that scores on changed masks are not reused."""
 
     @cache
     def contents(data: str, split: str) -> str:

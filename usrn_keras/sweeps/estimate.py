@@ -1,4 +1,4 @@
-"""How long the missing runs of a table take: from the steps that are done, or from steps measured now."""
+"""Estimate the time of the missing runs of a table from completed or newly measured steps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from usrn_keras.sweeps.plan import Plan, PlannedRun
 
 
 def estimate(plan: Plan, family: Family, jobs: int, *, measure: bool) -> float:
-    """Seconds that the missing runs of a table take; 0 if unknown.
+    """Estimate the seconds of the missing runs of a table; 0 if unknown.
 
-    A stage that several runs share counts once. Clustering and evaluation are not counted.
+    A stage shared by several runs is counted once. Clustering and evaluation are not included.
 
     Args:
-        plan: The plan of the table.
-        family: The folder of its runs.
-        jobs: Number of runs at a time. Steps that are done are assumed to have shared the machine with as
-            many runs; one run alone is assumed to keep all of it busy.
+        plan: Plan of the table.
+        family: Folder of its runs.
+        jobs: Number of parallel runs. Completed steps are assumed to have shared the machine with as many
+            runs; a single run is assumed to use the whole machine.
         measure: Whether to measure steps of stages that were never trained, which may take minutes.
 
     Raises:
-        USRNError, WorkerError: A step that was never done could not be measured.
+        USRNError, WorkerError: If a step cannot be measured.
     """
     per_step = _seconds_per_step(plan.runs, family, jobs, measure)
     missing, done = {}, set()
@@ -34,13 +34,13 @@ def estimate(plan: Plan, family: Family, jobs: int, *, measure: bool) -> float:
             if family.has(planned, stage):
                 done.add(key)
     seconds = sum(seconds for key, seconds in missing.items() if key not in done)
-    return seconds if seconds > 0 else 0.0  # not a number: a step is unknown
+    return seconds if seconds > 0 else 0.0  # not-a-number if a step is unknown
 
 
 def _seconds_per_step(
     runs: Sequence[PlannedRun], family: Family, jobs: int, measure: bool
 ) -> dict[str, float]:
-    """By training stage; without stages of unknown time."""
+    """Return the seconds per step by training stage, without unknown stages."""
     stages = {stage: planned for planned in runs for stage in planned.steps}
     known = {stage: seconds / jobs for stage in stages if (seconds := _median_step(runs, family, stage))}
     for stage, planned in stages.items():

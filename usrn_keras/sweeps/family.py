@@ -1,4 +1,4 @@
-"""The folder of a family of runs: each is found by what it computes; one process works there at a time."""
+"""Folder of related runs, which are found by their keys; one process at a time may use it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from usrn_keras.sweeps.plan import PlannedRun
 
 @dataclass(frozen=True)
 class Family:
-    """A folder with the runs of one or several tables.
+    """Folder with the runs of one or several tables.
 
     Attributes:
-        path: The folder.
+        path: Path of the folder.
     """
 
     path: Path
 
     def folder(self, planned: PlannedRun) -> Path:
-        """Folder of a run, whichever row it was made for; the folder it will get if there is none."""
+        """Return the folder of a run, existing or new, independent of the row."""
         found = sorted(self.path.glob(f"*-{planned.key}"))
         return found[0] if found else self.path / planned.name
 
     def run(self, planned: PlannedRun) -> Run | None:
-        """A run as far as it is; None before it has begun."""
+        """Open a run, complete or not; None if it was not started."""
         folder = self.folder(planned)
         return open_run(folder) if (folder / "dataset.json").exists() else None
 
@@ -51,43 +51,45 @@ class Family:
         return (self.folder(planned) / stage / "complete.json").exists()
 
     def is_done(self, planned: PlannedRun) -> bool:
-        """Whether a run is trained, and measured as its recipe says."""
+        """Whether a run is trained, and evaluated with the settings of its recipe."""
         run = self.run(planned)
         if run is None or not all(map(run.is_complete, planned.needs)):
             return False
         return known_results(run, planned.recipe, planned.contents) is not None
 
     def donors(self, planned: PlannedRun) -> list[Path]:
-        """Folders of other runs whose stages a run may reuse: their first stage is complete and the same."""
+        """Return folders of other runs whose first stage is complete and can be reused."""
         first, *_ = stages_of(planned.recipe)
 
         def depends_on(recipe: Recipe) -> dict[str, Any]:
-            # Without the path of the weights, which is an absolute one in a run folder.
+            # Without the path of the weights, which is absolute in a run folder.
             return {**stage_key(recipe, first, data="", backend=""), "network.weights": ""}
 
-        others = [open_run(other) for other in self._begun(today=True) if other != self.folder(planned)]
+        others = [open_run(other) for other in self._begun(current=True) if other != self.folder(planned)]
         wanted = depends_on(planned.recipe)
-        same = [run for run in others if run.stages[0] in planned.needs]  # a method may begin with another
+        same = [
+            run for run in others if run.stages[0] in planned.needs
+        ]  # a method may start with another stage
         return [run.path for run in same if depends_on(run.recipe) == wanted]
 
     def notes(self) -> list[str]:
-        """Which runs in the folder are not used, one sentence each."""
-        if not (others := [folder.name for folder in self._begun(today=False)]):
+        """Return notes about runs in the folder that are not used, one sentence each."""
+        if not (others := [folder.name for folder in self._begun(current=False)]):
             return []
-        why = f"Runs of other numerics than {NUMERICS}, whose seeds give another result today, are not used"
+        why = f"Runs of other numerics than {NUMERICS}, whose seeds now give other results, are not used"
         return [f"{why}: {', '.join(others)}."]
 
-    def _begun(self, *, today: bool) -> list[Path]:
-        """Folders of runs with a complete stage, of today's numerics or of others."""
+    def _begun(self, *, current: bool) -> list[Path]:
+        """Return folders of runs with a complete stage, of the current or of other numerics."""
         begun = sorted({file.parents[1] for file in self.path.glob("*/*/complete.json")})
-        return [folder for folder in begun if (recorded_numerics(folder) == str(NUMERICS)) == today]
+        return [folder for folder in begun if (recorded_numerics(folder) == str(NUMERICS)) == current]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out of the folder until the block ends.
 
         Raises:
-            RunError: Another process works in it; the message names it.
+            RunError: If another process uses the folder; the message names it.
         """
         holder = self.path / ".holder.json"
         with storage_errors(self.path):
@@ -98,8 +100,8 @@ class Family:
                 lock.acquire()
         except filelock.Timeout:
             raise RunError(
-                f"another process works in {self.path}: {_described(holder)}",
-                hint="Wait for it, or choose another folder: --folder FOLDER",
+                f"{self.path} is used by another process: {_described(holder)}",
+                hint="Wait until it ends, or choose another folder: --folder FOLDER",
             ) from None
         try:
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -115,4 +117,4 @@ def _described(holder: Path) -> str:
         who = read_json(holder)
         return f"process {who['pid']} on {who['host']}, since {who['since']}"
     except (OSError, json.JSONDecodeError, KeyError):
-        return "it has not written who it is yet"
+        return "unknown process"

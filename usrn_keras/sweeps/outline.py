@@ -1,4 +1,4 @@
-"""The outline of a table for `usrn table --dry-run`: its runs, what is left of each, and the time."""
+"""Outline of a table for `usrn table --dry-run`: runs, missing stages and time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from usrn_keras.worker import WorkerError
 
 @dataclass(frozen=True)
 class Outline:
-    """The runs of a table before they are done.
+    """Runs and remaining work of a table.
 
     Attributes:
-        plan: The plan of the table.
-        runs: For each run its name, the rows that it fills, and the stages that are left.
-        seconds: Time that is left; 0 where nothing is left or it is unknown.
-        duration: The same in words.
-        notes: Rows that are left out and runs that are not used, one sentence each.
+        plan: Plan of the table.
+        runs: Name, rows and missing stages of each run.
+        seconds: Remaining time in seconds; 0 if nothing is missing, or the time is unknown.
+        duration: Remaining time in words.
+        notes: Omitted rows and unused runs, one sentence each.
     """
 
     plan: Plan
@@ -34,17 +34,17 @@ class Outline:
 
 
 def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1, measure: bool = False) -> Outline:
-    """List the runs of a table, without starting one.
+    """List the runs of a table without starting them.
 
     Args:
-        plan: The plan of the table; see `make_plan`.
-        folder: The folder of its runs.
-        jobs: Number of runs at a time, which the time depends on.
+        plan: Plan of the table; see `make_plan`.
+        folder: Folder of its runs.
+        jobs: Number of parallel runs, which affects the time.
         measure: Whether to measure steps of stages that were never trained, which may take minutes.
 
     Raises:
-        DataError: A data set of the plan cannot be used.
-        RunError: Runs in the folder are of another data set.
+        DataError: If a data set of the plan cannot be used.
+        RunError: If runs in the folder use another data set.
     """
     notes: list[str] = []
     family, runs = Family(Path(folder)), []
@@ -59,16 +59,16 @@ def make_outline(plan: Plan, folder: Path | str, *, jobs: int = 1, measure: bool
         rows = dict.fromkeys(cell.row for cell in plan.cells if cell.run.key == planned.key)
         runs.append((planned.name, ", ".join(rows), ", ".join(left) or "nothing"))
     notes += family.notes()
-    seconds, words = 0.0, "nothing is left to do"
+    seconds, words = 0.0, "all runs are complete"
     if any(left != "nothing" for *_, left in runs):
         seconds, words = _time(plan, family, jobs, measure)
     return Outline(plan, tuple(runs), seconds, words, tuple(notes))
 
 
 def _time(plan: Plan, family: Family, jobs: int, measure: bool) -> tuple[float, str]:
-    """Seconds that are left, 0 if unknown, and the same in words."""
+    """Return the remaining seconds, 0 if unknown, and the same in words."""
     try:
         seconds = estimate(plan, family, jobs, measure=measure)
-    except (USRNError, WorkerError) as error:  # the run will fail, too, and leave a gap; others do not
+    except (USRNError, WorkerError) as error:  # the run will fail as well and leave a gap
         return 0.0, f"the time is unknown: {str(error).splitlines()[0]}"
     return seconds, f"about {duration(seconds)}" if seconds else "the time is unknown before the first steps"

@@ -148,11 +148,11 @@ def make_plan(
                     settings = _settings(bases[lists], row, lists, seed)
                     recipe = load_recipe(sources[lists], [*common, *settings])
                 except RecipeError as error:
-                    errors[row.name] = f"row {row.name!r}: {'; '.join(error.faults) or error.message}"
+                    errors[row.name] = f"row {row.name!r}: {'; '.join(error.errors) or error.message}"
                 else:
                     cells.append(Cell(row.name, split, seed, _planned(recipe, row, split, seed, backend)))
     if errors:
-        raise RecipeError(f"{len(errors)} row(s) of {spec.name} are no recipes", faults=[*errors.values()])
+        raise RecipeError(f"{len(errors)} row(s) of {spec.name} are no recipes", errors=[*errors.values()])
     return Plan(spec, base.name, splits, tuple(seeds), tuple(cells))
 
 

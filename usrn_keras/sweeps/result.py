@@ -1,4 +1,4 @@
-"""Aggregated results of a table: a frame with a line for each figure of each run, and means over seeds."""
+"""Aggregated results of a table: a frame with one line per figure and run, and means over seeds."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ FIGURE = ["row", "split", "figure"]
 
 @dataclass(frozen=True)
 class TableResult:
-    """What is known of the cells of a table.
+    """Results of a table.
 
     Attributes:
-        plan: The plan of the table.
+        plan: Plan of the table.
         frame: A line for each cell and figure, in the order of the plan, with the columns `COLUMNS`:
             `value` is a share in 0..1, a number of bytes or a count, NaN for the IoU of an absent class;
             `run` is the folder of the run, `seconds` the time of its last training stage.
-        failures: Why runs failed, by the name of the run.
-        provenance: Which images, and how they were predicted, in one line.
-        notes: Which runs were not used, and why.
+        failures: Reasons of failed runs, by the name of the run.
+        provenance: Images and prediction settings of the scores, in one line.
+        notes: Unused runs, one sentence each.
     """
 
     plan: Plan
@@ -93,9 +93,9 @@ def collect(plan: Plan, family: Family, failures: Mapping[str, str] | None = Non
     """Read the figures of a table from the runs of a family that are done.
 
     Args:
-        plan: The plan of the table.
-        family: The folder of the runs.
-        failures: Why runs failed, by the name of the run.
+        plan: Plan of the table.
+        family: Folder of the runs.
+        failures: Reasons of failed runs, by the name of the run.
     """
     lines, origins = [], set()
     for cell in plan.cells:

@@ -1,4 +1,4 @@
-"""A table as a file: its rows, each a few keys of a recipe, the figures it shows, and the paper's figures."""
+"""Table files: rows that set recipe keys, the figures shown, and the figures of the paper."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def load_table(source: str) -> TableSpec:
     >>> [row.name for row in load_table("main").rows]
     ['Baseline', 'USRN', 'Oracle']
     """
-    hint = "A table of your own is a TOML file like those."
+    hint = "A table file is a TOML file like the shipped tables."
     path = find_shipped("table", source, shipped_tables(), hint=hint)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -160,7 +160,7 @@ def load_table(source: str) -> TableSpec:
     except pydantic.ValidationError as error:
         found = [_describe(detail) for detail in error.errors()]
         hint = f"Shipped tables to start from: {', '.join(map(str, shipped_tables().values()))}"
-        raise RecipeError(f"{path}: {len(found)} error(s)", faults=found, hint=hint) from None
+        raise RecipeError(f"{path}: {len(found)} error(s)", errors=found, hint=hint) from None
 
 
 def _describe(detail: Any) -> str:

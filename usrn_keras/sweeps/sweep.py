@@ -1,4 +1,4 @@
-"""`usrn table` from top to bottom: check the data, say how long, run what is missing, write the table."""
+"""Make a table: check the data, estimate the time, train missing runs, write the table."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from usrn_keras.sweeps.table_page import as_html
 
 
 def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progress = SILENT) -> TableResult:
-    """Do the runs of a table that are not done, and write it into `FOLDER/tables/NAME`.
+    """Train the missing runs of a table, and write the table to `FOLDER/tables/NAME`.
 
-    Interrupted at any moment and called again, it resumes the runs that were under way. A run that fails
-    leaves a gap, and is tried again by the next call.
+    After an interruption, the next call resumes the started runs. A failed run leaves a gap, and is tried
+    again by the next call.
 
     Args:
-        plan: The plan of the table; see `make_plan`.
-        folder: The folder of its runs; several tables of one recipe share runs there.
-        jobs: Number of runs at a time, at least 1; each is a process of its own.
-        progress: Shows how far each run and the table is.
+        plan: Plan of the table; see `make_plan`.
+        folder: Folder of the runs, shared by all tables of a recipe.
+        jobs: Number of parallel runs, at least 1; each runs in its own process.
+        progress: Progress display of the runs and the table.
 
     Raises:
-        RunError: Another process works in the folder, its runs are of another data set, or `jobs` is not
+        RunError: If another process uses the folder, its runs use another data set, or `jobs` is not
             positive.
-        DataError: A data set cannot be used, or has no images of the split that is measured.
-        KeyboardInterrupt: It was interrupted; the runs under way have written their checkpoints.
+        DataError: If a data set cannot be used, or has no images of the evaluated split.
+        KeyboardInterrupt: If interrupted; the started runs have written their checkpoints.
     """
     if jobs < 1:
         raise RunError(f"jobs must be at least 1, received {jobs}")
@@ -44,7 +44,7 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
         missing = [planned for planned in plan.runs if not family.is_done(planned)]
         failures = {}
         if missing:
-            progress.log(f"{len(plan.runs)} runs, {len(missing)} of them to do; {outline.duration}")
+            progress.log(f"{len(plan.runs)} runs, {len(missing)} of them missing; {outline.duration}")
             failures = run_all(missing, family, jobs=jobs, progress=progress)
         result = collect(plan, family, failures)
         write_table(result, table_folder(plan, folder))
@@ -52,12 +52,12 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
 
 
 def table_folder(plan: Plan, folder: Path | str) -> Path:
-    """The folder of the files of a table."""
+    """Return the output folder of a table."""
     return Path(folder) / "tables" / plan.spec.name
 
 
 def write_table(result: TableResult, folder: Path) -> None:
-    """Write `table.json`, `table.md`, `table.csv` and `index.html` into a folder."""
+    """Write `table.json`, `table.md`, `table.csv` and `index.html` to a folder."""
     write_json(folder / "table.json", as_json(result))
     texts = {
         "table.md": as_markdown(result) + "\n",

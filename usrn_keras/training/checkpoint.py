@@ -48,15 +48,15 @@ def load_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
     """
     header, arrays = _read(path)
     expected = dict(_keyed(model))
-    faults = [f"{key}: missing" for key in expected if key not in arrays]
-    faults += [f"{key}: not in this network" for key in arrays if key not in expected]
-    faults += [
+    errors = [f"{key}: missing" for key in expected if key not in arrays]
+    errors += [f"{key}: not in this network" for key in arrays if key not in expected]
+    errors += [
         f"{key}: the network needs {tuple(variable.shape)}, the file has {arrays[key].shape}"
         for key, variable in expected.items()
         if key in arrays and tuple(variable.shape) != arrays[key].shape
     ]
-    if faults:
-        raise WeightsError(f"{path} is from another network", faults=faults[:40])
+    if errors:
+        raise WeightsError(f"{path} is from another network", errors=errors[:40])
     for key, variable in expected.items():
         variable.assign(arrays[key])
     return header

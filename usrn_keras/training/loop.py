@@ -143,7 +143,7 @@ class Loop:
         kept = f"The last good checkpoint is kept: {self.checkpoint}. " if self.checkpoint.exists() else ""
         raise DivergedError(
             f"{self.description}: {', '.join(broken)} is not finite in step {step + 1} of {self.steps}",
-            faults=self.batches.names(step),
+            errors=self.batches.names(step),
             hint=f"{kept}Check these images, or lower training.learning_rate in a new run.",
         )
 

@@ -63,7 +63,7 @@ def test_lists_of_the_recipe(tree, files, tmp_path):
 
 def test_split_and_list_together(tree, files, tmp_path):
     labelled = files.names(tmp_path / "labelled.txt", shipped_list("camvid", "train")[:5])
-    with pytest.raises(DataError, match="give one of them"):
+    with pytest.raises(DataError, match="use only one of them"):
         _load(tree, split="1_8", labelled=str(labelled))
 
 

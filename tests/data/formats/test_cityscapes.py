@@ -74,7 +74,7 @@ def test_masks_missing_in_both_kinds(tree, files):
     _write_masks(tree, files, "labelTrainIds", 0, names=TRAIN[:2])
     with pytest.raises(DataError, match="val: there is no mask for") as caught:
         _load(tree)
-    assert len(caught.value.faults) == 2
+    assert len(caught.value.errors) == 2
     assert "cityscapes-dataset.com" in caught.value.hint
 
 
@@ -85,8 +85,8 @@ def test_official_split_from_files(tmp_path, files):
     files.mask(tmp_path / f"gtFine/train/{name}_gtFine_labelIds.png")
     with pytest.raises(DataError) as caught:
         _load(tmp_path, split="1_8")
-    assert f"labelled: there is no image `{name}`" not in caught.value.faults
-    assert caught.value.faults[-1] == f"and {2975 + 500 - 1 - 20} more"
+    assert f"labelled: there is no image `{name}`" not in caught.value.errors
+    assert caught.value.errors[-1] == f"and {2975 + 500 - 1 - 20} more"
 
 
 @pytest.mark.parametrize("folder", ["{part}/", ""])

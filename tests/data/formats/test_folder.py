@@ -78,7 +78,7 @@ def test_root_missing(root):
         ({"unlabelled": "empty.txt"}, "no unlabelled images"),
         ({"labelled": "empty.txt", "unlabelled": "labelled.txt"}, "labelled: there is no image `nobody`"),
         ({"labelled": "labelled.txt"}, r"labelled: there is no mask for .*d\.png"),
-        ({"labelled": "outside.txt"}, "no path inside the data set"),
+        ({"labelled": "outside.txt"}, "not a path in the data set"),
         ({"labelled": "val.txt"}, "`f` is in both labelled and val"),
         ({"unlabelled": "val.txt"}, "`f` is in both unlabelled and val"),
         ({"classes": ["x"]}, "at least 2 classes, received only `x`"),
@@ -123,7 +123,7 @@ def test_all_faults_at_once(folder, files):
         _load(folder, labelled="labelled.txt", val="")
     text = str(caught.value)
     assert (
-        "no names" in text
+        "class names are missing" in text
         and "no validation images" in text
         and "`nobody0`" in text
         and "and 12 more" in text
@@ -137,8 +137,8 @@ def test_empty_folders_are_reported_once(tmp_path, files):
     files.names(tmp_path / "val.txt", [f"n{number}" for number in range(30)])
     with pytest.raises(DataError) as caught:
         _load(tmp_path)
-    assert "the folders of the images contain no images" in caught.value.faults
-    assert len(caught.value.faults) == 4
+    assert "the folders of the images contain no images" in caught.value.errors
+    assert len(caught.value.errors) == 4
 
 
 def test_with_faults_what_can_be_used_comes_back(folder, files):

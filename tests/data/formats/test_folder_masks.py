@@ -44,7 +44,7 @@ def test_masks_in_the_colours_of_the_palette(folder):
         ("0 0 0\n1 1 1\n", [], "has 2 colours for 3 classes"),
         ("0 0 0\n1 1 1\n0 0 0\n", [], "`sky` and `car` have the same colour 0 0 0"),
         ("0 0 0\n1 1 1\n2 2 2\n", [[1, 1, 1]], "data.ignore_colours: 1 1 1 is the colour of class `road`"),
-        ("0 0 0\n1 1 1\n2 2 2\n", [[1, 1]], r"a colour is \[RED, GREEN, BLUE\], received \[1, 1\]"),
+        ("0 0 0\n1 1 1\n2 2 2\n", [[1, 1]], r"each colour must be \[RED, GREEN, BLUE\], received \[1, 1\]"),
     ],
 )
 def test_faults_of_colours(folder, palette, ignored, fault):

@@ -68,14 +68,14 @@ def test_split_without_seeds(tree):
 def test_files_missing(tree):
     with pytest.raises(DataError, match=r"and [0-9]+ more") as caught:
         _load(tree, split="1_16")
-    assert len(caught.value.faults) == 21
+    assert len(caught.value.errors) == 21
     assert "host.robots.ox.ac.uk" in caught.value.hint
 
 
 def test_empty_root(tmp_path):
     with pytest.raises(DataError) as caught:
         _load(tmp_path, split="1_16")
-    assert caught.value.faults == (
+    assert caught.value.errors == (
         "the folders of the images contain no images",
         "the folders of the masks contain no masks",
     )

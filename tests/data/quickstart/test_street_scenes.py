@@ -109,7 +109,7 @@ def test_other_parameters_are_refused_by_name(tmp_path):
     root = make_quickstart(tmp_path / "scenes", **SMALL)
     with pytest.raises(DataError, match="contains other quickstart scenes") as caught:
         make_quickstart(root, **{**SMALL, "seed": 5, "val": 9})
-    assert caught.value.faults == (
+    assert caught.value.errors == (
         "`seed`: the folder has 0, required is 5",
         "`val`: the folder has 2, required is 9",
     )
@@ -126,7 +126,7 @@ def test_folder_of_something_else_is_left_alone(tmp_path):
 def test_all_faults_of_the_arguments_at_once(tmp_path):
     with pytest.raises(DataError) as caught:
         make_quickstart(tmp_path / "scenes", seed=-1, labelled=0, val=-2, size=(16, 192))
-    assert [fault.split("`")[1] for fault in caught.value.faults] == ["labelled", "val", "seed", "size"]
+    assert [fault.split("`")[1] for fault in caught.value.errors] == ["labelled", "val", "seed", "size"]
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])

@@ -91,7 +91,7 @@ def _parameters(*, seed, labelled, unlabelled, val, size) -> dict:
     if len(size) != 2 or min(size) < SMALLEST:
         errors.append(f"`size` must be (height, width), each at least {SMALLEST}, received {tuple(size)}")
     if errors:
-        raise DataError("the quickstart scenes cannot be drawn", faults=errors)
+        raise DataError("the quickstart scenes cannot be drawn", errors=errors)
     return {"version": VERSION, "seed": seed, **counts, "size": list(size)}
 
 
@@ -112,7 +112,7 @@ def _is_complete(root: Path, parameters: dict) -> bool:
         if found.get(key) != wanted
     ]
     if errors:
-        raise DataError(f"{root} contains other quickstart scenes", faults=errors, hint=hint)
+        raise DataError(f"{root} contains other quickstart scenes", errors=errors, hint=hint)
     return True
 
 
