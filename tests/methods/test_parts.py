@@ -148,9 +148,9 @@ def test_the_loop_gives_the_progress_and_keeps_lasting_state(tmp_path):
 
 
 def test_a_batch_without_what_the_method_reads_is_refused():
-    with pytest.raises(ValueError, match=r"`TwoParts` trains on .* lacks progress"):
+    with pytest.raises(ValueError, match=r"a batch of `TwoParts` must be a dict of .*; missing: progress"):
         TwoParts().batch_of(batch_of(0))
-    with pytest.raises(ValueError, match="lacks progress"):
+    with pytest.raises(ValueError, match="missing: progress"):
         TwoParts().batch_of((batch_of(0)["labelled"], batch_of(0)["labels"]))
 
 

@@ -122,7 +122,7 @@ def test_a_class_with_missing_parts_names_them_all(toys):
     assert [line.split(":")[0] for line in caught.value.errors] == [
         "`method_name`", "`title`", "`loss_parts`", "`Options`",
     ]  # fmt: skip
-    with pytest.raises(RecipeError, match="no complete method") as caught:
+    with pytest.raises(RecipeError, match="not a complete method") as caught:
         find_method("toy_methods:no_class")
     assert "must be a subclass of usrn_keras.methods.Method, received <function" in caught.value.errors[0]
 
