@@ -75,7 +75,7 @@ def test_written_again_where_images_are_predicted_differently(measured, override
 def test_best_weights(measured):
     measured()
     best = ["evaluation.every=2", "evaluation.checkpoint=best"]
-    with pytest.raises(RunError, match=r"has no best weights of its baseline model: when it was trained"):
+    with pytest.raises(RunError, match=r"has no best weights of its baseline model, because it was trained"):
         measured(*best)
     for folder in (measured.folder, measured.folder / "1-baseline"):
         (folder / "best.json").write_text('{"step": 6}')

@@ -41,5 +41,5 @@ def test_best_weights_of_a_stage_that_kept_none(recipe_file, tmp_path):
     with start_run(tmp_path / "run", recipe, load_dataset(recipe.data), stages_of(recipe)) as run:
         run.complete("1-baseline")
     best = ["evaluation.every=2", "evaluation.checkpoint=best"]
-    with pytest.raises(RunError, match="has no best weights of its baseline model, which is complete"):
+    with pytest.raises(RunError, match="kept no best weights of its baseline model, which is complete"):
         fit(load_recipe(str(recipe_file), best), tmp_path / "run")

@@ -134,7 +134,8 @@ class SeededDropout(layers.Layer):
         self.rate = rate
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.seed = random.randrange(2**31) if seed is None else int(seed)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)  # [seed, number of calls]
+        if rate > 0:  # without, there is no state
+            self.seed_generator = keras.random.SeedGenerator(self.seed)  # [seed, number of calls]
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
