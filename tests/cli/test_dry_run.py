@@ -94,7 +94,7 @@ def test_tables_for_people(recipe_file, trial):
         "measured steps of 4 images (1.40 GB, 4 s) and 8 images (1.80 GB, 8 s)", "4 + 4",
         "(a step: 1 s of Baseline, 4 s of USRN)", "Verdict: fits.",
         "A step of 2 labelled and 2 unlabelled images of 32 x 32 needs about 1.40 GB;",
-        "10.00 GB can be used on this machine.",
+        "10.00 GB are available on this machine.",
     ):  # fmt: skip
         assert text in " ".join(result.stdout.split())
 
@@ -113,7 +113,7 @@ def test_the_largest_batch_that_fits_is_advised(recipe_file, trial):
     )
     text = " ".join(dry_run(recipe_file, *large).stdout.split())
     assert "Verdict: does not fit. A step of 32 labelled and 32 unlabelled images of 32 x 32 needs" in text
-    assert "This would fit: --set training.batch_labelled=8 " in text
+    assert "Settings that would fit: --set training.batch_labelled=8 " in text
 
 
 def test_no_smaller_step_fits(recipe_file, trial):
@@ -121,7 +121,7 @@ def test_no_smaller_step_fits(recipe_file, trial):
     assert "No smaller step is known to fit" in dry_run(recipe_file).stdout
     trial(failed=True)
     text = " ".join(dry_run(recipe_file).stdout.split())
-    assert "Memory ran out when a step of 2 labelled and 2 unlabelled images of 32 x 32 was measured" in text
+    assert "Measuring a step of 2 labelled and 2 unlabelled images of 32 x 32 ran out of memory" in text
     assert "--set views.crop_size" in text
 
 

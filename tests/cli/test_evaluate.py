@@ -174,10 +174,10 @@ def test_runs_of_other_classes(folder, tmp_path):
     [
         (("run", "--split", "test"), 4, "error: run: the data set"),
         (("run", "--checkpoint", "best"), 6,
-         "error: run has no best weights of its usrn model: when it was trained, evaluation.every was 0"),
+         "error: run has no best weights of its usrn model, because it was trained with evaluation.every"),
         (("data",), 6, "error: data is not a run folder"),
-         (("run", "--model", "teacher"), 6, "error: run has no teacher model: with training.method"),
-         (("run", "--model", "teacher"), 6, "--model usrn"),
+        (("run", "--model", "teacher"), 6, "error: run has no teacher model: with training.method"),
+        (("run", "--model", "teacher"), 6, "Choose one of them, for example --model usrn"),
         (("run", "--predictions", "nowhere"), 4, "error: nowhere does not exist"),
         (("run", "--predictions", "run/1-baseline"), 4, "error: run/1-baseline contains no PNG files"),
         (("--predictions", "data", "--recipe", "nowhere.toml"), 3,

@@ -74,7 +74,7 @@ def test_too_few_images_for_the_classes():
 
 
 @pytest.mark.parametrize(
-    ("labelled", "val", "data", "errors"),
+    ("labelled", "val", "data", "faults"),
     [
         ("9", None, {}, ["9 labelled and 0 val images are more than the 8 images with masks"]),
         ("6", "3", {}, ["6 labelled and 3 val images are more than the 8 images with masks"]),

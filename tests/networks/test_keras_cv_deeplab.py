@@ -9,6 +9,7 @@ from tests.networks.recorded import record, take_over_weights
 from tests.tools import fill
 from usrn_keras.networks import keras_cv as deeplab_file
 from usrn_keras.networks.keras_cv import stock_model
+from usrn_keras.networks.seeded import SeededDropout
 
 
 def values_of(tensor) -> np.ndarray:
@@ -43,4 +44,4 @@ def test_options_are_those_of_keras_cv():
     assert trained == pyramid + projection + low + head
     normalisations = [layer for layer in decoder.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(normalisations) == 7 and {layer.momentum for layer in normalisations} == {0.5}
-    assert [layer.rate for layer in decoder.layers if isinstance(layer, keras.layers.Dropout)] == [0.5]
+    assert [layer.rate for layer in decoder.layers if isinstance(layer, SeededDropout)] == [0.5]

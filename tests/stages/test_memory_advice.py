@@ -14,7 +14,7 @@ from usrn_keras.backends import CompiledStep
 from usrn_keras.backends.training_device import TrainingDevice
 from usrn_keras.errors import OutOfMemoryError
 from usrn_keras.recipe import Recipe, load_recipe
-from usrn_keras.stages import memory
+from usrn_keras.stages import memory_advice
 from usrn_keras.stages.memory_advice import memory_watched
 from usrn_keras.training import loop, read_header
 
@@ -89,7 +89,7 @@ def error_of(recipe: Recipe) -> OutOfMemoryError:
 
 
 def test_figures_and_advice(recipe_file, monkeypatch):
-    monkeypatch.setattr(memory, "training_device", lambda: TrainingDevice("torch", True, 3 * 10**9))
+    monkeypatch.setattr(memory_advice, "training_device", lambda: TrainingDevice("torch", True, 3 * 10**9))
     batches = ["training.batch_labelled=8", "training.batch_unlabelled=4", "training.accumulation=2"]
     error = error_of(load_recipe(str(recipe_file), batches))
     assert error.message == "memory ran out: 3-usrn, 8 labelled and 4 unlabelled images of 32 x 32"
@@ -106,5 +106,5 @@ def test_the_smallest_batch_leaves_smaller_crops(recipe_file):
 
 
 def test_a_device_of_unknown_memory(recipe_file, monkeypatch):
-    monkeypatch.setattr(memory, "training_device", lambda: TrainingDevice("tensorflow", True, None))
+    monkeypatch.setattr(memory_advice, "training_device", lambda: TrainingDevice("tensorflow", True, None))
     assert error_of(load_recipe(str(recipe_file))).errors[0].endswith(" when it ran out")
