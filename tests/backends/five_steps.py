@@ -15,6 +15,7 @@ from usrn_keras.strong_view import StrongView
 
 
 def main(path: str) -> None:
+    keras.utils.set_random_seed(0)  # the state of dropout is compared, too
     branch, sub_branch = tiny_branches(dropout=0.0, classifier_dropout=0.0)
     model = USRN(branch, sub_branch, [0, 1, 2, 0, 1], threshold=0.45)
     fill(model.variables)
