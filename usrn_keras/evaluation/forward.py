@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from usrn_keras.backends import no_gradient, run_graph
+from usrn_keras.backends import compile_forward
 
 Tensor = Any
 Network = Callable[[Tensor], Tensor]
@@ -38,43 +37,8 @@ class Forward:
     """
 
     def __init__(self, model: keras.Model, function: Function):
-        self._run = PROGRAMS[keras.backend.backend()](model, function)
+        self._run = compile_forward(model, function)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Call the function with images `(batch, height, width, 3)` uint8; returns an array."""
         return ops.convert_to_numpy(self._run(images))
-
-
-def _jax(model: keras.Model, function: Function) -> Callable[[np.ndarray], Tensor]:
-    import jax
-
-    variables = model.variables
-
-    @jax.jit
-    def program(values: list, images: Tensor) -> Tensor:
-        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
-            return function(partial(run_graph, model, training=False), images)
-
-    return lambda images: program([variable.value for variable in variables], images)
-
-
-def _tensorflow(model: keras.Model, function: Function) -> Callable[[np.ndarray], Tensor]:
-    import tensorflow as tf
-
-    # On a CPU, XLA takes five times as long to compile, and as long to run depthwise convolutions.
-    @tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")))
-    def program(images: Tensor) -> Tensor:
-        return function(partial(run_graph, model, training=False), images)
-
-    return program
-
-
-def _torch(model: keras.Model, function: Function) -> Callable[[np.ndarray], Tensor]:
-    def program(images: np.ndarray) -> Tensor:
-        with no_gradient():
-            return function(partial(run_graph, model, training=False), ops.convert_to_tensor(images))
-
-    return program
-
-
-PROGRAMS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}

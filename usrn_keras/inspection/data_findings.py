@@ -81,7 +81,7 @@ class DataFinding:
 
 
 def listing(findings: Iterable[DataFinding], kind: Kind, shown: int = SHOWN) -> list[str]:
-    """Format the findings of a kind: title and count, then the first findings, grouped by advice.
+    """Format the findings of one kind: title and count, then the first findings, grouped by advice.
 
     Example:
 
