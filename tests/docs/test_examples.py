@@ -101,6 +101,7 @@ def test_methods_page_has_every_option_with_its_default(method):
             assert f"`{default}`" in part
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # a notebook shows pictures it opens
 def test_notebook_runs(tmp_path, monkeypatch, capsys):
     """Every cell in its order; `!usrn fit` trains a tiny network for two steps."""
     notebook = json.loads((ROOT / "docs/first_project.ipynb").read_text(encoding="utf-8"))
