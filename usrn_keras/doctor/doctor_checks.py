@@ -78,7 +78,12 @@ def load_backends(progress: Progress) -> dict[str, dict]:
                 error = f"it did not finish within {SECONDS:.0f} seconds"
             lines = [*worker.stderr_lines(), *found.pop("warnings")]
             said = [line for line in lines if any(word in line.upper() for word in GPU_WORDS)][-1:]
-            backends[name] = {"version": version(name), "error": error, "said": said, **found}
+            backends[name] = {
+                "version": version(name) or "(unknown version)",
+                "error": error,
+                "said": said,
+                **found,
+            }
             task.advance()
     return backends
 

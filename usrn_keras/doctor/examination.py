@@ -65,6 +65,7 @@ def diagnose(
     following = [
         f"{join(['usrn', 'data', 'check', *given])}  # all errors of images and masks",
         f"{join(['usrn', 'fit', *given, *run])} --dry-run  # memory, time, and batches that fit",
+        join(["usrn", "fit", *given, *run]),
     ]
     if any(finding.error for finding in findings):
         following = [f"{join(['usrn', 'doctor', *given, *run])}  # after the changes"]

@@ -67,7 +67,6 @@ def try_recipe(order: dict, send: Send) -> dict:
     """
     from usrn_keras.data import image_size, load_dataset
     from usrn_keras.data.dataset import PARTS
-    from usrn_keras.data.recipe_batches import build_batches
     from usrn_keras.recipe import load_recipe
     from usrn_keras.subclasses.feature_grid import feature_size
     from usrn_keras.subclasses.feature_store import check_space
@@ -86,6 +85,7 @@ def try_recipe(order: dict, send: Send) -> dict:
         return {}
 
     from usrn_keras.backends import CompiledStep, prepare_backend
+    from usrn_keras.data.recipe_batches import build_batches
     from usrn_keras.methods.base import baseline_stage
     from usrn_keras.stages.build import build_method
     from usrn_keras.stages.preflight import validate_counts, validate_evaluation
