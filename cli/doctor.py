@@ -82,11 +82,11 @@ def _text(report: DoctorReport) -> list[str]:
             if isinstance(value, dict):
                 value = ", ".join(f"{key} {text or '(none)'}" for key, text in value.items())
             shown = ", ".join(value) if isinstance(value, list) else str(value)
-            lines += wrap(f"  {name.replace('_', ' '):{NAME_WIDTH}}", shown)
+            lines += wrap(f"  {name.replace('_', ' '):{NAME_WIDTH}}", shown or "none")
     by_level = {"notes": ["note"], "suggested changes": ["broken", "change"]}
     for title, levels in by_level.items():
         findings = [finding for finding in report.findings if finding.level in levels]
-        lines += [title] if findings else []
+        lines.append(title if findings else f"{title}: none")
         for number, finding in enumerate(findings, start=1):
             lines += wrap(f"  {number}. ", "BROKEN: " * (finding.level == "broken") + finding.message)
             lines += [row for line in finding.lines for row in wrap("     - ", line)]

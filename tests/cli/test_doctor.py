@@ -62,7 +62,7 @@ def test_text_ends_with_suggested_changes_and_the_next_commands(doctor, tmp_path
     lines = result.stdout.splitlines()
     titles = [line for line in lines if not line.startswith(" ")]
     expected = ["versions", "backend", "gpu", "machine", "disk"]
-    assert titles == [*expected, "suggested changes", "next"]
+    assert titles == [*expected, "notes: none", "suggested changes", "next"]
     assert "  chosen by                 KERAS_BACKEND" in lines
     assert "  threads                   OMP_NUM_THREADS 99999" in lines
     change = lines[lines.index("suggested changes") :]
@@ -185,6 +185,7 @@ def test_a_gpu_that_trains(doctor, tmp_path, monkeypatch):
     result = doctor("--quiet")
     assert "works on NVIDIA H200, CPU" in result.stdout
     assert "  trains on                 NVIDIA H200" in result.stdout.splitlines()
+    assert "does not find it" not in result.stdout
 
 
 def test_a_backend_that_does_not_compute(doctor, tmp_path):

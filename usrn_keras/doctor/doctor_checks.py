@@ -189,7 +189,7 @@ def check_gpu(name: str, backends: Mapping[str, Mapping[str, Any]], gpus: Sequen
             message = f"an NVIDIA GPU is present ({gpus[0].name}), but {name} does not find it"
             found.append(DoctorFinding("gpu_unused", message, install_for_gpu(name, gpus[0]), said))
     shown = [f"{gpu.name}, {_gib(gpu.total)} GiB, driver {gpu.driver}" for gpu in gpus]
-    nvidia = ["driver does not work"] if problem else shown or ["none"]
+    nvidia = ["driver does not work"] if problem else shown
     return {"nvidia": nvidia, "trains_on": devices[0] if devices else "no device"}, found
 
 
