@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import print_json
+from usrn_cli.output import FILE_WIDTH, print_json
 
 if TYPE_CHECKING:
-    from usrn_keras.doctor import DoctorFinding, DoctorReport
+    from usrn_keras.doctor import DoctorReport
 
-MAX_LINES = 20  # shown details of a finding
+NAME_WIDTH = 26  # columns of the names of facts
 
 
 @click.command("doctor", short_help="Check backends, devices and speed of this machine.")
@@ -31,10 +33,10 @@ MAX_LINES = 20  # shown details of a finding
 def command(
     recipe: str | None, overrides: tuple[str, ...], run_dir: Path | None, quiet: bool, as_json: bool
 ) -> None:
-    """Check backends, GPUs, precision, cores, memory, disk and input pipeline, and suggest changes.
+    """Check versions, backends, GPUs, cores, memory and disk, and suggest changes.
 
     With RECIPE, a TOML file or the name of a shipped recipe, also check its images and disk space, and
-    time a training step. No files are kept except the scenes of `quickstart`.
+    time the input pipeline and a training step. No files are kept except the scenes of `quickstart`.
 
     \b
     Examples:
@@ -61,25 +63,32 @@ def command(
         raise diagnosis.error
 
 
-def _text(diagnosis: DoctorReport) -> list[str]:
-    """Format the sections, notes, suggested changes and next commands."""
-    lines = []
-    for section in diagnosis.sections.values():
-        lines += [section.title, *(f"  {line}" for line in section.lines)]
-    changes = [finding for finding in diagnosis.findings if finding.error or finding.level == "change"]
-    notes = [finding for finding in diagnosis.findings if finding not in changes]
-    lines += ["notes", *_listed(notes)] if notes else []
-    lines += ["suggested changes", *_listed(changes)] if changes else ["suggested changes: none"]
-    return [*lines, "next", *(f"  {command}" for command in diagnosis.following)]
+def _text(report: DoctorReport) -> list[str]:
+    """Format the facts, notes, suggested changes and next commands in the width of the terminal."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH
 
+    def wrap(label: str, text: str) -> list[str]:
+        options = {
+            "break_long_words": False,
+            "break_on_hyphens": False,
+            "subsequent_indent": " " * len(label),
+        }
+        return textwrap.wrap(text, columns, initial_indent=label, **options)
 
-def _listed(findings: Sequence[DoctorFinding]) -> list[str]:
     lines = []
-    for number, finding in enumerate(findings, start=1):
-        lines.append(f"  {number}. {'BROKEN: ' * bool(finding.error)}{finding.message}")
-        lines += [f"     - {line}" for line in finding.lines[:MAX_LINES]]
-        if len(finding.lines) > MAX_LINES:
-            lines.append(f"     - and {len(finding.lines) - MAX_LINES} more; --json lists all")
-        first, *rest = finding.advice.splitlines() or [""]
-        lines += [f"     -> {first}", *(f"        {line}" for line in rest)] if first else []
-    return lines
+    for title, facts in report.sections.items():
+        lines.append(title)
+        for name, value in facts.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key} {text or '(none)'}" for key, text in value.items())
+            shown = ", ".join(value) if isinstance(value, list) else str(value)
+            lines += wrap(f"  {name.replace('_', ' '):{NAME_WIDTH}}", shown or "none")
+    by_level = {"notes": ["note"], "suggested changes": ["broken", "change"]}
+    for title, levels in by_level.items():
+        findings = [finding for finding in report.findings if finding.level in levels]
+        lines.append(title if findings else f"{title}: none")
+        for number, finding in enumerate(findings, start=1):
+            lines += wrap(f"  {number}. ", "BROKEN: " * (finding.level == "broken") + finding.message)
+            lines += [row for line in finding.lines for row in wrap("     - ", line)]
+            lines += [f"     -> {line}" for line in finding.advice.splitlines()]
+    return [*lines, "next", *(f"  {command}" for command in report.following)]

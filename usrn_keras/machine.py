@@ -32,6 +32,12 @@ def processor_name() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
+def processor_has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16; True where the system does not report them."""
+    text = _text(PROC / "cpuinfo")
+    return not text or "bf16" in text
+
+
 def matrix_product_rate(size: int = 768, seconds: float = 0.15) -> float:
     """Floating-point operations per second of a float32 matrix product: the best of several."""
     import numpy as np  # `usrn doctor` also runs where it is broken

@@ -7,26 +7,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from tests.doctor.fakes import KERAS, write_fakes
+from tests.doctor.fakes import write_fakes
+from usrn_cli import doctor as doctor_command
 from usrn_cli.main import main
 from usrn_keras import machine
-from usrn_keras.doctor import examination, installation, resources
+from usrn_keras.doctor import doctor_checks
 
 FINDING = {"name", "level", "message", "advice", "lines"}
 SECTIONS = {
-    "versions": {"usrn_keras", "python", "system", "packages", "broken"},
-    "backend": {"chosen", "source", "works", "backends"},
-    "gpu": {"hardware", "fault", "gpus", "used"},
-    "precision": {"convolution_flops", "bfloat16_gain", "recommended"},
-    "machine": {"present", "load", "name", "usable", "threads", "memory", "free_memory"},
-    "pipeline": {"source", "images_per_second", "workers", "batch", "training"},
-    "disk": {"runs"},
+    "versions": {"usrn-keras", "Python", "system", "packages"},
+    "backend": {"chosen", "chosen_by", "tensorflow", "jax", "torch"},
+    "gpu": {"nvidia", "trains_on"},
+    "machine": {"processor", "usable_cores", "threads", "memory_GiB", "free_memory_GiB"},
+    "disk": {"run_folder", "free_GiB"},
 }
-BACKEND = {"installed", "version", "loads", "error", "seconds", "devices"}
 
 
 def quick(monkeypatch):
@@ -35,11 +34,9 @@ def quick(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine, "DEVICE_FILES", ())
     monkeypatch.setattr(machine, "PCI_DEVICES", Path("/nowhere"))
-    monkeypatch.setattr(examination, "is_installed", lambda name: name == "torch")
-    monkeypatch.setattr(examination, "TIMED_SECONDS", 0.02)
-    monkeypatch.setattr(examination, "SAMPLE_IMAGES", (2, 128, 256))
-    monkeypatch.setattr(installation, "MODULES", {"numpy": "numpy"})
-    monkeypatch.setattr(resources, "WRITTEN", resources.CHUNK)
+    monkeypatch.setattr(doctor_checks, "is_installed", lambda name: name == "torch")
+    monkeypatch.setattr(doctor_checks, "TIMED_SECONDS", 0.02)
+    monkeypatch.setattr(doctor_checks, "MODULES", {"numpy": "numpy"})
 
 
 @pytest.fixture
@@ -64,30 +61,25 @@ def test_text_ends_with_suggested_changes_and_the_next_commands(doctor, tmp_path
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     titles = [line for line in lines if not line.startswith(" ")]
-    expected = ["versions", "backend", "GPU", "precision", "cores and memory", "input pipeline", "disk"]
-    assert titles[:7] == expected and titles[-2:] == ["suggested changes", "next"]
-    assert "  torch (KERAS_BACKEND); KERAS_BACKEND=NAME usrn ... selects another" in lines
+    expected = ["versions", "backend", "gpu", "machine", "disk"]
+    assert titles == [*expected, "notes: none", "suggested changes", "next"]
+    assert "  chosen by                 KERAS_BACKEND" in lines
+    assert "  threads                   OMP_NUM_THREADS 99999" in lines
     change = lines[lines.index("suggested changes") :]
     assert any(line.strip().startswith("-> export OMP_NUM_THREADS=") for line in change)
     assert "loading backends 1/1" in result.stderr
-    assert "timing the input pipeline" in result.stderr
     assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_json_is_whole(doctor, monkeypatch):
-    monkeypatch.setattr(examination, "is_installed", lambda name: True)
+    monkeypatch.setattr(doctor_checks, "is_installed", lambda name: True)
     result = doctor("--json", "--quiet")
     values = json.loads(result.stdout)
     assert result.stderr == "" and result.exit_code == values["exit_code"] == 0
     assert set(values) == {*SECTIONS, "findings", "trains", "exit_code", "next", "seconds"}
-    for section, keys in SECTIONS.items():
-        assert set(values[section]) == keys, section
+    assert {section: set(values[section]) for section in SECTIONS} == SECTIONS
     assert all(set(finding) == FINDING for finding in values["findings"])
-    assert {name: set(its) for name, its in values["backend"]["backends"].items()} == dict.fromkeys(
-        ("tensorflow", "jax", "torch"), BACKEND
-    )
-    assert values["precision"]["bfloat16_gain"] == pytest.approx(2, rel=0.4)
-    assert values["pipeline"]["images_per_second"] > 1
+    assert all("works on CPU" in values["backend"][name] for name in ("tensorflow", "jax", "torch"))
 
 
 def test_of_a_recipe(recipe_file, tmp_path, monkeypatch):
@@ -98,21 +90,16 @@ def test_of_a_recipe(recipe_file, tmp_path, monkeypatch):
     result = CliRunner().invoke(main, list(map(str, command)))
     assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
-    assert values["recipe"]["images"]["labelled"] == 3
-    assert values["pipeline"]["source"] == f"the images and views of {recipe_file}"
-    assert values["pipeline"]["batch"] == [2, 2]
-    assert values["pipeline"]["training"]["images_per_second"] == pytest.approx(
-        2 / values["pipeline"]["training"]["seconds"]
-    )
-    assert values["precision"]["bfloat16_gain"] > 0
-    assert values["disk"]["runs"]["folder"] == str(run) and not run.exists()
+    assert values["recipe"]["labelled_images"] == 3 and values["recipe"]["loader_workers"] == 0
+    assert values["recipe"]["step_images_per_second"] > 1
+    assert values["disk"]["run_folder"] == str(run) and not run.exists()
     assert f"usrn fit {recipe_file} --set data.workers=0 --run {run} --dry-run" in values["next"][1]
 
 
 def test_a_data_set_that_cannot_be_used_is_a_finding_and_its_exit_code(doctor, recipe_file):
     result = doctor(recipe_file, "--quiet", "--set", "data.root=.")
     assert result.exit_code == 4
-    assert "the data set cannot be used" in result.stdout and "generated JPEGs" in result.stdout
+    assert "cannot be used" in result.stdout and f"-> usrn data check {recipe_file}" in result.stdout
 
 
 def test_a_broken_recipe_is_a_finding_and_its_exit_code(doctor):
@@ -121,7 +108,6 @@ def test_a_broken_recipe_is_a_finding_and_its_exit_code(doctor):
     text = result.stdout
     assert "1. BROKEN: " in text and "views.crop_size" in text and "training.batch: unknown key" in text
     assert "next\n  usrn doctor quickstart --set views.crop_size=33 --set" in text
-    assert "generated JPEGs" in text  # the rest is examined all the same
     assert result.stderr.startswith("error: training cannot run here: ")
 
 
@@ -137,39 +123,41 @@ def test_a_step_that_crashes_is_a_finding(doctor, recipe_file):
     """The fake backend has no networks."""
     result = doctor(recipe_file, "--quiet")
     assert result.exit_code == 7
-    assert "a training step fails: " in result.stdout and "Traceback" not in result.output
+    assert f"a trial of {recipe_file} fails: " in result.stdout and "Traceback" not in result.output
 
 
 def test_a_step_that_takes_too_long_is_a_note(doctor, recipe_file, tmp_path, monkeypatch):
-    slow = "\ndef __getattr__(name): time.sleep(60)\n"  # what building a network asks for
-    write_fakes(tmp_path / "fakes", keras=KERAS + slow)
-    monkeypatch.setattr(examination, "SECONDS", 6.0)
+    write_fakes(tmp_path / "fakes", keras="import time; time.sleep(60)")
+    monkeypatch.setattr(doctor_checks, "SECONDS", 6.0)
     result = doctor(recipe_file, "--quiet")
     assert result.exit_code == 0
     assert "a training step took more than 6 seconds and was not timed" in result.stdout
 
 
-def test_long_lists_are_cut_for_people_alone(doctor, recipe_file):
-    (recipe_file.parent / "data/val.txt").write_text("\n".join(f"missing_{n}" for n in range(30)))
-    lines = doctor(recipe_file, "--quiet").stdout.splitlines()
-    assert sum("missing_" in line for line in lines) == 20 and any("and 10 more" in line for line in lines)
-    values = json.loads(doctor(recipe_file, "--quiet", "--json").stdout)
-    assert len(values["findings"][0]["lines"]) == 30
+def test_lines_are_wrapped_in_a_terminal_alone(doctor, recipe_file, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    line = "1. BROKEN: unknown Keras backend 'theano' (from KERAS_BACKEND); allowed: tensorflow, jax, torch"
+    assert line in doctor("--quiet").stdout
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(doctor_command, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    shown = doctor("--quiet").stdout
+    assert line not in shown and line in " ".join(shown.split())
 
 
 def test_a_backend_that_hangs_is_not_waited_for(doctor, tmp_path, monkeypatch):
     write_fakes(tmp_path / "fakes", torch="import time; time.sleep(60)")
-    monkeypatch.setattr(examination, "SECONDS", 2.0)
+    monkeypatch.setattr(doctor_checks, "SECONDS", 2.0)
     result = doctor("--quiet")
     assert result.exit_code == 7
-    assert "cannot be loaded: it did not finish within 2 seconds" in result.stdout
+    assert "does not work: it did not finish within 2 seconds" in result.stdout
 
 
 def test_a_broken_backend_is_a_finding_and_its_exit_code(doctor, tmp_path):
     write_fakes(tmp_path / "fakes", torch="raise ImportError('libtorch.so: cannot open')")
     result = doctor("--quiet")
     assert result.exit_code == 7
-    assert ": BROKEN: ImportError: libtorch.so: cannot open" in result.stdout
+    assert ", DOES NOT WORK" in result.stdout
+    assert "does not work: ImportError: libtorch.so: cannot open" in result.stdout
     assert "-> pip install --force-reinstall torch" in result.stdout
     assert "Traceback" not in result.output
 
@@ -191,21 +179,30 @@ def test_a_gpu_that_the_backend_does_not_see(doctor, tmp_path, monkeypatch):
     assert "-> pip install --force-reinstall torch  (on Linux" in change
 
 
-def test_a_gpu_that_trains(doctor, tmp_path, monkeypatch, recipe_file):
+def test_a_gpu_that_trains(doctor, tmp_path, monkeypatch):
     write_fakes(tmp_path / "fakes", gpus=1)
     fake_tool(tmp_path, monkeypatch, "echo 'NVIDIA H200, 143771, 143000, 9.0, 580.65.06'")
-    result = doctor(recipe_file, "--quiet")
-    assert "torch trains on NVIDIA H200" in result.stdout
-    assert "-> --set training.precision=mixed_bfloat16" in result.stdout
+    result = doctor("--quiet")
+    assert "works on NVIDIA H200, CPU" in result.stdout
+    assert "  trains on                 NVIDIA H200" in result.stdout.splitlines()
+    assert "does not find it" not in result.stdout
 
 
-def test_a_package_that_cannot_be_loaded(doctor, tmp_path):
-    (tmp_path / "fakes" / "numpy.py").write_text("raise ImportError('wrong ABI')")
+def test_a_backend_that_does_not_compute(doctor, tmp_path):
+    write_fakes(tmp_path / "fakes", computes="1 / 0")
+    result = doctor("--quiet")
+    assert result.exit_code == 7
+    assert "does not work: ZeroDivisionError: division by zero" in result.stdout
+
+
+def test_a_package_that_cannot_be_loaded(doctor, tmp_path, monkeypatch):
+    (tmp_path / "wrong_package.py").write_text("raise ImportError('wrong ABI')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor_checks, "MODULES", {"wrong_package": "numpy"})
     result = doctor("--quiet")
     assert result.exit_code == 7
     assert "cannot be loaded: ImportError: wrong ABI" in result.stdout
     assert "-> pip install --force-reinstall numpy" in result.stdout
-    assert "input pipeline" not in result.stdout  # it needs the package
 
 
 def test_keys_without_a_recipe_are_a_usage_error(doctor):
@@ -217,8 +214,7 @@ def test_keys_without_a_recipe_are_a_usage_error(doctor):
 def test_no_control_codes_and_no_backend_in_this_process(doctor):
     """Off a terminal, in a process that has loaded nothing before."""
     code = (
-        "import sys; from usrn_keras.doctor import installation; installation.MODULES = {'numpy': 'numpy'};"
-        "from usrn_cli.main import main; main(['doctor'], standalone_mode=False);"
+        "import sys; from usrn_cli.main import main; main(['doctor'], standalone_mode=False);"
         "print(*sys.modules, file=sys.stderr)"
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ["PYTHONPATH"]])

@@ -4,24 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-KERAS = """
-import time
-
-class config:
-    policy = "float32"
-    @classmethod
-    def set_dtype_policy(cls, policy): cls.policy = policy
-
-class layers:
-    Conv2D = GlobalAveragePooling2D = staticmethod(lambda *arguments, **options: None)
-
-def Input(shape): pass
-
-class Sequential:
-    def __init__(self, layers): self.seconds = {"float32": 0.02, "mixed_bfloat16": 0.01}[config.policy]
-    def compile(self, optimizer, loss): pass
-    def train_on_batch(self, x, y): time.sleep(self.seconds)
-"""
+KERAS = "import time\n"
 
 TORCH = """
 import warnings
@@ -29,8 +12,13 @@ import warnings
 class backends:
     class mps: is_available = staticmethod(lambda: False)
 
-class Properties:
-    name, total_memory = "NVIDIA H200", 150 * 10**9
+class One:
+    item = staticmethod(lambda: {computes})
+
+def ones(shape, device): return One
+
+class nn:
+    class functional: conv2d = staticmethod(lambda image, kernel: image)
 
 class cuda:
     gpus = {gpus}
@@ -40,26 +28,40 @@ class cuda:
         return bool(cls.gpus)
     @classmethod
     def device_count(cls): return cls.gpus
-    get_device_properties = staticmethod(lambda index: Properties)
+    get_device_name = staticmethod(lambda index: "NVIDIA H200")
 """
 
 JAX = """
 class Device: platform = device_kind = "cpu"
 def devices(): return [Device]
+
+class numpy:
+    class ones:
+        def __init__(self, shape): pass
+        def item(self): pass
+
+class lax: conv = staticmethod(lambda image, kernel, stride, padding: image)
 """
 
 TENSORFLOW = """
 class config:
     list_physical_devices = staticmethod(lambda kind: [])
+    class experimental: get_device_details = None
+
+class ones:
+    def __init__(self, shape): pass
+    def numpy(self): pass
+
+class nn: conv2d = staticmethod(lambda image, kernel, stride, padding: image)
 """
 
 
-def write_fakes(folder: Path, gpus: int = 0, **texts: str) -> Path:
+def write_fakes(folder: Path, gpus: int = 0, computes: str = "9.0", **texts: str) -> Path:
     """Modules keras, torch, jax and tensorflow, or other texts for them; the folder is for PYTHONPATH."""
     folder.mkdir(exist_ok=True)
     modules = {
         "keras": KERAS,
-        "torch": TORCH.replace("{gpus}", str(gpus)),
+        "torch": TORCH.replace("{gpus}", str(gpus)).replace("{computes}", computes),
         "jax": JAX,
         "tensorflow": TENSORFLOW,
     }

@@ -55,6 +55,21 @@ def test_ulimit_leaves_less():
     assert 0 < int(done.stdout) < 4 * GIB
 
 
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("flags : avx2 avx512_bf16", True),
+        ("Features : fp asimd bf16", True),
+        ("flags : avx2", False),
+        ("", True),
+    ],
+)
+def test_processor_with_bfloat16(tmp_path, monkeypatch, text, known):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(machine, "PROC", tmp_path)
+    assert machine.processor_has_bfloat16() is known
+
+
 @pytest.fixture
 def machine_files(tmp_path, monkeypatch):
     """A machine of 8 GiB, 5 of them available; the files of its control groups are given to the fixture."""

@@ -8,10 +8,9 @@ import pytest
 
 from tests.sweeps.made import BASELINE, USRN, made_plan
 from usrn_keras.errors import OutOfMemoryError
-from usrn_keras.sweeps import estimate as module
-from usrn_keras.sweeps import outline as outline_module
-from usrn_keras.sweeps.estimate import estimate
+from usrn_keras.sweeps import outline as module
 from usrn_keras.sweeps.family import Family
+from usrn_keras.sweeps.outline import estimate, make_outline
 
 STEPS = ("training.baseline_steps=10", "training.usrn_steps=20")
 
@@ -56,9 +55,9 @@ def test_an_outline_says_why_the_time_is_unknown(tmp_path, monkeypatch):
     def no_memory(plan, family, jobs, measure):
         raise OutOfMemoryError("memory ran out", hint="Buy some.")
 
-    monkeypatch.setattr(outline_module, "check_data", lambda plan, family, log: plan)
-    monkeypatch.setattr(outline_module, "estimate", no_memory)
-    outline = outline_module.make_outline(made_plan("A", seeds=(0,)), tmp_path)
+    monkeypatch.setattr(module, "check_data", lambda plan, family, log: plan)
+    monkeypatch.setattr(module, "estimate", no_memory)
+    outline = make_outline(made_plan("A", seeds=(0,)), tmp_path)
     assert (outline.seconds, outline.duration) == (0.0, "the time is unknown: memory ran out")
 
 
