@@ -23,7 +23,7 @@ from tests.docs.pages import (
 from tests.tools import ROOT
 from usrn_keras import __all__ as public_names
 from usrn_keras.errors import RecipeError
-from usrn_keras.recipe import load_recipe, shipped_recipes
+from usrn_keras.recipe import load_recipe
 from usrn_keras.recipe.key_list import recipe_keys
 from usrn_keras.recipe.old_keys import MOVED
 from usrn_keras.recipe.schema import all_sections
@@ -79,19 +79,18 @@ def test_commands_and_options_exist(page, words):
 @pytest.mark.parametrize(("page", "words"), IN_BLOCKS + BETWEEN_BACKTICKS)
 def test_recipes_tables_and_overrides_exist(page, words):
     command, rest = find_command(words)
-    named = [word for word in rest if re.fullmatch(r"[a-z][a-z0-9_]*", word)]
-    names = {parameter.name for parameter in command.params if isinstance(parameter, click.Argument)}
-    if command.name == "table" and named:
-        assert named[0] in shipped_tables()
-    recipes = [word for word in rest if word.partition("/")[0] in shipped_recipes()]
-    if names & {"recipe", "run_or_recipe"} and command.name != "table" and rest and rest[0] in named:
-        assert rest[0] in shipped_recipes()
-    changed = [text for text in overrides(rest) if not is_placeholder(text.partition("=")[2])]
-    if not any(":" in text for text in changed):  # a method of a file that the page shows
-        load_recipe(recipes[0] if recipes else "camvid_1_8", changed)
+    positions = [one.name for one in command.params if isinstance(one, click.Argument)]
+    given = dict(zip(positions, rest, strict=False))
+    named = {name: word for name, word in given.items() if re.fullmatch(r"[a-z][a-z0-9_]*", word)}
+    if command.name == "table":
+        assert named.get("name", "main") in shipped_tables()
+    recipe = next((named[name] for name in ("recipe", "run_or_recipe") if name in named), "camvid_1_8")
+    if ":" not in "".join(overrides(rest)):  # a method of a file that the page shows
+        changed = [text for text in overrides(rest) if not is_placeholder(text.partition("=")[2])]
+        load_recipe(recipe, changed)  # it must be a shipped one
 
 
-def test_an_override_that_does_not_exist_is_found():
+def test_a_wrong_word_of_a_command_is_found():
     with pytest.raises(RecipeError, match="crop_sise"):
         test_recipes_tables_and_overrides_exist("", ["fit", "my.toml", "--set", "views.crop_sise=64"])
     with pytest.raises(click.NoSuchOption):
@@ -100,6 +99,8 @@ def test_an_override_that_does_not_exist_is_found():
         test_commands_and_options_exist("", ["evaluate", "RUN", "--prediction", "FOLDER"])
     with pytest.raises(AssertionError):
         test_recipes_tables_and_overrides_exist("", ["table", "control", "quickstart"])
+    with pytest.raises(RecipeError, match="quikstart"):
+        test_recipes_tables_and_overrides_exist("", ["table", "controls", "quikstart"])
 
 
 @pytest.mark.parametrize(
