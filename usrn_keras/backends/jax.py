@@ -203,8 +203,11 @@ class CompiledStep:
 
 
 def _compiler_options() -> dict[str, str]:
-    """Schedule for low memory on a CPU, where XLA would keep all gradients of a part for concurrency."""
-    if jax.default_backend() != "cpu":
+    """Schedule for low memory on a CPU, where XLA would keep all gradients of a part for concurrency.
+
+    JAX before 0.10 has no such option, and takes more memory.
+    """
+    if jax.default_backend() != "cpu" or jax.__version_info__ < (0, 10):
         return {}
     return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
