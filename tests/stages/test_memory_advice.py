@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tests.tools import ROOT
 from usrn_cli.main import main
 from usrn_keras.backends import CompiledStep
-from usrn_keras.backends.training_device import TrainingDevice
+from usrn_keras.backends.device_memory import TrainingDevice
 from usrn_keras.errors import OutOfMemoryError
 from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages import memory_advice

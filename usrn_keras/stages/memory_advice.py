@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from usrn_keras.backends.peak_memory import PeakMemory
-from usrn_keras.backends.training_device import training_device
+from usrn_keras.backends.device_memory import PeakMemory, training_device
 from usrn_keras.budget.out_of_memory import memory_errors
 from usrn_keras.budget.step_sizes import StepSizes, settings, smaller_sizes
 from usrn_keras.methods import stages_of

@@ -15,9 +15,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from usrn_keras.backends import CompiledStep, prepare_backend, release_memory
-from usrn_keras.backends.peak_memory import PeakMemory
-from usrn_keras.backends.training_device import training_device
+from usrn_keras.backends import COMPILES, CompiledStep, prepare_backend, release_memory, without_program_cache
+from usrn_keras.backends.device_memory import PeakMemory, training_device
 from usrn_keras.budget.extrapolation import MeasuredStep
 from usrn_keras.budget.out_of_memory import ran_out_of_memory
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
@@ -60,11 +59,11 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
         method, found = most_expensive(recipe, dataset, subclasses, sizes)
         send({"network": network | found})
         release_memory()  # of the other methods
-        _compile_again()
         for tried in measured_sizes(sizes):
             send({"try": asdict(tried)})
             try:
-                step = _measure(method, recipe, dataset, subclasses, tried)
+                with without_program_cache():  # compiling takes memory, too
+                    step = _measure(method, recipe, dataset, subclasses, tried)
             except Exception as error:
                 if not ran_out_of_memory(error):
                     raise
@@ -139,11 +138,10 @@ def _measure(
         dataset = replace(dataset, labelled=labelled)
     unlabelled = method.inputs.unlabelled
     batches = build_batches(recipe, dataset, unlabelled=unlabelled, parents=subclasses.parents)
-    compiles = keras.backend.backend() != "torch"
     memory, step = PeakMemory(), CompiledStep(method)
     with contextlib.closing(batches.iterate(0, BATCHES_AHEAD)) as stream:
         seconds = _seconds(step, next(stream))
-        if compiles or seconds < LONG_SECONDS:
+        if COMPILES or seconds < LONG_SECONDS:
             seconds = _seconds(step, next(stream))
     return MeasuredStep(sizes, memory.peak() or 0, round(seconds, 4))
 
@@ -172,16 +170,6 @@ def _parts(method: Method, crop: int) -> list[dict[str, Any]]:
 
 def _count(variables: list[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
-
-
-def _compile_again() -> None:
-    """Let JAX compile the steps even if it finds them in its cache: compiling takes memory, too."""
-    if keras.backend.backend() == "jax":
-        import jax
-        from jax.experimental.compilation_cache.compilation_cache import reset_cache
-
-        jax.config.update("jax_enable_compilation_cache", False)
-        reset_cache()
 
 
 def _end_this_process_first() -> None:
