@@ -117,7 +117,7 @@ def made_error(name: str, base: type[Exception], text: str) -> Exception:
 
 
 SAID = [
-    made_error("RuntimeError_", RuntimeError, "[alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    made_error("RuntimeError_", RuntimeError, "[alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
     made_error("OutOfMemoryError", RuntimeError, "CUDA out of memory. Tried to allocate 20.00 GiB"),
     made_error("JaxRuntimeError", RuntimeError, "RESOURCE_EXHAUSTED: Out of memory allocating 85899 bytes"),
     made_error("ResourceExhaustedError", Exception, "OOM when allocating tensor with shape[8,720,720,177]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,15 @@ def _try_steps(
 ) -> tuple[dict[str, Any], list[MeasuredStep], StepSizes | None]:
     """What the child process reports of the network, its measured steps, and the sizes that did not fit."""
     messages: list[dict[str, Any]] = []
-    order = {"recipe": recipe.model_dump(mode="json"), "name": recipe.name, "subclasses": counts.tolist()}
+    values = recipe.model_dump(mode="json")
+    order = {"recipe": values, "name": recipe.name, "subclasses": counts.tolist()}
     environment = {"KERAS_BACKEND": keras.backend.backend()}
     late = out_of_memory = False
     try:
-        with Worker(TRIAL, order, environment, messages.append) as worker:
+        with (
+            tempfile.TemporaryDirectory() as folder,  # not of the child process, which may be killed
+            Worker(TRIAL, order | {"folder": folder}, environment, messages.append) as worker,
+        ):
             out_of_memory = bool(worker.result(TRIAL_SECONDS)["out_of_memory"])
     except TimeoutError:
         late = True
@@ -79,21 +84,20 @@ def _try_steps(
         if error.code != -signal.SIGKILL and not any(map(mentions_memory, error.lines)):
             raise
         out_of_memory = True  # Linux, or an allocator, ended the process
-    networks, tries, steps = (
-        [one[key] for one in messages if key in one] for key in ("network", "try", "step")
-    )
-    if not networks and late:
+    reported = {kind: [one[kind] for one in messages if kind in one] for kind in ("network", "try", "step")}
+    if not reported["network"] and late:
         raise USRNError(
             f"the network was not built within {TRIAL_SECONDS} s",
-            hint="Run the same command again when the machine is less busy; programs compiled so far are kept.",
+            hint="Run the same command again when the machine is less busy.",
         )
-    if not networks:
+    if not reported["network"]:
         raise OutOfMemoryError(
             "memory ran out while the network was built",
             hint="Free memory, or choose a smaller network.backbone, then run the same command again.",
         )
-    measured = [MeasuredStep(**step | {"sizes": StepSizes(**step["sizes"])}) for step in steps]
-    return networks[0], measured, StepSizes(**tries[-1]) if out_of_memory and tries else None
+    steps = [MeasuredStep(**one | {"sizes": StepSizes(**one["sizes"])}) for one in reported["step"]]
+    failed = StepSizes(**reported["try"][-1]) if out_of_memory and reported["try"] else None
+    return reported["network"][0], steps, failed
 
 
 def look_at_data(recipe: Recipe, run_dir: Path) -> tuple[DataFacts, np.ndarray, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -39,7 +38,8 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     """Build the networks of a recipe, count operations, and measure steps of the most expensive stage.
 
     Args:
-        order: `recipe`, its values; `name`, its name; `subclasses`, their number in each class.
+        order: `recipe`, its values; `name`, its name; `subclasses`, their number in each class; `folder`,
+            an empty folder for made-up images.
         send: Called with `network`, what is known without a step; then with the sizes to `try` and the
             `step` that was measured, for the smaller batch and for the larger one.
 
@@ -49,29 +49,28 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     prepare_backend()
     _end_this_process_first()
     recipe, counts = build_recipe(order["recipe"], order["name"]), order["subclasses"]
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = made_up_data(Path(folder), recipe.views.crop_size, counts)
-        subclasses = made_up_subclasses(counts)
-        device = asdict(training_device())  # before the networks take memory
-        method, network = most_expensive(recipe, dataset, subclasses)
-        send({"network": network | {"device": device}})
-        release_memory()  # of the other methods
+    dataset = made_up_data(Path(order["folder"]), recipe.views.crop_size, counts)
+    subclasses = made_up_subclasses(counts)
+    device = asdict(training_device())  # before the networks take memory
+    method, network = most_expensive(recipe, dataset, subclasses)
+    send({"network": network | {"device": device}})
+    release_memory()  # of the other methods
 
-        def measure(sizes: StepSizes) -> None:
-            send({"try": asdict(sizes)})
-            send({"step": asdict(_measure(method, recipe, dataset, subclasses, sizes))})
+    def measure(sizes: StepSizes) -> None:
+        send({"try": asdict(sizes)})
+        send({"step": asdict(_measure(method, recipe, dataset, subclasses, sizes))})
 
-        smaller, larger = measured_sizes(step_sizes(recipe))
-        started = time.perf_counter()
-        try:
-            with without_program_cache():  # compiling takes memory, too
-                measure(smaller)
-            if time.perf_counter() - started < LARGER_SECONDS:
-                measure(larger)
-        except Exception as error:
-            if not ran_out_of_memory(error):
-                raise
-            return {"out_of_memory": f"{type(error).__name__}: {error}"}
+    smaller, larger = measured_sizes(step_sizes(recipe))
+    started = time.perf_counter()
+    try:
+        with without_program_cache():  # compiling takes memory, too
+            measure(smaller)
+        if time.perf_counter() - started < LARGER_SECONDS:
+            measure(larger)
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        return {"out_of_memory": f"{type(error).__name__}: {error}"}
     return {"out_of_memory": ""}
 
 
