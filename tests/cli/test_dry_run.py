@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from usrn_cli.main import main
+from usrn_keras.backends import COMPILES
 from usrn_keras.budget.budget import DataFacts, MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes
 from usrn_keras.data import load_dataset
@@ -49,7 +50,8 @@ def test_measured_in_a_child_process(recipe_file):
     assert (facts["classes"], facts["classes_from"], facts["notes"]) == (2, "of the data set", [])
     # three masks of 48 x 40 with 12 x 10 pixels of a car each
     assert facts["subclasses"] == 1 + 1920 // 120 - 1
-    assert [step["sizes"]["batch_labelled"] for step in budget["measured"]] == [2, 4]
+    measured = [step["sizes"]["batch_labelled"] for step in budget["measured"]]
+    assert measured == [2, 4] or (measured == [2] and COMPILES)  # a busy machine may compile for a minute
     # A process with Keras and a backend holds 0.3 to 3 GB; a step of so small a network takes milliseconds.
     for step in budget["measured"]:
         assert 0.3 * GB < step["peak"] < 3 * GB and 0 < step["seconds"] < 60
