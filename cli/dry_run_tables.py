@@ -25,11 +25,21 @@ def verdict(budget: Budget) -> str:
         each = ", ".join(f"{seconds:.3g} s of {stage}" for stage, seconds in budget.seconds.items())
         lines.append(f"Time of all training steps: about {budget.hours:.2g} h (a step: {each}).")
     needs = f"A step of {budget.sizes} needs about {_gigabytes(budget.peak)}"
-    if budget.peak is None:
+    if budget.peak is None and budget.failed:
         needs = f"Measuring a step of {budget.failed} ran out of memory"
-    there = f"{_gigabytes(device['room'])} are available on this {'GPU' if device['gpu'] else 'machine'}"
+    elif not budget.measured:
+        needs = "No step was measured within the time limit"
+    if len(budget.measured) == 1 and not budget.failed:
+        lines.append(
+            "Only one size was measured, because it took long: memory and time of larger batches are rough, "
+            "upper estimates."
+        )
+    device_name = "GPU" if device["gpu"] else "machine"
+    there = "the memory of this device is unknown"
+    if device["room"] is not None:
+        there = f"{_gigabytes(device['room'])} are available on this {device_name}"
     if budget.fits is None:
-        lines.append(f"Verdict: unknown. {needs}; the memory of this device is unknown.")
+        lines.append(f"Verdict: unknown. {needs}; {there}.")
     elif budget.fits:
         lines.append(f"Verdict: fits. {needs}; {there}.")
     else:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Do not train; measure two small steps, and estimate memory, time and batch sizes that fit.",
+    help="Do not train; measure one or two small steps, and estimate memory, time and batch sizes that fit.",
 )
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

@@ -79,7 +79,7 @@ USES = {
         functional,
     ),
     "_call_has_training_arg": PrivateUse(
-        ("backends/torch.py", "backends/layer_operations.py"),
+        ("backends/torch_layers.py", "backends/layer_operations.py"),
         "whether a layer takes `training`",
         "ask `inspect.signature(layer.call)`, once for each layer in its `Step`",
         lambda: layers.Dropout(0.1),

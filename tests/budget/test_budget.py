@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from usrn_keras.budget.budget import DataFacts, make_budget
-from usrn_keras.budget.extrapolation import Extrapolation, MeasuredStep
+from usrn_keras.budget.budget import DataFacts, Extrapolation, MeasuredStep, make_budget
 from usrn_keras.budget.step_sizes import StepSizes
 
 FACTS = DataFacts("recipe", {}, 3, "assumed", 7, "assumed")

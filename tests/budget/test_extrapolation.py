@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from usrn_keras.budget.extrapolation import Extrapolation, MeasuredStep
+from usrn_keras.budget.budget import Extrapolation, MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes
 
 
@@ -49,7 +51,21 @@ def test_fits_the_room(room, expected):
 def test_a_larger_step_that_ran_out_of_memory():
     found = Extrapolation(steps()[:1], failed=of(4), room=10**6)
     assert [found.fits(of(batch)) for batch in (2, 4, 8)] == [True, False, False]
-    assert (found.peak(of(2)), found.peak(of(8)), found.fits(of(3))) == (1000, None, None)
+    assert (found.peak(of(2)), found.peak(of(8)), found.seconds(of(8))) == (1000, None, None)
+
+
+def test_one_measured_step_by_hand():
+    """600 bytes without images and 100 bytes and 0.25 s an image; compiling took 1100 bytes."""
+    found = Extrapolation([MeasuredStep(of(2), 1000, 1.0, first_peak=1100, held=600)], room=2000)
+    assert [found.peak(of(batch)) for batch in (2, 3, 8)] == [1100, 1200, 2200]
+    assert [found.seconds(of(batch)) for batch in (2, 4, 8)] == [1.0, 2.0, 4.0]
+    assert [found.fits(of(batch)) for batch in (2, 8)] == [True, False]
+
+
+def test_compiling_takes_as_much_for_every_batch():
+    smallest, larger = steps()
+    found = Extrapolation([replace(smallest, first_peak=1500), replace(larger, first_peak=9999)])
+    assert [found.peak(of(batch)) for batch in (2, 4, 8)] == [1500, 1500, 2200]
 
 
 def test_the_smallest_step_ran_out_of_memory():

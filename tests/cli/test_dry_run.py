@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from usrn_cli.main import main
-from usrn_keras.budget.extrapolation import MeasuredStep
+from usrn_keras.backends import COMPILES
+from usrn_keras.budget.budget import DataFacts, MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes
-from usrn_keras.errors import OutOfMemoryError
+from usrn_keras.data import load_dataset
+from usrn_keras.errors import OutOfMemoryError, USRNError
 from usrn_keras.methods import stages_of
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run
@@ -48,7 +50,8 @@ def test_measured_in_a_child_process(recipe_file):
     assert (facts["classes"], facts["classes_from"], facts["notes"]) == (2, "of the data set", [])
     # three masks of 48 x 40 with 12 x 10 pixels of a car each
     assert facts["subclasses"] == 1 + 1920 // 120 - 1
-    assert [step["sizes"]["batch_labelled"] for step in budget["measured"]] == [2, 4]
+    measured = [step["sizes"]["batch_labelled"] for step in budget["measured"]]
+    assert measured == [2, 4] or (measured == [2] and COMPILES)  # a busy machine may compile for a minute
     # A process with Keras and a backend holds 0.3 to 3 GB; a step of so small a network takes milliseconds.
     for step in budget["measured"]:
         assert 0.3 * GB < step["peak"] < 3 * GB and 0 < step["seconds"] < 60
@@ -64,8 +67,8 @@ def test_measured_in_a_child_process(recipe_file):
 def trial(monkeypatch):
     """Replaces the child process: a step of n images takes 1 GB and n / 10 GB, and n seconds."""
 
-    def replace(*, room: int | None = 10 * GB, failed: bool = False) -> None:
-        def measured(recipe, data):
+    def replace(*, room: int | None = 10 * GB, failed: bool = False, within: int = 2) -> None:
+        def measured(recipe, counts):
             sizes = [StepSizes(n, n, recipe.views.crop_size) for n in (2, 4)]
             steps = [MeasuredStep(one, GB + one.images * GB // 10, float(one.images)) for one in sizes]
             network = {
@@ -78,7 +81,7 @@ def trial(monkeypatch):
                 "stage": "USRN",
                 "trainable": 1000,
             }
-            return network, [] if failed else steps, steps[0].sizes if failed else None
+            return network, [] if failed else steps[:within], steps[0].sizes if failed else None
 
         monkeypatch.setattr(dry_run_module, "_try_steps", measured)
 
@@ -130,6 +133,27 @@ def test_a_device_of_unknown_memory(recipe_file, trial):
     assert "Verdict: unknown." in dry_run(recipe_file).stdout
 
 
+def test_what_was_not_measured_in_time_is_said(recipe_file, trial):
+    trial(within=1)
+    text = " ".join(dry_run(recipe_file).stdout.split())
+    assert "Only one size was measured" in text and "Verdict: fits." in text
+    trial(within=0)
+    text = " ".join(dry_run(recipe_file).stdout.split())
+    assert "Verdict: unknown. No step was measured within the time limit; 10.00 GB are available" in text
+
+
+def test_a_child_that_is_late_leaves_what_it_has_measured(recipe_file, monkeypatch):
+    monkeypatch.setattr(dry_run_module, "TRIAL_SECONDS", 3)
+    monkeypatch.setattr(dry_run_module, "TRIAL", "tests.cli.killed_trials:hanging_in_the_second_step")
+    budget = reported(recipe_file)
+    assert [step["sizes"]["batch_labelled"] for step in budget["measured"]] == [2]
+    assert budget["failed"] is None and [row["fits"] for row in budget["table"]] == [True, True, True]
+    monkeypatch.setattr(dry_run_module, "TRIAL", "tests.cli.killed_trials:hanging")
+    result = dry_run(recipe_file)
+    assert result.exit_code == USRNError.exit_code
+    assert "the network was not built within 3 s" in result.stderr
+
+
 def test_a_child_that_the_system_kills_ran_out_of_memory(recipe_file, monkeypatch):
     monkeypatch.setattr(dry_run_module, "TRIAL", "tests.cli.killed_trials:in_the_second_step")
     budget = reported(recipe_file)
@@ -152,27 +176,28 @@ def test_a_supervised_method_takes_no_unlabelled_images(recipe_file):
 
 def test_subclasses_of_the_recipe_then_of_the_run_folder(recipe_file):
     settings = ("subclasses.counts=[2, 3]",)
-    found = look(recipe_file, *settings)
-    assert (found.counts.tolist(), found.counts_from) == ([2, 3], "subclasses.counts of the recipe")
+    facts, counts = look(recipe_file, *settings)
+    assert (counts, facts.subclasses_from) == ([2, 3], "subclasses.counts of the recipe")
     recipe, folder = load_recipe(str(recipe_file)), recipe_file.parent / "run"
-    with start_run(folder, recipe, look(recipe_file).dataset, tuple(stages_of(recipe))) as run:
+    with start_run(folder, recipe, load_dataset(recipe.data), tuple(stages_of(recipe))) as run:
         subclasses = run.stage(run.cluster_stage)
         subclasses.mkdir()
-        made_up_subclasses(["road", "car"], [4, 2]).save(subclasses)
+        made_up_subclasses([4, 2]).save(subclasses)
         run.complete(run.cluster_stage)
-    found = look(recipe_file, *settings)
-    assert (found.counts.tolist(), found.counts_from) == ([4, 2], f"of {folder}")
+    facts, counts = look(recipe_file, *settings)
+    assert (counts, facts.subclasses_from) == ([4, 2], f"of {folder}")
 
 
-def look(recipe_file, *settings: str):
-    """What is found of the data."""
+def look(recipe_file, *settings: str) -> tuple[DataFacts, list[int]]:
+    """What is found of the data, and the number of subclasses of each class."""
     recipe = load_recipe(str(recipe_file), list(settings))
-    return dry_run_module._look_at_data(recipe, recipe_file.parent / "run")
+    facts, counts, _ = dry_run_module.look_at_data(recipe, recipe_file.parent / "run")
+    return facts, counts.tolist()
 
 
 def test_some_masks_are_enough(recipe_file, monkeypatch):
     monkeypatch.setattr(dry_run_module, "MASK_PIXELS", 2 * 40 * 48)
-    assert look(recipe_file).counts_from == "counted in 2 of 3 masks"
+    assert look(recipe_file)[0].subclasses_from == "counted in 2 of 3 masks"
 
 
 @pytest.mark.parametrize(
@@ -187,9 +212,9 @@ def test_some_masks_are_enough(recipe_file, monkeypatch):
     ],
 )
 def test_classes_without_the_data_set(recipe_file, settings, classes, classes_from):
-    found = look(recipe_file, "data.root=nowhere", *settings)
-    assert (len(found.dataset.classes), found.classes_from) == (classes, classes_from)
-    assert "`nowhere` is not a folder" in found.notes[0]
+    facts, counts = look(recipe_file, "data.root=nowhere", *settings)
+    assert (facts.classes, len(counts), facts.classes_from) == (classes, classes, classes_from)
+    assert "`nowhere` is not a folder" in facts.notes[0]
 
 
 def test_a_missing_data_set_is_no_error(recipe_file, trial):
@@ -205,5 +230,5 @@ def test_a_missing_data_set_is_no_error(recipe_file, trial):
 
 def test_masks_that_cannot_be_read_are_a_note(recipe_file):
     (recipe_file.parent / "data/masks/0.png").write_bytes(b"no png")
-    found = look(recipe_file)
-    assert found.counts.tolist() == [8, 8] and "0.png" in found.notes[0]
+    facts, counts = look(recipe_file)
+    assert counts == [8, 8] and "0.png" in facts.notes[0]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from tests.tools import ROOT
 from usrn_cli.main import main
 from usrn_keras.backends import CompiledStep
-from usrn_keras.backends.training_device import TrainingDevice
-from usrn_keras.errors import OutOfMemoryError
+from usrn_keras.backends.device_memory import TrainingDevice
+from usrn_keras.errors import DataError, OutOfMemoryError, USRNError
 from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages import memory_advice
-from usrn_keras.stages.memory_advice import memory_watched
+from usrn_keras.stages.memory_advice import memory_watched, ran_out_of_memory
 from usrn_keras.training import loop, read_header
 
 # Addresses for 256 MB more than the process has, and a batch that needs more.
@@ -82,9 +83,9 @@ def test_the_checkpoint_stays_and_the_same_command_resumes(recipe_file, tmp_path
     assert len(calls) == 3 + 2 + 4  # two were done of the four of the Baseline; four of USRN
 
 
-def error_of(recipe: Recipe) -> OutOfMemoryError:
+def error_of(recipe: Recipe, error: Exception | None = None) -> OutOfMemoryError:
     with pytest.raises(OutOfMemoryError) as caught, memory_watched(recipe, "3-usrn", unlabelled=True):
-        raise MemoryError
+        raise error or MemoryError
     return caught.value
 
 
@@ -108,3 +109,58 @@ def test_the_smallest_batch_leaves_smaller_crops(recipe_file):
 def test_a_device_of_unknown_memory(recipe_file, monkeypatch):
     monkeypatch.setattr(memory_advice, "training_device", lambda: TrainingDevice("tensorflow", True, None))
     assert error_of(load_recipe(str(recipe_file))).errors[0].endswith(" when it ran out")
+
+
+def made_error(name: str, base: type[Exception], text: str) -> Exception:
+    """An error as a backend would raise it, without the backend."""
+    return type(name, (base,), {})(text)
+
+
+SAID = [
+    made_error("RuntimeError_", RuntimeError, "[alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    made_error("OutOfMemoryError", RuntimeError, "CUDA out of memory. Tried to allocate 20.00 GiB"),
+    made_error("JaxRuntimeError", RuntimeError, "RESOURCE_EXHAUSTED: Out of memory allocating 85899 bytes"),
+    made_error("ResourceExhaustedError", Exception, "OOM when allocating tensor with shape[8,720,720,177]"),
+    made_error("InternalError", Exception, "RESOURCE_EXHAUSTED: Failed to allocate request for 5.00GiB"),
+    MemoryError(),
+    np._core._exceptions._ArrayMemoryError((2**40,), np.dtype("float32")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", SAID, ids=lambda error: type(error).__name__)
+def test_the_errors_of_each_backend_are_recognised(recipe_file, error):
+    found = error_of(load_recipe(str(recipe_file)), error)
+    assert found.message == "memory ran out: 3-usrn, 2 labelled and 2 unlabelled images of 32 x 32"
+    _, theirs = found.errors
+    assert theirs.startswith(type(error).__name__) and len(theirs) < 320
+    assert found.__cause__ is error and found.exit_code == 11
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("shapes (2, 3) and (4,) do not fit"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        DataError("RESOURCE_EXHAUSTED.png is no image"),
+        OutOfMemoryError("memory ran out"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_other_errors_stay_as_they_are(recipe_file, error):
+    recipe = load_recipe(str(recipe_file))
+    with pytest.raises(type(error)) as caught, memory_watched(recipe, "3-usrn", unlabelled=True):
+        raise error
+    assert caught.value is error
+
+
+def test_every_error_has_an_exit_code_of_its_own():
+    codes = [kind.exit_code for kind in USRNError.__subclasses__()]
+    assert len(set(codes)) == len(codes)
+    assert not ran_out_of_memory(USRNError("out of memory"))
+
+
+def test_the_line_about_memory_is_found_in_what_keras_writes_around_it(recipe_file):
+    text = "Exception encountered when calling call().\n\n\x1b[1mCUDA out of memory. Tried\x1b[0m\n\nArg"
+    found = error_of(load_recipe(str(recipe_file)), RuntimeError(text))
+    assert found.errors[1] == "RuntimeError: CUDA out of memory. Tried"

@@ -1,7 +1,7 @@
 """Code that depends on the Keras backend: running a graph of layers, and the training step.
 
 The layers are those of Keras, so a saved network does not depend on this package, which only runs it faster.
-There is one file per backend, all with the same names.
+There is one file per backend, all with the same names; the layers of PyTorch are in `torch_layers`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 
-from usrn_keras.backends.freed_memory import release_memory
+from usrn_keras.backends.steps import release_memory
 from usrn_keras.files import cache_folder
 
 if keras.backend.backend() == "torch":
@@ -27,13 +27,17 @@ else:
         f"{keras.backend.backend()!r}; set KERAS_BACKEND to one of them"
     )
 
+COMPILES: bool = current.COMPILES  # whether the first step of a shape compiles a program
 CompiledStep = current.CompiledStep
+available_gpu_memory = current.available_gpu_memory
 compile_forward = current.compile_forward
-device_peak_memory = current.device_peak_memory
+device_names = current.device_names
+gpu_peak_memory = current.gpu_peak_memory
 no_gradient = current.no_gradient
 on_accelerator = current.on_accelerator
 run_graph = current.run_graph
 train_step = current.train_step
+without_program_cache = current.without_program_cache
 
 
 def prepare_backend() -> None:
@@ -59,9 +63,12 @@ def programs_folder() -> Path:
 
 
 __all__ = [
+    "COMPILES",
     "CompiledStep",
+    "available_gpu_memory",
     "compile_forward",
-    "device_peak_memory",
+    "device_names",
+    "gpu_peak_memory",
     "no_gradient",
     "on_accelerator",
     "prepare_backend",
@@ -69,4 +76,5 @@ __all__ = [
     "release_memory",
     "run_graph",
     "train_step",
+    "without_program_cache",
 ]

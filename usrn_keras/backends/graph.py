@@ -170,7 +170,7 @@ def call_layers(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> An
     """
     if not hasattr(model, "_run_through_graph"):
         raise TypeError(f"`model` must be functional, received the {type(model).__name__} {model.name!r}")
-    return model._run_through_graph(inputs, call_fn=call)
+    return model._run_through_graph(inputs, operation_fn=lambda layer: layer, call_fn=call)
 
 
 def same_padding(pixels: int, taps: int, stride: int, dilation: int = 1) -> tuple[int, int]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import keras
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from keras import layers
 
 from usrn_keras.backends import layer_operations
-from usrn_keras.backends.freed_memory import release_memory
-from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
 
 # Pseudo labels stop the gradient, and the compiler removes the operations that only a gradient needs.
 no_gradient = contextlib.nullcontext
+COMPILES = True
 OPERATIONS_ON_CPU = layer_operations.OPERATIONS | {layers.DepthwiseConv2D: layer_operations.depthwise_by_taps}
 
 
@@ -30,9 +31,21 @@ def prepare(programs: Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+@contextlib.contextmanager
+def without_program_cache() -> Iterator[None]:
+    """Compile every program within this block, even if the cache has it."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+        reset_cache()
+
+
 def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
     """Compute `model(inputs, training=training)` with less tracing time; see `layer_operations.run_with`."""
-    operations = OPERATIONS_ON_CPU if jax.default_backend() == "cpu" else layer_operations.OPERATIONS
+    operations = layer_operations.OPERATIONS if on_accelerator() else OPERATIONS_ON_CPU
     return layer_operations.run_with(operations, model, inputs, training)
 
 
@@ -61,7 +74,17 @@ def on_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def device_peak_memory() -> Callable[[], int] | None:
+def device_names() -> list[str]:
+    """Names of the devices."""
+    return [str(device) for device in keras.distribution.list_devices()]
+
+
+def available_gpu_memory() -> int | None:
+    """Bytes of GPU memory that JAX preallocates; None if unknown."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
+def gpu_peak_memory() -> Callable[[], int] | None:
     """Function that returns the peak memory of the GPU in bytes; None on a CPU."""
     device = jax.local_devices()[0]
     return None if device.platform == "cpu" else lambda: device.memory_stats()["peak_bytes_in_use"]
@@ -203,8 +226,11 @@ class CompiledStep:
 
 
 def _compiler_options() -> dict[str, str]:
-    """Schedule for low memory on a CPU, where XLA would keep all gradients of a part for concurrency."""
-    if jax.default_backend() != "cpu":
+    """Schedule for low memory on a CPU, where XLA would keep all gradients of a part for concurrency.
+
+    JAX before 0.10 has no such option, and takes more memory.
+    """
+    if on_accelerator() or jax.__version_info__ < (0, 10):
         return {}
     return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 

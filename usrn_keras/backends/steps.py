@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,3 +44,14 @@ def sum_of_terms(terms: Sequence[Terms]) -> Terms:
     """
     merged = {name: value for part in terms for name, value in part.items()}
     return merged | {"loss": sum(part["loss"] for part in terms if "loss" in part)}
+
+
+def release_memory() -> None:
+    """Collect garbage and return freed memory to the system, on systems with glibc.
+
+    Building a network draws, clones and copies weights, and compiling a step takes several times the memory
+    of the program. glibc keeps freed memory for the process, which does not need it again.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -18,14 +18,16 @@ import tensorflow as tf
 from keras import layers
 
 from usrn_keras.backends import layer_operations
-from usrn_keras.backends.freed_memory import release_memory
 from usrn_keras.backends.graph import Step
-from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
+from usrn_keras.machine import nvidia_gpus
 
 Tensor = Any
 
 # Pseudo labels stop the gradient, and the graph drops the operations that only a gradient needs.
 no_gradient = contextlib.nullcontext
+without_program_cache = contextlib.nullcontext  # TensorFlow stores no programs
+COMPILES = True
 
 
 def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
@@ -41,7 +43,7 @@ def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     if layer.groups > 1 or None in x.shape[1:3]:
         return layer_operations.convolution(step, inputs, training)
     odd = all(taps % 2 for taps in kernel.shape[:2])  # the padding of an even kernel is asymmetric
-    if dilated and odd and layer.padding == "same" and not tf.config.list_physical_devices("GPU"):
+    if dilated and odd and layer.padding == "same" and not on_accelerator():
         return layer_operations.finish(layer, _dilated(x, kernel, layer.dilation_rate))
     dilations = layer.dilation_rate if dilated else 1
     result = tf.nn.conv2d(x, kernel, layer.strides, layer.padding.upper(), dilations=dilations)
@@ -103,13 +105,27 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
 
 
 def on_accelerator() -> bool:
-    """Whether a GPU or TPU is available."""
-    return bool(tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"))
+    """Whether a GPU is available."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
-def device_peak_memory() -> Callable[[], int] | None:
+def device_names() -> list[str]:
+    """Names of the devices."""
+    return [str(device) for device in keras.distribution.list_devices()]
+
+
+def available_gpu_memory() -> int | None:
+    """Bytes of GPU memory that are free or held by TensorFlow; None if unknown."""
+    visible, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    gpus = nvidia_gpus(visible)
+    if not gpus or gpus[0].free is None:
+        return None
+    return gpus[0].free + tf.config.experimental.get_memory_info("GPU:0")["current"]
+
+
+def gpu_peak_memory() -> Callable[[], int] | None:
     """Function that returns the peak memory of the GPU in bytes; None on a CPU."""
-    if not tf.config.list_physical_devices("GPU"):
+    if not on_accelerator():
         return None
     tf.config.experimental.reset_memory_stats("GPU:0")
     return lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"]

@@ -1,14 +1,8 @@
-"""PyTorch: graphs with native operations, and eager steps that add each gradient to the momentum at once.
-
-The torch backend of Keras copies the input of every convolution twice to change its layout, and computes
-batch normalisation as ten elementwise operations whose results are stored until the backward pass. Here a
-tensor keeps the memory order of Keras, `(batch, height, width, channels)`, which PyTorch reads as
-channels-last; batch normalisation is that of PyTorch; ReLU and sums overwrite inputs that no other layer
-reads. The computed function is the same, and the layers are those of Keras.
-"""
+"""PyTorch: eager steps that add each gradient to the momentum at once, and the update of AdamW."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -16,16 +10,16 @@ from typing import Any
 
 import keras
 import torch
-import torch.nn.functional as F
-from keras import activations, layers, ops, tree
+from keras import layers, ops
 
-from usrn_keras.backends.freed_memory import release_memory
-from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
-from usrn_keras.backends.steps import Terms, accepts_partial_gradients, sum_of_terms
+from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
+from usrn_keras.backends.torch_layers import run_graph
 from usrn_keras.optimizers import AdamW
 
 Tensor = torch.Tensor
 no_gradient = torch.no_grad
+without_program_cache = contextlib.nullcontext
+COMPILES = False
 
 
 def prepare(programs: Path) -> None:
@@ -33,13 +27,24 @@ def prepare(programs: Path) -> None:
 
 
 def on_accelerator() -> bool:
-    """Whether the default device is not a CPU."""
-    return ops.zeros(1).device.type != "cpu"
+    """Whether training runs on a GPU with CUDA or ROCm."""
+    return torch.cuda.is_available()
 
 
-def device_peak_memory() -> Callable[[], int] | None:
+def device_names() -> list[str]:
+    """Names of the GPUs; empty without one."""
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+
+
+def available_gpu_memory() -> int | None:
+    """Bytes of GPU memory that are free or held by PyTorch."""
+    free, _ = torch.cuda.mem_get_info()
+    return free + torch.cuda.memory_reserved()
+
+
+def gpu_peak_memory() -> Callable[[], int] | None:
     """Function that returns the peak memory of the GPU in bytes; None on a CPU."""
-    if not torch.cuda.is_available():
+    if not on_accelerator():
         return None
     torch.cuda.reset_peak_memory_stats()
     return torch.cuda.max_memory_allocated
@@ -61,190 +66,6 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
             return function(partial(run_graph, model, training=False), ops.convert_to_tensor(images))
 
     return program
-
-
-def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
-    """Compute `model(inputs, training=training)` faster.
-
-    Args:
-        model: Keras model or layer. If it is not a plain functional graph, it is called as it is.
-        inputs: Tensor `(batch, height, width, channels)`, or a nested list of such tensors.
-        training: Whether batch normalisation uses the statistics of the batch and dropout is active.
-    """
-    plan = plan_of(model)
-    if plan is None:
-        return model(inputs, training=training)
-    given = [_channels_first(_tensor(tensor, model.compute_dtype)) for tensor in tree.flatten(inputs)]
-    return _channels_last(_run(plan, given, bool(training)))
-
-
-def _run(plan: GraphPlan, inputs: list[Tensor], training: bool) -> Tensor:
-    """Run a plan on tensors `(batch, channels, height, width)`."""
-
-    def operation(step: Step, inputs: list[Tensor]) -> Tensor:
-        return OPERATIONS.get(type(step.layer), _call_layer)(step, inputs, training)
-
-    return run(plan, inputs, operation)
-
-
-def _call_layer(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """Run a nested model, or call a layer without a native operation."""
-    nested = plan_of(step.layer)
-    if nested is not None:
-        return _run(nested, inputs, training)
-    given = [_channels_last(tensor) for tensor in inputs]
-    if step.layer._call_has_training_arg:
-        result = step.layer(given if step.listed else given[0], training=training)
-    else:
-        result = step.layer(given if step.listed else given[0])
-    return _channels_first(result)
-
-
-def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    layer = step.layer
-    x = inputs[0].to(_dtype(layer))
-    kernel = layer.kernel.value.to(x.dtype).permute(3, 2, 0, 1)
-    if isinstance(layer, layers.DepthwiseConv2D):
-        groups = x.shape[1]
-        kernel = kernel.permute(1, 0, 2, 3).reshape(-1, 1, *kernel.shape[2:])
-    else:
-        groups = layer.groups
-    padding: Any = 0
-    if layer.padding == "same":
-        unused = padding_taps(layer, x.shape[2:])
-        for axis in (0, 1):
-            if unused[axis]:
-                kernel = kernel.narrow(2 + axis, unused[axis], kernel.shape[2 + axis] - 2 * unused[axis])
-        sides = zip(x.shape[2:], kernel.shape[2:], layer.strides, layer.dilation_rate, strict=True)
-        (top, bottom), (left, right) = (same_padding(*side) for side in sides)
-        padding = (top, left)
-        if padding != (bottom, right):
-            x, padding = F.pad(x, (left, right, top, bottom)), 0
-    bias = layer.bias.value.to(x.dtype) if layer.use_bias else None
-    return _apply(
-        layer.activation, F.conv2d(x, kernel, bias, layer.strides, padding, layer.dilation_rate, groups), True
-    )
-
-
-def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    layer = step.layer
-    if layer.axis not in (-1, 3):
-        return _call_layer(step, inputs, training)
-    x, dtype = inputs[0], _dtype(layer)
-    scale = layer.gamma.value if layer.scale else None
-    offset = layer.beta.value if layer.center else None
-    mean, variance = layer.moving_mean.value, layer.moving_variance.value
-    if not (training and layer.trainable):
-        return F.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon).to(dtype)
-    result, batch_mean, deviation = torch.native_batch_norm(
-        x, scale, offset, None, None, True, 0.0, layer.epsilon
-    )
-    with torch.no_grad():
-        # As in Keras, the biased variance of the batch (the moving variance of PyTorch divides by n - 1).
-        batch_variance = (deviation.pow(-2) - layer.epsilon).clamp_(min=0)
-        mean.lerp_(batch_mean, 1 - layer.momentum)
-        variance.lerp_(batch_variance, 1 - layer.momentum)
-    return result.to(dtype)
-
-
-def _relu(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    layer, x = step.layer, inputs[0]
-    if isinstance(layer, layers.Activation):
-        return _apply(layer.activation, x, step.in_place)
-    if layer.negative_slope or layer.threshold:
-        return _call_layer(step, inputs, training)
-    if layer.max_value is None:
-        return torch.relu_(x) if step.in_place else torch.relu(x)
-    return F.hardtanh(x, 0.0, float(layer.max_value), inplace=step.in_place)
-
-
-def _apply(activation: Callable | None, x: Tensor, in_place: bool) -> Tensor:
-    if activation is None or activation is activations.linear:
-        return x
-    if activation is activations.relu:
-        return torch.relu_(x) if in_place else torch.relu(x)
-    return _channels_first(activation(_channels_last(x)))
-
-
-def _zero_padding(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    (top, bottom), (left, right) = step.layer.padding
-    return F.pad(inputs[0], (left, right, top, bottom)) if top or bottom or left or right else inputs[0]
-
-
-def _max_pooling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    layer, x = step.layer, inputs[0]
-    if layer.padding == "same":
-        sides = zip(x.shape[2:], layer.pool_size, layer.strides, strict=True)
-        (top, bottom), (left, right) = (same_padding(*side) for side in sides)
-        x = F.pad(x, (left, right, top, bottom), value=float("-inf"))
-    return F.max_pool2d(x, layer.pool_size, layer.strides)
-
-
-def _add(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    first, *rest = inputs
-    if not step.in_place or any(other.shape != first.shape for other in rest):
-        first, *rest = first + rest[0], *rest[1:]
-    for other in rest:
-        first = first.add_(other)
-    return first
-
-
-def _concatenate(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    return torch.cat(inputs, dim=1)
-
-
-def _upsampling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    layer, x = step.layer, inputs[0].to(_dtype(step.layer))
-    if layer.interpolation != "bilinear":
-        return _call_layer(step, inputs, training)
-    size = [pixels * factor for pixels, factor in zip(x.shape[2:], layer.size, strict=True)]
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def _mean(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    return inputs[0].mean(dim=(2, 3), keepdim=True)
-
-
-def _rescaling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    layer = step.layer
-    scale, offset = (
-        torch.as_tensor(value, dtype=_dtype(layer), device=inputs[0].device).reshape(-1, 1, 1)
-        for value in (layer.scale, layer.offset)
-    )
-    return inputs[0].to(_dtype(layer)) * scale + offset
-
-
-def _tensor(value: Any, dtype: str) -> Tensor:
-    tensor = ops.convert_to_tensor(value)
-    return tensor if tensor.is_floating_point() else tensor.to(getattr(torch, dtype))
-
-
-def _dtype(layer: Any) -> torch.dtype:
-    return getattr(torch, layer.compute_dtype)
-
-
-def _channels_first(tensor: Tensor) -> Tensor:
-    return tensor.permute(0, 3, 1, 2)
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    return tensor.permute(0, 2, 3, 1)
-
-
-OPERATIONS: dict[type, Callable[[Step, list[Tensor], bool], Tensor]] = {
-    layers.Conv2D: _convolution,
-    layers.DepthwiseConv2D: _convolution,
-    layers.BatchNormalization: _batch_normalization,
-    layers.ReLU: _relu,
-    layers.Activation: _relu,
-    layers.ZeroPadding2D: _zero_padding,
-    layers.MaxPooling2D: _max_pooling,
-    layers.Add: _add,
-    layers.Concatenate: _concatenate,
-    layers.UpSampling2D: _upsampling,
-    layers.GlobalAveragePooling2D: _mean,
-    layers.Rescaling: _rescaling,
-}
 
 
 def train_step(method: Any, data: Any) -> Terms:

@@ -74,8 +74,13 @@ def smaller_sizes(sizes: StepSizes, fits: Callable[[StepSizes], bool]) -> StepSi
     >>> smaller_sizes(StepSizes(8, 8, 320), lambda sizes: sizes.batch_labelled <= 3)
     StepSizes(batch_labelled=2, batch_unlabelled=2, crop_size=320, accumulation=4)
     """
-    divided = [_divided(sizes, 2**times) for times in range(1, _largest(sizes).bit_length())]
-    tried = [one for one in dict.fromkeys(divided) if one.images < sizes.images]
+    largest = max(sizes.batch_labelled, sizes.batch_unlabelled)
+    tried = []
+    for parts in (2**power for power in range(1, largest.bit_length())):
+        smaller = sizes.times(1 / parts)
+        times = -(-largest // max(smaller.batch_labelled, smaller.batch_unlabelled))
+        if smaller.images < sizes.images:
+            tried.append(replace(smaller, accumulation=sizes.accumulation * times))
     least = tried[-1] if tried else sizes
     tried += [replace(least, crop_size=crop) for crop in range(sizes.crop_size - 32, 0, -32)]
     return next(filter(fits, tried), None)
@@ -109,13 +114,3 @@ def settings(before: StepSizes, after: StepSizes, steps: dict[str, int]) -> list
     if times > 1:
         changed |= {key: value * times for key, value in steps.items()}
     return [f"{key}={value}" for key, value in changed.items()]
-
-
-def _largest(sizes: StepSizes) -> int:
-    return max(sizes.batch_labelled, sizes.batch_unlabelled)
-
-
-def _divided(sizes: StepSizes, parts: int) -> StepSizes:
-    smaller = sizes.times(1 / parts)
-    times = -(-_largest(sizes) // _largest(smaller))
-    return replace(smaller, accumulation=sizes.accumulation * times)

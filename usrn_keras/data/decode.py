@@ -50,8 +50,9 @@ PILLOW_ERRORS = (
 _LAST_BYTES = ((JPEG_SIGNATURE, b"\xff\xd9"), (PNG_SIGNATURE, b"IEND\xaeB`\x82"))
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # segments that contain the size
 
-# OpenCV would log problems of damaged files that the error reports already.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# OpenCV would log problems of damaged files that the error reports already. OpenCV 5 has moved the function.
+_set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+_set_log_level(0)  # silent
 
 
 def read_bytes(path: Path | str) -> np.ndarray:

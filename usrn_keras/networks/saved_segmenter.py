@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from usrn_keras.backends import COMPILES
 from usrn_keras.errors import WeightsError
 from usrn_keras.optional import without_tensorflow
 
@@ -47,7 +48,7 @@ def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
             hint="Copy the file again from the run folder.",
         ) from error
     # On TensorFlow, dilated convolutions are about ten times slower on a CPU without XLA.
-    model.compile(jit_compile=keras.backend.backend() != "torch")
+    model.compile(jit_compile=COMPILES)
     return model
 
 

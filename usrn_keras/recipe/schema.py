@@ -159,8 +159,10 @@ class SubclassesSection(Section):
         [], description="Number of subclasses of each class. Empty: computed from the class sizes."
     )
     max_subclasses: Positive = Field(256, description="Maximum number of subclasses of a class.")
-    assignment: Literal["balanced", "free"] = Field(
-        "balanced", description="Clustering: balanced k-means (balanced), or plain k-means (free)."
+    assignment: Literal["balanced", "free", "constrained"] = Field(
+        "balanced",
+        description="Clustering: balanced k-means (balanced), plain k-means (free), or the package "
+        "k-means-constrained, for at most 20000 feature pixels of a class (constrained).",
     )
     sample_rows: int = Field(
         0,

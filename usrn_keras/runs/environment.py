@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from usrn_keras._version import NUMERICS, __version__
+from usrn_keras.backends import device_names
 from usrn_keras.files import read_json
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "opencv-python-headless")
@@ -29,7 +30,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "devices": [str(device) for device in keras.distribution.list_devices()] if _has_devices() else [],
+        "devices": device_names(),
         "command": sys.argv,
     }
 
@@ -49,8 +50,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _has_devices() -> bool:
-    # keras.distribution is not implemented on the torch backend.
-    return keras.backend.backend() != "torch"

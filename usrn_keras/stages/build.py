@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from usrn_keras.backends import COMPILES
 from usrn_keras.data import Dataset
 from usrn_keras.lazy_imports import suppress_native_stderr
 from usrn_keras.methods import Method, Network, find_method
@@ -138,7 +139,7 @@ def compile_method(method: Method, recipe: Recipe, stage: Train) -> None:
     optimizer.multiply_learning_rate(method.slow_variables(), training.backbone_multiplier)
     optimizer = method.wrap_optimizer(optimizer)
     optimizer.build(method.trainable_variables)
-    method.compile(optimizer=optimizer, jit_compile=keras.backend.backend() != "torch")
+    method.compile(optimizer=optimizer, jit_compile=COMPILES)
 
 
 def _optimizer(recipe: Recipe, schedule: keras.optimizers.schedules.LearningRateSchedule) -> SGD | AdamW:

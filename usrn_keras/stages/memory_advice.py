@@ -1,34 +1,70 @@
-"""Memory of a training stage: its peak, and an explanation if it runs out."""
+"""Memory of a training stage: its peak, and an error with advice if it runs out."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from usrn_keras.backends.peak_memory import PeakMemory
-from usrn_keras.backends.training_device import training_device
-from usrn_keras.budget.out_of_memory import memory_errors
+from usrn_keras.backends.device_memory import PeakMemory, training_device
 from usrn_keras.budget.step_sizes import StepSizes, settings, smaller_sizes
+from usrn_keras.errors import OutOfMemoryError, USRNError
 from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Train
 
+# Names of the backends' error classes, so that no backend needs to be imported.
+CLASSES = {"OutOfMemoryError", "ResourceExhaustedError", "_ArrayMemoryError"}
+# PyTorch on a CPU and XLA raise general error classes.
+WORDS = (
+    "can't allocate memory",
+    "DefaultCPUAllocator",
+    "not enough memory",
+    "CUDA out of memory",
+    "RESOURCE_EXHAUSTED",
+    "Resource exhausted",
+    "bad_alloc",
+    "could not create a memory object",  # oneDNN
+)
+MAX_LINE = 300
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
-def step_sizes(recipe: Recipe) -> StepSizes:
-    """The images of a training step of a recipe; the Baseline alone reads no unlabelled images."""
-    training = recipe.training
-    unlabelled = training.batch_unlabelled if len(_training_stages(recipe)) > 1 else 0
-    return StepSizes(training.batch_labelled, unlabelled, recipe.views.crop_size, training.accumulation)
 
-
-def _training_stages(recipe: Recipe) -> list[Train]:
+def training_stages(recipe: Recipe) -> list[Train]:
+    """Training stages of a recipe, in their order."""
     return [stage for stage in stages_of(recipe) if isinstance(stage, Train)]
 
 
+def step_sizes(recipe: Recipe) -> StepSizes:
+    """Sizes of a training step of a recipe; the Baseline alone reads no unlabelled images."""
+    training = recipe.training
+    unlabelled = training.batch_unlabelled if len(training_stages(recipe)) > 1 else 0
+    return StepSizes(training.batch_labelled, unlabelled, recipe.views.crop_size, training.accumulation)
+
+
 def step_counts(recipe: Recipe) -> dict[str, int]:
-    """Recipe keys that count the steps of its stages, and their values."""
-    return {stage.steps_key: stage.steps for stage in _training_stages(recipe)}
+    """Recipe keys that set the numbers of training steps, with their values."""
+    return {stage.steps_key: stage.steps for stage in training_stages(recipe)}
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a backend, NumPy or Python means that memory ran out.
+
+    Example:
+
+    >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(ValueError("a wrong shape"))
+    (True, False)
+    """
+    if isinstance(error, USRNError):
+        return False
+    known = isinstance(error, MemoryError) or type(error).__name__ in CLASSES
+    return known or mentions_memory(str(error))
+
+
+def mentions_memory(text: str) -> bool:
+    """Whether a text contains an out-of-memory message of a backend."""
+    return any(word in text for word in WORDS)
 
 
 @contextlib.contextmanager
@@ -36,32 +72,42 @@ def memory_watched(recipe: Recipe, stage: str, *, unlabelled: bool) -> Iterator[
     """Measure the peak memory of training within this block, and explain a step that does not fit.
 
     Args:
-        recipe: The recipe of the run.
+        recipe: Recipe of the run.
         stage: Name of the stage, for the message.
-        unlabelled: Whether its batches have unlabelled images.
+        unlabelled: Whether the batches of the stage have unlabelled images.
 
     Yields:
-        The peak memory of the block up to now.
+        Peak memory of the block so far.
 
     Raises:
         OutOfMemoryError: Memory ran out.
     """
-    asked = step_sizes(recipe)
-    shown = asked if unlabelled else replace(asked, batch_unlabelled=0)
     room, memory = training_device().room, PeakMemory()
-
-    def figures() -> str:
-        used = f"the peak was {_gigabytes(memory.peak())} when it ran out"
-        return used if room is None else f"{used}; training could use {_gigabytes(room)} when it began"
-
-    with memory_errors(f"{stage}, {shown}", figures, _hint(asked, recipe)):
+    try:
         yield memory
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        sizes = step_sizes(recipe)
+        shown = sizes if unlabelled else replace(sizes, batch_unlabelled=0)
+        used = f"the peak was {_gigabytes(memory.peak())} when it ran out"
+        if room is not None:
+            used += f"; training could use {_gigabytes(room)} when it began"
+        raise OutOfMemoryError(
+            f"memory ran out: {stage}, {shown}", errors=[used, _memory_line(error)], hint=_hint(sizes, recipe)
+        ) from error
 
 
-def _hint(asked: StepSizes, recipe: Recipe) -> str:
-    """Resume, or half the batch with twice the accumulation; the crop is smaller where that is impossible."""
-    smaller = smaller_sizes(asked, lambda sizes: True)
-    changed = settings(asked, smaller, step_counts(recipe)) if smaller else ["network.backbone=SMALLER"]
+def _memory_line(error: BaseException) -> str:
+    """The line of an error that mentions memory, or its first line; Keras adds long explanations."""
+    lines = COLOURS.sub("", str(error)).strip().splitlines() or [""]
+    line = next(filter(mentions_memory, lines), lines[0])
+    return f"{type(error).__name__}: {line[:MAX_LINE]}" if line else type(error).__name__
+
+
+def _hint(sizes: StepSizes, recipe: Recipe) -> str:
+    smaller = smaller_sizes(sizes, lambda tried: True)
+    changed = settings(sizes, smaller, step_counts(recipe)) if smaller else ["network.backbone=SMALLER"]
     options = " ".join(f"--set {setting}" for setting in changed)
     return (
         "With more memory free, run the same command again to resume from the last checkpoint. Or start a "
@@ -69,5 +115,5 @@ def _hint(asked: StepSizes, recipe: Recipe) -> str:
     )
 
 
-def _gigabytes(number: int | None) -> str:
-    return "unknown" if number is None else f"{number / 1e9:.2f} GB"
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.2f} GB"

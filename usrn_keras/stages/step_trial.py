@@ -1,12 +1,11 @@
-"""Train a recipe's method for two steps at two batch sizes on made-up images. Runs in a child process."""
+"""Measure training steps of a recipe at two batch sizes on made-up images. Runs in a child process."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,32 @@ import keras
 import numpy as np
 from PIL import Image
 
-from usrn_keras.backends import CompiledStep, prepare_backend, release_memory
-from usrn_keras.backends.peak_memory import PeakMemory
-from usrn_keras.backends.training_device import training_device
-from usrn_keras.budget.extrapolation import MeasuredStep
-from usrn_keras.budget.out_of_memory import ran_out_of_memory
+from usrn_keras.backends import COMPILES, CompiledStep, prepare_backend, release_memory, without_program_cache
+from usrn_keras.backends.device_memory import PeakMemory, training_device
+from usrn_keras.budget.budget import MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.recipe_batches import build_batches
-from usrn_keras.methods import Method, stages_of
+from usrn_keras.methods import Method
 from usrn_keras.networks.operations import PARTS, part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
-from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.stages.build import build_method
-from usrn_keras.stages.memory_advice import step_sizes
+from usrn_keras.stages.memory_advice import ran_out_of_memory, step_sizes, training_stages
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.subclasses.sublabel_maps import write_sublabels
 
 IMAGES = 4  # made-up images of each kind; larger batches take them several times
 BATCHES_AHEAD = 6  # made ahead and under way, as in training
 LONG_SECONDS = 10  # a first step of more is not repeated where nothing is compiled
+LARGER_SECONDS = 60  # if the smaller batch took more with compilation, the larger one is not measured
 
 
 def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, Any]:
-    """Build what a recipe trains, count its operations, and measure steps of its most expensive stage.
+    """Build the networks of a recipe, count operations, and measure steps of the most expensive stage.
 
     Args:
-        order: `recipe`, its values; `name`, its name; `classes`, their names;
-            `subclasses`, their number in each class.
+        order: `recipe`, its values; `name`, its name; `subclasses`, their number in each class; `folder`,
+            an empty folder for made-up images.
         send: Called with `network`, what is known without a step; then with the sizes to `try` and the
             `step` that was measured, for the smaller batch and for the larger one.
 
@@ -51,101 +48,112 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     """
     prepare_backend()
     _end_this_process_first()
-    recipe = build_recipe(order["recipe"], order["name"])
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = made_up_data(Path(folder), recipe.views.crop_size, order["classes"], order["subclasses"])
-        subclasses = made_up_subclasses(order["classes"], order["subclasses"])
-        sizes = step_sizes(recipe)
-        network = {"device": asdict(training_device())}
-        method, found = most_expensive(recipe, dataset, subclasses, sizes)
-        send({"network": network | found})
-        release_memory()  # of the other methods
-        _compile_again()
-        for tried in measured_sizes(sizes):
-            send({"try": asdict(tried)})
-            try:
-                step = _measure(method, recipe, dataset, subclasses, tried)
-            except Exception as error:
-                if not ran_out_of_memory(error):
-                    raise
-                return {"out_of_memory": f"{type(error).__name__}: {error}"}
-            send({"step": asdict(step)})
+    recipe, counts = build_recipe(order["recipe"], order["name"]), order["subclasses"]
+    dataset = made_up_data(Path(order["folder"]), recipe.views.crop_size, counts)
+    subclasses = made_up_subclasses(counts)
+    device = asdict(training_device())  # before the networks take memory
+    method, network = most_expensive(recipe, dataset, subclasses)
+    send({"network": network | {"device": device}})
+    release_memory()  # of the other methods
+
+    def measure(sizes: StepSizes) -> None:
+        send({"try": asdict(sizes)})
+        send({"step": asdict(_measure(method, recipe, dataset, subclasses, sizes))})
+
+    smaller, larger = measured_sizes(step_sizes(recipe))
+    started = time.perf_counter()
+    try:
+        with without_program_cache():  # compiling takes memory, too
+            measure(smaller)
+        if time.perf_counter() - started < LARGER_SECONDS:
+            measure(larger)
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        return {"out_of_memory": f"{type(error).__name__}: {error}"}
     return {"out_of_memory": ""}
 
 
 def most_expensive(
-    recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, sizes: StepSizes
+    recipe: Recipe, dataset: Dataset, subclasses: SubclassMap
 ) -> tuple[Method, dict[str, Any]]:
-    """The compiled method of the training stage whose step has most operations, and what is known of it.
+    """Compile the method of the training stage whose step has most operations, and describe its networks.
 
     Args:
         recipe: Recipe to build.
         dataset, subclasses: Data with the number of classes and of subclasses of the recipe.
-        sizes: Of a step, as in the recipe.
 
     Returns:
         The method, and `flops`, `stage` and `parts` as a `Budget` has them, and `trainable`, a number.
     """
-    crop, flops, chosen = sizes.crop_size, {}, None
-    for stage in stages_of(recipe):
-        if not isinstance(stage, Train):
-            continue
+    sizes = step_sizes(recipe)
+    methods, flops = {}, {}
+    for stage in training_stages(recipe):
         method = build_method(recipe, stage, dataset, subclasses, pretrained=False)
-        views = step_flops(method, sizes.batch_labelled, sizes.batch_unlabelled, crop, crop)
-        if all(sum(views.values()) > sum(others.values()) for others in flops.values()):
-            chosen, title = method, stage.title
-        flops[stage.title] = views
-    trainable = _count(chosen.trainable_variables)
-    return chosen, {"flops": flops, "stage": title, "parts": _parts(chosen, crop), "trainable": trainable}
+        batches = (sizes.batch_labelled, sizes.batch_unlabelled)
+        flops[stage.title] = step_flops(method, *batches, sizes.crop_size, sizes.crop_size)
+        methods[stage.title] = method
+    title = max(flops, key=lambda stage: sum(flops[stage].values()))
+    method = methods[title]
+    parts, trainable = _parts(method, sizes.crop_size), _count(method.trainable_variables)
+    return method, {"flops": flops, "stage": title, "parts": parts, "trainable": trainable}
 
 
-def made_up_data(folder: Path, size: int, classes: list[str], counts: list[int]) -> Dataset:
-    """A data set of noise: images, masks and sublabels of `size` x `size` pixels, written into a folder."""
+def made_up_data(folder: Path, size: int, counts: Sequence[int]) -> Dataset:
+    """Write a data set of noise into a folder: images, masks and sublabels of `size` x `size` pixels.
+
+    Args:
+        folder: Folder of the files.
+        size: Height and width in pixels.
+        counts: Number of subclasses of each class; pixels are of classes with subclasses.
+    """
     rng = np.random.default_rng(0)
-    present = np.flatnonzero(counts)
+    present, classes = np.flatnonzero(counts), len(counts)
     first_subclass = np.cumsum([0, *counts])[:-1]
     samples = []
     for index in range(IMAGES):
-        sample = Sample(
-            str(index), *(folder / f"{kind}{index}.png" for kind in ("image", "mask", "sublabels"))
-        )
+        files = (folder / f"{kind}{index}.png" for kind in ("image", "mask", "sublabels"))
+        sample = Sample(str(index), *files)
         Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(sample.image)
         mask = rng.choice(present, (size, size))
         Image.fromarray(mask.astype(np.uint8)).save(sample.mask)
         write_sublabels(sample.sublabels, first_subclass[mask], sum(counts))
         samples.append(sample)
-    palette = np.zeros((len(classes), 3), np.uint8)
-    return Dataset("made up", tuple(classes), palette, tuple(samples), tuple(samples), ())
+    palette, samples = np.zeros((classes, 3), np.uint8), tuple(samples)
+    return Dataset("made up", tuple(map(str, range(classes))), palette, samples, samples, ())
 
 
-def made_up_subclasses(classes: list[str], counts: list[int]) -> SubclassMap:
-    """Subclasses of which only the number in each class is known."""
-    nothing, total = np.zeros(len(classes)), sum(counts)
+def made_up_subclasses(counts: Sequence[int]) -> SubclassMap:
+    """Make subclasses of which only the number in each class is known."""
+    nothing, total = np.zeros(len(counts)), sum(counts)
     return SubclassMap(
-        tuple(classes), np.array(counts), sizes=np.zeros(total), centers=np.zeros((total, 1)),
-        pixels=nothing, feature_pixels=nothing, inertia=nothing, prices=np.zeros(total),
+        tuple(map(str, range(len(counts)))), np.array(counts), sizes=np.zeros(total),
+        centers=np.zeros((total, 1)), pixels=nothing, feature_pixels=nothing, inertia=nothing,
+        prices=np.zeros(total),
     )  # fmt: skip
 
 
 def _measure(
     method: Method, recipe: Recipe, dataset: Dataset, subclasses: SubclassMap, sizes: StepSizes
 ) -> MeasuredStep:
-    """Two steps at one batch size, the second one timed; a long step that needs no compiler is made once."""
+    """Run two steps at one batch size and time the second; a long step that compiles nothing runs once."""
     batch = {"batch_labelled": sizes.batch_labelled, "batch_unlabelled": sizes.batch_unlabelled}
-    training = recipe.training.model_copy(update=batch)
-    recipe = recipe.model_copy(update={"training": training})
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=batch)})
     if not method.inputs.sublabels:
         labelled = tuple(replace(sample, sublabels=None) for sample in dataset.labelled)
         dataset = replace(dataset, labelled=labelled)
     unlabelled = method.inputs.unlabelled
     batches = build_batches(recipe, dataset, unlabelled=unlabelled, parents=subclasses.parents)
-    compiles = keras.backend.backend() != "torch"
-    memory, step = PeakMemory(), CompiledStep(method)
+    step, memory = CompiledStep(method), PeakMemory()
+    held = memory.peak()
     with contextlib.closing(batches.iterate(0, BATCHES_AHEAD)) as stream:
         seconds = _seconds(step, next(stream))
-        if compiles or seconds < LONG_SECONDS:
+        peak = first_peak = memory.peak()
+        if COMPILES or seconds < LONG_SECONDS:
+            memory = PeakMemory()
             seconds = _seconds(step, next(stream))
-    return MeasuredStep(sizes, memory.peak() or 0, round(seconds, 4))
+            peak = memory.peak()
+    return MeasuredStep(sizes, peak, round(seconds, 4), first_peak, held)
 
 
 def _seconds(step: CompiledStep, batch: dict[str, np.ndarray]) -> float:
@@ -172,16 +180,6 @@ def _parts(method: Method, crop: int) -> list[dict[str, Any]]:
 
 def _count(variables: list[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
-
-
-def _compile_again() -> None:
-    """Let JAX compile the steps even if it finds them in its cache: compiling takes memory, too."""
-    if keras.backend.backend() == "jax":
-        import jax
-        from jax.experimental.compilation_cache.compilation_cache import reset_cache
-
-        jax.config.update("jax_enable_compilation_cache", False)
-        reset_cache()
 
 
 def _end_this_process_first() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import keras
 import pytest
 
-from usrn_keras.backends.training_device import training_device
+from usrn_keras.backends.device_memory import training_device
 from usrn_keras.machine import process_memory, total_memory
 
 
