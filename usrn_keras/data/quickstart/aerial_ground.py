@@ -1,0 +1,140 @@
+"""Paint what covers the ground of an aerial scene: fields, water, roads and trees."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, rotated, smooth_noise, tint
+from usrn_keras.data.quickstart.looks import CLASSES, LOOKS
+
+FIELD = CLASSES.index("field")
+ROAD_WIDTH = 20.0  # metres
+
+
+def draw_path(rng: np.random.Generator, size: tuple[int, int], bend: float) -> np.ndarray:
+    """Draw a curve across the scene, `(points, 2)` float64 of columns and rows in pixels.
+
+    Args:
+        rng: Random generator.
+        size: Rows and columns of the canvas.
+        bend: How far the curve deviates from a straight line, relative to its length.
+    """
+    rows, columns = size
+    centre = np.array([columns, rows]) * rng.uniform(0.25, 0.75, 2)
+    angle = rng.uniform(0, np.pi)
+    along = np.array([np.cos(angle), np.sin(angle)])
+    reach = 0.75 * np.hypot(rows, columns)
+    t = np.linspace(-1, 1, 64)
+    offset = bend * reach * (np.sin(2.2 * t + rng.uniform(0, 6)) - np.sin(rng.uniform(0, 6)) * 0.3)
+    return centre + reach * t[:, None] * along + offset[:, None] * np.array([-along[1], along[0]])
+
+
+def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
+    """Paint parcels of two or more looks, which cover the whole scene."""
+    size, scale = canvas.mask.shape, canvas.scale
+    warp = smooth_noise(rng, size, 60 * scale) * 3
+    a, b = rotated(size, (0, 0), rng.uniform(0, np.pi), scale)
+    a, b = (a + warp) / rng.uniform(70, 120), b + warp
+    wide = rng.uniform(45, 75)
+    strip = np.floor(b / wide)
+    a += np.float32(0.37) * strip
+    patch = np.floor(a)
+    parcel = (strip * 5 + patch).astype(np.int32) % 16
+    mode_of = rng.choice(rng.permutation(modes)[:3], 16)
+    tints = np.stack([tint(rng) for _ in range(16)])
+    noise = smooth_noise(rng, size, 5 * scale) * 0.25 + smooth_noise(rng, size, 1.5 * scale) * 0.2 + 0.5
+    for mode in set(mode_of.tolist()):
+        where = (mode_of == mode)[parcel]
+        look = LOOKS["field"][mode]
+        mix = noise[where]
+        if look.pattern == "rows":
+            mix = 0.3 * mix + 0.35 + 0.35 * np.cos(np.float32(2 * np.pi / look.period) * b[where])
+        canvas.paint(where, "field", mode, mix, tints[parcel[where]])
+    border = (b - strip * wide < 1.5) | (a - patch < 0.015)
+    canvas.image[border] *= np.float32(0.72)
+
+
+def paint_water(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
+    """Paint a river or a lake with its bank."""
+    size, scale = canvas.mask.shape, canvas.scale
+    path = draw_path(rng, size, 0.15)
+    radius = rng.uniform(13, 19) + 3 * np.sin(np.linspace(0, 9, 64) + rng.uniform(0, 6))
+    if rng.random() < 0.4:  # lake
+        path, radius = path[24:40], 1.7 * radius[24:40]
+    area = np.zeros(size, np.uint8)
+    for bank, value in ((4.0, 1), (0.0, 2)):
+        for (column, row), metres in zip(path, radius, strict=True):
+            centre = round(float(column)), round(float(row))
+            cv2.circle(area, centre, max(1, int((metres + bank) * scale)), value, -1)
+    canvas.image[area == 1] = np.array([0.72, 0.66, 0.52], np.float32) * tint(rng)
+    waves = smooth_noise(rng, size, 2.5 * scale) * 0.35 + smooth_noise(rng, size, 14 * scale) * 0.3 + 0.5
+    water = area == 2
+    canvas.paint(water, "water", int(rng.integers(modes)), waves[water], tint(rng))
+
+
+def paint_road(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> np.ndarray:
+    """Paint a road with its markings, and return its centre line on the canvas, `(points, 2)` in pixels."""
+    mode, scale = int(rng.integers(modes)), canvas.scale
+    path = draw_path(rng, canvas.mask.shape, 0.06)
+    area = np.zeros(canvas.mask.shape, np.uint8)
+    _line(area, path, 1, ROAD_WIDTH * scale)
+    where = area > 0
+    noise = smooth_noise(rng, canvas.mask.shape, 1.2 * scale)[where]
+    colours = tint(rng) * (1 + 0.04 * noise[:, None])
+    canvas.paint(where, "road", mode, np.zeros(len(noise), np.float32), colours)
+    canvas.height[where] = 0.6
+    look = LOOKS["road"][mode]
+    accent = tuple(float(value) / 255 for value in look.accent)
+    normal = _normals(path) * scale
+    lines = {"dashes": (0.0,), "edges": (-8.5, 8.5), "ruts": (-6.0, -3.0, 3.0, 6.0), "joints": ()}
+    for offset in lines[look.pattern]:
+        points = path + offset * normal
+        step = 1 if look.pattern == "dashes" else len(points)
+        for first in range(0, len(points) - 1, 2 * step):
+            _line(canvas.image, points[first : first + step + 1], accent, 1.3 * scale)
+    if look.pattern == "joints":
+        for point, across in zip(path[::2], normal[::2], strict=True):
+            ends = np.stack([point - 9.5 * across, point + 9.5 * across])
+            _line(canvas.image, ends, accent, 0.8 * scale)
+    inside = (path >= 0) & (path < (canvas.mask.shape[1], canvas.mask.shape[0]))
+    return path[inside.all(axis=1)]
+
+
+def _line(array: np.ndarray, points: np.ndarray, colour, width: float) -> None:
+    cv2.polylines(array, [np.round(points).astype(np.int32)], False, colour, max(1, round(width)))
+
+
+def _normals(path: np.ndarray) -> np.ndarray:
+    """Unit vectors across a curve, `(points, 2)`."""
+    along = np.gradient(path, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    return np.stack([-along[:, 1], along[:, 0]], axis=1)
+
+
+def paint_trees(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
+    """Paint woods and single trees that stand in fields; crowns may hang over roads and water."""
+    size, scale = canvas.mask.shape, canvas.scale
+    mode = int(rng.integers(modes))
+    look = LOOKS["tree"][mode]
+    spacing = look.period * 0.75 * scale
+    grid = np.mgrid[0 : size[0] : spacing, 0 : size[1] : spacing].reshape(2, -1).T
+    places = (grid + rng.uniform(0, spacing * 0.9, grid.shape)).astype(np.int32)
+    places = np.unique(places[(places < size).all(axis=1)], axis=0)
+    seeds = np.ones(size, np.uint8)
+    seeds[tuple(places.T)] = 0
+    distance, nearest = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    crown = nearest[tuple(places.T)]
+    order = np.zeros(crown.max() + 1, np.int32)
+    order[crown] = np.arange(len(places))
+    density = smooth_noise(rng, size, 45 * scale)[tuple(places.T)] + rng.normal(0, 0.25, len(places))
+    exists = (density > np.quantile(density, rng.uniform(0.65, 0.85))) | (rng.random(len(places)) < 0.03)
+    exists &= canvas.mask[tuple(places.T)] == FIELD
+    radius = (look.period / 2 * scale * rng.uniform(0.75, 1.1, len(places))).astype(np.float32)
+    nearest = order[nearest]
+    relative = distance / radius[nearest]
+    where = (relative < 1) & exists[nearest]
+    tints = rng.normal(1, 0.08, (len(places), 1)).astype(np.float32) * tint(rng)
+    leaves = smooth_noise(rng, size, 1.5 * scale)[where] * 0.4 + 0.5
+    canvas.paint(where, "tree", mode, leaves, tints[nearest[where]])
+    canvas.height[where] = look.height * np.sqrt(1 - 0.9 * relative[where] ** 2)

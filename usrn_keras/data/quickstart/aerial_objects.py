@@ -1,0 +1,104 @@
+"""Place the objects of an aerial scene: buildings and the rare classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, rotated, tint
+from usrn_keras.data.quickstart.looks import CLASSES, LOOKS, RARE, Look
+
+LARGEST = 0.45  # share of the pixels of the largest class, field
+GROUND = {"car": "road", "boat": "water"}  # class that an object stands on; all others: field
+FROM_ROAD = {"car": (4.7, 4.7), "building": (26.0, 34.0)}  # distance from the centre line in metres
+TRIES = 40
+
+
+def draw_counts(rng: np.random.Generator, area: float, modes: int, imbalance: float) -> dict[str, int]:
+    """Draw the number of objects of each rare class.
+
+    Args:
+        rng: Random generator.
+        area: Area of the scene in square metres.
+        modes: Number of looks of each class.
+        imbalance: Expected ratio of the pixels of the largest class to those of the smallest.
+    """
+    counts = {}
+    for name, share in RARE.items():
+        object_area = np.mean([0.85 * look.size[0] * look.size[1] for look in LOOKS[name][:modes]])
+        counts[name] = int(rng.poisson(LARGEST / imbalance * share * area / object_area))
+    return counts
+
+
+def place_object(
+    canvas: AerialCanvas, rng: np.random.Generator, name: str, modes: int, roads: list[np.ndarray]
+) -> None:
+    """Paint an object of a random look at a random place; none if there is no room.
+
+    Args:
+        canvas: Canvas to paint on.
+        rng: Random generator.
+        name: Class of the object.
+        modes: Number of looks of each class.
+        roads: Centre lines, `(points, 2)` in pixels. Cars drive on them, buildings stand beside them.
+    """
+    look = int(rng.integers(modes))
+    free = np.flatnonzero(canvas.mask == CLASSES.index(GROUND.get(name, "field")))
+    for _ in range(TRIES if len(free) else 0):
+        if name in FROM_ROAD:
+            road = roads[int(rng.integers(len(roads)))]
+            point = int(rng.integers(1, len(road)))
+            column, row = road[point] - road[point - 1]
+            angle = float(np.arctan2(row, column)) + np.pi * int(rng.integers(2))
+            distance = rng.uniform(*FROM_ROAD[name]) * canvas.scale
+            centre = road[point] + distance * np.array([-np.sin(angle), np.cos(angle)])
+        else:
+            row, column = divmod(int(free[rng.integers(len(free))]), canvas.mask.shape[1])
+            centre, angle = (column, row), rng.uniform(0, 2 * np.pi)
+        if _stamp(canvas, rng, name, look, centre, angle):
+            return
+
+
+def _stamp(canvas, rng, name, mode, centre, angle) -> bool:
+    """Paint an object with its centre at (column, row), if it covers its ground alone."""
+    look = LOOKS[name][mode]
+    column, row = (round(float(place)) for place in centre)
+    shape, allowed = canvas.mask.shape, CLASSES.index(GROUND.get(name, "field"))
+    if not (0 <= row < shape[0] and 0 <= column < shape[1]) or canvas.mask[row, column] != allowed:
+        return False
+    length, width = (side / 2 * rng.uniform(0.9, 1.1) for side in look.size)
+    reach = int(np.hypot(length, width) * canvas.scale) + 2
+    top, left = max(0, row - reach), max(0, column - reach)
+    part = canvas[top : row + reach, left : column + reach]
+    a, b = rotated(part.mask.shape, (row - top, column - left), angle, canvas.scale)
+    u, v = a / length, b / width
+    if look.taper:
+        v /= 1 - look.taper * np.clip(0.5 + u / 2, 0, 1) ** 2
+    edge = np.abs(u) ** look.power + np.abs(v) ** look.power
+    where = edge <= 1
+    if (part.mask[where] != allowed).any():
+        return False
+    u, v, edge = u[where], v[where], edge[where] ** (1 / look.power)
+    part.paint(where, name, mode, _pattern(look, a[where], b[where], u, v, edge), tint(rng))
+    part.height[where] = look.height * _roof(look.roof, v, edge)
+    return True
+
+
+def _pattern(look: Look, a, b, u, v, edge) -> np.ndarray:
+    """Share of the accent at points `a` along and `b` across an object in metres, `u` and `v` in -1..1."""
+    if look.pattern == "rows":
+        return 0.5 + 0.5 * np.cos(2 * np.pi * a / look.period)
+    if look.pattern == "grid":
+        return (np.minimum(a % look.period, b % look.period) < 0.2 * look.period).astype(np.float32)
+    if look.pattern == "rim":
+        return (edge > 0.78).astype(np.float32)
+    if look.pattern == "deck":
+        return ((np.abs(v) < 0.55) & (u > -0.8) & (u < 0.35)).astype(np.float32)
+    if look.pattern == "glass":
+        window = ((u > 0.1) & (u < 0.45)) | ((u > -0.85) & (u < -0.6))
+        return (window & (np.abs(v) < 0.8)).astype(np.float32)
+    return np.full(a.shape, 0.5, np.float32)
+
+
+def _roof(roof: str, v, edge) -> np.ndarray:
+    """Height of the upper side, relative to that of the object."""
+    return 1 - 0.5 * np.abs(v) if roof == "gable" else np.ones_like(edge)

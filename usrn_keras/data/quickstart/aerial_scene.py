@@ -1,0 +1,95 @@
+"""Compose an aerial scene: place its objects, light it and photograph it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from usrn_keras.data.quickstart import aerial_ground as ground
+from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, smooth_noise
+from usrn_keras.data.quickstart.aerial_objects import draw_counts, place_object
+
+SUPERSAMPLING = 2  # scenes are painted at twice the size for smooth edges
+METRES = 128.0  # length of the short side of a scene
+
+
+class AerialScene(NamedTuple):
+    """A scene.
+
+    Attributes:
+        image: RGB `(height, width, 3)` uint8.
+        mask: Class of each pixel, `(height, width)` uint8.
+        modes: Look of each pixel within its class, `(height, width)` uint8.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    modes: np.ndarray
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    *,
+    modes: int = 4,
+    imbalance: float = 40.0,
+    complete: bool = False,
+) -> AerialScene:
+    """Draw one scene.
+
+    Args:
+        rng: Random generator.
+        size: Height and width in pixels.
+        modes: Number of looks of each class.
+        imbalance: Expected ratio of the pixels of the largest class to those of the smallest.
+        complete: Whether to try to place every class.
+    """
+    scale = SUPERSAMPLING * min(size) / METRES
+    canvas = AerialCanvas.blank((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING), scale)
+    counts = draw_counts(rng, METRES**2 * max(size) / min(size), modes, imbalance)
+    if complete:
+        counts = {name: max(1, count) for name, count in counts.items()}
+    ground.paint_fields(canvas, rng, modes)
+    if counts["boat"] or rng.random() < 0.3:
+        ground.paint_water(canvas, rng, modes)
+    roads = [ground.paint_road(canvas, rng, modes) for _ in range(1 + (rng.random() < 0.25))]
+    ground.paint_trees(canvas, rng, modes)
+    for name, count in {"building": rng.integers(2, 6), **counts}.items():
+        for _ in range(count):
+            place_object(canvas, rng, name, modes, roads)
+    return _photograph(canvas, rng, size)
+
+
+def _photograph(canvas: AerialCanvas, rng: np.random.Generator, size: tuple[int, int]) -> AerialScene:
+    """Light the canvas, and convert it to an image with the exposure, noise and blur of a camera."""
+    image = canvas.image * _sunlight(canvas, rng)
+    image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    half = np.s_[::SUPERSAMPLING, ::SUPERSAMPLING]
+    balance = rng.uniform(0.85, 1.15) * rng.normal(1, 0.03, 3)
+    image = np.clip(image * balance.astype(np.float32), 0, 1)
+    haze = np.float32(rng.uniform(0, 0.12))
+    image = image * (1 - haze) + haze * np.array([0.75, 0.8, 0.88], np.float32)
+    image = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.7))
+    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.006, 0.02))
+    image = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return AerialScene(image, canvas.mask[half].copy(), canvas.modes[half].copy())
+
+
+def _sunlight(canvas: AerialCanvas, rng: np.random.Generator) -> np.ndarray:
+    """Compute the light on each pixel, `(rows, columns, 3)`: slopes, cast shadows and clouds."""
+    angle, drop = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.5)
+    direction = np.cos(angle), np.sin(angle)
+    height, scale = canvas.height, canvas.scale
+    caster = np.zeros_like(height)
+    for step in range(1, int(12 / drop) + 1):  # metres
+        move = np.float32([[1, 0, step * direction[0] * scale], [0, 1, step * direction[1] * scale]])
+        moved = cv2.warpAffine(height, move, height.shape[::-1], flags=cv2.INTER_NEAREST)
+        np.maximum(caster, moved - np.float32(step * drop), out=caster)
+    shadow = cv2.blur((caster > height + 0.3).astype(np.float32), (3, 3))
+    rise = [cv2.Sobel(height, cv2.CV_32F, dx, 1 - dx, scale=scale / 8) for dx in (0, 1)]
+    slope = -(rise[0] * direction[0] + rise[1] * direction[1])
+    light = np.clip(1 - 0.22 * slope, 0.6, 1.35) * (1 + 0.06 * smooth_noise(rng, height.shape, 70 * scale))
+    shade = np.array([0.5, 0.44, 0.34], np.float32)  # the sky lights shadows blue
+    return light[..., None] * (1 - shadow[..., None] * shade)
