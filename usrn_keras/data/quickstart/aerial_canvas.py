@@ -12,14 +12,14 @@ from usrn_keras.data.quickstart.looks import CLASSES, LOOKS
 
 @dataclass(frozen=True)
 class AerialCanvas:
-    """Arrays of a scene, `(rows, columns)` each.
+    """Arrays of a scene.
 
     Attributes:
         scale: Pixels per metre.
-        image: Colours in sunlight, RGB, `(rows, columns, 3)` float32 in 0..1.
-        mask: Class of each pixel, uint8.
-        modes: Look of each pixel within its class, uint8.
-        height: Height above the ground in metres, float32.
+        image: Red, green and blue in sunlight, `(3, rows, columns)` float32 in 0..1.
+        mask: Class of each pixel, `(rows, columns)` uint8.
+        modes: Look of each pixel within its class, `(rows, columns)` uint8.
+        height: Height above the ground in metres, `(rows, columns)` float32.
     """
 
     scale: float
@@ -32,10 +32,11 @@ class AerialCanvas:
     def blank(cls, size: tuple[int, int], scale: float) -> AerialCanvas:
         """Create an empty canvas of `size` (rows, columns)."""
         mask, height = np.zeros(size, np.uint8), np.zeros(size, np.float32)
-        return cls(scale, np.zeros((*size, 3), np.float32), mask, mask.copy(), height)
+        return cls(scale, np.zeros((3, *size), np.float32), mask, mask.copy(), height)
 
-    def __getitem__(self, window: tuple[slice, slice]) -> AerialCanvas:
-        arrays = (array[window] for array in (self.image, self.mask, self.modes, self.height))
+    def window(self, rows: slice, columns: slice) -> AerialCanvas:
+        """Return a part of the canvas, which shares its pixels."""
+        arrays = (array[..., rows, columns] for array in (self.image, self.mask, self.modes, self.height))
         return AerialCanvas(self.scale, *arrays)
 
     def paint(self, where: np.ndarray, name: str, mode: int, mix: np.ndarray, tint: np.ndarray) -> None:
@@ -46,11 +47,11 @@ class AerialCanvas:
             name: Class.
             mode: Number of the look.
             mix: Share of the accent at each of these pixels, `(pixels,)`.
-            tint: Factor on the colours, `(3,)` or `(pixels, 3)`.
+            tint: Factor on red, green and blue, `(3,)` or `(3, pixels)`.
         """
         look = LOOKS[name][mode]
-        colour, accent = (np.array(part, np.float32) / 255 for part in (look.colour, look.accent))
-        self.image[where] = (colour + mix[:, None].astype(np.float32) * (accent - colour)) * tint
+        for plane, colour, accent, factor in zip(self.image, look.colour, look.accent, tint, strict=True):
+            plane[where] = (np.float32(colour / 255) + mix * np.float32((accent - colour) / 255)) * factor
         np.copyto(self.mask, CLASSES.index(name), where=where)
         np.copyto(self.modes, mode, where=where)
 
@@ -64,7 +65,7 @@ def smooth_noise(rng: np.random.Generator, size: tuple[int, int], cell: float) -
     return cv2.resize(noise, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
-def tint(rng: np.random.Generator) -> np.ndarray:
+def draw_tint(rng: np.random.Generator) -> np.ndarray:
     """Draw the factor on the colours of one object, `(3,)` float32."""
     return (rng.normal(1, 0.07) * rng.normal(1, 0.03, 3)).astype(np.float32)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, rotated, smooth_noise, tint
+from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, draw_tint, rotated, smooth_noise
 from usrn_keras.data.quickstart.looks import CLASSES, LOOKS
 
 FIELD = CLASSES.index("field")
 ROAD_WIDTH = 20.0  # metres
+LINES = {"dashes": (0.0,), "edges": (-8.5, 8.5), "ruts": (-6.0, -3.0, 3.0, 6.0)}  # metres from the centre
+SAND = np.array([0.72, 0.66, 0.52], np.float32)
 
 
 def draw_path(rng: np.random.Generator, size: tuple[int, int], bend: float) -> np.ndarray:
@@ -42,7 +44,7 @@ def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> 
     patch = np.floor(a)
     parcel = (strip * 5 + patch).astype(np.int32) % 16
     mode_of = rng.choice(rng.permutation(modes)[:3], 16)
-    tints = np.stack([tint(rng) for _ in range(16)])
+    tints = np.stack([draw_tint(rng) for _ in range(16)], axis=1)
     noise = smooth_noise(rng, size, 5 * scale) * 0.25 + smooth_noise(rng, size, 1.5 * scale) * 0.2 + 0.5
     for mode in set(mode_of.tolist()):
         where = (mode_of == mode)[parcel]
@@ -50,9 +52,9 @@ def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> 
         mix = noise[where]
         if look.pattern == "rows":
             mix = 0.3 * mix + 0.35 + 0.35 * np.cos(np.float32(2 * np.pi / look.period) * b[where])
-        canvas.paint(where, "field", mode, mix, tints[parcel[where]])
+        canvas.paint(where, "field", mode, mix, tints[:, parcel[where]])
     border = (b - strip * wide < 1.5) | (a - patch < 0.015)
-    canvas.image[border] *= np.float32(0.72)
+    canvas.image[...] *= 1 - np.float32(0.28) * border
 
 
 def paint_water(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
@@ -67,42 +69,39 @@ def paint_water(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> N
         for (column, row), metres in zip(path, radius, strict=True):
             centre = round(float(column)), round(float(row))
             cv2.circle(area, centre, max(1, int((metres + bank) * scale)), value, -1)
-    canvas.image[area == 1] = np.array([0.72, 0.66, 0.52], np.float32) * tint(rng)
+    for plane, sand in zip(canvas.image, draw_tint(rng) * SAND, strict=True):
+        np.copyto(plane, sand, where=area == 1)
     waves = smooth_noise(rng, size, 2.5 * scale) * 0.35 + smooth_noise(rng, size, 14 * scale) * 0.3 + 0.5
     water = area == 2
-    canvas.paint(water, "water", int(rng.integers(modes)), waves[water], tint(rng))
+    canvas.paint(water, "water", int(rng.integers(modes)), waves[water], draw_tint(rng))
 
 
 def paint_road(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> np.ndarray:
     """Paint a road with its markings, and return its centre line on the canvas, `(points, 2)` in pixels."""
     mode, scale = int(rng.integers(modes)), canvas.scale
     path = draw_path(rng, canvas.mask.shape, 0.06)
-    area = np.zeros(canvas.mask.shape, np.uint8)
-    _line(area, path, 1, ROAD_WIDTH * scale)
-    where = area > 0
-    noise = smooth_noise(rng, canvas.mask.shape, 1.2 * scale)[where]
-    colours = tint(rng) * (1 + 0.04 * noise[:, None])
-    canvas.paint(where, "road", mode, np.zeros(len(noise), np.float32), colours)
-    canvas.height[where] = 0.6
-    look = LOOKS["road"][mode]
-    accent = tuple(float(value) / 255 for value in look.accent)
     normal = _normals(path) * scale
-    lines = {"dashes": (0.0,), "edges": (-8.5, 8.5), "ruts": (-6.0, -3.0, 3.0, 6.0), "joints": ()}
-    for offset in lines[look.pattern]:
+    area, marks = np.zeros((2, *canvas.mask.shape), np.uint8)
+    _line(area, path, ROAD_WIDTH * scale)
+    pattern = LOOKS["road"][mode].pattern
+    if pattern == "joints":
+        for point, across in zip(path[::2], 10 * normal[::2], strict=True):
+            _line(marks, np.stack([point - across, point + across]), 0.8 * scale)
+    for offset in LINES.get(pattern, ()):
         points = path + offset * normal
-        step = 1 if look.pattern == "dashes" else len(points)
+        step = 1 if pattern == "dashes" else len(points)
         for first in range(0, len(points) - 1, 2 * step):
-            _line(canvas.image, points[first : first + step + 1], accent, 1.3 * scale)
-    if look.pattern == "joints":
-        for point, across in zip(path[::2], normal[::2], strict=True):
-            ends = np.stack([point - 9.5 * across, point + 9.5 * across])
-            _line(canvas.image, ends, accent, 0.8 * scale)
+            _line(marks, points[first : first + step + 1], 1.3 * scale)
+    where = area > 0
+    noise = 1 + 0.04 * smooth_noise(rng, canvas.mask.shape, 1.2 * scale)[where]
+    canvas.paint(where, "road", mode, marks[where].astype(np.float32), draw_tint(rng)[:, None] * noise)
+    canvas.height[where] = 0.6
     inside = (path >= 0) & (path < (canvas.mask.shape[1], canvas.mask.shape[0]))
     return path[inside.all(axis=1)]
 
 
-def _line(array: np.ndarray, points: np.ndarray, colour, width: float) -> None:
-    cv2.polylines(array, [np.round(points).astype(np.int32)], False, colour, max(1, round(width)))
+def _line(area: np.ndarray, points: np.ndarray, width: float) -> None:
+    cv2.polylines(area, [np.round(points).astype(np.int32)], False, 1, max(1, round(width)))
 
 
 def _normals(path: np.ndarray) -> np.ndarray:
@@ -134,7 +133,7 @@ def paint_trees(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> N
     nearest = order[nearest]
     relative = distance / radius[nearest]
     where = (relative < 1) & exists[nearest]
-    tints = rng.normal(1, 0.08, (len(places), 1)).astype(np.float32) * tint(rng)
+    tints = rng.normal(1, 0.08, len(places)).astype(np.float32) * draw_tint(rng)[:, None]
     leaves = smooth_noise(rng, size, 1.5 * scale)[where] * 0.4 + 0.5
-    canvas.paint(where, "tree", mode, leaves, tints[nearest[where]])
+    canvas.paint(where, "tree", mode, leaves, tints[:, nearest[where]])
     canvas.height[where] = look.height * np.sqrt(1 - 0.9 * relative[where] ** 2)

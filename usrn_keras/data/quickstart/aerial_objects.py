@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, rotated, tint
+from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, draw_tint, rotated
 from usrn_keras.data.quickstart.looks import CLASSES, LOOKS, RARE, Look
 
 LARGEST = 0.45  # share of the pixels of the largest class, field
@@ -41,44 +41,46 @@ def place_object(
         modes: Number of looks of each class.
         roads: Centre lines, `(points, 2)` in pixels. Cars drive on them, buildings stand beside them.
     """
-    look = int(rng.integers(modes))
-    free = np.flatnonzero(canvas.mask == CLASSES.index(GROUND.get(name, "field")))
-    for _ in range(TRIES if len(free) else 0):
-        if name in FROM_ROAD:
-            road = roads[int(rng.integers(len(roads)))]
-            point = int(rng.integers(1, len(road)))
-            column, row = road[point] - road[point - 1]
-            angle = float(np.arctan2(row, column)) + np.pi * int(rng.integers(2))
-            distance = rng.uniform(*FROM_ROAD[name]) * canvas.scale
-            centre = road[point] + distance * np.array([-np.sin(angle), np.cos(angle)])
-        else:
-            row, column = divmod(int(free[rng.integers(len(free))]), canvas.mask.shape[1])
-            centre, angle = (column, row), rng.uniform(0, 2 * np.pi)
-        if _stamp(canvas, rng, name, look, centre, angle):
+    mode, ground = int(rng.integers(modes)), CLASSES.index(GROUND.get(name, "field"))
+    look, shape = LOOKS[name][mode], canvas.mask.shape
+    length, width = np.array(look.size) / 2 * rng.uniform(0.9, 1.1, 2)
+    if name in FROM_ROAD:
+        road = roads[int(rng.integers(len(roads)))]
+        points = rng.integers(1, len(road), TRIES)
+        column, row = (road[points] - road[points - 1]).T
+        angles = np.arctan2(row, column) + np.pi * rng.integers(0, 2, TRIES)
+        across = np.stack([-np.sin(angles), np.cos(angles)], axis=1) * canvas.scale
+        centres = road[points] + rng.uniform(*FROM_ROAD[name], (TRIES, 1)) * across
+    else:
+        free = np.flatnonzero(canvas.mask == ground)
+        rows, columns = np.divmod(rng.choice(free, TRIES) if len(free) else np.full(TRIES, -1), shape[1])
+        centres, angles = np.stack([columns, rows], axis=1), rng.uniform(0, 2 * np.pi, TRIES)
+    front = 0.8 * length * canvas.scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    probes = np.stack([centres, centres + front, centres - front]).astype(np.int32)  # rejects most tries
+    inside = ((probes >= 0) & (probes < shape[::-1])).all(axis=(0, 2))
+    columns, rows = np.moveaxis(probes[:, inside], 2, 0)
+    fits = (canvas.mask[rows, columns] == ground).all(axis=0)
+    for centre, angle in zip(probes[0, inside][fits], angles[inside][fits], strict=True):
+        if _stamp(canvas, draw_tint(rng), name, mode, (length, width), centre, angle, ground):
             return
 
 
-def _stamp(canvas, rng, name, mode, centre, angle) -> bool:
+def _stamp(canvas, tint, name, mode, half_size, centre, angle, ground) -> bool:
     """Paint an object with its centre at (column, row), if it covers its ground alone."""
-    look = LOOKS[name][mode]
-    column, row = (round(float(place)) for place in centre)
-    shape, allowed = canvas.mask.shape, CLASSES.index(GROUND.get(name, "field"))
-    if not (0 <= row < shape[0] and 0 <= column < shape[1]) or canvas.mask[row, column] != allowed:
-        return False
-    length, width = (side / 2 * rng.uniform(0.9, 1.1) for side in look.size)
+    look, (length, width), (column, row) = LOOKS[name][mode], half_size, centre.tolist()
     reach = int(np.hypot(length, width) * canvas.scale) + 2
     top, left = max(0, row - reach), max(0, column - reach)
-    part = canvas[top : row + reach, left : column + reach]
+    part = canvas.window(slice(top, row + reach), slice(left, column + reach))
     a, b = rotated(part.mask.shape, (row - top, column - left), angle, canvas.scale)
-    u, v = a / length, b / width
+    u, v = a / np.float32(length), b / np.float32(width)
     if look.taper:
         v /= 1 - look.taper * np.clip(0.5 + u / 2, 0, 1) ** 2
     edge = np.abs(u) ** look.power + np.abs(v) ** look.power
     where = edge <= 1
-    if (part.mask[where] != allowed).any():
+    if (part.mask[where] != ground).any():
         return False
     u, v, edge = u[where], v[where], edge[where] ** (1 / look.power)
-    part.paint(where, name, mode, _pattern(look, a[where], b[where], u, v, edge), tint(rng))
+    part.paint(where, name, mode, _pattern(look, a[where], b[where], u, v, edge), tint)
     part.height[where] = look.height * _roof(look.roof, v, edge)
     return True
 

@@ -13,6 +13,8 @@ from usrn_keras.data.quickstart.aerial_objects import draw_counts, place_object
 
 SUPERSAMPLING = 2  # scenes are painted at twice the size for smooth edges
 METRES = 128.0  # length of the short side of a scene
+SHADE = (0.5, 0.44, 0.34)  # share of red, green and blue that a shadow takes: the sky lights it blue
+AIR = np.array([0.75, 0.8, 0.88], np.float32)  # colour of haze
 
 
 class AerialScene(NamedTuple):
@@ -64,21 +66,23 @@ def draw_scene(
 
 def _photograph(canvas: AerialCanvas, rng: np.random.Generator, size: tuple[int, int]) -> AerialScene:
     """Light the canvas, and convert it to an image with the exposure, noise and blur of a camera."""
-    image = canvas.image * _sunlight(canvas, rng)
-    image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
-    half = np.s_[::SUPERSAMPLING, ::SUPERSAMPLING]
+    light, shadow = _sunlight(canvas, rng)
+    haze = rng.uniform(0, 0.12)
     balance = rng.uniform(0.85, 1.15) * rng.normal(1, 0.03, 3)
-    image = np.clip(image * balance.astype(np.float32), 0, 1)
-    haze = np.float32(rng.uniform(0, 0.12))
-    image = image * (1 - haze) + haze * np.array([0.75, 0.8, 0.88], np.float32)
-    image = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.7))
+    planes = []
+    for plane, shade, factor, air in zip(canvas.image, SHADE, balance, AIR, strict=True):
+        lit = plane * light * (1 - np.float32(shade) * shadow)
+        lit = np.clip(cv2.resize(lit, size[::-1], interpolation=cv2.INTER_AREA) * np.float32(factor), 0, 1)
+        planes.append(lit + np.float32(haze) * (air - lit))
+    image = cv2.GaussianBlur(cv2.merge(planes), (3, 3), rng.uniform(0.3, 0.7))
     image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.006, 0.02))
     image = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    half = np.s_[::SUPERSAMPLING, ::SUPERSAMPLING]
     return AerialScene(image, canvas.mask[half].copy(), canvas.modes[half].copy())
 
 
-def _sunlight(canvas: AerialCanvas, rng: np.random.Generator) -> np.ndarray:
-    """Compute the light on each pixel, `(rows, columns, 3)`: slopes, cast shadows and clouds."""
+def _sunlight(canvas: AerialCanvas, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the light on each pixel from slopes and clouds, and its share of cast shadow."""
     angle, drop = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.5)
     direction = np.cos(angle), np.sin(angle)
     height, scale = canvas.height, canvas.scale
@@ -90,6 +94,5 @@ def _sunlight(canvas: AerialCanvas, rng: np.random.Generator) -> np.ndarray:
     shadow = cv2.blur((caster > height + 0.3).astype(np.float32), (3, 3))
     rise = [cv2.Sobel(height, cv2.CV_32F, dx, 1 - dx, scale=scale / 8) for dx in (0, 1)]
     slope = -(rise[0] * direction[0] + rise[1] * direction[1])
-    light = np.clip(1 - 0.22 * slope, 0.6, 1.35) * (1 + 0.06 * smooth_noise(rng, height.shape, 70 * scale))
-    shade = np.array([0.5, 0.44, 0.34], np.float32)  # the sky lights shadows blue
-    return light[..., None] * (1 - shadow[..., None] * shade)
+    clouds = 1 + 0.06 * smooth_noise(rng, height.shape, 70 * scale)
+    return np.clip(1 - 0.22 * slope, 0.6, 1.35) * clouds, shadow
