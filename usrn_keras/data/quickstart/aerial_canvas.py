@@ -65,6 +65,11 @@ def smooth_noise(rng: np.random.Generator, size: tuple[int, int], cell: float) -
     return cv2.resize(noise, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
+def draw_mode(rng: np.random.Generator, modes: int) -> int:
+    """Draw one of `modes` looks. The state of `rng` afterwards is the same for all `modes`."""
+    return int(rng.random() * modes)
+
+
 def draw_tint(rng: np.random.Generator) -> np.ndarray:
     """Draw the factor on the colours of one object, `(3,)` float32."""
     return (rng.normal(1, 0.07) * rng.normal(1, 0.03, 3)).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, draw_tint, rotated, smooth_noise
+from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, draw_mode, draw_tint, rotated, smooth_noise
 from usrn_keras.data.quickstart.looks import CLASSES, LOOKS
 
 FIELD = CLASSES.index("field")
@@ -28,12 +28,12 @@ def draw_path(rng: np.random.Generator, size: tuple[int, int], bend: float) -> n
     along = np.array([np.cos(angle), np.sin(angle)])
     reach = 0.75 * np.hypot(rows, columns)
     t = np.linspace(-1, 1, 64)
-    offset = bend * reach * (np.sin(2.2 * t + rng.uniform(0, 6)) - np.sin(rng.uniform(0, 6)) * 0.3)
+    offset = bend * reach * np.sin(2.2 * t + rng.uniform(0, 2 * np.pi))
     return centre + reach * t[:, None] * along + offset[:, None] * np.array([-along[1], along[0]])
 
 
 def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
-    """Paint parcels of two or more looks, which cover the whole scene."""
+    """Paint parcels of up to three looks, which cover the whole scene."""
     size, scale = canvas.mask.shape, canvas.scale
     warp = smooth_noise(rng, size, 60 * scale) * 3
     a, b = rotated(size, (0, 0), rng.uniform(0, np.pi), scale)
@@ -43,7 +43,7 @@ def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> 
     a += np.float32(0.37) * strip
     patch = np.floor(a)
     parcel = (strip * 5 + patch).astype(np.int32) % 16
-    mode_of = rng.choice(rng.permutation(modes)[:3], 16)
+    mode_of = np.array([draw_mode(rng, modes) for _ in range(3)])[rng.integers(0, 3, 16)]
     tints = np.stack([draw_tint(rng) for _ in range(16)], axis=1)
     noise = smooth_noise(rng, size, 5 * scale) * 0.25 + smooth_noise(rng, size, 1.5 * scale) * 0.2 + 0.5
     for mode in set(mode_of.tolist()):
@@ -73,12 +73,12 @@ def paint_water(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> N
         np.copyto(plane, sand, where=area == 1)
     waves = smooth_noise(rng, size, 2.5 * scale) * 0.35 + smooth_noise(rng, size, 14 * scale) * 0.3 + 0.5
     water = area == 2
-    canvas.paint(water, "water", int(rng.integers(modes)), waves[water], draw_tint(rng))
+    canvas.paint(water, "water", draw_mode(rng, modes), waves[water], draw_tint(rng))
 
 
 def paint_road(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> np.ndarray:
     """Paint a road with its markings, and return its centre line on the canvas, `(points, 2)` in pixels."""
-    mode, scale = int(rng.integers(modes)), canvas.scale
+    mode, scale = draw_mode(rng, modes), canvas.scale
     path = draw_path(rng, canvas.mask.shape, 0.06)
     normal = _normals(path) * scale
     area, marks = np.zeros((2, *canvas.mask.shape), np.uint8)
@@ -114,7 +114,7 @@ def _normals(path: np.ndarray) -> np.ndarray:
 def paint_trees(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
     """Paint woods and single trees that stand in fields; crowns may hang over roads and water."""
     size, scale = canvas.mask.shape, canvas.scale
-    mode = int(rng.integers(modes))
+    mode = draw_mode(rng, modes)
     look = LOOKS["tree"][mode]
     spacing = look.period * 0.75 * scale
     grid = np.mgrid[0 : size[0] : spacing, 0 : size[1] : spacing].reshape(2, -1).T

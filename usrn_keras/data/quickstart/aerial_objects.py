@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, draw_tint, rotated
+from usrn_keras.data.quickstart.aerial_canvas import AerialCanvas, draw_mode, draw_tint, rotated
 from usrn_keras.data.quickstart.looks import CLASSES, LOOKS, RARE, Look
 
 LARGEST = 0.45  # share of the pixels of the largest class, field
@@ -41,47 +41,55 @@ def place_object(
         modes: Number of looks of each class.
         roads: Centre lines, `(points, 2)` in pixels. Cars drive on them, buildings stand beside them.
     """
-    mode, ground = int(rng.integers(modes)), CLASSES.index(GROUND.get(name, "field"))
-    look, shape = LOOKS[name][mode], canvas.mask.shape
-    length, width = np.array(look.size) / 2 * rng.uniform(0.9, 1.1, 2)
+    mode, ground = draw_mode(rng, modes), CLASSES.index(GROUND.get(name, "field"))
+    look = LOOKS[name][mode]
+    half_size = np.array(look.size) / 2 * rng.uniform(0.9, 1.1, 2)
+    tint = draw_tint(rng)
     if name in FROM_ROAD:
-        road = roads[int(rng.integers(len(roads)))]
-        points = rng.integers(1, len(road), TRIES)
-        column, row = (road[points] - road[points - 1]).T
-        angles = np.arctan2(row, column) + np.pi * rng.integers(0, 2, TRIES)
-        across = np.stack([-np.sin(angles), np.cos(angles)], axis=1) * canvas.scale
-        centres = road[points] + rng.uniform(*FROM_ROAD[name], (TRIES, 1)) * across
+        centres, angles = _beside_road(rng, roads, FROM_ROAD[name], canvas.scale)
     else:
         free = np.flatnonzero(canvas.mask == ground)
-        rows, columns = np.divmod(rng.choice(free, TRIES) if len(free) else np.full(TRIES, -1), shape[1])
-        centres, angles = np.stack([columns, rows], axis=1), rng.uniform(0, 2 * np.pi, TRIES)
-    front = 0.8 * length * canvas.scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    probes = np.stack([centres, centres + front, centres - front]).astype(np.int32)  # rejects most tries
-    inside = ((probes >= 0) & (probes < shape[::-1])).all(axis=(0, 2))
+        places = rng.choice(free, TRIES) if len(free) else np.empty(0, int)
+        centres = np.stack(np.divmod(places, canvas.mask.shape[1])[::-1], axis=1)
+        angles = rng.uniform(0, 2 * np.pi, len(places))
+    front = 0.8 * half_size[0] * canvas.scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    probes = np.stack([centres, centres + front, centres - front]).astype(np.int32)
+    inside = ((probes >= 0) & (probes < canvas.mask.shape[::-1])).all(axis=(0, 2))
     columns, rows = np.moveaxis(probes[:, inside], 2, 0)
-    fits = (canvas.mask[rows, columns] == ground).all(axis=0)
+    fits = (canvas.mask[rows, columns] == ground).all(axis=0)  # a cheap test, which rejects most places
     for centre, angle in zip(probes[0, inside][fits], angles[inside][fits], strict=True):
-        if _stamp(canvas, draw_tint(rng), name, mode, (length, width), centre, angle, ground):
+        if _stamp(canvas, name, mode, half_size, tint, centre, angle, ground):
             return
 
 
-def _stamp(canvas, tint, name, mode, half_size, centre, angle, ground) -> bool:
+def _beside_road(rng, roads, distance, scale) -> tuple[np.ndarray, np.ndarray]:
+    """Draw places at some distance from the centre of a road, and its direction there."""
+    road = roads[int(rng.integers(len(roads)))]
+    points = rng.integers(1, len(road), TRIES)
+    columns, rows = (road[points] - road[points - 1]).T
+    angles = np.arctan2(rows, columns) + np.pi * rng.integers(0, 2, TRIES)
+    across = np.stack([-np.sin(angles), np.cos(angles)], axis=1) * scale
+    return road[points] + rng.uniform(*distance, (TRIES, 1)) * across, angles
+
+
+def _stamp(canvas, name, mode, half_size, tint, centre, angle, ground) -> bool:
     """Paint an object with its centre at (column, row), if it covers its ground alone."""
-    look, (length, width), (column, row) = LOOKS[name][mode], half_size, centre.tolist()
+    look, (column, row) = LOOKS[name][mode], centre.tolist()
+    length, width = half_size.astype(np.float32)
     reach = int(np.hypot(length, width) * canvas.scale) + 2
     top, left = max(0, row - reach), max(0, column - reach)
     part = canvas.window(slice(top, row + reach), slice(left, column + reach))
     a, b = rotated(part.mask.shape, (row - top, column - left), angle, canvas.scale)
-    u, v = a / np.float32(length), b / np.float32(width)
+    u, v = a / length, b / width
     if look.taper:
         v /= 1 - look.taper * np.clip(0.5 + u / 2, 0, 1) ** 2
     edge = np.abs(u) ** look.power + np.abs(v) ** look.power
     where = edge <= 1
     if (part.mask[where] != ground).any():
         return False
-    u, v, edge = u[where], v[where], edge[where] ** (1 / look.power)
-    part.paint(where, name, mode, _pattern(look, a[where], b[where], u, v, edge), tint)
-    part.height[where] = look.height * _roof(look.roof, v, edge)
+    a, b, u, v, edge = (values[where] for values in (a, b, u, v, edge))
+    part.paint(where, name, mode, _pattern(look, a, b, u, v, edge ** (1 / look.power)), tint)
+    part.height[where] = look.height * (1 - 0.5 * look.ridge * np.abs(v))
     return True
 
 
@@ -99,8 +107,3 @@ def _pattern(look: Look, a, b, u, v, edge) -> np.ndarray:
         window = ((u > 0.1) & (u < 0.45)) | ((u > -0.85) & (u < -0.6))
         return (window & (np.abs(v) < 0.8)).astype(np.float32)
     return np.full(a.shape, 0.5, np.float32)
-
-
-def _roof(roof: str, v, edge) -> np.ndarray:
-    """Height of the upper side, relative to that of the object."""
-    return 1 - 0.5 * np.abs(v) if roof == "gable" else np.ones_like(edge)

@@ -50,18 +50,20 @@ def draw_scene(
     """
     scale = SUPERSAMPLING * min(size) / METRES
     canvas = AerialCanvas.blank((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING), scale)
-    counts = draw_counts(rng, METRES**2 * max(size) / min(size), modes, imbalance)
+    # Each part has its own generator, so that the layout changes little with `modes` and `imbalance`.
+    count_rng, water_rng, road_rng, tree_rng, object_rng, light_rng = rng.spawn(6)
+    counts = draw_counts(count_rng, METRES**2 * max(size) / min(size), modes, imbalance)
     if complete:
         counts = {name: max(1, count) for name, count in counts.items()}
     ground.paint_fields(canvas, rng, modes)
-    if counts["boat"] or rng.random() < 0.3:
-        ground.paint_water(canvas, rng, modes)
-    roads = [ground.paint_road(canvas, rng, modes) for _ in range(1 + (rng.random() < 0.25))]
-    ground.paint_trees(canvas, rng, modes)
-    for name, count in {"building": rng.integers(2, 6), **counts}.items():
+    if rng.random() < 0.3 or counts["boat"]:
+        ground.paint_water(canvas, water_rng, modes)
+    roads = [ground.paint_road(canvas, road_rng, modes) for _ in range(1 + (road_rng.random() < 0.25))]
+    ground.paint_trees(canvas, tree_rng, modes)
+    for name, count in {"building": object_rng.integers(2, 6), **counts}.items():
         for _ in range(count):
-            place_object(canvas, rng, name, modes, roads)
-    return _photograph(canvas, rng, size)
+            place_object(canvas, object_rng, name, modes, roads)
+    return _photograph(canvas, light_rng, size)
 
 
 def _photograph(canvas: AerialCanvas, rng: np.random.Generator, size: tuple[int, int]) -> AerialScene:

@@ -22,7 +22,7 @@ class Look(NamedTuple):
         power: Outline of an object, a superellipse: 2 is an ellipse, 8 nearly a rectangle.
         taper: How much narrower an object is at its front, from 0 to 1.
         height: Height of an object.
-        roof: Shape of its upper side: `flat`, `gable` or `dome`.
+        ridge: Whether its upper side slopes down from a ridge, as a gable roof.
     """
 
     colour: Colour
@@ -33,7 +33,7 @@ class Look(NamedTuple):
     power: float = 8.0
     taper: float = 0.0
     height: float = 0.0
-    roof: str = "flat"
+    ridge: bool = False
 
 
 LOOKS: dict[str, tuple[Look, ...]] = {
@@ -62,10 +62,10 @@ LOOKS: dict[str, tuple[Look, ...]] = {
         Look((150, 98, 82), (222, 214, 204), "edges"),  # brick
     ),
     "building": (
-        Look((178, 84, 58), (146, 66, 48), "rows", 3.2, (34, 24), height=9, roof="gable"),  # tiles
+        Look((178, 84, 58), (146, 66, 48), "rows", 3.2, (34, 24), height=9, ridge=True),  # tiles
         Look((158, 158, 154), (196, 196, 190), "rim", 3.0, (36, 28), height=12),  # flat roof
-        Look((76, 80, 92), (60, 64, 74), "noise", 3.0, (30, 24), height=9, roof="gable"),  # slate
-        Look((96, 132, 166), (128, 160, 188), "rows", 4.5, (44, 22), height=7, roof="gable"),  # metal
+        Look((76, 80, 92), (60, 64, 74), "noise", 3.0, (30, 24), height=9, ridge=True),  # slate
+        Look((96, 132, 166), (128, 160, 188), "rows", 4.5, (44, 22), height=7, ridge=True),  # metal
     ),
     "car": (
         Look((236, 236, 236), (52, 58, 66), "glass", 0, (15, 8), 4, height=2.5),
@@ -97,18 +97,6 @@ CLASSES = tuple(LOOKS)
 RARE = {"car": 1.75, "boat": 1.5, "pool": 1.25, "panel": 1.0}
 """Rare classes and their share of the pixels in units of the smallest class."""
 MAX_MODES = min(map(len, LOOKS.values()))
-PALETTE = np.array(
-    [
-        (196, 204, 120),
-        (42, 122, 60),
-        (70, 130, 200),
-        (120, 120, 128),
-        (190, 90, 70),
-        (240, 60, 60),
-        (255, 255, 255),
-        (90, 230, 240),
-        (90, 50, 160),
-    ],
-    np.uint8,
-)
+_COLOURS = "c4cc78 2a7a3c 4682c8 787880 be5a46 f03c3c ffb428 5ae6f0 5a32a0"  # in the order of CLASSES
+PALETTE = np.frombuffer(bytes.fromhex(_COLOURS), np.uint8).reshape(-1, 3)
 """Colour of each class, `(classes, 3)` uint8."""
