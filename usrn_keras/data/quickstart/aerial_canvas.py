@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -39,19 +40,22 @@ class AerialCanvas:
         arrays = (array[..., rows, columns] for array in (self.image, self.mask, self.modes, self.height))
         return AerialCanvas(self.scale, *arrays)
 
-    def paint(self, where: np.ndarray, name: str, mode: int, mix: np.ndarray, tint: np.ndarray) -> None:
+    def paint(
+        self, where: np.ndarray, name: str, mode: int, mix: np.ndarray, tint: Sequence[np.ndarray]
+    ) -> None:
         """Paint a look.
 
         Args:
             where: Pixels to paint, bool `(rows, columns)`.
             name: Class.
             mode: Number of the look.
-            mix: Share of the accent at each of these pixels, `(pixels,)`.
-            tint: Factor on red, green and blue, `(3,)` or `(3, pixels)`.
+            mix: Share of the accent, `(rows, columns)` float32.
+            tint: Factor on red, green and blue: numbers or arrays `(rows, columns)` float32.
         """
         look = LOOKS[name][mode]
         for plane, colour, accent, factor in zip(self.image, look.colour, look.accent, tint, strict=True):
-            plane[where] = (np.float32(colour / 255) + mix * np.float32((accent - colour) / 255)) * factor
+            painted = (np.float32(colour / 255) + mix * np.float32((accent - colour) / 255)) * factor
+            np.copyto(plane, painted, where=where)
         np.copyto(self.mask, CLASSES.index(name), where=where)
         np.copyto(self.modes, mode, where=where)
 

@@ -15,21 +15,21 @@ SAND = np.array([0.72, 0.66, 0.52], np.float32)
 
 
 def draw_path(rng: np.random.Generator, size: tuple[int, int], bend: float) -> np.ndarray:
-    """Draw a curve across the scene, `(points, 2)` float64 of columns and rows in pixels.
+    """Draw a curve across the scene.
 
     Args:
         rng: Random generator.
         size: Rows and columns of the canvas.
         bend: How far the curve deviates from a straight line, relative to its length.
+
+    Returns:
+        Points as complex numbers, column + i row, in pixels.
     """
     rows, columns = size
-    centre = np.array([columns, rows]) * rng.uniform(0.25, 0.75, 2)
-    angle = rng.uniform(0, np.pi)
-    along = np.array([np.cos(angle), np.sin(angle)])
-    reach = 0.75 * np.hypot(rows, columns)
+    centre = complex(columns * rng.uniform(0.25, 0.75), rows * rng.uniform(0.25, 0.75))
     t = np.linspace(-1, 1, 64)
-    offset = bend * reach * np.sin(2.2 * t + rng.uniform(0, 2 * np.pi))
-    return centre + reach * t[:, None] * along + offset[:, None] * np.array([-along[1], along[0]])
+    wave = bend * np.sin(2.2 * t + rng.uniform(0, 2 * np.pi))
+    return centre + 0.75 * abs(complex(rows, columns)) * (t + 1j * wave) * np.exp(1j * rng.uniform(0, np.pi))
 
 
 def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
@@ -42,17 +42,15 @@ def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> 
     strip = np.floor(b / wide)
     a += np.float32(0.37) * strip
     patch = np.floor(a)
-    parcel = (strip * 5 + patch).astype(np.int32) % 16
+    parcel = (strip * 5 + patch).astype(np.int32) & 15  # 16 different parcels, repeated
     mode_of = np.array([draw_mode(rng, modes) for _ in range(3)])[rng.integers(0, 3, 16)]
-    tints = np.stack([draw_tint(rng) for _ in range(16)], axis=1)
+    tints = np.stack([draw_tint(rng) for _ in range(16)], axis=1)[:, parcel]
     noise = smooth_noise(rng, size, 5 * scale) * 0.25 + smooth_noise(rng, size, 1.5 * scale) * 0.2 + 0.5
     for mode in set(mode_of.tolist()):
-        where = (mode_of == mode)[parcel]
-        look = LOOKS["field"][mode]
-        mix = noise[where]
+        look, mix = LOOKS["field"][mode], noise
         if look.pattern == "rows":
-            mix = 0.3 * mix + 0.35 + 0.35 * np.cos(np.float32(2 * np.pi / look.period) * b[where])
-        canvas.paint(where, "field", mode, mix, tints[:, parcel[where]])
+            mix = 0.3 * noise + 0.35 + 0.35 * np.cos(np.float32(2 * np.pi / look.period) * b)
+        canvas.paint((mode_of == mode)[parcel], "field", mode, mix, tints)
     border = (b - strip * wide < 1.5) | (a - patch < 0.015)
     canvas.image[...] *= 1 - np.float32(0.28) * border
 
@@ -66,49 +64,45 @@ def paint_water(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> N
         path, radius = path[24:40], 1.7 * radius[24:40]
     area = np.zeros(size, np.uint8)
     for bank, value in ((4.0, 1), (0.0, 2)):
-        for (column, row), metres in zip(path, radius, strict=True):
-            centre = round(float(column)), round(float(row))
-            cv2.circle(area, centre, max(1, int((metres + bank) * scale)), value, -1)
+        for point, metres in zip(_pixels(path).tolist(), radius, strict=True):
+            cv2.circle(area, point, max(1, int((metres + bank) * scale)), value, -1)
     for plane, sand in zip(canvas.image, draw_tint(rng) * SAND, strict=True):
         np.copyto(plane, sand, where=area == 1)
     waves = smooth_noise(rng, size, 2.5 * scale) * 0.35 + smooth_noise(rng, size, 14 * scale) * 0.3 + 0.5
-    water = area == 2
-    canvas.paint(water, "water", draw_mode(rng, modes), waves[water], draw_tint(rng))
+    canvas.paint(area == 2, "water", draw_mode(rng, modes), waves, draw_tint(rng))
 
 
 def paint_road(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> np.ndarray:
-    """Paint a road with its markings, and return its centre line on the canvas, `(points, 2)` in pixels."""
+    """Paint a road with its markings, and return the points of its centre line that are on the canvas."""
     mode, scale = draw_mode(rng, modes), canvas.scale
     path = draw_path(rng, canvas.mask.shape, 0.06)
-    normal = _normals(path) * scale
+    along = np.gradient(path)
+    across = 1j * along / np.abs(along) * scale
     area, marks = np.zeros((2, *canvas.mask.shape), np.uint8)
-    _line(area, path, ROAD_WIDTH * scale)
+    _line(area, _pixels(path), ROAD_WIDTH * scale)
     pattern = LOOKS["road"][mode].pattern
     if pattern == "joints":
-        for point, across in zip(path[::2], 10 * normal[::2], strict=True):
-            _line(marks, np.stack([point - across, point + across]), 0.8 * scale)
+        for ends in _pixels(np.stack([path - 10 * across, path + 10 * across], axis=1))[::2]:
+            _line(marks, ends, 0.8 * scale)
     for offset in LINES.get(pattern, ()):
-        points = path + offset * normal
+        points = _pixels(path + offset * across)
         step = 1 if pattern == "dashes" else len(points)
         for first in range(0, len(points) - 1, 2 * step):
             _line(marks, points[first : first + step + 1], 1.3 * scale)
-    where = area > 0
-    noise = 1 + 0.04 * smooth_noise(rng, canvas.mask.shape, 1.2 * scale)[where]
-    canvas.paint(where, "road", mode, marks[where].astype(np.float32), draw_tint(rng)[:, None] * noise)
-    canvas.height[where] = 0.6
-    inside = (path >= 0) & (path < (canvas.mask.shape[1], canvas.mask.shape[0]))
-    return path[inside.all(axis=1)]
+    noise = 1 + 0.04 * smooth_noise(rng, canvas.mask.shape, 1.2 * scale)
+    canvas.paint(area > 0, "road", mode, marks.astype(np.float32), draw_tint(rng)[:, None, None] * noise)
+    np.copyto(canvas.height, 0.6, where=area > 0)
+    rows, columns = canvas.mask.shape
+    return path[(path.imag >= 0) & (path.imag < rows) & (path.real >= 0) & (path.real < columns)]
+
+
+def _pixels(points: np.ndarray) -> np.ndarray:
+    """Convert complex numbers to pixels, `(..., 2)` int32."""
+    return np.stack([points.real, points.imag], axis=-1).round().astype(np.int32)
 
 
 def _line(area: np.ndarray, points: np.ndarray, width: float) -> None:
-    cv2.polylines(area, [np.round(points).astype(np.int32)], False, 1, max(1, round(width)))
-
-
-def _normals(path: np.ndarray) -> np.ndarray:
-    """Unit vectors across a curve, `(points, 2)`."""
-    along = np.gradient(path, axis=0)
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    return np.stack([-along[:, 1], along[:, 0]], axis=1)
+    cv2.polylines(area, [points], False, 1, max(1, round(width)))
 
 
 def paint_trees(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> None:
@@ -123,17 +117,19 @@ def paint_trees(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> N
     seeds = np.ones(size, np.uint8)
     seeds[tuple(places.T)] = 0
     distance, nearest = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    crown = nearest[tuple(places.T)]
-    order = np.zeros(crown.max() + 1, np.int32)
-    order[crown] = np.arange(len(places))
+    order = np.zeros(len(places) + 1, np.int32)
+    order[nearest[tuple(places.T)]] = np.arange(len(places))  # OpenCV numbers the crowns in its own order
     density = smooth_noise(rng, size, 45 * scale)[tuple(places.T)] + rng.normal(0, 0.25, len(places))
     exists = (density > np.quantile(density, rng.uniform(0.65, 0.85))) | (rng.random(len(places)) < 0.03)
     exists &= canvas.mask[tuple(places.T)] == FIELD
-    radius = (look.period / 2 * scale * rng.uniform(0.75, 1.1, len(places))).astype(np.float32)
+    radius = look.period / 2 * scale * rng.uniform(0.75, 1.1, len(places)) * exists
     nearest = order[nearest]
-    relative = distance / radius[nearest]
-    where = (relative < 1) & exists[nearest]
-    tints = rng.normal(1, 0.08, len(places)).astype(np.float32) * draw_tint(rng)[:, None]
-    leaves = smooth_noise(rng, size, 1.5 * scale)[where] * 0.4 + 0.5
-    canvas.paint(where, "tree", mode, leaves, tints[:, nearest[where]])
-    canvas.height[where] = look.height * np.sqrt(1 - 0.9 * relative[where] ** 2)
+    radius = radius.astype(np.float32)[nearest]
+    where = distance < radius
+    shades = rng.normal(1, 0.08, len(places)).astype(np.float32)[nearest]
+    leaves = smooth_noise(rng, size, 1.5 * scale) * 0.4 + 0.5
+    canvas.paint(where, "tree", mode, leaves, draw_tint(rng)[:, None, None] * shades)
+    domes = np.float32(look.height) * np.sqrt(
+        1 - 0.9 * np.where(where, distance, 0) ** 2 / np.maximum(radius, 1) ** 2
+    )
+    np.copyto(canvas.height, domes, where=where)
