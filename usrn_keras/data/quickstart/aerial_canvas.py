@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -41,7 +41,7 @@ class AerialCanvas:
         return AerialCanvas(self.scale, *arrays)
 
     def paint(
-        self, where: np.ndarray, name: str, mode: int, mix: np.ndarray, tint: Sequence[np.ndarray]
+        self, where: np.ndarray, name: str, mode: int, mix: np.ndarray, tint: Iterable[np.ndarray]
     ) -> None:
         """Paint a look.
 
@@ -54,7 +54,9 @@ class AerialCanvas:
         """
         look = LOOKS[name][mode]
         for plane, colour, accent, factor in zip(self.image, look.colour, look.accent, tint, strict=True):
-            painted = (np.float32(colour / 255) + mix * np.float32((accent - colour) / 255)) * factor
+            painted = mix * np.float32((accent - colour) / 255)
+            painted += np.float32(colour / 255)
+            painted *= factor
             np.copyto(plane, painted, where=where)
         np.copyto(self.mask, CLASSES.index(name), where=where)
         np.copyto(self.modes, mode, where=where)

@@ -42,15 +42,15 @@ def paint_fields(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> 
     strip = np.floor(b / wide)
     a += np.float32(0.37) * strip
     patch = np.floor(a)
-    parcel = (strip * 5 + patch).astype(np.int32) & 15  # 16 different parcels, repeated
+    parcel = (strip * 5 + patch).astype(np.intp) & 15  # 16 different parcels, repeated
     mode_of = np.array([draw_mode(rng, modes) for _ in range(3)])[rng.integers(0, 3, 16)]
-    tints = np.stack([draw_tint(rng) for _ in range(16)], axis=1)[:, parcel]
+    tints = [np.take(factors, parcel) for factors in zip(*(draw_tint(rng) for _ in range(16)), strict=True)]
     noise = smooth_noise(rng, size, 5 * scale) * 0.25 + smooth_noise(rng, size, 1.5 * scale) * 0.2 + 0.5
     for mode in set(mode_of.tolist()):
         look, mix = LOOKS["field"][mode], noise
         if look.pattern == "rows":
             mix = 0.3 * noise + 0.35 + 0.35 * np.cos(np.float32(2 * np.pi / look.period) * b)
-        canvas.paint((mode_of == mode)[parcel], "field", mode, mix, tints)
+        canvas.paint(np.take(mode_of == mode, parcel), "field", mode, mix, tints)
     border = (b - strip * wide < 1.5) | (a - patch < 0.015)
     canvas.image[...] *= 1 - np.float32(0.28) * border
 
@@ -90,7 +90,9 @@ def paint_road(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> np
         for first in range(0, len(points) - 1, 2 * step):
             _line(marks, points[first : first + step + 1], 1.3 * scale)
     noise = 1 + 0.04 * smooth_noise(rng, canvas.mask.shape, 1.2 * scale)
-    canvas.paint(area > 0, "road", mode, marks.astype(np.float32), draw_tint(rng)[:, None, None] * noise)
+    canvas.paint(
+        area > 0, "road", mode, marks.astype(np.float32), (factor * noise for factor in draw_tint(rng))
+    )
     np.copyto(canvas.height, 0.6, where=area > 0)
     rows, columns = canvas.mask.shape
     return path[(path.imag >= 0) & (path.imag < rows) & (path.real >= 0) & (path.real < columns)]
@@ -128,7 +130,7 @@ def paint_trees(canvas: AerialCanvas, rng: np.random.Generator, modes: int) -> N
     where = distance < radius
     shades = rng.normal(1, 0.08, len(places)).astype(np.float32)[nearest]
     leaves = smooth_noise(rng, size, 1.5 * scale) * 0.4 + 0.5
-    canvas.paint(where, "tree", mode, leaves, draw_tint(rng)[:, None, None] * shades)
+    canvas.paint(where, "tree", mode, leaves, (factor * shades for factor in draw_tint(rng)))
     domes = np.float32(look.height) * np.sqrt(
         1 - 0.9 * np.where(where, distance, 0) ** 2 / np.maximum(radius, 1) ** 2
     )
