@@ -66,9 +66,9 @@ class Seeds(click.ParamType):
 def command(name: str, recipe: str | None, **options: Any) -> None:
     """Train the missing runs of the table NAME on RECIPE, and print the table.
 
-    NAME is main, components, clustering, sharing, threshold, architectures, gate, start, controls or quickstart,
-    or your own table file; RECIPE is a TOML file, or the name of a shipped recipe. A table that names its recipe,
-    as quickstart does, needs none.
+    NAME is main, components, clustering, sharing, threshold, architectures, gate, start, controls or
+    quickstart, or your own table file; RECIPE is a TOML file, or the name of a shipped recipe. A table that
+    names its recipe, as quickstart does, needs none.
 
     \b
     Examples:
