@@ -102,6 +102,7 @@ class NetworkSection(Section):
         "keras_cv/resnet50",
         "keras_cv/resnet101",
         "keras_cv/resnet152",
+        "usrn/resnet14",
     ] = Field("", description="Backbone as SUPPLIER/NAME, such as keras_cv/resnet50; required.")
     weights: str = Field(
         "imagenet",
