@@ -8,9 +8,14 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
+
+if TYPE_CHECKING:
+    from usrn_keras.report.confusion_table import Cell
+    from usrn_keras.report.gallery import Shot
+    from usrn_keras.report.verdict import Point
 
 TEMPLATES = Path(__file__).parent / "templates"
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -93,12 +98,12 @@ class Page:
 
     def __init__(self, title: str, subtitle: str = ""):
         self.title, self.subtitle = title, subtitle
-        self._sections: list[tuple[str, list[tuple[str, dict[str, Any]]]]] = [("", [])]
+        self._sections: list[tuple[str, bool, list[tuple[str, dict[str, Any]]]]] = [("", False, [])]
         self._tables = 0
 
-    def section(self, heading: str, text: str = "") -> None:
-        """Begin a section; `text` introduces it."""
-        self._sections.append((heading, []))
+    def section(self, heading: str, text: str = "", *, folded: bool = False) -> None:
+        """Begin a section; `text` introduces it. A folded one shows its heading until the reader opens it."""
+        self._sections.append((heading, folded, []))
         if text:
             self.text(text)
 
@@ -146,6 +151,33 @@ class Page:
             "table", header=header, rows=rows, means=means, caption=caption, name=name, number=self._tables
         )
 
+    def points(self, heading: str, points: Sequence[Point]) -> None:
+        """A list of sentences, each with the command that follows from it, if any."""
+        self._add("points", heading=heading, points=points)
+
+    def matrix(self, corner: str, names: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """A square table of shaded cells that scrolls in its own box.
+
+        Args:
+            corner: What the rows are.
+            names: Names of the rows, and of the columns.
+            rows: Cells of each row.
+        """
+        self._add("matrix", corner=corner, names=names, rows=rows, name=self._sections[-1][0])
+
+    def gallery(
+        self, summary: str, orders: Sequence[tuple[str, str]], shots: Sequence[Shot], text: str
+    ) -> None:
+        """Images in an order that the reader chooses, folded away; each is enlarged when it is selected.
+
+        Args:
+            summary: What is folded away.
+            orders: Name and label of each order, the default first.
+            shots: The images in the default order.
+            text: How to use the gallery.
+        """
+        self._add("gallery", summary=summary, orders=orders, shots=shots, text=text)
+
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:
         """Names and values, one pair in a line."""
         self._add("facts", facts=list(facts))
@@ -161,14 +193,14 @@ class Page:
     def html(self) -> str:
         """The whole page."""
         sections = [
-            (heading, [(kind, [block for _, block in group]) for kind, group in _by_kind(blocks)])
-            for heading, blocks in self._sections
+            (heading, folded, [(kind, [block for _, block in group]) for kind, group in _by_kind(blocks)])
+            for heading, folded, blocks in self._sections
         ]
         template = _environment().get_template("page.html")
         return template.render(title=self.title, subtitle=self.subtitle, sections=sections)
 
     def _add(self, kind: str, **block: Any) -> None:
-        self._sections[-1][1].append((kind, block))
+        self._sections[-1][-1].append((kind, block))
 
 
 def _by_kind(blocks: list[tuple[str, dict[str, Any]]]) -> Iterable[tuple[str, Iterable]]:
