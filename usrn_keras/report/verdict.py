@@ -18,7 +18,7 @@ NO_GAIN = 0.005  # a method that gains less is not worth more steps before anoth
 NEAR_ZERO = 0.05  # IoU
 WEAK = 0.4  # classes below this IoU need more masks
 NAMED = 5  # classes in a list
-STILL_FALLING = 0.97  # ratio of the loss of the last quarter to that of the quarter before
+STILL_FALLING = 0.9  # ratio of the loss of the last quarter to that of the quarter before
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,12 @@ def verdict(summary: RunSummary) -> dict[str, list[Point]]:
     >>> scores = [Scores("Baseline", ["road", "pole"], [[90, 0], [10, 0]]),
     ...           Scores("USRN", ["road", "pole"], [[90, 0], [5, 5]])]
     >>> summary = RunSummary("runs/a", ("road", "pole"), np.zeros((2, 3), "uint8"), scores=scores)
-    >>> verdict(summary)["Where it gained"][0].text
+    >>> verdict(summary)["Gain over Baseline"][0].text
     'mIoU rose from 45.0 % (Baseline) to 72.4 % (USRN), +27.4 points.'
     """
+    reference = summary.scores[0].name if summary.scores else ""
     points = {
-        "Where it gained": list(_gained(summary.scores)),
+        f"Gain over {reference}" if len(summary.scores) > 1 else "Result": list(_gained(summary.scores)),
         "What it still misses": list(_missed(summary)),
         "Pseudo labels": list(_second_head(summary)),
         "What to do next": list(_next_steps(summary)),
@@ -58,8 +59,9 @@ def _gained(scores: Sequence[Scores]) -> Iterator[Point]:
         return
     yield Point(_moved("mIoU", first.miou, last.miou, (first.name, last.name)))
     if last.rare.any():
-        rare = ", ".join(name for name, is_rare in zip(last.classes, last.rare, strict=True) if is_rare)
-        yield Point(_moved(f"The mean of the rare classes ({rare})", first.rare_miou, last.rare_miou))
+        rare = [name for name, is_rare in zip(last.classes, last.rare, strict=True) if is_rare]
+        what = f"The mean of the rare classes ({_some(rare, ', ')})"
+        yield Point(_moved(what, first.rare_miou, last.rare_miou))
     gains = _largest(last.iou - first.iou, last.classes, GAIN)
     yield Point(f"Classes that gained most, in points: {gains}." if gains else "No class gained a point.")
     yield Point("This is one run: another seed may move a class by several points.")
@@ -72,20 +74,19 @@ def _missed(summary: RunSummary) -> Iterator[Point]:
     order = [i for i in np.argsort(last.iou, kind="stable") if last.present[i]]
     lost = [i for i in order if last.iou[i] < NEAR_ZERO]
     if lost:
-        shown = "; ".join(f"{last.classes[i]} {_percent(last.iou[i])}{_taken_for(last, i)}" for i in lost)
-        yield Point(f"At or near IoU 0: {shown}.")
-    weak = [i for i in order if i not in lost][: 3 if lost else NAMED]
+        yield Point(f"At or near IoU 0: {_some([_error(last, i) for i in lost], '; ')}.")
+    weak = [i for i in order if i not in lost][:3]
     if weak:
-        shown = "; ".join(f"{last.classes[i]} {_percent(last.iou[i])}{_taken_for(last, i)}" for i in weak)
+        shown = "; ".join(_error(last, i) for i in weak)
         yield Point(f"{'The next lowest' if lost else 'No class is near IoU 0. The lowest'}: {shown}.")
     if losses := _largest(first.iou - last.iou, last.classes, LOSS, sign=-1):
         yield Point(f"Classes that lost against {first.name}, in points: {losses}.")
     never = _never_taught(summary)
     if never:
-        yield Point(f"No pseudo label above gamma was ever correct for: {', '.join(never)}.")
+        yield Point(f"At the last step no pseudo label above gamma is correct for {_some(never, ', ')}.")
     absent = [name for name, there in zip(last.classes, last.present, strict=True) if not there]
     if absent:
-        yield Point(f"Not measured, because no pixel of these images has the class: {', '.join(absent)}.")
+        yield Point(f"Not measured, because no pixel of these images has the class: {_some(absent, ', ')}.")
 
 
 def _second_head(summary: RunSummary) -> Iterator[Point]:
@@ -97,14 +98,19 @@ def _second_head(summary: RunSummary) -> Iterator[Point]:
     rates = PseudoLabelRates(summary.pseudo_labels)
     where = f"at step {rates.steps[-1]:,}, on {rates.images} unlabelled images"
     wrong = 1 - rates.overall_precision()[-1]
-    known = f"{_percent(wrong)} of the pseudo labels above gamma are wrong" if np.isfinite(wrong) else ""
-    no_masks = "How many are wrong is unknown: the unlabelled images have no masks."
+    if not rates.masks:
+        unknown = "How many pseudo labels are wrong is unknown: the unlabelled images have no masks."
+    elif np.isnan(wrong):
+        unknown = ""
+    else:
+        unknown = f"Of all pseudo labels above gamma {_percent(wrong)} are wrong."
     if not rates.has("dropped"):
-        yield Point(f"The method has no second head. {_sentence(known, where) if known else no_masks}")
+        yield Point(f"The method has no second head. {unknown}".strip())
         return
     dropped, overridden, changed = rates.changed_by_second_head()
-    if not np.isfinite(changed):
-        yield Point(f"No pseudo label is above gamma {where}, so the second head changed none.")
+    if not changed > 0:
+        above = "" if changed == 0 else "; none is above gamma"
+        yield Point(f"The second head changed no pseudo label, {where}{above}. {unknown}".strip())
         return
     kinds = f" ({_percent(dropped)} dropped, {_percent(overridden)} overridden)" if overridden else ""
     text = f"The second head changed {_percent(changed)} of the pseudo labels{kinds}"
@@ -120,8 +126,8 @@ def _second_head(summary: RunSummary) -> Iterator[Point]:
             + ("it removes" if bad > before else "it does not remove")
             + " wrong labels more often than a random choice would."
         )
-    elif not rates.masks:
-        yield Point(no_masks)
+    elif unknown:
+        yield Point(unknown)
     if overridden and rates.masks:
         yield Point("How many of the overridden labels were wrong is not recorded.")
 
@@ -133,7 +139,8 @@ def _next_steps(summary: RunSummary) -> Iterator[Point]:
             yield Point("Complete and evaluate the run; completed stages are skipped:", resume)
         return
     last = summary.scores[-1]
-    weakest = [i for i in np.argsort(last.iou, kind="stable") if last.present[i] and last.iou[i] < WEAK][:3]
+    order = np.lexsort((last.pixels, last.iou.round(2)))
+    weakest = [i for i in order if last.present[i] and last.iou[i] < WEAK][:3]
     if weakest:
         names = _listed([last.classes[i] for i in weakest])
         yield Point(
@@ -144,7 +151,8 @@ def _next_steps(summary: RunSummary) -> Iterator[Point]:
     if unfinished := [stage for stage in summary.stages if _still_learns(summary.training.get(stage.title))]:
         titles = _listed([stage.title for stage in unfinished])
         sets = [f"{stage.steps_key}={2 * stage.steps}" for stage in unfinished]
-        yield Point(f"{titles} still improved at the end; train longer:", _fit(summary, "longer", *sets))
+        text = f"{titles} still improved in the last quarter of the steps; train longer:"
+        yield Point(text, _fit(summary, "longer", *sets))
     if method := _other_method(summary):
         text = (
             "The unlabelled images were not used yet; a method that learns from them:"
@@ -168,14 +176,17 @@ def _other_method(summary: RunSummary) -> str:
 
 
 def _still_learns(records: Sequence[Mapping[str, float]] | None) -> bool:
-    """Whether the mIoU on val, or else the loss on labelled images, still improved in the last quarter."""
+    """Whether the mIoU on val, or else the loss on labelled images, still improved at the end.
+
+    That loss falls with the learning rate, too, so only a clear fall counts.
+    """
     mious = [record["val_miou"] for record in records or () if "val_miou" in record]
     if len(mious) >= 3:
         return mious[-1] > max(mious[:-1]) + GAIN / 2
     key = "supervised" if any("supervised" in record for record in records or ()) else "loss"
     losses = [record[key] for record in records or () if key in record]
     part = len(losses) // 4
-    if part == 0:
+    if part < 2:
         return False
     return bool(np.mean(losses[-part:]) < STILL_FALLING * np.mean(losses[-2 * part : -part]))
 
@@ -208,14 +219,15 @@ def _fit(summary: RunSummary, suffix: str, *sets: str, reuse: bool = True) -> st
     return " ".join(parts)
 
 
-def _taken_for(scores: Scores, class_id: int) -> str:
-    """`, 71 % of its pixels predicted as building`: the class that takes most of the pixels of another."""
+def _error(scores: Scores, class_id: int) -> str:
+    """`pole 0.0 % (71 % predicted as building)`: the IoU, and the class that takes most of the pixels."""
+    iou = f"{scores.classes[class_id]} {_percent(scores.iou[class_id])}"
     row = scores.confusion[class_id].astype(np.float64)
     row[class_id] = 0
     taker = int(row.argmax())
     if row[taker] < 0.1 * scores.pixels[class_id]:
-        return ""
-    return f" ({100 * row[taker] / scores.pixels[class_id]:.0f} % predicted as {scores.classes[taker]})"
+        return iou
+    return f"{iou} ({100 * row[taker] / scores.pixels[class_id]:.0f} % predicted as {scores.classes[taker]})"
 
 
 def _largest(differences: np.ndarray, names: Sequence[str], least: float, sign: int = 1) -> str:
@@ -231,8 +243,9 @@ def _moved(what: str, before: float, after: float, models: tuple[str, str] | Non
     return f"{what} {verb} from {_percent(before)}{first} to {_percent(after)}{last}, {points:+.1f} points."
 
 
-def _sentence(text: str, where: str) -> str:
-    return f"{text}, {where}."
+def _some(texts: Sequence[str], separator: str) -> str:
+    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return separator.join(texts[:NAMED]) + more
 
 
 def _listed(names: Sequence[str]) -> str:
