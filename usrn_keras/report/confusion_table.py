@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,29 +10,12 @@ from usrn_keras.metrics import Scores
 from usrn_keras.report.comparison import RARE
 from usrn_keras.report.confusion_chart import SHOWN, confusion_png, shares_of_labels
 from usrn_keras.report.page import Page
+from usrn_keras.report.page_parts import ShadedCell
 
 MOST_CLASSES = 40  # of a table; of more classes the picture is shown
 RIGHT, WRONG = np.array([8, 81, 156]), np.array([166, 54, 3])  # darkest shades; their text is white
 NAMED = 5  # confusions
 LEAST = 0.1  # share of the pixels of a class
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a shaded table.
-
-    Args:
-        text: Text of the cell.
-        background: Red, green and blue in 0..255; None for the background of the page.
-    """
-
-    text: str
-    background: tuple[int, int, int] | None = None
-
-    @property
-    def ink(self) -> str:
-        """Black or white, whichever has the higher contrast to the background, at least 4.5 (WCAG AA)."""
-        return "#000" if _luminance(self.background) > 0.179 else "#fff"
 
 
 def confusion_section(page: Page, scores: Scores) -> None:
@@ -53,7 +35,7 @@ def confusion_section(page: Page, scores: Scores) -> None:
         page.text(f"The largest confusions: {'; '.join(confusions)}.")
 
 
-def confusion_cells(scores: Scores, order: np.ndarray) -> Iterator[list[Cell]]:
+def confusion_cells(scores: Scores, order: np.ndarray) -> Iterator[list[ShadedCell]]:
     """Yield the cells of each row in percent; shares that round to 0 % are empty.
 
     Args:
@@ -78,16 +60,9 @@ def largest_confusions(scores: Scores) -> list[str]:
     ]
 
 
-def _cell(share: float, darkest: np.ndarray, correct: bool) -> Cell:
+def _cell(share: float, darkest: np.ndarray, correct: bool) -> ShadedCell:
     if share < SHOWN:
-        return Cell("")
+        return ShadedCell("")
     depth = share if correct else share**0.5  # errors are many and small
     shade = (255 + (darkest - 255) * depth).round().astype(int)
-    return Cell(f"{100 * share:.0f}", tuple(shade.tolist()))
-
-
-def _luminance(colour: tuple[int, int, int]) -> float:
-    """Relative luminance in 0..1, as WCAG defines it."""
-    parts = np.array(colour) / 255
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
+    return ShadedCell(f"{100 * share:.0f}", tuple(shade.tolist()))

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from usrn_keras.report.page import Page, Picture
+from usrn_keras.report.page import Page
+from usrn_keras.report.page_parts import Picture, Shot
 from usrn_keras.report.pictures import SIDE, PredictedImage, difference_legend, pictures_of
 from usrn_keras.report.run_summary import RunSummary
 
 MOST_BYTES = 9_000_000  # of all picture files; the page encodes them in a third more, 12 MB
 SIDES = (SIDE, 240, 160, 112)  # pixels of the longer side of a picture: the largest that fits
 TRIED = 8  # images that are drawn to estimate the bytes of all
-
-
-@dataclass(frozen=True)
-class Shot:
-    """An image of a gallery.
-
-    Args:
-        title: Name of the image.
-        score: Its scores in words.
-        first: Pictures that are always shown, small until the reader enlarges them.
-        more: Pictures that are shown enlarged only.
-        places: Place of the image in each order, by name of the order.
-    """
-
-    title: str
-    score: str
-    first: Sequence[Picture]
-    more: Sequence[Picture]
-    places: dict[str, int] = field(default_factory=dict)
 
 
 def picture_section(page: Page, summary: RunSummary) -> None:

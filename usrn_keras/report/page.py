@@ -2,76 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
-if TYPE_CHECKING:
-    from usrn_keras.report.confusion_table import Cell
-    from usrn_keras.report.gallery import Shot
-    from usrn_keras.report.verdict import Point
+from usrn_keras.report.page_parts import Picture, Point, ShadedCell, Shot
 
 TEMPLATES = Path(__file__).parent / "templates"
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture or a chart.
-
-    SVG is embedded as an image, too: its names cannot clash with those of other figures, and it runs no
-    script.
-
-    Args:
-        content: A PNG, JPEG or SVG file.
-        alt: Description of the picture for readers who do not see it.
-        caption: Text below the picture, how to read it.
-
-    Raises:
-        ValueError: `content` is neither PNG, JPEG nor SVG, or `alt` is empty.
-    """
-
-    content: bytes
-    alt: str
-    caption: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.alt.strip():
-            raise ValueError("a figure must have an `alt` text that says what it shows")
-        if not self._type:
-            raise ValueError(f"a figure must be a PNG, JPEG or SVG file, received {self.content[:8]!r}...")
-
-    @property
-    def url(self) -> str:
-        """The whole file as a data URL."""
-        return f"data:image/{self._type};base64,{base64.b64encode(self.content).decode('ascii')}"
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels of a PNG file, so that the page keeps its place; None for others."""
-        if self._type != "png":
-            return None
-        width, height = (int.from_bytes(self.content[at : at + 4], "big") for at in (16, 20))
-        return width, height
-
-    @property
-    def is_drawing(self) -> bool:
-        """Whether it may be enlarged without a loss."""
-        return self._type == "svg+xml"
-
-    @property
-    def _type(self) -> str:
-        if self.content.startswith(PNG):
-            return "png"
-        if self.content.startswith(JPEG):
-            return "jpeg"
-        return "svg+xml" if self.content.lstrip().startswith((b"<svg", b"<?xml")) else ""
 
 
 class Page:
@@ -155,7 +96,7 @@ class Page:
         """A list of sentences, each with the command that follows from it, if any."""
         self._add("points", heading=heading, points=points)
 
-    def matrix(self, corner: str, names: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    def matrix(self, corner: str, names: Sequence[str], rows: Sequence[Sequence[ShadedCell]]) -> None:
         """A square table of shaded cells that scrolls in its own box.
 
         Args:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from usrn_keras.errors import DataError
-from usrn_keras.report.page import Picture
+from usrn_keras.report.page_parts import Picture
 
 OVERLAY_OPACITY = 0.5
 PALETTE_SIZE = 256  # entries of a palette PNG

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from usrn_keras.metrics import Scores
+from usrn_keras.report.page_parts import Point
 from usrn_keras.report.pseudo_label_rates import PseudoLabelRates
 from usrn_keras.report.run_summary import RunSummary
 
@@ -19,14 +19,6 @@ NEAR_ZERO = 0.05  # IoU
 WEAK = 0.4  # classes below this IoU need more masks
 NAMED = 5  # classes in a list
 STILL_FALLING = 0.9  # ratio of the loss of the last quarter to that of the quarter before
-
-
-@dataclass(frozen=True)
-class Point:
-    """A sentence of the verdict, and the command that follows from it; may be empty."""
-
-    text: str
-    command: str = ""
 
 
 def verdict(summary: RunSummary) -> dict[str, list[Point]]:
