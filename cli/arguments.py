@@ -28,7 +28,7 @@ class ShippedFile(click.ParamType):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         completing = ctx is not None and ctx.resilient_parsing
         if not completing and self.shipped.is_overridden(value):
-            click.echo(f"note: {value} is read from this folder, not the shipped {self.name}", err=True)
+            click.echo(f"note: using the local file {value}, not the shipped {self.name}", err=True)
         return value
 
     def shell_complete(

@@ -49,7 +49,9 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train the stages of RECIPE, a TOML file or the name of a shipped recipe, and evaluate the models.
+    """Train the stages of RECIPE, and evaluate the models.
+
+    RECIPE is a TOML file, or the name or path of a shipped recipe: quickstart or recipes/quickstart.toml.
 
     The method that training.method names says which stages these are: the Baseline, subclasses if it needs
     them, and its own training.

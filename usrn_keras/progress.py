@@ -202,6 +202,7 @@ def _bars(console: Console | None) -> RichBars:
         TimeColumn(),
         progress.TextColumn("{task.fields[numbers]}", markup=False),
         console=console or Console(stderr=True),
+        speed_estimate_period=600,  # seconds; a step of a large network may take a minute on a CPU
     )
 
 

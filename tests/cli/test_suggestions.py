@@ -16,7 +16,7 @@ from usrn_keras.recipe import shipped_recipes
         ("fitt quickstart", 2, "Did you mean 'fit'?"),
         ("data chek x.toml", 2, "Did you mean 'check'?"),
         ("recipes lst", 2, "Did you mean 'list'?"),
-        ("fit quickstart --dry-rn", 2, "Did you mean"),
+        ("fit quickstart --dry-rn", 2, "--dry-run"),
         ("evaluate runs/x --split tset", 2, "Did you mean 'test'?"),
         ("evaluate runs/x --mode slid", 2, "Did you mean 'slide'?"),
         ("export runs/x --format onx", 2, "Did you mean 'onnx'?"),
@@ -59,6 +59,6 @@ def test_the_path_of_a_shipped_recipe_from_any_folder(fitted):
 def test_a_local_file_in_place_of_a_shipped_recipe_is_reported(fitted, tmp_path):
     (tmp_path / "voc_1_32.toml").write_bytes(shipped_recipes()["quickstart"].read_bytes())
     result = CliRunner().invoke(main, ["fit", "voc_1_32.toml"])
-    assert result.stderr == "note: voc_1_32.toml is read from this folder, not the shipped recipe\n"
+    assert result.stderr == "note: using the local file voc_1_32.toml, not the shipped recipe\n"
     ((recipe, folder),) = fitted
     assert recipe.data.dataset == "quickstart" and str(folder) == "runs/voc_1_32"

@@ -139,13 +139,15 @@ def test_the_longer_duration_is_never_shown_as_the_shorter(one, other):
     assert shorter <= longer
 
 
-@pytest.mark.parametrize(("total", "left"), [(5, "6 s left"), (160_002, "3 d 17 h left")])
-def test_rich_bars_show_the_time_left(clock, monkeypatch, total, left):
+@pytest.mark.parametrize(
+    ("seconds", "total", "left"), [(2, 5, "6 s left"), (2, 160_002, "3 d 17 h left"), (90, 42, "1 h left")]
+)
+def test_rich_bars_show_the_time_left(clock, monkeypatch, seconds, total, left):
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     progress = RichProgress(console)
     monkeypatch.setattr(progress._bars, "get_time", clock)
     with progress, progress.task("usrn", total=total) as task:
         for _ in range(2):
-            clock.now += 2
+            clock.now += seconds
             task.advance()
     assert left in console.file.getvalue()
