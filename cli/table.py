@@ -37,14 +37,12 @@ class Seeds(click.ParamType):
 
 @click.command("table", short_help="Train and compare the rows of a table over seeds and splits.")
 @click.argument("name", type=TABLE)
-@click.argument("recipe", type=RECIPE)
+@click.argument("recipe", required=False, type=RECIPE)
 @click.option(
     "--seeds",
     type=Seeds(),
-    default="0",
-    show_default=True,
     metavar="0,1,2",
-    help="Seeds to average over, comma-separated.",
+    help="Seeds to average over, comma-separated.  [default: defined by the table, usually 0]",
 )
 @click.option(
     "--splits",
@@ -68,14 +66,16 @@ class Seeds(click.ParamType):
     "--csv", "as_csv", is_flag=True, help="Print one CSV line per figure and run; shares are in 0..1."
 )
 @quiet_option
-def command(name: str, recipe: str, **options: Any) -> None:
+def command(name: str, recipe: str | None, **options: Any) -> None:
     """Train the missing runs of the table NAME on RECIPE, and print the table.
 
-    NAME is main, components, clustering, sharing, threshold, architectures, gate, start or controls, or your
-    own table file; RECIPE is a TOML file, or the name of a shipped recipe.
+    NAME is main, components, clustering, sharing, threshold, architectures, gate, start, controls or
+    quickstart, or your own table file; RECIPE is a TOML file, or the name of a shipped recipe. A table that
+    names its recipe, as quickstart does, needs none.
 
     \b
     Examples:
+      usrn table quickstart
       usrn table main camvid_1_8 --set data.root=data/camvid --seeds 0,1,2
       usrn table components my_recipe.toml --dry-run
       usrn table components my_recipe.toml --seeds 0,1,2 --jobs 2
@@ -93,6 +93,9 @@ def command(name: str, recipe: str, **options: Any) -> None:
     from usrn_keras.sweeps.spec import load_table
 
     spec = load_table(name)
+    recipe = recipe or spec.recipe
+    if not recipe:
+        raise click.UsageError(f"Missing argument 'RECIPE': the table {name} can be trained on any recipe.")
     backend = require_backend()
     # This process does not train; it must not reserve GPU memory that the training processes need.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -100,7 +103,7 @@ def command(name: str, recipe: str, **options: Any) -> None:
     from usrn_keras.sweeps.plan import make_plan
 
     plan = make_plan(
-        spec, recipe, options["overrides"], seeds=options["seeds"],
+        spec, recipe, options["overrides"], seeds=options["seeds"] or spec.seeds,
         splits=[split for split in (options["splits"] or "").split(",") if split], backend=backend,
     )  # fmt: skip
     folder = options["folder"] or Path("runs") / "tables" / plan.recipe

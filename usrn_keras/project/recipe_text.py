@@ -188,7 +188,7 @@ _LONG = (
     "learning_rate = 0.01",
     "backbone_multiplier = 0.1  # pretrained layers move slowly",
 )
-_SHORT = (  # as in the recipes of CamVid; README.md says what they gave
+_SHORT = (  # as in the recipes of CamVid; docs/results.md says what they gave
     'method = "prototype_ensemble"  # usrn, the paper: its F_sub needs more than hundreds of steps',
     'start = "baseline"  # this method starts from the network whose features are clustered',
     'optimizer = "adamw"  # sgd, the paper: lower scores even after more steps',

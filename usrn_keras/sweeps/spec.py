@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import Field
@@ -87,6 +87,9 @@ class Row(_Part):
     optional: bool = False
 
 
+Seed = Annotated[int, Field(ge=0)]
+
+
 class TableSpec(_Part):
     """A table file.
 
@@ -95,6 +98,8 @@ class TableSpec(_Part):
         title: Heading.
         about: What the table asks, and how to read it.
         marks: Columns of ticks between the name of a row and its figures.
+        recipe: The recipe that is trained if the command names none; empty: it must name one.
+        seeds: Seeds to average over if the command names none.
         splits: `recipe`: the split of the recipe; `shipped`: all that the package has for its data set.
         reference: The row that the others are compared with.
         figures: Figures shown for each row: keys of `FIGURES`, or `iou CLASS`.
@@ -106,6 +111,8 @@ class TableSpec(_Part):
     title: str
     about: str
     marks: list[str] = []
+    recipe: str = ""
+    seeds: list[Seed] = Field([0], min_length=1)
     splits: Literal["recipe", "shipped"] = "recipe"
     reference: str
     figures: list[str] = ["miou", "rare_miou"]
@@ -119,6 +126,8 @@ class TableSpec(_Part):
             raise ValueError(f"each row needs a name of its own, received {', '.join(names)}")
         if self.reference not in names:
             raise ValueError(f"reference must name a row ({', '.join(names)}), received {self.reference!r}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be distinct, received {self.seeds}")
         for row in self.rows:
             if unknown := [mark for mark in row.marks if mark not in self.marks]:
                 raise ValueError(f"row {row.name!r}: marks {unknown} are not among {self.marks}")
