@@ -65,4 +65,4 @@ def test_other_folders_have_no_shipped_recipes(source):
 
 def test_a_recipe_is_no_table():
     assert TABLES.name_of("main") == "main"
-    assert TABLES.name_of("quickstart") is None and RECIPES.name_of("main") is None
+    assert TABLES.name_of("voc_1_32") is None and RECIPES.name_of("main") is None
