@@ -52,7 +52,7 @@ def camvid_files(camvid: Path, count: int) -> Files:
 
 
 def drawn_files(folder: Path, count: int) -> Files:
-    """Street scenes, 360 x 480 as CamVid's."""
+    """Aerial scenes, 360 x 480 as CamVid's."""
     from usrn_keras.data.quickstart import make_quickstart
 
     root = make_quickstart(folder / "drawn", labelled=1, unlabelled=1, val=count, size=(360, 480))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from usrn_cli.arguments import RECIPE, TABLE
 from usrn_cli.backend import load_backend, require_backend
+from usrn_cli.completion import complete_splits
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_rich
 
@@ -34,19 +36,18 @@ class Seeds(click.ParamType):
 
 
 @click.command("table", short_help="Train and compare the rows of a table over seeds and splits.")
-@click.argument("name")
-@click.argument("recipe")
+@click.argument("name", type=TABLE)
+@click.argument("recipe", required=False, type=RECIPE)
 @click.option(
     "--seeds",
     type=Seeds(),
-    default="0",
-    show_default=True,
     metavar="0,1,2",
-    help="Seeds to average over, comma-separated.",
+    help="Seeds to average over, comma-separated.  [default: defined by the table, usually 0]",
 )
 @click.option(
     "--splits",
     metavar="1_16,1_8",
+    shell_complete=complete_splits,
     help="Values of data.split, comma-separated.  [default: defined by the table]",
 )
 @set_option
@@ -65,18 +66,20 @@ class Seeds(click.ParamType):
     "--csv", "as_csv", is_flag=True, help="Print one CSV line per figure and run; shares are in 0..1."
 )
 @quiet_option
-def command(name: str, recipe: str, **options: Any) -> None:
+def command(name: str, recipe: str | None, **options: Any) -> None:
     """Train the missing runs of the table NAME on RECIPE, and print the table.
 
-    NAME is main, components, clustering, sharing, threshold, architectures, gate, start or controls, or your
-    own table file; RECIPE is a TOML file, or the name of a shipped recipe.
+    NAME is main, components, clustering, sharing, threshold, architectures, gate, start, controls or
+    quickstart, or your own table file; RECIPE is a TOML file, or the name of a shipped recipe. A table that
+    names its recipe, as quickstart does, needs none.
 
     \b
     Examples:
+      usrn table quickstart
       usrn table main camvid_1_8 --set data.root=data/camvid --seeds 0,1,2
       usrn table components my_recipe.toml --dry-run
       usrn table components my_recipe.toml --seeds 0,1,2 --jobs 2
-      usrn table threshold my_recipe.toml --set training.usrn_steps=4000 --markdown > table.md
+      usrn table threshold my_recipe.toml --set usrn.gate=stop --markdown > t.md
       usrn table my_table.toml my_recipe.toml --json | jq .rows[0].over_seeds.miou
 
     Runs share stages: all rows of a seed use one Baseline and one clustering. Run the same command again to
@@ -90,6 +93,9 @@ def command(name: str, recipe: str, **options: Any) -> None:
     from usrn_keras.sweeps.spec import load_table
 
     spec = load_table(name)
+    recipe = recipe or spec.recipe
+    if not recipe:
+        raise click.UsageError(f"Missing argument 'RECIPE': the table {name} can be trained on any recipe.")
     backend = require_backend()
     # This process does not train; it must not reserve GPU memory that the training processes need.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -97,7 +103,7 @@ def command(name: str, recipe: str, **options: Any) -> None:
     from usrn_keras.sweeps.plan import make_plan
 
     plan = make_plan(
-        spec, recipe, options["overrides"], seeds=options["seeds"],
+        spec, recipe, options["overrides"], seeds=options["seeds"] or spec.seeds,
         splits=[split for split in (options["splits"] or "").split(",") if split], backend=backend,
     )  # fmt: skip
     folder = options["folder"] or Path("runs") / "tables" / plan.recipe

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from k_means_constrained import KMeansConstrained
 
 from tests.clustering.test_balanced_kmeans import blobs
 from usrn_keras.clustering import BalancedKMeans
+from usrn_keras.clustering.constrained_kmeans import MAX_ROWS, constrained_kmeans
 
 
 def test_as_good_as_k_means_constrained():
@@ -23,3 +25,19 @@ def test_as_good_as_k_means_constrained():
         ours.append(mine.inertia_)
         theirs.append(((rows - peer.cluster_centers_[peer.labels_]) ** 2).sum())
     assert np.mean(ours) < 1.01 * np.mean(theirs)
+
+
+def test_constrained_kmeans_gives_equal_sizes_and_its_inertia():
+    rows = blobs(121, seed=0).astype(np.float16)
+    labels, centers, inertia = constrained_kmeans(rows, 6, seed=1)
+    assert sorted(np.bincount(labels, minlength=6).tolist()) == [20] * 5 + [21]
+    wide = rows.astype(np.float64)
+    np.testing.assert_allclose(inertia, ((wide - centers[labels]) ** 2).sum(), rtol=1e-5)
+    assert inertia < 0.5 * ((wide - wide.mean(axis=0)) ** 2).sum()
+    again, *_ = constrained_kmeans(rows, 6, seed=1)
+    np.testing.assert_array_equal(labels, again)
+
+
+def test_constrained_kmeans_rejects_many_rows():
+    with pytest.raises(ValueError, match=f"at most {MAX_ROWS} rows, received {MAX_ROWS + 1}"):
+        constrained_kmeans(np.zeros((MAX_ROWS + 1, 1)), 2)

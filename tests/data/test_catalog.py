@@ -11,11 +11,13 @@ from usrn_keras.recipe.schema import DataSection
 def small_quickstart(tmp_path_factory):
     """The quickstart scenes, few and small, so that drawing them takes no time."""
     patch = pytest.MonkeyPatch()
-    from usrn_keras.data.quickstart import street_scenes as dataset
+    from usrn_keras.data.quickstart import aerial_images as dataset
 
     make = dataset.make_quickstart
     patch.setattr(
-        dataset, "make_quickstart", lambda root: make(root, labelled=2, unlabelled=3, val=1, size=(32, 48))
+        dataset,
+        "make_quickstart",
+        lambda root: make(root, labelled=2, unlabelled=3, val=1, test=2, size=(32, 48)),
     )
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     yield load_dataset(DataSection(dataset="quickstart"))
@@ -24,7 +26,13 @@ def small_quickstart(tmp_path_factory):
 
 def test_quickstart_draws_its_scenes_into_the_cache(small_quickstart):
     assert small_quickstart.name == "quickstart"
-    assert [len(getattr(small_quickstart, part)) for part in ("labelled", "unlabelled", "val")] == [2, 3, 1]
+    parts = (
+        small_quickstart.labelled,
+        small_quickstart.unlabelled,
+        small_quickstart.val,
+        small_quickstart.test,
+    )
+    assert [len(part) for part in parts] == [2, 3, 1, 2]
     assert small_quickstart.labelled[0].image.parents[1].name.startswith("quickstart-v")
     image, mask = read_sample(small_quickstart.labelled[0], small_quickstart)
     assert image.shape == (32, 48, 3) and len(np.unique(mask)) > 2

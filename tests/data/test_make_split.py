@@ -103,14 +103,14 @@ def test_the_shipped_camvid_split_is_reproduced(tmp_path, split):
 
 
 def test_quickstart_splits_its_own_scenes(tmp_path, monkeypatch):
-    from usrn_keras.data.quickstart import street_scenes
+    from usrn_keras.data.quickstart import aerial_images
 
-    make = street_scenes.make_quickstart
-    small = {"labelled": 2, "unlabelled": 3, "val": 1, "size": (32, 48)}
-    monkeypatch.setattr(street_scenes, "make_quickstart", lambda root: make(root, **small))
+    make = aerial_images.make_quickstart
+    small = {"labelled": 2, "unlabelled": 3, "val": 1, "test": 2, "size": (32, 48)}
+    monkeypatch.setattr(aerial_images, "make_quickstart", lambda root: make(root, **small))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     data = DataSection(dataset="quickstart")
     made = make_split(data, SplitRequest(Share("3"), Share("1")))
     read = load_dataset(data.model_copy(update=made.keys))
-    assert [len(part) for part in (read.labelled, read.unlabelled, read.val)] == [3, 1, 1]
+    assert [len(part) for part in (read.labelled, read.unlabelled, read.val, read.test)] == [3, 1, 1, 2]
     assert all(sample.mask.exists() for sample in (*read.labelled, *read.val))

@@ -101,7 +101,7 @@ def test_json_holds_every_size_and_raw_numbers():
 
 
 def test_time_does_not_count_what_an_interrupted_call_did_and_says_so():
-    assert ClusterReport(subclass_map(), seconds=61).time_line().startswith("time: 1:01 for features")
+    assert ClusterReport(subclass_map(), seconds=61).time_line().startswith("time: 1 min 1 s for features")
     resumed = ClusterReport(subclass_map(), seconds=61, resumed=True)
     assert resumed.time_line().endswith("since the last interruption")
     assert ClusterReport(subclass_map()).time_line() == "time: not known"

@@ -5,6 +5,8 @@ import pytest
 
 from tests.subclasses.made_dataset import Recorder
 from usrn_keras.clustering import BalancedKMeans
+from usrn_keras.clustering.constrained_kmeans import constrained_kmeans
+from usrn_keras.errors import DataError
 from usrn_keras.subclasses import Clustering, class_clusters
 from usrn_keras.subclasses.class_clusters import cluster_classes, cluster_rows
 from usrn_keras.subclasses.feature_store import FeatureStore
@@ -104,3 +106,21 @@ def test_clusters_go_with_the_store(store, tmp_path):
     assert len(list(store.folder.glob("*.npz"))) == 4
     FeatureStore(tmp_path / "features", channels=4, classes=4, key="other")
     assert not list(store.folder.glob("*.npz"))
+
+
+def test_clusters_by_k_means_constrained(store):
+    counts = np.array([4, 2, 1, 0])
+    found = cluster_classes(store, counts, Clustering(assignment="constrained", seed=3))
+    assert [clusters.sizes.tolist() for clusters in found] == [[100] * 4, [100] * 2, [100], []]
+    labels, centers, inertia = constrained_kmeans(ROWS[:400], 4, seed=3)
+    np.testing.assert_array_equal(found[0].labels, labels)
+    np.testing.assert_array_equal(found[0].centers, centers)
+    assert found[0].inertia == pytest.approx(inertia / 400)
+
+
+def test_k_means_constrained_rejects_large_classes_before_it_starts(store, monkeypatch):
+    monkeypatch.setattr(class_clusters, "MAX_ROWS", 150)
+    with pytest.raises(DataError, match="at most 150 feature pixels") as caught:
+        cluster_classes(store, np.array([4, 2, 2, 0]), Clustering(assignment="constrained"))
+    assert caught.value.errors == ("class 0 has 400 feature pixels", "class 1 has 200 feature pixels")
+    assert not list(store.folder.glob("class-*.npz"))

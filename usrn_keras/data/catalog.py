@@ -83,7 +83,7 @@ def root_of(data: DataSection) -> Path:
     """Folder of the data set, which may not exist."""
     if data.dataset != "quickstart" or data.root:
         return Path(data.root).expanduser()
-    from usrn_keras.data.quickstart.street_scenes import VERSION
+    from usrn_keras.data.quickstart.aerial_images import VERSION
 
     return cache_folder() / f"quickstart-v{VERSION}"
 
@@ -100,14 +100,14 @@ def _root_error(data: DataSection) -> str:
 
 
 def _quickstart(data: DataSection) -> DataSection:
-    """Write the generated street scenes if needed and describe them as a folder data set with lists."""
-    from usrn_keras.data.quickstart.street_scenes import make_quickstart
+    """Write the generated aerial scenes if needed and describe them as a folder data set with lists."""
+    from usrn_keras.data.quickstart.aerial_images import make_quickstart
 
     root = root_of(data)
     make_quickstart(root)
-    parts = ("val",) if data.split else ("labelled", "unlabelled", "val")
+    parts = ("val", "test") if data.split else ("labelled", "unlabelled", "val", "test")
     if data.split and (root / data.split / "val.txt").exists():
-        parts = ()
+        parts = ("test",)
     lists = {part: getattr(data, part) or f"lists/{part}.txt" for part in parts}
     return data.model_copy(update={"root": str(root), **lists})
 

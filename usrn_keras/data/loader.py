@@ -34,13 +34,17 @@ class Batches:
     Args:
         labelled: Samples with masks, all or none of them with sublabels.
         unlabelled: Samples of which only the images are read.
-        batch_labelled, batch_unlabelled: Number of labelled and of unlabelled samples in a batch.
-        weak_labelled, weak_unlabelled: Weak views of labelled and of unlabelled images.
+        batch_labelled: Number of labelled samples in a batch.
+        batch_unlabelled: Number of unlabelled samples in a batch.
+        weak_labelled: Weak view of the labelled images.
+        weak_unlabelled: Weak view of the unlabelled images.
         strong: Distribution of the strong views of the unlabelled images; None for no strong view.
         strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
             such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
         labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
-        ignore_index, id_map, colour_map: Meaning of mask values, as in `Dataset`.
+        ignore_index: Label of pixels without a class, as in `Dataset`.
+        id_map: Class id of each mask value, as in `Dataset`.
+        colour_map: Class id of each mask colour, as in `Dataset`.
         num_classes: Number of classes, to check the ids in masks; None skips the check.
         parents: Class of each subclass, `(subclasses,)`, to check sublabels against labels when their file is
             read; None skips the check.
@@ -119,8 +123,8 @@ class Batches:
             - `sublabels` `(B, h, w)` int32, -1 where ignored, if the samples have them;
             - `labelled_parameters` `(B, P)` float32 with a `labelled_view`;
             - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
-            - with a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is computed on the host, otherwise
-              `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`.
+            - with a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is computed on the host;
+            - otherwise `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`.
 
         Raises:
             DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels

@@ -111,9 +111,9 @@ def check_parity(
         reference: Images and logits of the Keras model.
         tolerance: Maximum difference of two logits, relative to the largest logit.
 
-        Raises:
-            ExportError: If the logits differ by more than `tolerance`, or fewer than 99.9 % of the
-                pixels have the same class.
+    Raises:
+        ExportError: If the logits differ by more than `tolerance`, or fewer than 99.9 % of the
+            pixels have the same class.
     """
     parity = compare(reference.logits, [run(images) for images in reference.images])
     if not parity.holds(tolerance):

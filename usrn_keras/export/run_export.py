@@ -118,11 +118,11 @@ def export_model(
             dynamic; the batch size is always dynamic.
         tolerance: Maximum difference from the Keras model's logits, relative to the largest logit.
 
-        Raises:
-            ExportError: If the format is unknown, the model cannot be converted, or the result differs from
-                the model. No new files remain, and an existing export is kept.
-            BackendError: If a converter is not installed.
-            StorageError: If the disk is full or the folder is not writable.
+    Raises:
+        ExportError: If the format is unknown, the model cannot be converted, or the result differs from
+            the model. No new files remain, and an existing export is kept.
+        BackendError: If a converter is not installed.
+        StorageError: If the disk is full or the folder is not writable.
 
     Example:
 

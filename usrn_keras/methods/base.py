@@ -79,8 +79,8 @@ class Method(keras.Model):
         Args:
             images: RGB images in 0..255, shape `(batch, height, width, 3)`.
 
-            Returns:
-                Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
+        Returns:
+            Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
             `own_confidence` of F alone; and where there is an F_sub its `sub_labels` (classes),
             `sub_confidence`, `open` (the gate), and the normalised `entropy` and `sub_entropy`.
         """

@@ -1,4 +1,4 @@
-"""Backbones by name and supplier: `keras/...` from keras.applications, `keras_cv/...` from keras-cv."""
+"""Backbones by name and supplier: `keras/...` (keras.applications), `keras_cv/...` (keras-cv), `usrn/...`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 import keras
 
 from usrn_keras.errors import RecipeError
+from usrn_keras.networks.residual_backbone import residual_backbone
 from usrn_keras.optional import import_keras_cv
 
 Named = TypeVar("Named")
@@ -40,7 +41,7 @@ def find_by_name(key: str, name: str, known: Mapping[str, Named]) -> Named:
     )
 
 
-REQUIRED_BY = ("a keras_cv backbone", "a keras/... backbone")
+REQUIRED_BY = ("a keras_cv backbone", "a keras/... or usrn/... backbone")
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
@@ -135,4 +136,5 @@ BACKBONES: dict[str, Backbone] = {
     "keras_cv/resnet50": Backbone(_keras_cv_resnet((3, 4, 6, 3), "block"), preset="resnet50_imagenet"),
     "keras_cv/resnet101": Backbone(_keras_cv_resnet((3, 4, 23, 3), "block")),
     "keras_cv/resnet152": Backbone(_keras_cv_resnet((3, 8, 36, 3), "block")),
+    "usrn/resnet14": Backbone(residual_backbone),
 }

@@ -182,9 +182,9 @@ def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, wei
 
 
 def _load_imagenet(model: keras.Model, backbone: Backbone, name: str) -> None:
-    if name.startswith("keras_cv/") and not backbone.preset:
+    if not (name.startswith("keras/") or backbone.preset):
         raise WeightsError(
-            f"network.weights: keras-cv has no ImageNet weights for {name}",
+            f"network.weights: there are no ImageNet weights for {name}",
             hint="Use keras_cv/resnet50, a keras/... backbone, a local file, or weights = 'none'.",
         )
     downloaded = _download_weights(backbone, name)[: len(model.weights)]

@@ -72,8 +72,8 @@ def find_sources(
         image_pattern: Given pattern of image names, or None.
         mask_pattern: Given pattern of mask names, or None.
 
-        Raises:
-            DataError: If no rule or several rules pair images and masks, or masks are in a lossy format.
+    Raises:
+        DataError: If no rule or several rules pair images and masks, or masks are in a lossy format.
     """
     apart = [part for part in held_out if part.images]
     outside = [folder for part in apart for folder in (part.images, part.masks)]

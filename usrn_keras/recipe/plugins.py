@@ -39,8 +39,8 @@ def plugin_class(method: str) -> Any:
     Args:
         method: `MODULE:CLASS`, or the name of an entry point in the group `usrn_keras.methods`.
 
-        Raises:
-            RecipeError: If no method has this name, or its class cannot be imported.
+    Raises:
+        RecipeError: If no method has this name, or its class cannot be imported.
     """
     if ":" not in method:
         points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}

@@ -102,6 +102,7 @@ class NetworkSection(Section):
         "keras_cv/resnet50",
         "keras_cv/resnet101",
         "keras_cv/resnet152",
+        "usrn/resnet14",
     ] = Field("", description="Backbone as SUPPLIER/NAME, such as keras_cv/resnet50; required.")
     weights: str = Field(
         "imagenet",
@@ -159,8 +160,10 @@ class SubclassesSection(Section):
         [], description="Number of subclasses of each class. Empty: computed from the class sizes."
     )
     max_subclasses: Positive = Field(256, description="Maximum number of subclasses of a class.")
-    assignment: Literal["balanced", "free"] = Field(
-        "balanced", description="Clustering: balanced k-means (balanced), or plain k-means (free)."
+    assignment: Literal["balanced", "free", "constrained"] = Field(
+        "balanced",
+        description="Clustering: balanced k-means (balanced), plain k-means (free), or the package "
+        "k-means-constrained, for at most 20000 feature pixels of a class (constrained).",
     )
     sample_rows: int = Field(
         0,

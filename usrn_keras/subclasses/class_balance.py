@@ -17,7 +17,7 @@ class Clustering:
         size_factor: Size of a subclass in units of the smallest class.
         counts: Number of subclasses of each class; empty to derive it from the class sizes.
         max_subclasses: Largest number of subclasses of a class.
-        assignment: `balanced`, or `free` for plain k-means.
+        assignment: `balanced`, `free` for plain k-means, or `constrained` for k-means-constrained.
         sample_rows: Number of rows of a class that its centers are fitted on; 0 for the default of
             `BalancedKMeans`.
         seed: Seed of the clustering and of the selection of rows.

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.clustering import BalancedKMeans, ClusteringProgress
+from usrn_keras.clustering.constrained_kmeans import MAX_ROWS, constrained_kmeans
+from usrn_keras.errors import DataError
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress, Task
 from usrn_keras.subclasses.class_balance import Clustering
@@ -52,7 +54,12 @@ def cluster_classes(
 
     Returns:
         The clusters of each class.
+
+    Raises:
+        DataError: A class has more rows than `assignment = "constrained"` takes.
     """
+    if clustering.assignment == "constrained":
+        _validate_rows(store, counts)
     found = [load_clusters(store, class_id, int(count), clustering) for class_id, count in enumerate(counts)]
     rows = int(store.counts[:, : store.classes].sum())
     done = sum(len(known.labels) for known in found if known is not None)
@@ -80,6 +87,10 @@ def cluster_rows(
         centers, inertia = _mean(rows)
         labels = np.zeros(len(rows), np.uint8)
         found = ClassClusters(labels, centers[:count], np.zeros(count), inertia)
+    elif clustering.assignment == "constrained":
+        labels, centers, inertia = constrained_kmeans(rows, count, seed=clustering.seed)
+        labels = labels.astype(np.min_scalar_type(count - 1))
+        found = ClassClusters(labels, centers, np.zeros(count), inertia / len(rows))
     else:
         kmeans = BalancedKMeans(
             count,
@@ -94,6 +105,21 @@ def cluster_rows(
         found = ClassClusters(labels, kmeans.cluster_centers_, kmeans.prices_, kmeans.inertia_ / len(rows))
     report.advance_to(len(rows))
     return found
+
+
+def _validate_rows(store: FeatureStore, counts: np.ndarray) -> None:
+    rows = [len(store.rows(class_id)) for class_id in range(store.classes)]
+    errors = [
+        f"class {class_id} has {number} feature pixels"
+        for class_id, number in enumerate(rows)
+        if number > MAX_ROWS and counts[class_id] > 1
+    ]
+    if errors:
+        raise DataError(
+            f'subclasses.assignment = "constrained" clusters at most {MAX_ROWS} feature pixels of a class',
+            errors=errors,
+            hint='Limit them with subclasses.rows_per_image, or set subclasses.assignment = "balanced".',
+        )
 
 
 def load_clusters(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import Field
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.recipe.load import find_shipped
+from usrn_keras.recipe.shipped import TABLES
 
 
 class Figure(NamedTuple):
@@ -88,6 +87,9 @@ class Row(_Part):
     optional: bool = False
 
 
+Seed = Annotated[int, Field(ge=0)]
+
+
 class TableSpec(_Part):
     """A table file.
 
@@ -96,6 +98,8 @@ class TableSpec(_Part):
         title: Heading.
         about: What the table asks, and how to read it.
         marks: Columns of ticks between the name of a row and its figures.
+        recipe: The recipe that is trained if the command names none; empty: it must name one.
+        seeds: Seeds to average over if the command names none.
         splits: `recipe`: the split of the recipe; `shipped`: all that the package has for its data set.
         reference: The row that the others are compared with.
         figures: Figures shown for each row: keys of `FIGURES`, or `iou CLASS`.
@@ -107,6 +111,8 @@ class TableSpec(_Part):
     title: str
     about: str
     marks: list[str] = []
+    recipe: str = ""
+    seeds: list[Seed] = Field([0], min_length=1)
     splits: Literal["recipe", "shipped"] = "recipe"
     reference: str
     figures: list[str] = ["miou", "rare_miou"]
@@ -120,6 +126,8 @@ class TableSpec(_Part):
             raise ValueError(f"each row needs a name of its own, received {', '.join(names)}")
         if self.reference not in names:
             raise ValueError(f"reference must name a row ({', '.join(names)}), received {self.reference!r}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be distinct, received {self.seeds}")
         for row in self.rows:
             if unknown := [mark for mark in row.marks if mark not in self.marks]:
                 raise ValueError(f"row {row.name!r}: marks {unknown} are not among {self.marks}")
@@ -130,15 +138,14 @@ class TableSpec(_Part):
 
 def shipped_tables() -> dict[str, Path]:
     """Names and files of the tables in the package, such as `components`."""
-    folder = Path(str(resources.files("usrn_recipes"))) / "tables"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return TABLES.by_name()
 
 
 def load_table(source: str) -> TableSpec:
     """Read a table.
 
     Args:
-        source: Path of a TOML file, or the name of a shipped table.
+        source: Path of a TOML file, or name or path of a shipped table. A local file takes precedence.
 
     Raises:
         RecipeError: The file is missing, is no TOML, or is not such a table; every error is reported.
@@ -148,8 +155,7 @@ def load_table(source: str) -> TableSpec:
     >>> [row.name for row in load_table("main").rows]
     ['Baseline', 'USRN', 'Oracle']
     """
-    hint = "A table file is a TOML file like the shipped tables."
-    path = find_shipped("table", source, shipped_tables(), hint=hint)
+    path = TABLES.find(source)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return TableSpec(**values, name=path.stem)

@@ -24,7 +24,7 @@ def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> 
         step: Number of completed steps.
         **facts: JSON values to store with the step.
 
-        Raises:
+    Raises:
         DivergedError: If a variable is not finite; an existing file is kept.
         StorageError: If the disk is full; an existing file is kept.
     """

@@ -1,12 +1,11 @@
-"""The built-in data set: small generated street scenes, equal on every machine.
+"""The built-in data set: small generated aerial scenes with four rare classes.
 
-`make_quickstart` writes an ordinary folder data set. Its scenes are rendered in perspective from a world in
-metres: `camera` projects points, `canvas` stores pixels and labels, `light` models the weather, one file each
-paints a type of object, `street` places the objects, `scene` composes and photographs them, and
-`street_scenes` writes the files.
+`make_quickstart` writes an ordinary folder data set. `looks` describes the appearance of the classes,
+`aerial_ground` paints what covers the ground, `aerial_objects` places buildings and rare objects,
+`aerial_scene` composes and photographs a scene, and `aerial_images` writes the files.
 """
 
-from usrn_keras.data.quickstart.canvas import CLASSES, PALETTE
-from usrn_keras.data.quickstart.street_scenes import make_quickstart
+from usrn_keras.data.quickstart.aerial_images import make_quickstart
+from usrn_keras.data.quickstart.looks import CLASSES, PALETTE
 
 __all__ = ["CLASSES", "PALETTE", "make_quickstart"]

@@ -1,4 +1,4 @@
-"""Write the street scenes as a folder data set, atomically."""
+"""Write the aerial scenes as a folder data set, atomically."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from usrn_keras.data.quickstart.canvas import CLASSES, PALETTE
-from usrn_keras.data.quickstart.scene import draw_scene
+from usrn_keras.data.quickstart.aerial_scene import AerialScene, draw_scene
+from usrn_keras.data.quickstart.looks import CLASSES, MAX_MODES, PALETTE
 from usrn_keras.errors import DataError, StorageError
 
-VERSION = 3  # version of the scenes, increased with every change of a pixel
+VERSION = 4  # version of the scenes, increased with every change of a pixel
 MARKER = "quickstart.json"
-SMALLEST = 32  # least side in pixels; in smaller images poles and signs vanish
+JPEG_QUALITY = 90
+SMALLEST = 32  # least side in pixels; in smaller images cars vanish
+LEAST_IMBALANCE = 20  # with more objects, there would be no room for all of them
 
 
 def make_quickstart(
@@ -29,25 +31,33 @@ def make_quickstart(
     labelled: int = 12,
     unlabelled: int = 200,
     val: int = 60,
+    test: int = 60,
     size: tuple[int, int] = (128, 192),
+    modes: int = 4,
+    imbalance: float = 40.0,
 ) -> Path:
-    """Write the street scenes to a folder, unless it contains them already.
+    """Write the aerial scenes to a folder, unless it contains them already.
 
     The folder is an ordinary folder data set::
 
-        images/*.jpg   masks/*.png (labelled and val)   masks_unlabelled/*.png (for an Oracle and diagnosis)
-        classes.txt    palette.txt                      lists/{labelled,unlabelled,val}.txt
+        images/*.jpg   masks/*.png (labelled, val, test)   masks_unlabelled/*.png (for an Oracle)
+        classes.txt    palette.txt   lists/{labelled,unlabelled,val,test}.txt
 
-    The same arguments give the same scenes; a larger count includes the scenes of a smaller one. The first
-    labelled and the first val image contain every class. The folder appears when it is complete, so several
-    processes may call the function at the same time, and an interrupted call leaves no files. (A killed
-    process leaves a hidden folder next to `root`, which may be deleted.)
+    Images of all parts are drawn alike. The same arguments give the same scenes; a larger count includes the
+    scenes of a smaller one. The first labelled, val and test image contain every class. The folder appears
+    when it is complete, so several processes may call the function at the same time, and an interrupted call
+    leaves no files. (A killed process leaves a hidden folder next to `root`, which may be deleted.)
 
     Args:
         root: Folder to write.
         seed: Seed of the scenes.
-        labelled, unlabelled, val: Number of images of each part.
+        labelled, unlabelled, val, test: Number of images of each part.
         size: Height and width of the images in pixels, at least 32 each.
+        modes: Number of looks of each class, 1 to 4. Each object, field, river and road has one of them with
+            equal probability: with 1, a class has no structure within itself.
+        imbalance: Ratio of the pixels of the largest class to those of the smallest, at least 20. The four
+            rare classes get 1, 1.25, 1.5 and 1.75 times the pixels of the smallest. It is an expected value:
+            a few scenes differ from it.
 
     Returns:
         The absolute path of the folder.
@@ -58,13 +68,16 @@ def make_quickstart(
 
     Example:
 
-    >>> from usrn_keras.data.quickstart.street_scenes import make_quickstart
+    >>> from usrn_keras.data.quickstart.aerial_images import make_quickstart
     >>> root = make_quickstart("data/quickstart", unlabelled=20, val=6)
     >>> (root / "classes.txt").read_text().split()[:3]
-    ['sky', 'road', 'building']
+    ['field', 'tree', 'water']
     """
     root = Path(root).absolute()
-    parameters = _parameters(seed=seed, labelled=labelled, unlabelled=unlabelled, val=val, size=size)
+    parameters = _parameters(
+        {"labelled": labelled, "unlabelled": unlabelled, "val": val, "test": test},
+        {"seed": seed, "size": list(size), "modes": modes, "imbalance": imbalance},
+    )
     if _is_complete(root, parameters):
         return root
     building = root.with_name(f".{root.name}-{os.getpid()}-{secrets.token_hex(4)}")
@@ -82,17 +95,21 @@ def make_quickstart(
     return root
 
 
-def _parameters(*, seed, labelled, unlabelled, val, size) -> dict:
+def _parameters(counts: dict, options: dict) -> dict:
     """Validate the arguments and convert them to the content of the marker file."""
-    counts = {"labelled": labelled, "unlabelled": unlabelled, "val": val}
     errors = [f"`{name}` must be at least 1, received {count}" for name, count in counts.items() if count < 1]
+    seed, size, modes, imbalance = options.values()
     if seed < 0:
         errors.append(f"`seed` must be at least 0, received {seed}")
     if len(size) != 2 or min(size) < SMALLEST:
         errors.append(f"`size` must be (height, width), each at least {SMALLEST}, received {tuple(size)}")
+    if not 1 <= modes <= MAX_MODES:
+        errors.append(f"`modes` must be between 1 and {MAX_MODES}, received {modes}")
+    if not imbalance >= LEAST_IMBALANCE:
+        errors.append(f"`imbalance` must be at least {LEAST_IMBALANCE}, received {imbalance}")
     if errors:
         raise DataError("the quickstart scenes cannot be drawn", errors=errors)
-    return {"version": VERSION, "seed": seed, **counts, "size": list(size)}
+    return {"version": VERSION, **counts, **options}
 
 
 def _is_complete(root: Path, parameters: dict) -> bool:
@@ -137,43 +154,40 @@ def _write(root: Path, parameters: dict) -> None:
         (root / path).write_text("".join(f"{line}\n" for line in content))
     for split, masks in _SPLITS.items():
         for name, key in _names(parameters, split):
-            _write_scene(root, masks, name, key, tuple(parameters["size"]), complete=key[-1] == 0)
+            _write_scene(root, masks, name, _draw(key, parameters))
     (root / MARKER).write_text(json.dumps(parameters, indent=1) + "\n")
 
 
-_SPLITS = {"labelled": "masks", "unlabelled": "masks_unlabelled", "val": "masks"}
+_SPLITS = {"labelled": "masks", "unlabelled": "masks_unlabelled", "val": "masks", "test": "masks"}
+_STREAMS = {"train": 0, "val": 1, "test": 2}
 
 
 def _names(parameters: dict, split: str) -> list[tuple[str, tuple[int, ...]]]:
     """Name and random key of each scene of a split; the numbers of unlabelled scenes follow the labelled."""
     first = parameters["labelled"] if split == "unlabelled" else 0
-    stem, stream = ("val", 1) if split == "val" else ("train", 0)
+    stem = split if split in _STREAMS else "train"
     numbers = range(first, first + parameters[split])
-    return [(f"{stem}_{number:04d}", (parameters["seed"], stream, number)) for number in numbers]
+    return [(f"{stem}_{number:04d}", (parameters["seed"], _STREAMS[stem], number)) for number in numbers]
 
 
-def _write_scene(
-    root: Path, masks: str, name: str, key: tuple, size: tuple[int, int], complete: bool
-) -> None:
-    quality, image, mask = _draw(key, size, complete)
-    encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )[1]
+def _draw(key: tuple[int, ...], parameters: dict) -> AerialScene:
+    """Draw the scene of a key; number 0 until it contains every class."""
+    size, complete, attempt = tuple(parameters["size"]), key[-1] == 0, 0
+    options = {"modes": parameters["modes"], "imbalance": parameters["imbalance"], "complete": complete}
+    while True:
+        scene = draw_scene(np.random.default_rng([*key, attempt]), size, **options)
+        pixels = np.bincount(scene.mask.ravel(), minlength=len(CLASSES))
+        if not complete or np.all(pixels >= scene.mask.size // 2000):
+            return scene
+        attempt += 1
+
+
+def _write_scene(root: Path, masks: str, name: str, scene: AerialScene) -> None:
+    image = cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     (root / "images" / f"{name}.jpg").write_bytes(encoded.tobytes())
-    picture = Image.fromarray(mask)
+    picture = Image.fromarray(scene.mask)
     picture.putpalette(PALETTE.tobytes())
     png = io.BytesIO()
     picture.save(png, "PNG")
     (root / masks / f"{name}.png").write_bytes(png.getvalue())
-
-
-def _draw(key: tuple, size: tuple[int, int], complete: bool) -> tuple[int, np.ndarray, np.ndarray]:
-    """Draw the JPEG quality, image and mask of a scene, with `complete` until it contains every class."""
-    attempt = 0
-    while True:
-        rng = np.random.default_rng([*key, attempt])
-        quality = int(rng.integers(72, 93))
-        image, mask = draw_scene(rng, size)
-        if not complete or np.all(np.bincount(mask.ravel(), minlength=len(CLASSES)) >= mask.size // 2000):
-            return quality, image, mask
-        attempt += 1
