@@ -54,9 +54,8 @@ def test_what_does_not_fit_is_left_to_the_next_call(tmp_path, capfd, monkeypatch
     )
     parts = [Part("a", ["-c", slow], "rows.csv", [{"name": "a"}])]
     parts.append(part_of(tmp_path, "b"))
-    assert (
-        run_command(parts, tmp_path, minutes=(campaign.GRACE_SECONDS + 15) / 60) == 3
-    )  # a busy machine starts Python late
+    seconds = campaign.GRACE_SECONDS + 15  # a busy machine starts Python late
+    assert run_command(parts, tmp_path, minutes=seconds / 60) == 3
     assert (tmp_path / "end").exists() and not (tmp_path / "rows.csv").exists()
     assert "run the same command again; left: a, b" in capfd.readouterr().out
 
