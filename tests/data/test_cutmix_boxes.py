@@ -80,10 +80,11 @@ def make(tmp_path, files):
     )
     unlabelled = tuple(Sample(f"u{n}", files.image(tmp_path / f"u{n}.png", seed=9 + n)) for n in range(7))
 
-    def make(view: WeakView = WeakView(8, 16), **options) -> Batches:
+    def make(view: WeakView | None = None, **options) -> Batches:
+        view = view or WeakView(8, 16)
         return Batches(
-            labelled=labelled, unlabelled=unlabelled, batch_labelled=2, batch_unlabelled=3, seed=1,
-            weak_labelled=view, weak_unlabelled=view, strong=StrongView(), **options,
+            labelled=labelled, unlabelled=unlabelled, batch_labelled=2, seed=1, weak_labelled=view,
+            weak_unlabelled=view, strong=StrongView(), **{"batch_unlabelled": 3, **options},
         )  # fmt: skip
 
     return make
@@ -129,3 +130,9 @@ def test_filled_tells_image_from_padding(make):
                     assert padding[~filled].all() and not padding[filled].all()
                     seen.add(bool(left))
     assert seen == {False, True}
+
+
+@pytest.mark.parametrize("option", [{"donor": True}, {"boxes": OneBox()}, {"filled": True}])
+def test_cutmix_without_unlabelled_images(make, option):
+    with pytest.raises(ValueError, match="describe unlabelled images, but `batch_unlabelled` is 0"):
+        make(batch_unlabelled=0, **option)

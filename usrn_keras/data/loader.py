@@ -73,7 +73,8 @@ class Batches:
         cache_bytes: Memory for decoded files in bytes.
 
     Raises:
-        ValueError: A batch size or `weak_unlabelled` is invalid.
+        ValueError: A batch size or `weak_unlabelled` is invalid, or CutMix is asked for without unlabelled
+            images.
         DataError: Samples are missing, or lack masks or sublabels.
 
     Example:
@@ -111,6 +112,11 @@ class Batches:
         cache_bytes: int = 512 * 2**20,
     ):
         _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled)
+        if not batch_unlabelled and (donor or boxes is not None or filled):
+            raise ValueError(
+                "`donor`, `boxes` and `filled` describe unlabelled images, but `batch_unlabelled` is 0; "
+                "it must be at least 1"
+            )
         self.labelled = tuple(labelled)
         self.unlabelled = tuple(unlabelled)
         self.batch_labelled = batch_labelled
@@ -163,7 +169,7 @@ class Batches:
         arrays = self._labelled_arrays(step)
         for stream in self.unlabelled_streams:
             arrays |= self._unlabelled_arrays(step, stream)
-        if self.boxes is not None and self.batch_unlabelled:
+        if self.boxes is not None:
             rng = np.random.default_rng([self.seed, BOXES, step])
             arrays["boxes"] = self.boxes.draw(rng, *arrays["weak"].shape[:3])
         return arrays

@@ -2,6 +2,7 @@
 
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.find import METHODS, find_method, stages_of
+from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.loss_part import BatchSpec, LossPart, labelled_images, unlabelled_images
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
@@ -14,6 +15,7 @@ __all__ = [
     "METHODS",
     "USRN",
     "BatchSpec",
+    "FixMatch",
     "ForwardPass",
     "LossPart",
     "Method",

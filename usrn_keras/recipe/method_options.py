@@ -65,6 +65,18 @@ class SelfTrainingOptions(MethodOptions):
     lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
 
 
+class FixMatchOptions(MethodOptions):
+    """Options of `fixmatch`: F learns confident labels of the weak view on a strong view mixed by CutMix."""
+
+    threshold: Threshold = Field(0.95, description="Confidence gamma that a pseudo label must reach.")
+    cutmix: bool = Field(
+        True,
+        description="Whether a box of another unlabelled image is pasted into the strong view, with "
+        "probability one half.",
+    )
+    lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
+
+
 class USRNOptions(MethodOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
@@ -167,6 +179,7 @@ def effective_gate(terms: Collection[str], gate: str) -> str:
 METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "supervised": None,
     "self_training": SelfTrainingOptions,
+    "fixmatch": FixMatchOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }
