@@ -25,6 +25,11 @@ def handmade_branches() -> tuple[Branch, Branch]:
     return branch, Branch(shared, _tail(), _decoder(), _classifier(SUBCLASSES), name="sub_branch")
 
 
+def second_branch() -> Branch:
+    """F of a second network, which shares nothing with the first."""
+    return Branch(_stem(), _tail(), _decoder(), _classifier(CLASSES), name="branch")
+
+
 def variables_of(branch: Branch, sub_branch: Branch | None = None) -> list[keras.Variable]:
     """All variables of one or two branches, each once, in an order that no method class can change."""
     found: dict[int, keras.Variable] = {}

@@ -36,3 +36,16 @@ def box_of(mask: np.ndarray) -> list[int]:
     (top, left), (bottom, right) = places.min(0), places.max(0) + 1
     assert mask[top:bottom, left:right].all()
     return [int(top), int(left), int(bottom), int(right)]
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """Boxes `(images, boxes, 4)` int32 of any masks, one for each run of ones in a row; the rest is empty."""
+    found = []
+    for mask in masks:
+        edges = np.diff(np.pad(mask.astype(int), ((0, 0), (1, 1))))
+        begins, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)
+        found.append(
+            [(row, begin, row + 1, end) for (row, begin), (_, end) in zip(begins, ends, strict=True)]
+        )
+    most = max(map(len, found))
+    return np.int32([boxes + [(0, 0, 0, 0)] * (most - len(boxes)) for boxes in found])

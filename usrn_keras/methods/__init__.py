@@ -1,6 +1,7 @@
 """Training methods: one file each, a `keras.Model` with its own `train_step`."""
 
 from usrn_keras.methods.base import Method
+from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.find import METHODS, find_method, stages_of
 from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.loss_part import BatchSpec, LossPart, labelled_images, unlabelled_images
@@ -12,6 +13,7 @@ from usrn_keras.methods.usrn import USRN
 from usrn_keras.networks.two_branch import ForwardPass, Network
 
 __all__ = [
+    "CPS",
     "METHODS",
     "USRN",
     "BatchSpec",

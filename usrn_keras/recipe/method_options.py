@@ -77,6 +77,33 @@ class FixMatchOptions(MethodOptions):
     lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
 
 
+class CPSOptions(MethodOptions):
+    """Options of `cps`: two networks learn each other's labels."""
+
+    weight: Weight = Field(
+        1.5,
+        description="Weight of the cross supervision (paper: 1.5 on VOC and 6 on Cityscapes; with cutmix 1 "
+        "and 5).",
+    )
+    cutmix: bool = Field(
+        False,
+        description="Whether boxes of other unlabelled images are pasted into those that the networks learn "
+        "from.",
+    )
+    recompute: bool = Field(
+        False,
+        description="Whether labels come from passes of their own, which takes less memory and more time.",
+    )
+
+    def contradictions(self, name: str, start: str) -> Iterator[str]:
+        yield from super().contradictions(name, start)
+        if self.recompute and self.cutmix:
+            yield (
+                f"{name}.recompute: must be false with {name}.cutmix = true, whose labels always come from "
+                "passes of their own, received true"
+            )
+
+
 class USRNOptions(MethodOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
@@ -180,6 +207,7 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "supervised": None,
     "self_training": SelfTrainingOptions,
     "fixmatch": FixMatchOptions,
+    "cps": CPSOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }
