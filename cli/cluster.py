@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from usrn_cli.arguments import RECIPE
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_rich
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("cluster", short_help="Split the classes into subclasses, and show them.")
-@click.argument("run_or_recipe")
+@click.argument("run_or_recipe", type=RECIPE)
 @set_option
 @click.option(
     "--run",
@@ -52,7 +53,7 @@ def command(
     Examples:
       usrn cluster quickstart
       usrn cluster runs/quickstart --montage car
-      usrn cluster camvid_1_8 --set data.root=data/camvid --run runs/camvid --no-plain
+      usrn cluster camvid_1_8 --set data.root=camvid --run runs/camvid --no-plain
       usrn cluster runs/camvid --json | jq .class_balance_rate
 
     Completed stages are skipped, and their results are shown; `usrn fit` with the same recipe continues from
@@ -92,13 +93,13 @@ def _recipe_and_folder(
 
 def _means_a_run(path: Path) -> bool:
     """Whether a path means a run: a folder not named like a shipped recipe, or a missing `runs/NAME`."""
-    from usrn_keras.recipe import shipped_recipes
+    from usrn_keras.recipe.shipped import RECIPES
 
     if (path / "dataset.json").exists():
         return True
-    if path.is_dir():
-        return str(path) not in shipped_recipes()
-    return len(path.parts) > 1 and not path.exists() and path.suffix != ".toml"
+    if path.is_file() or RECIPES.name_of(str(path)):
+        return False
+    return path.is_dir() or (len(path.parts) > 1 and path.suffix != ".toml")
 
 
 def _recipe_of_run(path: Path, overrides: tuple[str, ...], run_dir: Path | None) -> Recipe:

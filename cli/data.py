@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from usrn_cli.arguments import RECIPE
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_table
+from usrn_cli.suggestions import Group
 from usrn_keras.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from usrn_keras.inspection import Inspection
 
 
-@click.group("data", short_help="Check a data set, or show its training views.")
+@click.group("data", cls=Group, short_help="Check a data set, or show its training views.")
 def command() -> None:
     """Inspect the data set of a recipe before training.
 
@@ -28,7 +30,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("recipe")
+@click.argument("recipe", type=RECIPE)
 @set_option
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, including every finding.")
@@ -42,7 +44,7 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
     Examples:
       usrn data check my_recipe.toml
       usrn data check camvid_1_8 --set data.root=data/camvid --set data.workers=8
-      usrn data check my_recipe.toml --json | jq '.findings[] | select(.fault) | .files'
+      usrn data check my.toml --json | jq '.findings[] | select(.fault) | .files'
 
     With errors, which must be fixed, the exit code is 4. With notes only, it is 0.
     """
@@ -65,7 +67,7 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
 
 
 @command.command("show")
-@click.argument("recipe")
+@click.argument("recipe", type=RECIPE)
 @set_option
 @click.option(
     "--out",

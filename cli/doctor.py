@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from usrn_cli.arguments import RECIPE
 from usrn_cli.options import quiet_option, set_option
-from usrn_cli.output import FILE_WIDTH, print_json
+from usrn_cli.output import print_json, wrapped
 
 if TYPE_CHECKING:
     from usrn_keras.doctor import DoctorReport
@@ -20,7 +18,7 @@ NAME_WIDTH = 26  # columns of the names of facts
 
 
 @click.command("doctor", short_help="Check backends, devices and speed of this machine.")
-@click.argument("recipe", required=False)
+@click.argument("recipe", required=False, type=RECIPE)
 @set_option
 @click.option(
     "--run",
@@ -65,16 +63,6 @@ def command(
 
 def _text(report: DoctorReport) -> list[str]:
     """Format the facts, notes, suggested changes and next commands in the width of the terminal."""
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH
-
-    def wrap(label: str, text: str) -> list[str]:
-        options = {
-            "break_long_words": False,
-            "break_on_hyphens": False,
-            "subsequent_indent": " " * len(label),
-        }
-        return textwrap.wrap(text, columns, initial_indent=label, **options)
-
     lines = []
     for title, facts in report.sections.items():
         lines.append(title)
@@ -82,13 +70,13 @@ def _text(report: DoctorReport) -> list[str]:
             if isinstance(value, dict):
                 value = ", ".join(f"{key} {text or '(none)'}" for key, text in value.items())
             shown = ", ".join(value) if isinstance(value, list) else str(value)
-            lines += wrap(f"  {name.replace('_', ' '):{NAME_WIDTH}}", shown or "none")
+            lines += wrapped(f"  {name.replace('_', ' '):{NAME_WIDTH}}", shown or "none")
     by_level = {"notes": ["note"], "suggested changes": ["broken", "change"]}
     for title, levels in by_level.items():
         findings = [finding for finding in report.findings if finding.level in levels]
         lines.append(title if findings else f"{title}: none")
         for number, finding in enumerate(findings, start=1):
-            lines += wrap(f"  {number}. ", "BROKEN: " * (finding.level == "broken") + finding.message)
-            lines += [row for line in finding.lines for row in wrap("     - ", line)]
+            lines += wrapped(f"  {number}. ", "BROKEN: " * (finding.level == "broken") + finding.message)
+            lines += [row for line in finding.lines for row in wrapped("     - ", line)]
             lines += [f"     -> {line}" for line in finding.advice.splitlines()]
     return [*lines, "next", *(f"  {command}" for command in report.following)]

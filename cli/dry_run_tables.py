@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.table import Table
 
+from usrn_keras.progress import duration
+
 if TYPE_CHECKING:
     from usrn_keras.budget.budget import Budget
 
@@ -23,7 +25,7 @@ def verdict(budget: Budget) -> str:
     device, lines = budget.device, []
     if budget.hours is not None:
         each = ", ".join(f"{seconds:.3g} s of {stage}" for stage, seconds in budget.seconds.items())
-        lines.append(f"Time of all training steps: about {budget.hours:.2g} h (a step: {each}).")
+        lines.append(f"Time of all training steps: about {duration(3600 * budget.hours)} (a step: {each}).")
     needs = f"A step of {budget.sizes} needs about {_gigabytes(budget.peak)}"
     if budget.peak is None and budget.failed:
         needs = f"Measuring a step of {budget.failed} ran out of memory"

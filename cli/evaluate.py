@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from usrn_cli.arguments import RECIPE
 from usrn_cli.backend import load_backend
+from usrn_cli.completion import complete_model
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_rich
+from usrn_cli.suggestions import Choice
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -36,13 +39,14 @@ class Scales(click.ParamType):
 @click.command("evaluate", short_help="Scores of trained runs, side by side.")
 @click.argument("runs", nargs=-1, type=FOLDER)
 @click.option(
-    "--split", type=click.Choice(["val", "test"]), help="Which images.  [default: what the run's recipe says]"
+    "--split", type=Choice(["val", "test"]), help="Which images.  [default: what the run's recipe says]"
 )
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_model,
     help="Model of each run, such as baseline or the name of its method; may be repeated.  "
     "[default: the last one]",
 )
@@ -50,12 +54,12 @@ class Scales(click.ParamType):
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    type=click.Choice(["last", "best"]),
+    type=Choice(["last", "best"]),
     help="Which weights; may be repeated.  [default: the recipe's]",
 )
 @click.option(
     "--mode",
-    type=click.Choice(["whole", "slide"]),
+    type=Choice(["whole", "slide"]),
     help="Whole images, or windows that slide over them.  [default: the recipe's]",
 )
 @click.option(
@@ -74,7 +78,12 @@ class Scales(click.ParamType):
     metavar="DIR",
     help="Score masks (PNG, named as the images) of any tool too; may be repeated.",
 )
-@click.option("--recipe", help="Whose data set --predictions belong to, where there is no run.")
+@click.option(
+    "--recipe",
+    type=RECIPE,
+    metavar="RECIPE",
+    help="Whose data set --predictions belong to, where there is no run.",
+)
 @set_option
 @click.option(
     "--report",

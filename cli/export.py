@@ -8,6 +8,7 @@ import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.output import print_json
+from usrn_cli.suggestions import Choice
 
 FORMATS = ("onnx", "tf_saved_model", "litert", "torch")
 
@@ -26,7 +27,7 @@ class Size(click.ParamType):
 
 @click.command("export", short_help="Export a trained model for deployment.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="Export format.")
+@click.option("--format", "format_", type=Choice(FORMATS), required=True, help="Export format.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Output file or folder.  [default: in RUN/export/]"
 )
@@ -40,7 +41,7 @@ def command(run: Path, format_: str, out: Path | None, size: tuple[int, int] | N
     \b
     Examples:
       usrn export runs/quickstart --format onnx
-      usrn export runs/quickstart --format litert --size 480x640 --out model.tflite
+      usrn export runs/quickstart --format litert --size 480x640 --out my.tflite
       KERAS_BACKEND=jax usrn export runs/quickstart --format tf_saved_model
     """
     load_backend()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from usrn_cli.arguments import RECIPE
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_rich
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fit", short_help="Train the Baseline and the method of a recipe.")
-@click.argument("recipe")
+@click.argument("recipe", type=RECIPE)
 @set_option
 @click.option(
     "--run",
@@ -48,7 +49,9 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Train the stages of RECIPE, a TOML file or the name of a shipped recipe, and evaluate the models.
+    """Train the stages of RECIPE, and evaluate the models.
+
+    RECIPE is a TOML file, or the name or path of a shipped recipe: quickstart or recipes/quickstart.toml.
 
     The method that training.method names says which stages these are: the Baseline, subclasses if it needs
     them, and its own training.
@@ -57,9 +60,9 @@ def command(
     Examples:
       usrn fit quickstart
       usrn fit camvid_1_8 --set data.root=data/camvid --run runs/camvid
-      usrn fit my_recipe.toml --set training.usrn_steps=2000 --set views.crop_size=256
+      usrn fit my.toml --set training.usrn_steps=2000 --set views.crop_size=256
       KERAS_BACKEND=jax usrn fit quickstart
-      usrn fit my_recipe.toml --set usrn.gate=stop --run runs/stop --reuse runs/my_recipe
+      usrn fit my.toml --set usrn.gate=stop --run runs/stop --reuse runs/my
       usrn fit voc_1_32 --dry-run
 
     Run the same command again to resume; completed stages are skipped.

@@ -73,7 +73,7 @@ def command(folder: Path, quiet: bool, as_json: bool, **options: object) -> None
     Examples:
       usrn init my_project --images photos --masks masks
       usrn init my_project --images data --masks data --val 0.1 --names names.txt
-      usrn init my_project --images train/images --masks train/masks --val val --test test
+      usrn init my_project --images train/a --masks train/b --val val --test test
       usrn init my_project --images photos --masks masks --labelled 1/4
     """
     from usrn_keras.progress import terminal_progress

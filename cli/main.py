@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import traceback
 
 import click
 
+from usrn_cli.suggestions import Group
 from usrn_keras import errors
 
 VERBS = {
@@ -26,6 +28,13 @@ VERBS = {
 }
 """Commands with their short help, so that `usrn --help` imports none of their files."""
 
+COMPLETION = {
+    "bash": """eval "$(_USRN_COMPLETE=bash_source usrn)"  in ~/.bashrc""",
+    "zsh": """eval "$(_USRN_COMPLETE=zsh_source usrn)"  in ~/.zshrc""",
+    "fish": "_USRN_COMPLETE=fish_source usrn | source  in config.fish",
+}
+"""The line that enables completion in each shell, and its file."""
+
 INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 
@@ -42,7 +51,7 @@ def exit_codes() -> list[tuple[int, str]]:
     ]
 
 
-class Verbs(click.Group):
+class Verbs(Group):
     """Command group that imports a command when it is used, and reports its errors."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,6 +67,8 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Shell completion"):
+            formatter.write_dl(list(COMPLETION.items()))
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in exit_codes()])
 
@@ -102,6 +113,10 @@ def _known(error: Exception) -> Exception:
 def _is_closed_pipe(error: Exception) -> bool:
     """Whether the reader of stdout is closed, as in `usrn recipes list | head -1`; click exits silently."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+if "_USRN_COMPLETE" in os.environ:  # set by the shell for one call
+    importlib.import_module("usrn_cli.bash_completion")
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

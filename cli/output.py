@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -28,6 +30,18 @@ def print_json(value: Any) -> None:
 def print_table(figures: Tabular) -> None:
     """Print a table in the width of the terminal, or untruncated if stdout is not a terminal."""
     print_rich(figures.rich())
+
+
+def wrapped(label: str, text: str) -> list[str]:
+    """Wrap a text beside its label to the width of the terminal; not at all if stdout is no terminal."""
+    return textwrap.wrap(
+        text,
+        shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def print_rich(shown: RenderableType) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import click
 
-from usrn_cli.output import print_json
+from usrn_cli.completion import complete_recipe, complete_section
+from usrn_cli.output import print_json, wrapped
+from usrn_cli.suggestions import Group
 from usrn_keras.errors import RecipeError, StorageError
 
 
-@click.group("recipes", short_help="List, show and copy the shipped recipes; list all keys.")
+@click.group("recipes", cls=Group, short_help="List, show and copy the shipped recipes; list all keys.")
 def command() -> None:
     """The shipped recipes: settings of whole experiments, to run as they are or to start from.
 
@@ -42,11 +43,11 @@ def list_recipes(as_json: bool) -> None:
     else:
         width = max(map(len, recipes))
         for name, path in recipes.items():
-            click.echo(f"{name:<{width}}  {_title(path)}")
+            click.echo("\n".join(wrapped(f"{name:<{width}}  ", _title(path))))
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_recipe)
 def show(name: str) -> None:
     """Print the recipe NAME.
 
@@ -58,7 +59,7 @@ def show(name: str) -> None:
 
 
 @command.command("copy")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_recipe)
 @click.argument("destination", required=False, type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace DESTINATION if it exists.")
 def copy(name: str, destination: Path | None, force: bool) -> None:
@@ -84,7 +85,7 @@ def copy(name: str, destination: Path | None, force: bool) -> None:
 
 
 @command.command("keys")
-@click.argument("section", required=False, default="")
+@click.argument("section", required=False, default="", shell_complete=complete_section)
 @click.option("--json", "as_json", is_flag=True, help="Print sections and keys as JSON.")
 def keys(section: str, as_json: bool) -> None:
     """Print every key of a recipe with its type, range, default and description.
@@ -97,7 +98,7 @@ def keys(section: str, as_json: bool) -> None:
       usrn recipes keys
       usrn recipes keys training
       usrn recipes keys usrn
-      usrn recipes keys --json | jq '.[] | select(.name == "views") | .keys[].name'
+      usrn recipes keys --json | jq '.[] | select(.name == "views").keys[].name'
     """
     from usrn_keras.recipe.key_list import keys_as_json, keys_as_text, recipe_keys
 
@@ -109,14 +110,14 @@ def keys(section: str, as_json: bool) -> None:
 
 
 def _find(name: str) -> Path:
-    from usrn_keras.recipe import shipped_recipes
+    from usrn_keras.recipe.shipped import RECIPES
 
-    recipes = shipped_recipes()
-    if name not in recipes:
-        near = difflib.get_close_matches(name, recipes, n=1)
-        hint = f"Did you mean `{near[0]}`?" if near else "`usrn recipes list` lists them."
-        raise RecipeError(f"no shipped recipe {name!r}; there are: {', '.join(recipes)}", hint=hint)
-    return recipes[name]
+    recipes, found = RECIPES.by_name(), RECIPES.name_of(name)
+    if found is None:
+        raise RecipeError(
+            f"no shipped recipe {name!r}; there are: {', '.join(recipes)}", hint=RECIPES.suggest(name)
+        )
+    return recipes[found]
 
 
 def _title(path: Path) -> str:

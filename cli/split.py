@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from usrn_cli.arguments import RECIPE
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json
 
@@ -34,7 +35,7 @@ SHARE = ShareType()
 
 
 @click.command("split", short_help="Draw a random split into labelled and unlabelled images.")
-@click.argument("recipe")
+@click.argument("recipe", type=RECIPE)
 @set_option
 @click.option(
     "--labelled",
@@ -82,7 +83,8 @@ def command(
     Examples:
       usrn split my.toml --labelled 1/8
       usrn split my.toml --labelled 50 --val 0.2 --cover-classes
-      usrn split camvid_1_8 --set data.root=data/camvid --labelled 1/8 --seed 7 --out lists/camvid_7
+      usrn split my.toml --labelled 1/8 --seed 7 --out lists/seed_7
+      usrn split camvid_1_8 --set data.root=data/camvid --labelled 1/4 --seed 7
 
     The same seed gives the same images on every machine, and a larger share contains the smaller ones.
     """

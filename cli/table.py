@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from usrn_cli.arguments import RECIPE, TABLE
 from usrn_cli.backend import load_backend, require_backend
+from usrn_cli.completion import complete_splits
 from usrn_cli.options import quiet_option, set_option
 from usrn_cli.output import print_json, print_rich
 
@@ -34,8 +36,8 @@ class Seeds(click.ParamType):
 
 
 @click.command("table", short_help="Train and compare the rows of a table over seeds and splits.")
-@click.argument("name")
-@click.argument("recipe", required=False)
+@click.argument("name", type=TABLE)
+@click.argument("recipe", required=False, type=RECIPE)
 @click.option(
     "--seeds",
     type=Seeds(),
@@ -45,6 +47,7 @@ class Seeds(click.ParamType):
 @click.option(
     "--splits",
     metavar="1_16,1_8",
+    shell_complete=complete_splits,
     help="Values of data.split, comma-separated.  [default: defined by the table]",
 )
 @set_option
@@ -76,7 +79,7 @@ def command(name: str, recipe: str | None, **options: Any) -> None:
       usrn table main camvid_1_8 --set data.root=data/camvid --seeds 0,1,2
       usrn table components my_recipe.toml --dry-run
       usrn table components my_recipe.toml --seeds 0,1,2 --jobs 2
-      usrn table threshold my_recipe.toml --set training.usrn_steps=4000 --markdown > table.md
+      usrn table threshold my_recipe.toml --set usrn.gate=stop --markdown > t.md
       usrn table my_table.toml my_recipe.toml --json | jq .rows[0].over_seeds.miou
 
     Runs share stages: all rows of a seed use one Baseline and one clustering. Run the same command again to

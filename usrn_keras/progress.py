@@ -85,7 +85,7 @@ class PlainProgress:
     >>> with PlainProgress(sys.stdout).task("images", total=2) as task:
     ...     task.advance(2)
     images 0/2
-    images 2/2, done in 0:00
+    images 2/2, done in 0 s
     """
 
     def __init__(
@@ -186,28 +186,45 @@ def _bars(console: Console | None) -> RichBars:
             speed = task.finished_speed or task.speed
             return "" if speed is None else f"{speed:.3g}/s"
 
+    class TimeColumn(progress.ProgressColumn):
+        max_refresh = 0.5  # seconds, so that the estimate can be read
+
+        def render(self, task: progress.Task) -> str:
+            if task.finished_time is not None:
+                return duration(task.finished_time)
+            return "" if task.time_remaining is None else f"{duration(task.time_remaining)} left"
+
     return progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(bar_width=24),
         progress.MofNCompleteColumn(),
         SpeedColumn(),
-        progress.TimeRemainingColumn(elapsed_when_finished=True),
+        TimeColumn(),
         progress.TextColumn("{task.fields[numbers]}", markup=False),
         console=console or Console(stderr=True),
+        speed_estimate_period=600,  # seconds; a step of a large network may take a minute on a CPU
     )
 
 
 def duration(seconds: float) -> str:
-    """Format seconds as `m:ss` or `h:mm:ss`.
+    """Format a duration in its two largest units, such as `3 d 17 h`; an estimate needs no more digits.
 
     Example:
 
-    >>> duration(61), duration(3661)
-    ('1:01', '1:01:01')
+    >>> duration(61), duration(7200), duration(320_000)
+    ('1 min 1 s', '2 h', '3 d 17 h')
     """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if (whole := round(seconds)) < 3600:
+        return _two_units(whole, "min", "s", 60)
+    if (minutes := round(seconds / 60)) < 24 * 60:
+        return _two_units(minutes, "h", "min", 60)
+    return _two_units(round(seconds / 3600), "d", "h", 24)
+
+
+def _two_units(count: int, large: str, small: str, ratio: int) -> str:
+    whole, rest = divmod(count, ratio)
+    parts = [f"{whole:,} {large}"] if whole else []
+    return " ".join([*parts, f"{rest} {small}"] if rest or not whole else parts)
 
 
 def _shown(numbers: dict[str, float]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.doctor.fakes import write_fakes
-from usrn_cli import doctor as doctor_command
+from usrn_cli import output
 from usrn_cli.main import main
 from usrn_keras import machine
 from usrn_keras.doctor import doctor_checks
@@ -139,7 +139,7 @@ def test_lines_are_wrapped_in_a_terminal_alone(doctor, recipe_file, monkeypatch)
     line = "1. BROKEN: unknown Keras backend 'theano' (from KERAS_BACKEND); allowed: tensorflow, jax, torch"
     assert line in doctor("--quiet").stdout
     monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr(doctor_command, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr(output, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
     shown = doctor("--quiet").stdout
     assert line not in shown and line in " ".join(shown.split())
 

@@ -95,7 +95,7 @@ def test_tables_for_people(recipe_file, trial):
     for text in (
         "recipe on torch, CPU", "counted in the masks", "8 x 8 x 32", "1,000", "Operations of a step, 1e9",
         "measured steps of 4 images (1.40 GB, 4 s) and 8 images (1.80 GB, 8 s)", "4 + 4",
-        "(a step: 1 s of Baseline, 4 s of USRN)", "Verdict: fits.",
+        "about 20 s (a step: 1 s of Baseline, 4 s of USRN)", "Verdict: fits.",
         "A step of 2 labelled and 2 unlabelled images of 32 x 32 needs about 1.40 GB;",
         "10.00 GB are available on this machine.",
     ):  # fmt: skip

@@ -82,7 +82,7 @@ def test_help_takes_less_than_half_a_second():
 def test_unknown_verb_is_a_usage_error():
     result = usrn("fitt")
     assert result.exit_code == 2
-    assert "No such command 'fitt'" in result.stderr
+    assert "No such command 'fitt'. Did you mean 'fit'?" in result.stderr
 
 
 def test_no_arguments_at_all_show_the_help():

@@ -41,8 +41,9 @@ TINY = {
 
 def block_commands(text: str) -> list[list[str]]:
     """Arguments of every `usrn` command line in the code blocks of a page, without shell syntax around it."""
+    text = re.sub(r"\\\n\s*", " ", text)  # a command that continues on the next line
     lines = re.findall(r"^(?:    )?(?:\$ |!)?(?:\w+=\S+ )*(?:.* && )?(usrn .+)$", text, re.MULTILINE)
-    return [arguments(line) for line in lines if not _is_help_text(line)]
+    return [arguments(line) for line in lines]
 
 
 def inline_commands(text: str) -> list[list[str]]:
@@ -55,10 +56,6 @@ def arguments(line: str) -> list[str]:
     words = shlex.split(line, comments=True)[1:]
     ends = [index for index, word in enumerate(words) if word in ("|", ">", "&&", ";", "...")]
     return words[: ends[0]] if ends else words
-
-
-def _is_help_text(line: str) -> bool:
-    return "  " in line.partition("#")[0].rstrip()  # columns of a listing, not a command
 
 
 def find_command(words: list[str]) -> tuple[click.Command, list[str]]:

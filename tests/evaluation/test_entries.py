@@ -19,7 +19,7 @@ from usrn_keras.runs import start_run
 def made(tmp_path, monkeypatch):
     """A run with last weights alone, measured on val with flips by its recipe."""
     dataset = red_dataset(tmp_path, [(40, 40), (20, 33)], 3)[0]
-    recipe = load_recipe("quickstart", ["views.crop_size=32", "evaluation.flip=true"])
+    recipe = load_recipe("quickstart", ["views.crop_size=32", "evaluation.flip=true", "evaluation.split=val"])
     with start_run(tmp_path / "run", recipe, dataset, stages_of(recipe)) as run:
         red_reader(3).save(run.path / "model.keras")
     monkeypatch.setattr(module, "load_dataset", lambda data: dataset)

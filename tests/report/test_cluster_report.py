@@ -42,6 +42,14 @@ def test_totals_weigh_inertia_by_feature_pixels():
     assert total == ["all", "64,016", "100.0", "4", "4,001", "1,000", "1,001", f"{mean:.4g}"]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [([1000, 1001, 1000, 1000], "of equal size"), ([812, 815, 813, 812], "sizes 812 to 815")],
+)
+def test_sizes_are_called_equal_only_where_they_differ_by_one_at_most(sizes, words):
+    assert ClusterReport(subclass_map(sizes=np.array(sizes))).size_words() == words
+
+
 def test_rates_of_original_plain_and_balanced():
     plain = np.array([1000, 2500, 500, 1])
     report = ClusterReport(subclass_map(), plain=plain)
@@ -93,7 +101,7 @@ def test_json_holds_every_size_and_raw_numbers():
 
 
 def test_time_does_not_count_what_an_interrupted_call_did_and_says_so():
-    assert ClusterReport(subclass_map(), seconds=61).time_line().startswith("time: 1:01 for features")
+    assert ClusterReport(subclass_map(), seconds=61).time_line().startswith("time: 1 min 1 s for features")
     resumed = ClusterReport(subclass_map(), seconds=61, resumed=True)
     assert resumed.time_line().endswith("since the last interruption")
     assert ClusterReport(subclass_map()).time_line() == "time: not known"

@@ -25,7 +25,7 @@ def drawn(scores: Scores):
 
     order = np.argsort(-scores.pixels, kind="stable")
     axes = Figure().subplots()
-    confusion_chart._draw_cells(axes, confusion_chart._shares(scores)[np.ix_(order, order)])
+    confusion_chart._draw_cells(axes, confusion_chart.shares_of_labels(scores)[np.ix_(order, order)])
     confusion_chart._draw_names(axes, scores, order, [confusion_chart._name(scores, i) for i in order])
     return axes
 

@@ -10,6 +10,7 @@ import pytest
 
 from usrn_keras.report import curves
 from usrn_keras.report.curves import Line, Panel, line_chart_svg, panels_svg, recorded, smoothed
+from usrn_keras.report.figure import new_figure
 
 STEPS = np.arange(0, 101, 10)
 NOTHING = Line("nothing", STEPS, np.full(len(STEPS), np.nan))
@@ -36,6 +37,28 @@ def test_a_chart_of_shares_is_in_percent_and_names_its_lines():
 
 def test_a_single_line_needs_no_legend():
     assert "loss" not in texts(line_chart_svg([Line("loss", STEPS, STEPS / 7)], unit="cross-entropy"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("F", "F_sub"),
+        ("F above gamma", "dropped by the correction of F_sub"),
+        ("a", "prototype ensemble " * 9),
+    ],
+)
+def test_no_name_is_cut_off_in_the_legend(names):
+    with new_figure((curves.WIDTH, curves.HEIGHT), dpi=72) as figure:
+        axes = figure.subplots()
+        for name in names:
+            axes.plot([0, 1], [0, 1], label=name)
+        curves._legend(figure)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    written = [" ".join(text.get_text().split()) for text in legend.get_texts()]
+    assert written == [name.strip() for name in names]
 
 
 def test_the_same_chart_is_the_same_file_on_a_clear_ground():

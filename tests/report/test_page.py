@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from usrn_keras.report.page import Page, Picture
+from usrn_keras.report.page import Page
+from usrn_keras.report.page_parts import Picture, Point, ShadedCell, Shot
 
 NASTY = "<script>alert('x')</script> & \"quoted\" \ud800 \0"
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "input"}
 
 
 def png(size: tuple[int, int] = (5, 3)) -> bytes:
@@ -47,6 +48,10 @@ class Reader(HTMLParser):
         return [(attributes, text) for name, attributes, text in self.elements if name == tag]
 
 
+def shot(text: str) -> Shot:
+    return Shot(text, text, [Picture(png(), text)], [Picture(png(), text, text)], {"name": 0})
+
+
 def full_page(text: str = "plain") -> Page:
     page = Page(text, text)
     page.text(text)
@@ -56,6 +61,9 @@ def full_page(text: str = "plain") -> Page:
         page.figure(png(), text, text)
         page.pictures(text, [Picture(png(), text, text)])
         page.table([text, text], [[text, text]], text, means=[[text, text]])
+        page.points(text, [Point(text), Point(text, text)])
+        page.matrix(text, [text], [[ShadedCell(text, (0, 0, 90))]])
+        page.gallery(text, [("name", text)], [shot(text)], text)
         page.facts([(text, text)])
         page.details(text, text)
         page.legend([(text, (1, 2, 3))])
@@ -81,6 +89,10 @@ def test_every_text_is_escaped_everywhere():
         "figcaption",
         "summary",
         "pre",
+        "code",
+        "b",
+        "span",
+        "label",
     ):
         assert shown.strip() in [text.strip() for _, text in read.all(tag)], tag
     assert all(attributes["alt"] == shown for attributes, _ in read.all("img"))

@@ -8,9 +8,9 @@ from PIL import Image
 
 from usrn_keras.report import picture_sheets
 from usrn_keras.report.picture_sheets import (
-    CELL_HEIGHT,
-    GAP,
-    TITLE_HEIGHT,
+    CELL,
+    MOST_WIDTH,
+    SMALLEST_TEXT,
     cells_of,
     comparison_png,
     worst_png,
@@ -63,18 +63,13 @@ def test_colours_are_never_mixed():
 
 
 def test_a_band_for_each_image_and_a_legend_of_what_occurs(monkeypatch):
-    names = []
-    draw = picture_sheets.ImageDraw.ImageDraw.text
-    monkeypatch.setattr(
-        picture_sheets.ImageDraw.ImageDraw,
-        "text",
-        lambda pen, at, text, **options: names.append(text) or draw(pen, at, text, **options),
-    )
+    written = texts_of(monkeypatch)
     rows = [row(), row(80, 60)]
     picture = Image.open(io.BytesIO(worst_png(rows, CLASSES, PALETTE, title="The worst\nof 9")))
-    assert picture.width == picture_sheets._width()
-    assert picture.height > 240 + CELL_HEIGHT
-    assert names[:2] == ["The worst", "of 9"]
+    assert picture.width == 4 * (CELL + picture_sheets.GAP) - picture_sheets.GAP + 2 * picture_sheets.MARGIN
+    assert picture.height > 240 + CELL
+    names = [text for text, _ in written]
+    assert {"The worst", "of 9", "image", "label", "prediction", "wrong pixels"} <= set(names)
     assert names.count("val/a    mIoU 25.0 %    wrong 33.3 %") == 2
     assert names[-3:] == ["road", "pole", "no class"]
 
@@ -83,21 +78,48 @@ def test_a_long_legend_takes_several_lines():
     labels = np.arange(60, dtype=np.int32).reshape(6, 10)
     one = PredictedImage("a", np.zeros((6, 10, 3), np.uint8), labels, {"model": labels}, [0.0])
     classes = [f"a long class name {i}" for i in range(60)]
-    band = picture_sheets._legend([one], classes, np.zeros((60, 3), np.uint8))
-    assert band.height > 5 * picture_sheets.LINE
+    layout = picture_sheets._Layout(("image", "label"), CELL)
+    band = picture_sheets._legend(layout, [one], classes, np.zeros((60, 3), np.uint8))
+    assert band.height > 5 * layout.line
 
 
 def test_the_same_pixels_give_the_same_file():
     assert worst_png([row()], CLASSES, PALETTE) == worst_png([row()], CLASSES, PALETTE)
 
 
-def test_comparison_sets_maps_beside_the_image():
+def test_comparison_sets_maps_beside_the_image_and_says_what_they_are(monkeypatch):
+    written = texts_of(monkeypatch)
     image = np.full((10, 12, 3), 7, np.uint8)
-    row = PredictedImage("a", image, np.full((10, 12), 255), {"model": np.zeros((10, 12), np.uint8)})
+    one = PredictedImage("a", image, np.full((10, 12), 255), {"m": np.zeros((10, 12), np.uint8)}, [0.25])
     palette = np.array([[200, 0, 0], [0, 200, 0]], np.uint8)
-    sheet = np.asarray(Image.open(io.BytesIO(comparison_png([row], palette))))
-    middle, left = TITLE_HEIGHT + 5, GAP + 6
-    assert sheet[middle, left].tolist() == [7, 7, 7]
-    assert sheet[middle, left + 12 + GAP].tolist() == [255, 255, 255]
-    assert sheet[middle, left + 2 * (12 + GAP)].tolist() == [200, 0, 0]
+    sheet = np.asarray(Image.open(io.BytesIO(comparison_png([one], ("road", "pole"), palette))))
+    layout = picture_sheets._Layout(("image", "label", "m"), CELL)
+    middle = [sheet[sheet.shape[0] // 2, layout.left(column) + CELL // 2].tolist() for column in range(3)]
+    assert middle == [[7, 7, 7], [255, 255, 255], [200, 0, 0]]
+    assert {text for text, _ in written} == {"image", "label", "m", "a: mIoU m 25.0 %", "road", "no class"}
     assert sheet[-1, -1].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("models", [1, 2, 5])
+def test_a_comparison_of_large_photos_keeps_its_letters_and_its_width(models, monkeypatch):
+    written = texts_of(monkeypatch)
+    labels = np.zeros((966, 1296), np.uint8)
+    predictions = {f"a model with a very long name {i}" * 3: labels for i in range(models)}
+    one = PredictedImage("a photo " * 60, np.zeros((966, 1296, 3), np.uint8), labels, predictions)
+    picture = Image.open(io.BytesIO(comparison_png([one], CLASSES, PALETTE)))
+    assert 0.97 * MOST_WIDTH < picture.width <= MOST_WIDTH
+    assert all(size >= SMALLEST_TEXT and size >= picture.width // 100 for _, size in written)
+    assert [text[-1] for text, _ in written if text[0] == "a"] == ["…"] * (models + 1)
+
+
+def texts_of(monkeypatch) -> list[tuple[str, int]]:
+    """The texts that are drawn from now on, each with the size of its letters."""
+    written = []
+    draw = picture_sheets.ImageDraw.ImageDraw.text
+
+    def spy(pen, at, text, **options):
+        written.append((text, options["font"].size))
+        draw(pen, at, text, **options)
+
+    monkeypatch.setattr(picture_sheets.ImageDraw.ImageDraw, "text", spy)
+    return written

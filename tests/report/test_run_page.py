@@ -15,7 +15,15 @@ from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.subclasses import SubclassMap
 
 CLASSES = ("road", "<pole>")
-SECTIONS = ["Scores", "Pictures", "Losses", "Pseudo labels", "Class balance", "About this run"]
+SECTIONS = [
+    "Scores",
+    "Confusion matrix",
+    "Pictures",
+    "Losses",
+    "Pseudo labels",
+    "Class balance",
+    "About this run",
+]
 
 
 def summary(**changes) -> RunSummary:
@@ -51,20 +59,24 @@ def full_summary(**changes) -> RunSummary:
         "pseudo_labels": [record(0), record(40)],
         "has_gate": True,
         "clusters": ClusterReport(subclasses()),
-        "fixed": [compared(mious=[0.25, 0.5])],
-        "worst": [compared(name="town/1")],
+        "images": [compared(mious=[0.25, 0.5]), compared(name="town/1")],
+        "measured": 2,
     }
     return summary(**(known | changes))
 
 
 def small_summary(**changes) -> RunSummary:
     """Without what takes long to draw."""
-    return full_summary(**({"training": {}, "clusters": None, "fixed": [], "worst": []} | changes))
+    return full_summary(**({"training": {}, "clusters": None, "images": []} | changes))
 
 
 @pytest.fixture(scope="module")
 def full_page() -> Reader:
     return Reader(run_page(full_summary()).html())
+
+
+def html_text(read: Reader) -> str:
+    return read.all("main")[0][1]
 
 
 def headings(read: Reader) -> list[str]:
@@ -77,7 +89,7 @@ def notes(read: Reader) -> list[str]:
 
 def test_a_run_of_which_everything_is_known(full_page):
     read = full_page
-    assert headings(read) == [*SECTIONS[:-1], "Seconds per step", SECTIONS[-1]]
+    assert headings(read) == ["In short", *SECTIONS[:-1], "Seconds per step", SECTIONS[-1]]
     assert notes(read) == []
     (subtitle,) = [text for attributes, text in read.all("p") if attributes.get("class") == "subtitle"]
     assert subtitle == "mIoU Baseline 57.6 %, USRN 57.6 % on 3 val images of streets"
@@ -96,7 +108,7 @@ def test_the_table_of_the_last_step_holds_the_figures(full_page):
     assert [name for _, name in full_page.all("th")].count("all classes") == 1
     captions = [text for attributes, text in full_page.all("p") if attributes.get("class") == "caption"]
     assert len(captions) == 1 and captions[0].startswith("Step 40, in percent")
-    cells = [text for _, text in full_page.all("td")]
+    cells = [text for attributes, text in full_page.all("td")]
     road = cells.index("83.3")  # 5 of the 6 pixels with a true class
     assert cells[road : road + 12] == [
         "83.3", "100.0", "50.0", "25.0", "75.0", "25.0", "50.0", "75.0", "75.0", "60.0", "3", "0",
@@ -106,25 +118,27 @@ def test_the_table_of_the_last_step_holds_the_figures(full_page):
 def test_a_run_of_which_nothing_is_known_says_so():
     missing = {key: f"no {key}" for key in ("scores", "pictures", "pseudo_labels", "clusters")}
     read = Reader(run_page(summary(missing=missing)).html())
-    assert headings(read) == SECTIONS
+    assert headings(read) == [name for name in SECTIONS if name != "Confusion matrix"]
     assert notes(read) == [
         "no scores", "no pictures", "No losses are recorded yet.", "no pseudo_labels", "no clusters",
     ]  # fmt: skip
     assert not read.all("img")
 
 
-def test_images_without_known_scores_are_shown_and_the_worst_are_missed():
+def test_images_without_known_scores_are_shown_and_the_rest_is_missed():
     read = Reader(
         run_page(
             small_summary(
-                fixed=[compared()],
+                images=[compared()],
+                measured=9,
                 pseudo_labels=[],
-                missing={"pseudo_labels": "nobody", "worst": "older version"},
+                missing={"pseudo_labels": "nobody", "images": "older version"},
             )
         ).html()
     )
     assert notes(read)[0] == "older version"
-    assert read.all("h3")[0][1] == "town/0"
+    assert "First image: town/0" in [text for _, text in read.all("h3")]
+    assert "1 of 9 measured images, sorted by score" in [text for _, text in read.all("summary")]
 
 
 def test_without_masks_nobody_knows_what_is_right():
@@ -174,12 +188,13 @@ def test_a_supervised_run_has_one_score_and_one_prediction():
     one = compared()
     one = compared(predictions={"Baseline": one.predictions["Baseline"]})
     alone = small_summary(
-        scores=[scores("Baseline")], pseudo_labels=[], fixed=[one],
-        missing={"pseudo_labels": "A supervised run has no pseudo labels.", "worst": "none"},
+        scores=[scores("Baseline")], pseudo_labels=[], images=[one],
+        missing={"pseudo_labels": "A supervised run has no pseudo labels."},
     )  # fmt: skip
     read = Reader(run_page(alone).html())
     assert "A supervised run has no pseudo labels." in notes(read)
     assert [attributes["alt"] for attributes, _ in read.all("img")][-1] == "town/0: where it is wrong"
+    assert "mIoU of Baseline is 57.6 %; there is no other model to compare with." in html_text(read)
 
 
 def test_losses_are_the_terms_that_were_recorded():

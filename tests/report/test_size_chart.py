@@ -56,6 +56,11 @@ def test_titles_say_the_balance_rates():
     np.testing.assert_allclose(dots.get_ydata() * 4001, [2500, 500, 1, 1000])
 
 
+def test_unequal_sizes_are_said():
+    _, below = drawn(ClusterReport(subclass_map(sizes=np.array([812, 815, 813, 812]))))
+    assert below.get_title() == "After: 4 subclasses, sizes 812 to 815, class balance rate 99.9 %"
+
+
 def test_free_assignment_is_titled_as_what_it_is():
     _, below = drawn(ClusterReport(subclass_map(), assignment="free"))
     assert below.get_title().startswith("After: 4 subclasses by plain k-means")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from usrn_keras.progress import SILENT, PlainProgress, RichProgress, duration, terminal_progress
@@ -30,8 +32,8 @@ def test_plain_lines_every_30_seconds_with_speed_and_time_left(clock):
             task.advance(1, loss=1 / 3)
     assert stream.getvalue().splitlines() == [
         "baseline 0/100",
-        "baseline 30/100, 1/s, 1:10 left, loss 0.3333",
-        "baseline 50/100, done in 0:50, loss 0.3333",
+        "baseline 30/100, 1/s, 1 min 10 s left, loss 0.3333",
+        "baseline 50/100, done in 50 s, loss 0.3333",
     ]
 
 
@@ -40,7 +42,7 @@ def test_what_was_done_before_is_progress_but_not_speed(clock):
     with PlainProgress(stream, clock=clock, every=10).task("usrn", total=100, done=80) as task:
         clock.now = 10
         task.advance(10)
-    assert stream.getvalue().splitlines()[1] == "usrn 90/100, 1/s, 0:10 left"
+    assert stream.getvalue().splitlines()[1] == "usrn 90/100, 1/s, 10 s left"
 
 
 def test_plain_progress_of_no_items(clock):
@@ -93,7 +95,59 @@ def test_quiet_is_silent(capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01")]
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (3599, "59 min 59 s"),
+        (3599.6, "1 h"),
+        (3661, "1 h 1 min"),
+        (84_600, "23 h 30 min"),
+        (86_399, "1 d"),
+        (320_000, "3 d 17 h"),
+        (322_577 * 3600 + 282, "13,440 d 17 h"),
+    ],
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+
+
+def parsed(text: str) -> tuple[int, int]:
+    """The seconds of a duration, and the size of the smallest unit that its length allows."""
+    words = text.replace(",", "").split()
+    parts = dict(zip(words[1::2], map(int, words[::2]), strict=True))
+    assert 1 <= len(parts) <= 2 and list(parts) == sorted(parts, key=UNITS.get, reverse=True)
+    assert parts.get("h", 0) < 24 and parts.get("min", 0) < 60 and parts.get("s", 0) < 60
+    precision = {"d": 3600, "h": 60}.get(words[1], 1)
+    assert all(UNITS[unit] >= precision for unit in parts)
+    return sum(count * UNITS[unit] for unit, count in parts.items()), precision
+
+
+@given(st.floats(0, 1e10))
+def test_a_duration_is_rounded_to_the_smaller_of_its_two_units(seconds):
+    value, precision = parsed(duration(seconds))
+    assert abs(value - seconds) <= precision / 2 + 1e-6
+
+
+@given(st.floats(0, 1e8), st.floats(0, 1e8))
+def test_the_longer_duration_is_never_shown_as_the_shorter(one, other):
+    (shorter, _), (longer, _) = (parsed(duration(seconds)) for seconds in sorted((one, other)))
+    assert shorter <= longer
+
+
+@pytest.mark.parametrize(
+    ("seconds", "total", "left"), [(2, 5, "6 s left"), (2, 160_002, "3 d 17 h left"), (90, 42, "1 h left")]
+)
+def test_rich_bars_show_the_time_left(clock, monkeypatch, seconds, total, left):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    progress = RichProgress(console)
+    monkeypatch.setattr(progress._bars, "get_time", clock)
+    with progress, progress.task("usrn", total=total) as task:
+        for _ in range(2):
+            clock.now += seconds
+            task.advance()
+    assert left in console.file.getvalue()

@@ -131,6 +131,8 @@ def test_a_class_name_becomes_a_file_name():
 
 def test_a_method_without_subclasses_has_nothing_to_cluster(recipe_file, tmp_path):
     recipe = load_recipe(str(recipe_file), ["training.method=self_training"])
-    with pytest.raises(RunError, match=r"training.method = 'self_training' has no subclasses"):
+    with pytest.raises(RunError, match=r"training.method = 'self_training' has no subclasses") as error:
         cluster_run(recipe, tmp_path / "run")
+    hint = error.value.hint
+    assert "usrn" in hint and "prototype_ensemble" in hint and "supervised" not in hint
     assert not (tmp_path / "run/1-baseline").exists()

@@ -27,7 +27,7 @@ def measured(tmp_path, dataset):
     folder = tmp_path / "run"
 
     def make(*overrides: str) -> dict:
-        recipe = load_recipe("quickstart", ["views.crop_size=32", *overrides])
+        recipe = load_recipe("quickstart", ["views.crop_size=32", "evaluation.split=val", *overrides])
         with start_run(folder, recipe, dataset, stages_of(recipe)) as run:
             run.complete("2-subclasses", class_balance_rate={}, subclasses=5)
             for file in (run.path / "model.keras", run.stage("1-baseline") / "model.keras"):

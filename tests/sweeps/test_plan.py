@@ -145,8 +145,10 @@ def test_a_seed_twice_is_refused():
         make_plan(load_table("main"), "quickstart", [], seeds=(1, 1), backend="torch")
 
 
-def test_each_split_has_the_subclasses_and_steps_of_its_own_recipe():
-    plan = make_plan(load_table("main"), "voc_1_32", [], seeds=(0,), backend="torch")
+@pytest.mark.parametrize("source", ["voc_1_32", "recipes/voc_1_32.toml"])
+def test_each_split_has_the_subclasses_and_steps_of_its_own_recipe(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(load_table("main"), source, [], seeds=(0,), backend="torch")
     runs = {cell.split: cell.run.recipe for cell in plan.cells if cell.row == "USRN"}
     for split, recipe in runs.items():
         shipped = load_recipe(f"voc_{split}")

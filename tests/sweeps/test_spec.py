@@ -73,6 +73,15 @@ def test_an_unknown_name_is_told_what_there_is():
     assert error.value.hint == "Did you mean `components`?"
 
 
+@pytest.mark.parametrize("source", ["main.toml", "tables/main", "recipes/tables/main.toml"])
+def test_a_shipped_table_is_found_by_its_path_from_any_folder(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    assert load_table(source) == load_table("main")
+    (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / source).write_text(TABLE)
+    assert load_table(source).title == "Mine"
+
+
 def test_a_file_that_is_no_toml(tmp_path):
     (tmp_path / "mine.toml").write_text("title = ")
     with pytest.raises(RecipeError, match="is not TOML"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,18 +103,25 @@ def evaluate_with(
     boundary: bool = True,
     checkpoint: str = "last",
     progress: Progress = SILENT,
+    seen: Callable[[WholeImage, np.ndarray], None] = lambda item, ids: None,
 ) -> EvaluationResult:
     """`evaluate` with a predictor that is used for other images, too.
 
-    While the network predicts, threads read the next images and count the pixels of the previous ones.
+    While the network predicts, threads read the next images and count the pixels of the previous ones. They
+    call `seen` with each image and its predicted class ids `(height, width)`.
     """
+
+    def count(predicted: tuple[WholeImage, np.ndarray]) -> tuple[Sample, np.ndarray, np.ndarray | int]:
+        seen(*predicted)
+        return _count(*predicted, classes, boundary)
+
     classes, batch = len(dataset.classes), predictor.batch
     confusion, outlines = np.zeros((classes, classes), np.int64), np.zeros((classes, 2), np.int64)
     images: dict[Sample, ImageScore] = {}
     read = read_whole(samples, dataset, workers=workers, ahead=2 * batch)
     with progress.task(f"evaluating {name}", total=len(samples)) as task:
         counts = ordered_map(
-            lambda predicted: _count(*predicted, classes, boundary),
+            count,
             _predicted(predictor, read),
             workers=workers,
             ahead=workers + batch,

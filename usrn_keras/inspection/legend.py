@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from usrn_keras.data import Dataset
-
-
-@functools.cache
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Load DejaVu Sans from matplotlib; Pillow's default font lacks ß, Greek and Cyrillic."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
-
+from usrn_keras.report.figure import font
 
 OPACITY = 0.6
 STRIPE = 6  # pixels from one line of the hatching to the next

@@ -12,6 +12,7 @@ import numpy as np
 
 from usrn_keras.data.formats.lists import Lists
 from usrn_keras.data.mask_values import unpack
+from usrn_keras.progress import duration
 from usrn_keras.project.class_names import Scheme
 from usrn_keras.project.project_request import ProjectPlan
 from usrn_keras.project.proposal import GIB, Machine, Proposal
@@ -66,11 +67,11 @@ def command(recipe: Path, gpu: bool) -> str:
 
 
 def time_line(proposal: Proposal) -> str:
-    """Describe the estimated time, such as `about 25 minutes`, and its accuracy."""
+    """Describe the estimated time, such as `about 25 min`, and its accuracy."""
     if proposal.seconds is None:
         return "not estimated for a GPU"
-    minutes = max(2, round(proposal.seconds / 60))
-    about = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
+    unit = 60 if proposal.seconds < 7200 else 3600  # seconds; a rough estimate is not more precise
+    about = duration(max(120, unit * round(proposal.seconds / unit)))
     return f"about {about} at the speed of this CPU now (rough estimate from a matrix product)"
 
 

@@ -7,7 +7,6 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,22 @@ from usrn_keras.recipe.schema import (
     recipe_class,
 )
 from usrn_keras.recipe.section import Section
+from usrn_keras.recipe.shipped import RECIPES
 
 DEFAULT_METHOD = TrainingSection.model_fields["method"].get_default()
 
 
 def shipped_recipes() -> dict[str, Path]:
     """Return the files of the recipes in the package by name, such as `cityscapes_1_16`."""
-    folder = Path(str(resources.files("usrn_recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return RECIPES.by_name()
 
 
 def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
     Args:
-        source: Path of a TOML file, or the name of a shipped recipe.
+        source: Path of a TOML file, or name or path of a shipped recipe, such as `quickstart` or
+            `recipes/quickstart.toml`. A local file takes precedence.
         overrides: Overrides of the form `section.key=value`; the value is TOML, and a bare word is a string.
 
     Raises:
@@ -53,7 +53,7 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     >>> load_recipe("quickstart", ["training.usrn_steps=10"]).training.usrn_steps
     10
     """
-    path = _find(source)
+    path = RECIPES.find(source)
     values = _read_toml(path)
     _resolve_root(values, path)
     own_method = _method(values)
@@ -133,34 +133,6 @@ def _resolve_root(values: dict[str, Any], path: Path) -> None:
     root = data.get("root") if isinstance(data, dict) else None
     if isinstance(root, str) and (root in (".", "..") or root.startswith(("./", "../"))):
         data["root"] = str((path.parent / root).resolve())
-
-
-def _find(source: str) -> Path:
-    return find_shipped("recipe", source, shipped_recipes(), hint="`usrn recipes list` lists them.")
-
-
-def find_shipped(kind: str, source: str, shipped: Mapping[str, Path], *, hint: str) -> Path:
-    """Find a shipped file by name, or a file by path.
-
-    Args:
-        kind: Kind of file for the error message, such as `recipe`.
-        source: Name of a shipped file, or a path.
-        shipped: Shipped files by name.
-        hint: Hint of the error if no name is similar.
-
-    Raises:
-        RecipeError: If `source` is neither.
-    """
-    if source in shipped:
-        return shipped[source]
-    path = Path(source)
-    if path.is_file():
-        return path
-    near = difflib.get_close_matches(source, shipped, n=1)
-    raise RecipeError(
-        f"no {kind} {source!r}: neither a file nor a shipped {kind} ({', '.join(shipped)})",
-        hint=f"Did you mean `{near[0]}`?" if near else hint,
-    )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

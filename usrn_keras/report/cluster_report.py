@@ -104,6 +104,11 @@ class ClusterReport:
             return line + ' (subclasses.assignment = "free": nothing was balanced)'
         return line if self.plain is not None else line + " (plain k-means was not measured)"
 
+    def size_words(self) -> str:
+        """`of equal size` where sizes differ by one feature pixel at most, or `sizes 812 to 815`."""
+        smallest, largest = self.subclasses.sizes.min(), self.subclasses.sizes.max()
+        return "of equal size" if largest - smallest <= 1 else f"sizes {smallest:,} to {largest:,}"
+
     def time_line(self) -> str:
         """The duration of the stage, in words."""
         if self.seconds is None:

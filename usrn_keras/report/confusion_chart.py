@@ -42,7 +42,7 @@ def confusion_png(scores: Scores) -> bytes:
     margin = 0.09 * max(map(len, names)) + 0.6
     with new_figure((max(side + margin + 0.9, 5.0), side + 0.8 * margin + 1.3), DPI) as figure:
         axes = figure.subplots()
-        _draw_cells(axes, _shares(scores)[np.ix_(order, order)])
+        _draw_cells(axes, shares_of_labels(scores)[np.ix_(order, order)])
         _draw_names(axes, scores, order, names)
         figure.suptitle(_title(scores, width=int(11 * figure.get_figwidth())), fontsize=10)
         return figure_png(figure)
@@ -75,7 +75,7 @@ def _cell(classes: int) -> float:
     return max(SMALLEST_CELL, CELL * min(1.0, FULL_SIZE / classes))
 
 
-def _shares(scores: Scores) -> np.ndarray:
+def shares_of_labels(scores: Scores) -> np.ndarray:
     """(C, C) share of the class of each row, 0 in the rows of absent classes."""
     return scores.confusion / np.maximum(scores.pixels, 1)[:, None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from usrn_keras.report.figure import figure_svg, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Distinguishable for the colour-blind, too (Okabe and Ito), and by their dashes.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#000000", "#cc79a7")
@@ -23,6 +25,7 @@ MOST_POINTS = 250  # of a line; more would be noise
 COLUMNS = 3  # small charts beside each other
 ROW = 1.12  # inches
 LONGEST_NAME = 16  # characters
+LONGEST_LINE = 38  # characters of a line of a legend
 ROUND = (1, 2, 5, 10)  # steps between the numbers of an axis, times a power of ten
 INK, PALE = "#222222", "#9a9a9a"
 
@@ -117,7 +120,7 @@ def line_chart_svg(lines: Sequence[Line], *, unit: str = "", percent: bool = Fal
         axes.set_xlabel("step of training", fontsize=TEXT, color=INK)
         axes.set_title(unit, loc="left", fontsize=TEXT, color=INK)
         if len(lines) > 1:
-            figure.legend(loc="outside upper left", ncols=2, fontsize=TEXT, frameon=False, handlelength=2.6)
+            _legend(figure)
         return figure_svg(figure)
 
 
@@ -165,6 +168,22 @@ def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     parts = range(0, len(steps), together)
     means = [[np.mean(array[start : start + together]) for start in parts] for array in (steps, values)]
     return np.array(means[0]), np.array(means[1])
+
+
+def _legend(figure: Figure) -> None:
+    """Name the lines above the chart, in two columns where the names fit and in one, wrapped, where not.
+
+    Matplotlib does not fit a legend into its figure: a long name would be cut off.
+    """
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    for columns, wrapped in ((2, names), (1, [textwrap.fill(name, LONGEST_LINE) for name in names])):
+        legend = figure.legend(
+            handles, wrapped, loc="outside upper left", ncols=columns, fontsize=TEXT, frameon=False,
+            handlelength=2.6,
+        )  # fmt: skip
+        if columns == 1 or legend.get_window_extent(figure.canvas.get_renderer()).width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _draw_panel(axes: Axes, panel: Panel, reference: Line | None) -> None:

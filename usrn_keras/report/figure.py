@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import ImageFont
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +23,15 @@ SETTINGS = {
     "svg.fonttype": "path",  # letters look the same on a phone that lacks the font
     "svg.hashsalt": "usrn_keras",  # the same figure is the same file
 }
+
+
+@functools.cache
+def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Load DejaVu Sans from matplotlib; Pillow's default font lacks ß, Greek and Cyrillic."""
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
 
 
 @contextlib.contextmanager

@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from usrn_keras.report.page_parts import Picture, Point, ShadedCell, Shot
+
 TEMPLATES = Path(__file__).parent / "templates"
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture or a chart.
-
-    SVG is embedded as an image, too: its names cannot clash with those of other figures, and it runs no
-    script.
-
-    Args:
-        content: A PNG, JPEG or SVG file.
-        alt: Description of the picture for readers who do not see it.
-        caption: Text below the picture, how to read it.
-
-    Raises:
-        ValueError: `content` is neither PNG, JPEG nor SVG, or `alt` is empty.
-    """
-
-    content: bytes
-    alt: str
-    caption: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.alt.strip():
-            raise ValueError("a figure must have an `alt` text that says what it shows")
-        if not self._type:
-            raise ValueError(f"a figure must be a PNG, JPEG or SVG file, received {self.content[:8]!r}...")
-
-    @property
-    def url(self) -> str:
-        """The whole file as a data URL."""
-        return f"data:image/{self._type};base64,{base64.b64encode(self.content).decode('ascii')}"
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels of a PNG file, so that the page keeps its place; None for others."""
-        if self._type != "png":
-            return None
-        width, height = (int.from_bytes(self.content[at : at + 4], "big") for at in (16, 20))
-        return width, height
-
-    @property
-    def is_drawing(self) -> bool:
-        """Whether it may be enlarged without a loss."""
-        return self._type == "svg+xml"
-
-    @property
-    def _type(self) -> str:
-        if self.content.startswith(PNG):
-            return "png"
-        if self.content.startswith(JPEG):
-            return "jpeg"
-        return "svg+xml" if self.content.lstrip().startswith((b"<svg", b"<?xml")) else ""
 
 
 class Page:
@@ -93,12 +39,12 @@ class Page:
 
     def __init__(self, title: str, subtitle: str = ""):
         self.title, self.subtitle = title, subtitle
-        self._sections: list[tuple[str, list[tuple[str, dict[str, Any]]]]] = [("", [])]
+        self._sections: list[tuple[str, bool, list[tuple[str, dict[str, Any]]]]] = [("", False, [])]
         self._tables = 0
 
-    def section(self, heading: str, text: str = "") -> None:
-        """Begin a section; `text` introduces it."""
-        self._sections.append((heading, []))
+    def section(self, heading: str, text: str = "", *, folded: bool = False) -> None:
+        """Begin a section; `text` introduces it. A folded one shows its heading until the reader opens it."""
+        self._sections.append((heading, folded, []))
         if text:
             self.text(text)
 
@@ -146,6 +92,33 @@ class Page:
             "table", header=header, rows=rows, means=means, caption=caption, name=name, number=self._tables
         )
 
+    def points(self, heading: str, points: Sequence[Point]) -> None:
+        """A list of sentences, each with the command that follows from it, if any."""
+        self._add("points", heading=heading, points=points)
+
+    def matrix(self, corner: str, names: Sequence[str], rows: Sequence[Sequence[ShadedCell]]) -> None:
+        """A square table of shaded cells that scrolls in its own box.
+
+        Args:
+            corner: What the rows are.
+            names: Names of the rows, and of the columns.
+            rows: Cells of each row.
+        """
+        self._add("matrix", corner=corner, names=names, rows=rows, name=self._sections[-1][0])
+
+    def gallery(
+        self, summary: str, orders: Sequence[tuple[str, str]], shots: Sequence[Shot], text: str
+    ) -> None:
+        """Images in an order that the reader chooses, folded away; each is enlarged when it is selected.
+
+        Args:
+            summary: What is folded away.
+            orders: Name and label of each order, the default first.
+            shots: The images in the default order.
+            text: How to use the gallery.
+        """
+        self._add("gallery", summary=summary, orders=orders, shots=shots, text=text)
+
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:
         """Names and values, one pair in a line."""
         self._add("facts", facts=list(facts))
@@ -161,14 +134,14 @@ class Page:
     def html(self) -> str:
         """The whole page."""
         sections = [
-            (heading, [(kind, [block for _, block in group]) for kind, group in _by_kind(blocks)])
-            for heading, blocks in self._sections
+            (heading, folded, [(kind, [block for _, block in group]) for kind, group in _by_kind(blocks)])
+            for heading, folded, blocks in self._sections
         ]
         template = _environment().get_template("page.html")
         return template.render(title=self.title, subtitle=self.subtitle, sections=sections)
 
     def _add(self, kind: str, **block: Any) -> None:
-        self._sections[-1][1].append((kind, block))
+        self._sections[-1][-1].append((kind, block))
 
 
 def _by_kind(blocks: list[tuple[str, dict[str, Any]]]) -> Iterable[tuple[str, Iterable]]:

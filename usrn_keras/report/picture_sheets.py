@@ -1,47 +1,80 @@
-"""Several images in one PNG file, each beside its label and its predictions."""
+"""Several images in one PNG file, each beside its label and its predictions, with a legend of the classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from usrn_keras.report.figure import font
 from usrn_keras.report.pictures import NO_CLASS, PredictedImage, coloured, difference_map, fit, png_bytes
 
-CELL_WIDTH, CELL_HEIGHT = 360, 360  # box in pixels that an image of the gallery is resized to fit into
+CELL = 360  # box in pixels that an image is resized to fit into
+MOST_WIDTH = 2400  # pixels of a comparison, in which cells are larger where images are
 GAP = 6
 MARGIN = 14
-TITLE_HEIGHT = 20  # pixels above the columns of a comparison
-TITLE_SIZE, TEXT_SIZE = 17, 14
-LINE = 20  # height of a line of text
-COLUMNS = ("image", "label", "prediction", "wrong pixels")
+SMALLEST_TEXT = 14  # pixels; in a wider sheet letters are larger, since it is shown smaller
 INK, PALE = (30, 30, 30), (110, 110, 110)
 
 
-def comparison_png(rows: Sequence[PredictedImage], palette: np.ndarray) -> bytes:
-    """A PNG file with a row for each image in its own size: image, label, and the map of each model.
+@dataclass(frozen=True)
+class _Layout:
+    """Columns of a sheet, and the box in pixels of each cell."""
+
+    columns: Sequence[str]
+    cell: int
+
+    @property
+    def width(self) -> int:
+        return 2 * MARGIN + len(self.columns) * (self.cell + GAP) - GAP
+
+    @property
+    def text(self) -> int:
+        """Size of letters."""
+        return max(SMALLEST_TEXT, self.width // 100)
+
+    @property
+    def line(self) -> int:
+        """Height of a line of text."""
+        return round(1.45 * self.text)
+
+    def left(self, column: int) -> int:
+        return MARGIN + column * (self.cell + GAP)
+
+    def band(self, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+        band = Image.new("RGB", (self.width, height), "white")
+        return band, ImageDraw.Draw(band)
+
+    def fitting(self, text: str, width: int) -> str:
+        """The text, shortened at its end until it fits."""
+        shown = text
+        while len(shown) > 1 and font(self.text).getlength(shown) > width:
+            shown = f"{shown[:-2]}…"
+        return shown
+
+
+def comparison_png(rows: Sequence[PredictedImage], classes: Sequence[str], palette: np.ndarray) -> bytes:
+    """A PNG file with a row for each image, headed by its name and scores: image, label, and all predictions.
+
+    The sheet is at most `MOST_WIDTH` pixels wide: large images are made smaller, letters are not.
 
     Args:
         rows: One or more images with predictions of the same models.
+        classes: C names, for the legend.
         palette: `(C, 3)` uint8 RGB; ids that are no class are white.
     """
-    titles = ["image", "label", *rows[0].predictions]
-    cells = [
-        [row.image, *(coloured(ids, palette) for ids in (row.labels, *row.predictions.values()))]
-        for row in rows
-    ]
-    width = max(row[0].shape[1] for row in cells) + GAP
-    heights = [row[0].shape[0] + GAP for row in cells]
-    sheet = Image.new("RGB", (width * len(titles) + GAP, TITLE_HEIGHT + sum(heights)), "white")
-    pen, top = ImageDraw.Draw(sheet), TITLE_HEIGHT
-    for column, title in enumerate(titles):
-        pen.text((GAP + column * width, GAP // 2), title, fill="black")
-    for row, height in zip(cells, heights, strict=True):
-        for column, cell in enumerate(row):
-            sheet.paste(Image.fromarray(cell), (GAP + column * width, top))
-        top += height
-    return png_bytes(sheet)
+    columns = ["image", "label", *rows[0].predictions]
+    largest = (MOST_WIDTH - 2 * MARGIN + GAP) // len(columns) - GAP
+    cell = min(max(CELL, *(max(row.image.shape[:2]) for row in rows)), largest)
+    layout = _Layout(columns, cell)
+    bands = []
+    for row in rows:
+        maps = (row.labels, *row.predictions.values())
+        image, *ids = (fit(array, cell, cell) for array in (row.image, *maps))
+        bands.append(_row(layout, row.heading(), [image, *(coloured(one, palette) for one in ids)]))
+    return _sheet(layout, "", bands, rows, classes, palette)
 
 
 def worst_png(
@@ -55,13 +88,9 @@ def worst_png(
         palette: `(C, 3)` uint8 RGB.
         title: Lines above the columns.
     """
-    bands = [_title(title), *(_row(row, palette) for row in rows), _legend(rows, classes, palette)]
-    sheet = Image.new("RGB", (_width(), sum(band.height for band in bands) + MARGIN), "white")
-    top = 0
-    for band in bands:
-        sheet.paste(band, (0, top))
-        top += band.height
-    return png_bytes(sheet)
+    layout = _Layout(("image", "label", "prediction", "wrong pixels"), CELL)
+    bands = [_row(layout, _errors(row, palette), cells_of(row, palette)) for row in rows]
+    return _sheet(layout, title, bands, rows, classes, palette)
 
 
 def cells_of(row: PredictedImage, palette: np.ndarray) -> list[np.ndarray]:
@@ -71,65 +100,74 @@ def cells_of(row: PredictedImage, palette: np.ndarray) -> list[np.ndarray]:
     coloured, so that no pixel gets a colour between those of two classes.
     """
     maps = (row.labels, *row.predictions.values())
-    image, labels, ids = (fit(array, CELL_WIDTH, CELL_HEIGHT) for array in (row.image, *maps))
+    image, labels, ids = (fit(array, CELL, CELL) for array in (row.image, *maps))
     wrong = difference_map(image, labels, [ids], len(palette))
     return [image, coloured(labels, palette), coloured(ids, palette), wrong]
 
 
-def _width() -> int:
-    return 2 * MARGIN + len(COLUMNS) * (CELL_WIDTH + GAP) - GAP
-
-
-def _band(height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    band = Image.new("RGB", (_width(), height), "white")
-    return band, ImageDraw.Draw(band)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
-
-
-def _title(title: str) -> Image.Image:
-    lines = title.splitlines()
-    band, pen = _band(2 * MARGIN + (len(lines) + 1) * LINE)
-    for i, line in enumerate(lines):
-        size, colour = (TEXT_SIZE, PALE) if i else (TITLE_SIZE, INK)
-        pen.text((MARGIN, MARGIN + i * (LINE + 2)), line, fill=colour, font=_font(size))
-    for i, name in enumerate(COLUMNS):
-        left = MARGIN + i * (CELL_WIDTH + GAP)
-        pen.text((left, band.height - LINE), name, fill=PALE, font=_font(TEXT_SIZE))
-    return band
-
-
-def _row(row: PredictedImage, palette: np.ndarray) -> Image.Image:
-    cells = cells_of(row, palette)
-    band, pen = _band(cells[0].shape[0] + LINE + GAP + MARGIN)
+def _errors(row: PredictedImage, palette: np.ndarray) -> str:
     (ids,), (miou,) = row.predictions.values(), row.mious
     labelled = (row.labels >= 0) & (row.labels < len(palette))
     wrong = np.count_nonzero((row.labels != ids) & labelled) / max(1, np.count_nonzero(labelled))
-    text = f"{row.name}    mIoU {100 * miou:.1f} %    wrong {100 * wrong:.1f} %"
-    pen.text((MARGIN, GAP), text, fill=INK, font=_font(TEXT_SIZE))
-    for i, cell in enumerate(cells):
-        left = MARGIN + i * (CELL_WIDTH + GAP) + (CELL_WIDTH - cell.shape[1]) // 2
-        band.paste(Image.fromarray(cell), (left, LINE + GAP))
+    return f"{row.name}    mIoU {100 * miou:.1f} %    wrong {100 * wrong:.1f} %"
+
+
+def _sheet(
+    layout: _Layout,
+    title: str,
+    rows: Sequence[Image.Image],
+    images: Sequence[PredictedImage],
+    classes: Sequence[str],
+    palette: np.ndarray,
+) -> bytes:
+    bands = [_title(layout, title), *rows, _legend(layout, images, classes, palette)]
+    sheet = Image.new("RGB", (layout.width, sum(band.height for band in bands) + MARGIN), "white")
+    top = 0
+    for band in bands:
+        sheet.paste(band, (0, top))
+        top += band.height
+    return png_bytes(sheet)
+
+
+def _title(layout: _Layout, title: str) -> Image.Image:
+    lines = title.splitlines()
+    band, pen = layout.band(MARGIN + MARGIN * bool(lines) + (len(lines) + 1) * layout.line)
+    for i, line in enumerate(lines):
+        size, colour = (layout.text, PALE) if i else (round(1.2 * layout.text), INK)
+        pen.text((MARGIN, MARGIN + i * layout.line), line, fill=colour, font=font(size))
+    for i, name in enumerate(layout.columns):
+        at = layout.left(i), band.height - layout.line
+        pen.text(at, layout.fitting(name, layout.cell), fill=PALE, font=font(layout.text))
     return band
 
 
-def _legend(rows: Sequence[PredictedImage], classes: Sequence[str], palette: np.ndarray) -> Image.Image:
+def _row(layout: _Layout, heading: str, cells: Sequence[np.ndarray]) -> Image.Image:
+    band, pen = layout.band(max(cell.shape[0] for cell in cells) + layout.line + GAP + MARGIN)
+    text = layout.fitting(heading, layout.width - 2 * MARGIN)
+    pen.text((MARGIN, GAP), text, fill=INK, font=font(layout.text))
+    for i, cell in enumerate(cells):
+        left = layout.left(i) + (layout.cell - cell.shape[1]) // 2
+        band.paste(Image.fromarray(cell), (left, layout.line + GAP))
+    return band
+
+
+def _legend(
+    layout: _Layout, rows: Sequence[PredictedImage], classes: Sequence[str], palette: np.ndarray
+) -> Image.Image:
     """The colours of the classes that occur, in lines as wide as the sheet."""
     maps = [ids for row in rows for ids in (row.labels, *row.predictions.values())]
     found = {i for ids in maps for i in np.unique(ids).tolist()}
     entries = [(name, tuple(palette[i].tolist())) for i, name in enumerate(classes) if i in found]
     entries += [("no class", NO_CLASS)] if found - set(range(len(classes))) else []
-    places, left, line = [], MARGIN, 0
+    places, left, line, side = [], MARGIN, 0, layout.text
     for name, _ in entries:
-        width = int(_font(TEXT_SIZE).getlength(name)) + 3 * LINE
-        if left > MARGIN and left + width > _width() - MARGIN:
+        width = int(font(layout.text).getlength(name)) + 2 * side + GAP
+        if left > MARGIN and left + width > layout.width - MARGIN:
             left, line = MARGIN, line + 1
-        places.append((left, MARGIN + line * (LINE + GAP)))
+        places.append((left, MARGIN + line * (layout.line + GAP)))
         left += width
-    band, pen = _band(2 * MARGIN + (line + 1) * (LINE + GAP))
+    band, pen = layout.band(2 * MARGIN + (line + 1) * (layout.line + GAP))
     for (name, colour), (left, top) in zip(entries, places, strict=True):
-        pen.rectangle((left, top, left + LINE, top + LINE - 4), fill=colour, outline=INK)
-        pen.text((left + LINE + GAP, top - 1), name, fill=INK, font=_font(TEXT_SIZE))
+        pen.rectangle((left, top, left + side, top + side), fill=colour, outline=INK)
+        pen.text((left + side + GAP, top - 2), name, fill=INK, font=font(layout.text))
     return band

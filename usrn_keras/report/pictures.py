@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from usrn_keras.errors import DataError
-from usrn_keras.report.page import Picture
+from usrn_keras.report.page_parts import Picture
 
 OVERLAY_OPACITY = 0.5
 PALETTE_SIZE = 256  # entries of a palette PNG
 SIDE = 320  # pixels of the longer side of a picture on a page
-NO_CLASS = (255, 255, 255)  # black is the background of many data sets
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+NO_CLASS = WHITE  # black is the background of many data sets
 FADED = 120, 0.5  # brightness and contrast of pixels that are not in question
 # Distinguishable for the colour-blind, too (Okabe and Ito).
 BETTER, WORSE, BOTH_WRONG = (0, 114, 178), (230, 159, 0), (90, 90, 90)
-JPEG_QUALITY = 88
+JPEG_QUALITY = 82
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,20 +44,31 @@ class PredictedImage:
 
     def heading(self) -> str:
         """Name and scores: `town/0: mIoU supervised 31.2 %, self-training 35.6 %`."""
+        return f"{self.name}: {known}" if (known := self.score()) else self.name
+
+    def score(self) -> str:
+        """`mIoU supervised 31.2 %, self-training 35.6 %`; empty if nothing is known."""
         known = [
             f"{model} {100 * miou:.1f} %"
             for model, miou in zip(self.predictions, self.mious, strict=False)
             if miou is not None
         ]
-        return f"{self.name}: mIoU {', '.join(known)}" if known else self.name
+        return f"mIoU {', '.join(known)}" if known else ""
+
+    def smaller(self, side: int) -> PredictedImage:
+        """The same image with arrays of at most `side` pixels."""
+        image, labels = (fit(array, side, side, enlarge=False) for array in (self.image, self.labels))
+        maps = {name: fit(ids, side, side, enlarge=False) for name, ids in self.predictions.items()}
+        return replace(self, image=image, labels=labels, predictions=maps)
 
 
-def palette_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+def palette_png(labels: np.ndarray, palette: np.ndarray, **options: bool) -> bytes:
     """A PNG file whose values are class ids and whose palette holds the colours of the classes.
 
     Args:
         labels: (height, width) integers, class ids.
         palette: (C, 3) uint8 RGB, C at most 256.
+        **options: Options of Pillow's PNG writer, such as `optimize`.
 
     Raises:
         DataError: There are more classes than a palette PNG can hold.
@@ -65,7 +77,7 @@ def palette_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
         raise DataError(f"a palette PNG holds at most {PALETTE_SIZE} classes, the run has {len(palette)}")
     picture = Image.fromarray(labels.astype(np.uint8))
     picture.putpalette(palette.astype(np.uint8).tobytes())
-    return png_bytes(picture)
+    return png_bytes(picture, **options)
 
 
 def overlay_png(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> bytes:
@@ -74,7 +86,9 @@ def overlay_png(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> b
     return png_bytes(Image.fromarray(mixed.round().astype(np.uint8)))
 
 
-def pictures_of(row: PredictedImage, palette: np.ndarray, rare: np.ndarray) -> list[Picture]:
+def pictures_of(
+    row: PredictedImage, palette: np.ndarray, rare: np.ndarray, side: int = SIDE
+) -> list[Picture]:
     """Image, label, each prediction, and where the first and the last model differ.
 
     In all but the last picture, pixels of rare classes are outlined: in the image those of the label, in a
@@ -84,19 +98,14 @@ def pictures_of(row: PredictedImage, palette: np.ndarray, rare: np.ndarray) -> l
         row: Image, label and predictions.
         palette: `(C, 3)` uint8 RGB.
         rare: `(C,)` bool.
+        side: Pixels of the longer side of a picture, at most.
     """
-
-    def fitted(array: np.ndarray) -> np.ndarray:
-        return fit(array, SIDE, SIDE, enlarge=False)
-
-    image, labels = fitted(row.image), fitted(row.labels)
-    predictions = {name: fitted(ids) for name, ids in row.predictions.items()}
-    what = "where they differ" if len(predictions) > 1 else "where it is wrong"
-    differences = difference_map(image, labels, list(predictions.values()), len(palette))
-    shown = {"image": _jpeg_bytes(_outlined(image, labels, rare))}
-    for name, ids in {"label": labels, **predictions}.items():
-        outlined = _outlined(coloured(ids, palette), ids, rare)
-        shown[name] = png_bytes(Image.fromarray(outlined), optimize=True)
+    small = row.smaller(side)
+    what = "where they differ" if len(small.predictions) > 1 else "where it is wrong"
+    differences = difference_map(small.image, small.labels, list(small.predictions.values()), len(palette))
+    shown = {"image": _jpeg_bytes(_outlined(small.image, small.labels, rare, BLACK, WHITE))}
+    for name, ids in {"label": small.labels, **small.predictions}.items():
+        shown[name] = _map_png(ids, palette, rare)
     shown[what] = _jpeg_bytes(differences)
     return [Picture(content, f"{row.name}: {name}", name) for name, content in shown.items()]
 
@@ -179,13 +188,26 @@ def _jpeg_bytes(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _outlined(picture: np.ndarray, ids: np.ndarray, rare: np.ndarray) -> np.ndarray:
+def _map_png(ids: np.ndarray, palette: np.ndarray, rare: np.ndarray) -> bytes:
+    """A map in colour with outlined rare classes; a palette PNG, the smallest, if it holds them."""
+    classes = len(palette)
+    if classes + 2 > PALETTE_SIZE:
+        outlined = _outlined(coloured(ids, palette), ids, rare, BLACK, WHITE)
+        return png_bytes(Image.fromarray(outlined), optimize=True)
+    known = np.where((ids >= 0) & (ids < classes), ids, classes)
+    outlined = _outlined(known, ids, rare, classes + 1, classes)
+    return palette_png(outlined, np.concatenate([palette, [WHITE, BLACK]]), optimize=True)
+
+
+def _outlined(
+    picture: np.ndarray, ids: np.ndarray, rare: np.ndarray, dark: int | tuple, light: int | tuple
+) -> np.ndarray:
     """Draw a line around the pixels of rare classes, white with a black edge: visible on any background."""
     known = (ids >= 0) & (ids < len(rare))
     inside = (known & rare[np.where(known, ids, 0)]).astype(np.uint8)
     white = cv2.dilate(inside, np.ones((3, 3), np.uint8)) - inside  # on thin objects it would hide them
     black = cv2.dilate(inside, np.ones((5, 5), np.uint8)) - inside - white
     shown = picture.copy()
-    shown[black > 0] = 0
-    shown[white > 0] = 255
+    shown[black > 0] = dark
+    shown[white > 0] = light
     return shown

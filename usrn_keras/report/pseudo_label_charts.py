@@ -27,7 +27,7 @@ LOST = ("dropped", "overridden")
 
 def pseudo_label_section(page: Page, summary: RunSummary) -> None:
     """Add the section; without records of their quality, what training recorded, and the reason."""
-    page.section("Pseudo labels")
+    page.section("Pseudo labels", folded=True)
     training = _training_lines(summary)
     if not summary.pseudo_labels:
         _in_training(page, training)

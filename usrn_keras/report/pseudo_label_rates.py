@@ -86,6 +86,16 @@ class PseudoLabelRates:
         """`(T, C)` pixels that were `dropped` or `overridden`, by F's own label."""
         return self._sums("by_pseudo_label", name)
 
+    def changed_by_second_head(self) -> tuple[float, float, float]:
+        """Shares of F's labels that F_sub dropped, overrode and changed (both) at the last step.
+
+        They are shares of the labels that are above gamma before or after the correction.
+        """
+        confident = self._sums("by_pseudo_label", "confident")[-1].sum()
+        dropped, overridden = (self.lost(name)[-1].sum() for name in ("dropped", "overridden"))
+        shares = _ratio(np.array([dropped, overridden, dropped + overridden]), np.array(confident + dropped))
+        return tuple(shares.tolist())
+
     def _sums(self, by: str, name: str) -> np.ndarray:
         return np.array([record[by][name] for record in self._records], dtype=np.float64)
 

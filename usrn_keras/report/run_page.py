@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from usrn_keras.report.comparison import Comparison
+from usrn_keras.report.confusion_table import confusion_section
 from usrn_keras.report.curves import Line, line_chart_svg, recorded
+from usrn_keras.report.gallery import picture_section
 from usrn_keras.report.page import Page
-from usrn_keras.report.pictures import PredictedImage, difference_legend, pictures_of
 from usrn_keras.report.pseudo_label_charts import pseudo_label_section
 from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.report.size_chart import size_charts_svg
+from usrn_keras.report.verdict import verdict
 
 # Terms of the objective that methods report under these names; without any, the whole objective is drawn.
 LOSSES = {
@@ -36,13 +36,19 @@ def run_page(summary: RunSummary) -> Page:
     True
     """
     page = Page(summary.name, _headline(summary))
+    if points := verdict(summary):
+        page.section("In short")
+        for heading, found in points.items():
+            page.points(heading, found)
     _scores(page, summary)
-    _pictures(page, summary)
+    if summary.scores:
+        confusion_section(page, summary.scores[-1])
+    picture_section(page, summary)
     _losses(page, summary)
     pseudo_label_section(page, summary)
     _class_balance(page, summary)
     _speed(page, summary)
-    page.section("About this run")
+    page.section("About this run", folded=True)
     page.facts(summary.facts)
     if summary.recipe:
         page.details("The recipe", summary.recipe)
@@ -70,38 +76,8 @@ def _scores(page: Page, summary: RunSummary) -> None:
     page.text("\n\n".join(comparison.notes()))
 
 
-def _pictures(page: Page, summary: RunSummary) -> None:
-    page.section("Pictures")
-    rows = [*summary.fixed, *summary.worst]
-    if not rows:
-        page.note(summary.missing.get("pictures", "There are no pictures."))
-        return
-    models = list(rows[0].predictions)
-    rare = ", ".join(summary.classes[i] for i in np.flatnonzero(summary.rare))
-    page.text(
-        "Each map shows one class per colour; pixels without a class are white. "
-        + (f"A white line with a black edge surrounds the rare classes ({rare})." if rare else "")
-    )
-    page.legend([(summary.marked(i), summary.palette[i]) for i in range(len(summary.classes))])
-    page.text("The last picture of each row shows where the models differ." if len(models) > 1 else "")
-    page.legend(difference_legend(models))
-    spread = "Images spread evenly over the list, the same in every report."
-    _picture_rows(page, summary, spread, summary.fixed)
-    lowest = f"The images with the lowest mIoU of {models[-1]}, the worst first."
-    _picture_rows(page, summary, lowest, summary.worst)
-    if not summary.worst:
-        page.note(summary.missing.get("worst", "The images with the lowest mIoU are unknown."))
-
-
-def _picture_rows(page: Page, summary: RunSummary, what: str, rows: Sequence[PredictedImage]) -> None:
-    if rows:
-        page.text(what)
-    for row in rows:
-        page.pictures(row.heading(), pictures_of(row, summary.palette, summary.rare))
-
-
 def _losses(page: Page, summary: RunSummary) -> None:
-    page.section("Losses")
+    page.section("Losses", folded=True)
     found = False
     for name, records in summary.training.items():
         lines = losses_of(records)
@@ -137,13 +113,15 @@ def losses_of(records: Sequence[Mapping[str, float]]) -> list[Line]:
 
 
 def _class_balance(page: Page, summary: RunSummary) -> None:
-    page.section("Class balance")
+    page.section("Class balance", folded=True)
     if summary.clusters is None:
         page.note(summary.missing.get("clusters", "The run has no subclasses yet."))
         return
     page.text(
-        "Each class of the labelled images is divided into subclasses of about equal size, so that F_sub "
-        "is trained on balanced classes. " + summary.clusters.rate_line().capitalize() + "."
+        f"The classes of the labelled images are divided into {summary.clusters.subclasses.total:,} "
+        f"subclasses ({summary.clusters.size_words()}), so that F_sub is trained on balanced classes. "
+        + summary.clusters.rate_line().capitalize()
+        + "."
     )
     for (svg, what), caption in zip(
         size_charts_svg(summary.clusters, summary.palette),
@@ -164,7 +142,7 @@ def _speed(page: Page, summary: RunSummary) -> None:
     lines = [Line(line.name, line.steps[1:], line.values[1:]) for line in lines if len(line.steps) > 1]
     if not lines:
         return
-    page.section("Seconds per step")
+    page.section("Seconds per step", folded=True)
     page.figure(
         line_chart_svg(lines, unit="seconds per step"),
         "Duration of a training step in seconds, over the steps",

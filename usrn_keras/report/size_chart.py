@@ -86,7 +86,9 @@ def _title_before(report: ClusterReport) -> str:
 
 def _title_after(report: ClusterReport) -> str:
     balanced = report.rates["balanced"] is not None
-    kind = "subclasses of equal size" if balanced else "subclasses by plain k-means"
+    words = report.size_words()
+    separator = " " if words.startswith("of") else ", "
+    kind = f"subclasses{separator}{words}" if balanced else "subclasses by plain k-means"
     rate = _rate(report, "balanced" if balanced else "plain")
     return f"After: {report.subclasses.total} {kind}, class balance rate {rate}"
 

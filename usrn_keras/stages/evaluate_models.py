@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import keras
+import numpy as np
 
-from usrn_keras.data import Dataset, Sample, read_sample
+from usrn_keras.data import Dataset
+from usrn_keras.data.whole_images import WholeImage
 from usrn_keras.evaluation import Predictor, evaluate_with, inference_of
-from usrn_keras.evaluation.report_files import image_mious, write_image_scores
+from usrn_keras.evaluation.report_files import ImageMious, image_mious, write_image_scores
+from usrn_keras.evaluation.small_maps import write_small_maps
 from usrn_keras.files import atomic_path, read_json, write_json
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.report.picture_sheets import comparison_png
-from usrn_keras.report.pictures import PredictedImage
+from usrn_keras.report.pictures import SIDE, fit
 from usrn_keras.runs import Run
 from usrn_keras.stages.preflight import validate_evaluation
-from usrn_keras.stages.report import fixed_samples, leave_report
+from usrn_keras.stages.report import fixed_samples, leave_report, predict_images, small_maps_file
 
 
 def evaluate_models(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def evaluate_models(run: Run, dataset: Dataset, progress: Progress) -> dict[str,
     }
     mious = {run.titles[model]: kept["images"] for model, kept in measured.items()}
     write_image_scores(run.path / "report" / "image_scores.csv", mious)
-    _picture(run, fixed_samples(samples), dataset, predictors)
+    _compare(run, dataset, predictors, mious)
     results = {
         "run": str(run.path),
         "dataset": dataset.name,
@@ -71,6 +73,7 @@ def _evaluate(
     Those of the first model are kept with its stage, which other runs may reuse.
     """
     is_first = model == run.models[0]
+    maps: dict[str, np.ndarray] = {}
     file = run.stage(run.stages[0]) / "scores.json"
     settings = run.recipe.evaluation
     asked = {
@@ -78,15 +81,20 @@ def _evaluate(
         "fingerprint": dataset.fingerprint(),
         "contents": dataset.contents(settings.split),
     }
-    if is_first and file.exists():
+    if is_first and file.exists() and small_maps_file(run, model).exists():  # the first stages had no maps
         known = read_json(file)
         if known["asked"] == asked and "images" in known:  # the first files had no scores of images
             return known
+
+    def keep_small(item: WholeImage, ids: np.ndarray) -> None:
+        maps[item.sample.name] = fit(ids, SIDE, SIDE, enlarge=False)
+
     measured = evaluate_with(
         predictor, getattr(dataset, settings.split), dataset, name=run.titles[model],
         workers=run.recipe.data.workers, checkpoint=run.checkpoint_name(model, settings.checkpoint),
-        progress=progress,
+        progress=progress, seen=keep_small,
     )  # fmt: skip
+    write_small_maps(small_maps_file(run, model), maps)
     kept = {"asked": asked, "scores": measured.scores.to_json(), "images": image_mious(measured)}
     if is_first:
         write_json(file, kept)
@@ -125,12 +133,11 @@ def _settings_of(recipe: Recipe) -> dict[str, Any]:
     return {"split": settings.split, "checkpoint": settings.checkpoint, **inference}
 
 
-def _picture(run: Run, samples: Sequence[Sample], dataset: Dataset, predictors: dict[str, Predictor]) -> None:
-    """A few images, spread evenly over the list: label and predictions beside each."""
-    rows = []
-    for sample in samples:
-        image, mask = read_sample(sample, dataset)
-        predictions = {run.titles[model]: predictor.ids(image) for model, predictor in predictors.items()}
-        rows.append(PredictedImage(sample.name, image, mask, predictions))
+def _compare(
+    run: Run, dataset: Dataset, predictors: dict[str, Predictor], mious: dict[str, ImageMious]
+) -> None:
+    """Write a few images, spread evenly over the list, each with its label and predictions beside it."""
+    samples = fixed_samples(getattr(dataset, run.recipe.evaluation.split))
+    rows = predict_images(run, samples, dataset, predictors, mious)
     with atomic_path(run.path / "report" / "comparison.png") as temporary:
-        temporary.write_bytes(comparison_png(rows, run.palette))
+        temporary.write_bytes(comparison_png(rows, run.classes, run.palette))

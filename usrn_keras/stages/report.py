@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
-from usrn_keras.data.whole_images import mask_to_labels
+from usrn_keras.data.whole_images import mask_to_labels, read_whole
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, read_image_scores
+from usrn_keras.evaluation.small_maps import read_small_maps
 from usrn_keras.files import atomic_path, read_json
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report.pictures import PredictedImage
+from usrn_keras.report.pictures import SIDE, PredictedImage
 from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.runs import Run, open_run
 from usrn_keras.runs.identity import check_same_data
+from usrn_keras.runs.run import STAGES_FILE
 from usrn_keras.stages.cluster import cluster_report
 from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.run_facts import run_facts
@@ -103,6 +108,9 @@ def collect_summary(
         run.palette,
         facts=run_facts(run),
         recipe=(run.path / "recipe.toml").read_text(encoding="utf-8"),
+        recipe_file=str(run.path / "recipe.toml") if (run.path / STAGES_FILE).exists() else "",
+        stages=list(run.training_stages.values()),
+        seed=run.recipe.training.seed,
         training={
             stage.title: list(run.log(folder).records()) for folder, stage in run.training_stages.items()
         },
@@ -144,21 +152,74 @@ def _why_no_diagnosis(run: Run) -> str:
 def _add_pictures(
     summary: RunSummary, run: Run, dataset: Dataset | None, predictors: Mapping[str, Predictor] | None
 ) -> None:
-    """Images beside the predictions of each model: some that are fixed, and those with the lowest mIoU."""
-    mious = _image_mious(run, summary)
+    """Add the measured images with the maps that evaluation kept; without maps, a few are predicted."""
+    mious = _image_mious(run)
     try:
         if dataset is None:
             dataset = load_dataset(run.recipe.data)
             check_same_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
+        summary.measured = len(samples)
+        maps = {run.titles[model]: read_small_maps(small_maps_file(run, model)) for model in run.models}
+        mapped = [sample for sample in samples if all(sample.name in known for known in maps.values())]
+        if mapped:
+            summary.images = _with_maps(mapped, dataset, maps, mious, run.recipe.data.workers)
+            return
         worst = worst_samples(samples, mious.get(run.titles[run.models[-1]], {}))
-        shown = _compare(
-            run, [*fixed_samples(samples), *worst], dataset, predictors or _predictors(run), mious
-        )
+        few = list(dict.fromkeys([*fixed_samples(samples), *worst]))
+        images = predict_images(run, few, dataset, predictors or _predictors(run), mious)
     except USRNError as error:  # images or models that are not there cost the pictures alone
         summary.missing["pictures"] = f"There are no pictures: {error.message}."
         return
-    summary.fixed, summary.worst = shown[: len(shown) - len(worst)], shown[len(shown) - len(worst) :]
+    summary.images = [image.smaller(SIDE) for image in images]
+    summary.missing["images"] = (
+        "There are no more pictures: the run was evaluated by an older version of usrn-keras. Remove "
+        f"{run.evaluation_file} and run `usrn fit` again to evaluate it once more."
+    )
+
+
+def small_maps_file(run: Run, model: str) -> Path:
+    """Return the path of the small predicted maps of a model."""
+    return run.stage(run.stage_of(model)) / "small_maps.npz"
+
+
+def predict_images(
+    run: Run,
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    predictors: Mapping[str, Predictor],
+    mious: Mapping[str, ImageMious],
+) -> list[PredictedImage]:
+    """Read images with their labels, and predict each of them with each model."""
+    rows = []
+    for sample in samples:
+        image, mask = read_sample(sample, dataset)
+        predictions = {run.titles[model]: predictor.ids(image) for model, predictor in predictors.items()}
+        known = _known_mious(mious, predictions, sample)
+        rows.append(PredictedImage(sample.name, image, mask_to_labels(mask, dataset), predictions, known))
+    return rows
+
+
+def _with_maps(
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    maps: Mapping[str, Mapping[str, np.ndarray]],
+    mious: Mapping[str, ImageMious],
+    workers: int,
+) -> list[PredictedImage]:
+    images = []
+    for item in read_whole(samples, dataset, workers=workers, ahead=2 * workers):
+        name = item.sample.name
+        known = _known_mious(mious, maps, item.sample)
+        photo = PredictedImage(name, item.image, item.labels, {}, known).smaller(SIDE)
+        images.append(replace(photo, predictions={model: ids[name] for model, ids in maps.items()}))
+    return images
+
+
+def _known_mious(
+    mious: Mapping[str, ImageMious], models: Iterable[str], sample: Sample
+) -> list[float | None]:
+    return [mious.get(model, {}).get(sample.name) for model in models]
 
 
 def _predictors(run: Run) -> dict[str, Predictor]:
@@ -169,33 +230,10 @@ def _predictors(run: Run) -> dict[str, Predictor]:
     }
 
 
-def _compare(
-    run: Run,
-    samples: Sequence[Sample],
-    dataset: Dataset,
-    predictors: Mapping[str, Predictor],
-    mious: Mapping[str, ImageMious],
-) -> list[PredictedImage]:
-    rows = []
-    for sample in samples:
-        image, mask = read_sample(sample, dataset)
-        predictions = {run.titles[model]: predictor.ids(image) for model, predictor in predictors.items()}
-        known = [mious.get(model, {}).get(sample.name) for model in predictions]
-        rows.append(PredictedImage(sample.name, image, mask_to_labels(mask, dataset), predictions, known))
-    return rows
-
-
-def _image_mious(run: Run, summary: RunSummary) -> dict[str, ImageMious]:
+def _image_mious(run: Run) -> dict[str, ImageMious]:
     """The mIoU of each image by each model, as far as they are known."""
     file = run.path / "report" / "image_scores.csv"
-    if file.exists():
-        return read_image_scores(file)
-    if run.evaluation_file.exists():
-        summary.missing["worst"] = (
-            "The images with the lowest mIoU are unknown: the run was evaluated by an older version of "
-            f"usrn-keras. Remove {run.evaluation_file} and run `usrn fit` again to evaluate it once more."
-        )
-    return {}
+    return read_image_scores(file) if file.exists() else {}
 
 
 def fixed_samples(samples: Sequence[Sample]) -> Sequence[Sample]:

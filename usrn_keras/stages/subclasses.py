@@ -13,6 +13,7 @@ import numpy as np
 from usrn_keras.data import Dataset
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path
+from usrn_keras.methods import METHODS
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Cluster
@@ -90,9 +91,10 @@ def _stages_to_clusters(
 ) -> dict[str, Callable[[], None]]:
     """What completes the stages of a run up to its subclasses."""
     if not run.cluster_stage:
+        names = [name for name, method in METHODS.items() if method.needs_subclasses]
         raise RunError(
             f"training.method = {run.recipe.training.method!r} has no subclasses",
-            hint="Choose a method that has: --set training.method=usrn",
+            hint=f"Methods with subclasses: {', '.join(names)}. Choose one: --set training.method=METHOD",
         )
     work: dict[str, Callable[[], None]] = {}
     for folder, stage in run.plan.items():

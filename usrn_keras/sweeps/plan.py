@@ -12,12 +12,13 @@ from typing import Any
 import tomli_w
 
 from usrn_keras._version import NUMERICS
-from usrn_keras.data.formats.lists import shipped_splits
+from usrn_keras.data.formats.lists import shipped_splits, split_names
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.methods import find_method, stages_of
 from usrn_keras.recipe import Recipe, load_recipe, shipped_recipes
 from usrn_keras.recipe.method_options import METHOD_OPTIONS
 from usrn_keras.recipe.schema import options_section
+from usrn_keras.recipe.shipped import RECIPES
 from usrn_keras.recipe.stage_plan import Train, stage_folders
 from usrn_keras.runs.reuse import stage_key
 from usrn_keras.runs.run import FREE_KEYS
@@ -187,8 +188,9 @@ def _validate_options(spec: TableSpec, own_method: str, overrides: Sequence[str]
 def _source_of(source: str, own_split: str, split: str) -> str:
     """The shipped recipe of another split, where there is one: it has its own subclasses and steps."""
     shipped = shipped_recipes()
-    other = f"{source.removesuffix(f'_{own_split}')}_{split}"
-    return other if source in shipped and other in shipped else source
+    name = {path: name for name, path in shipped.items()}.get(RECIPES.find(source), "")
+    other = f"{name.removesuffix(f'_{own_split}')}_{split}"
+    return other if other in shipped else source
 
 
 def _validate_counts(base: Recipe, split: str) -> None:
@@ -213,8 +215,7 @@ def _validate_seeds(base: Recipe, split: str, seeds: Sequence[int]) -> None:
 
 
 def _splits(spec: TableSpec, base: Recipe) -> tuple[str, ...]:
-    shipped = [name.removeprefix("labelled_") for name in shipped_splits(base.data.dataset)]
-    names = dict.fromkeys(re.sub(r"_seed\d+$", "", name) for name in shipped)
+    names = split_names(base.data.dataset)
     if spec.splits == "recipe" or base.data.split not in names:  # the user's own list
         return (base.data.split,)
     return tuple(sorted(names, key=_labelled_share))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -11,7 +10,7 @@ import pydantic
 from pydantic import Field
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.recipe.load import find_shipped
+from usrn_keras.recipe.shipped import TABLES
 
 
 class Figure(NamedTuple):
@@ -139,15 +138,14 @@ class TableSpec(_Part):
 
 def shipped_tables() -> dict[str, Path]:
     """Names and files of the tables in the package, such as `components`."""
-    folder = Path(str(resources.files("usrn_recipes"))) / "tables"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return TABLES.by_name()
 
 
 def load_table(source: str) -> TableSpec:
     """Read a table.
 
     Args:
-        source: Path of a TOML file, or the name of a shipped table.
+        source: Path of a TOML file, or name or path of a shipped table. A local file takes precedence.
 
     Raises:
         RecipeError: The file is missing, is no TOML, or is not such a table; every error is reported.
@@ -157,8 +155,7 @@ def load_table(source: str) -> TableSpec:
     >>> [row.name for row in load_table("main").rows]
     ['Baseline', 'USRN', 'Oracle']
     """
-    hint = "A table file is a TOML file like the shipped tables."
-    path = find_shipped("table", source, shipped_tables(), hint=hint)
+    path = TABLES.find(source)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return TableSpec(**values, name=path.stem)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from usrn_keras.progress import duration
 from usrn_keras.report.figure import figure_png, new_figure
 from usrn_keras.report.page import Page
 from usrn_keras.sweeps.render import cell, footnotes, grid
@@ -51,8 +52,8 @@ def as_html(result: TableResult) -> str:
         page.table(["class", *rows], cells, _named(split))
     page.section("Runs", "The folder of each run, and how long its last stage trained.")
     runs = result.frame.drop_duplicates("run", keep="last").sort_values("run")
-    cells = [[run.run, str(run.seed), f"{run.seconds / 60:.1f}"] for run in runs.itertuples()]
-    page.table(["run", "seed", "minutes"], cells)
+    cells = [[run.run, str(run.seed), duration(run.seconds)] for run in runs.itertuples()]
+    page.table(["run", "seed", "time"], cells)
     return page.html()
 
 

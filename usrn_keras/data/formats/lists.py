@@ -231,6 +231,12 @@ def shipped_splits(dataset: str) -> Names:
     )
 
 
+def split_names(dataset: str) -> Names:
+    """Return the values of `data.split` that are shipped for a data set, such as `1_8`."""
+    names = (name.removeprefix("labelled_") for name in shipped_splits(dataset))
+    return tuple(dict.fromkeys(re.sub(r"_seed\d+$", "", name) for name in names))
+
+
 def shipped_list(dataset: str, name: str) -> Names:
     """Read a shipped list, such as `train`; empty if the data set has no such list."""
     file = resources.files("usrn_keras").joinpath("data", "splits", dataset, f"{name}.txt")
