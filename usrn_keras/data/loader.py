@@ -205,7 +205,7 @@ class Batches:
             arrays["labelled_parameters"] = self.labelled_view.draw(rng, self.batch_labelled)
         return arrays
 
-    def _unlabelled_arrays(self, step: int, stream: UnlabelledStream) -> dict[str, np.ndarray]:
+    def _unlabelled_arrays(self, step: int, stream: UnlabelledStream = OWN_STREAM) -> dict[str, np.ndarray]:
         samples = self._unlabelled_samples(step, stream)
         views = [
             self._view(self.weak_unlabelled, stream.views, step, position, sample, self._read_unlabelled)
