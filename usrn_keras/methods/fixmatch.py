@@ -28,7 +28,7 @@ from usrn_keras.recipe.method_options import FixMatchOptions
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
 class FixMatch(Method):
-    """FixMatch (arXiv 2001.07685) as a segmentation method, as the repository of UniMatch has it.
+    """FixMatch (arXiv 2001.07685) for segmentation, as in the repository of UniMatch.
 
     The network labels the weak view `w` of each unlabelled image and of a donor image. CutMix pastes a box of
     the donor's strong view into the strong view `s`, and the donor's labels and confidences into those of
