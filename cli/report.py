@@ -16,7 +16,8 @@ from usrn_cli.output import print_json
 @click.option("--json", "as_json", is_flag=True, help="Print the paths of the pages as JSON.")
 @quiet_option
 def command(runs: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
-    """Create report/index.html in the run folders RUNS: scores, pictures, losses, pseudo labels.
+    """Create report/index.html in the run folders RUNS: what the method gained and what it still misses,
+    scores, confusion matrix, all measured images, losses, pseudo labels.
 
     \b
     Examples:

@@ -12,18 +12,19 @@ from usrn_keras.report.confusion_table import (
     largest_confusions,
 )
 from usrn_keras.report.page import Page
-from usrn_keras.report.page_parts import ShadedCell, luminance
+from usrn_keras.report.page_parts import luminance
 
 SCORES = Scores("USRN", ("pole", "road", "train"), [[2, 8, 0], [1, 99, 0], [0, 0, 0]])
 ORDER = np.array([1, 0, 2])
+WHITE, DARK = (255, 255, 255), (0x15, 0x17, 0x1A)  # backgrounds of a page
 
 
 def test_rows_are_percent_of_the_label_in_the_given_order():
     cells = list(confusion_cells(SCORES, ORDER))
     assert [[cell.text for cell in row] for row in cells] == [["99", "1", ""], ["80", "20", ""], ["", "", ""]]
     (right, wrong, nothing) = cells[0]
-    assert right.background[2] > right.background[0] and wrong.background[0] > wrong.background[2]
-    assert nothing.background is None
+    assert right.colour[2] > right.colour[0] and wrong.colour[0] > wrong.colour[2]
+    assert right.depth == 0.99 and wrong.depth == 0.1 and nothing.depth == 0
 
 
 def test_every_text_can_be_read_on_its_shade():
@@ -32,13 +33,13 @@ def test_every_text_can_be_read_on_its_shade():
         confusion = (1e6 * np.array([[share, 1 - share], [1 - share, share]])).astype(int)
         for row in confusion_cells(Scores("A", ("a", "b"), confusion), np.arange(2)):
             for cell in row:
-                if cell.background:
-                    assert contrast(cell) >= 4.5, cell
+                ink = (0, 0, 0) if cell.ink == "#000" else WHITE
+                assert contrast(ink, cell.background(WHITE)) >= 4.5, cell
+                assert contrast(WHITE, cell.background(DARK)) >= 4.5, cell
 
 
-def contrast(cell: ShadedCell) -> float:
-    ink = luminance((0, 0, 0) if cell.ink == "#000" else (255, 255, 255))
-    light, dark = sorted((ink, luminance(cell.background)), reverse=True)
+def contrast(*colours: tuple[int, int, int]) -> float:
+    dark, light = sorted(map(luminance, colours))
     return (light + 0.05) / (dark + 0.05)
 
 

@@ -57,9 +57,9 @@ def test_an_image_is_small_until_it_is_opened():
 
 def test_telling_images_come_first():
     assert {what: image.name for what, image in highlights(IMAGES).items()} == {
-        "Lowest mIoU": "b", "Largest gain": "d", "Largest loss": "b",
+        "Lowest mIoU and largest loss": "b", "Largest gain": "d",
     }  # fmt: skip
-    assert list(highlights([IMAGES[0]])) == ["Lowest mIoU", "Largest gain"]
+    assert list(highlights([IMAGES[0]])) == ["Lowest mIoU and largest gain"]
     assert list(highlights([IMAGES[2]])) == ["First image"]
 
 

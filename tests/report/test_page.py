@@ -62,7 +62,7 @@ def full_page(text: str = "plain") -> Page:
         page.pictures(text, [Picture(png(), text, text)])
         page.table([text, text], [[text, text]], text, means=[[text, text]])
         page.points(text, [Point(text), Point(text, text)])
-        page.matrix(text, [text], [[ShadedCell(text, (0, 0, 90))]])
+        page.matrix(text, [text], [[ShadedCell(text, (0, 0, 90), 0.5)]])
         page.gallery(text, [("name", text)], [shot(text)], text)
         page.facts([(text, text)])
         page.details(text, text)

@@ -13,7 +13,7 @@ from usrn_keras.report.page import Page
 from usrn_keras.report.page_parts import ShadedCell
 
 MOST_CLASSES = 40  # of a table; of more classes the picture is shown
-RIGHT, WRONG = np.array([8, 81, 156]), np.array([166, 54, 3])  # darkest shades; their text is white
+RIGHT, WRONG = (8, 81, 156), (166, 54, 3)  # darkest shades; their text is white
 NAMED = 5  # confusions
 LEAST = 0.1  # share of the pixels of a class
 
@@ -44,7 +44,7 @@ def confusion_cells(scores: Scores, order: np.ndarray) -> Iterator[list[ShadedCe
     """
     shares = shares_of_labels(scores)[np.ix_(order, order)]
     for i, row in enumerate(shares):
-        yield [_cell(share, RIGHT if i == j else WRONG, i == j) for j, share in enumerate(row.tolist())]
+        yield [_cell(share, i == j) for j, share in enumerate(row.tolist())]
 
 
 def largest_confusions(scores: Scores) -> list[str]:
@@ -60,9 +60,8 @@ def largest_confusions(scores: Scores) -> list[str]:
     ]
 
 
-def _cell(share: float, darkest: np.ndarray, correct: bool) -> ShadedCell:
+def _cell(share: float, correct: bool) -> ShadedCell:
     if share < SHOWN:
         return ShadedCell("")
     depth = share if correct else share**0.5  # errors are many and small
-    shade = (255 + (darkest - 255) * depth).round().astype(int)
-    return ShadedCell(f"{100 * share:.0f}", tuple(shade.tolist()))
+    return ShadedCell(f"{100 * share:.0f}", RIGHT if correct else WRONG, depth)

@@ -46,14 +46,18 @@ def picture_section(page: Page, summary: RunSummary) -> None:
 
 def highlights(images: Sequence[PredictedImage]) -> dict[str, PredictedImage]:
     """The images to look at first: the lowest mIoU, the largest gain, the largest loss."""
-    found = {}
+    found: list[tuple[str, PredictedImage]] = []
     if scored := [image for image in images if _score(image) is not None]:
-        found["Lowest mIoU"] = min(scored, key=_score)
+        found.append(("lowest mIoU", min(scored, key=_score)))
     if compared := [image for image in images if _gain(image) is not None]:
         best, worst = max(compared, key=_gain), min(compared, key=_gain)
-        found |= {"Largest gain": best} if _gain(best) > 0 else {}
-        found |= {"Largest loss": worst} if _gain(worst) < 0 else {}
-    return found or {"First image": images[0]}
+        found += [("largest gain", best)] if _gain(best) > 0 else []
+        found += [("largest loss", worst)] if _gain(worst) < 0 else []
+    reasons_of: dict[str, list[str]] = {}
+    for what, image in found or [("first image", images[0])]:
+        reasons_of.setdefault(image.name, []).append(what)
+    by_name = {image.name: image for image in images}
+    return {_sentence(reasons): by_name[name] for name, reasons in reasons_of.items()}
 
 
 def orders_of(images: Sequence[PredictedImage]) -> dict[str, tuple[str, list[PredictedImage]]]:
@@ -100,6 +104,11 @@ def _shots(
         its = {name: of[id(image)] for name, of in places.items()}
         shots.append(Shot(image.name, image.score(), [photo, maps[-1]], [label, *maps[:-1], difference], its))
     return shots, side
+
+
+def _sentence(reasons: Sequence[str]) -> str:
+    text = " and ".join(reasons)
+    return text[0].upper() + text[1:]
 
 
 def _bytes(pictures: Sequence[Picture]) -> int:

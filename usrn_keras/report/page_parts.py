@@ -78,16 +78,26 @@ class ShadedCell:
 
     Args:
         text: Text of the cell.
-        background: Red, green and blue in 0..255; None for the background of the page.
+        colour: Darkest shade: red, green and blue in 0..255, on which white text can be read.
+        depth: Share of that shade in the background in 0..1; the rest is the background of the page.
     """
 
     text: str
-    background: tuple[int, int, int] | None = None
+    colour: tuple[int, int, int] = (0, 0, 0)
+    depth: float = 0.0
+
+    def background(self, ground: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The background of the cell on a page with this one, as the browser mixes it."""
+        mixed = np.array(ground) + self.depth * (np.array(self.colour) - ground)
+        return tuple(mixed.round().astype(int).tolist())
 
     @property
     def ink(self) -> str:
-        """Black or white, whichever has the higher contrast to the background, at least 4.5 (WCAG AA)."""
-        return "#000" if luminance(self.background) > 0.179 else "#fff"
+        """The colour of the text on a white page: black or white, whichever has the higher contrast.
+
+        Contrast is at least 4.5 (WCAG AA). On a dark page, white text can be read on every shade.
+        """
+        return "#000" if luminance(self.background((255, 255, 255))) > 0.179 else "#fff"
 
 
 @dataclass(frozen=True)

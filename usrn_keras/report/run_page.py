@@ -31,6 +31,7 @@ def run_page(summary: RunSummary) -> Page:
 
     Example:
 
+    >>> import numpy as np
     >>> summary = RunSummary("runs/camvid", ("road",), np.zeros((1, 3), "uint8"))
     >>> "The run has not been evaluated yet." in run_page(summary).html()
     True

@@ -135,27 +135,31 @@ def _next_steps(summary: RunSummary) -> Iterator[Point]:
     weakest = [i for i in order if last.present[i] and last.iou[i] < WEAK][:3]
     if weakest:
         names = _listed([last.classes[i] for i in weakest])
-        yield Point(
+        yield _step(
             f"Label more images that show {names}{_labelled_share(summary, weakest)}. Add the masks to the "
-            "data set and to its list of labelled images, then train again:",
+            "data set and to its list of labelled images, then train again",
             _fit(summary, "more-masks"),
         )
     if unfinished := [stage for stage in summary.stages if _still_learns(summary.training.get(stage.title))]:
         titles = _listed([stage.title for stage in unfinished])
         sets = [f"{stage.steps_key}={2 * stage.steps}" for stage in unfinished]
-        text = f"{titles} still improved in the last quarter of the steps; train longer:"
-        yield Point(text, _fit(summary, "longer", *sets))
+        text = f"{titles} still improved in the last quarter of the steps; train longer"
+        yield _step(text, _fit(summary, "longer", *sets))
     if method := _other_method(summary):
         text = (
-            "The unlabelled images were not used yet; a method that learns from them:"
+            "This run used no unlabelled images. If you have some, train a method that learns from them"
             if len(summary.scores) == 1
-            else f"{last.name} gained less than half a point. Compare it with another method:"
+            else f"{last.name} gained less than half a point. Compare it with another method"
         )
-        yield Point(text, _fit(summary, method, f"training.method={method}"))
-    yield Point(
-        "Repeat with another seed before you rely on a small difference:",
+        yield _step(text, _fit(summary, method, f"training.method={method}"))
+    yield _step(
+        "Repeat with another seed before you rely on a small difference",
         _fit(summary, f"seed-{summary.seed + 1}", f"training.seed={summary.seed + 1}", reuse=False),
     )
+
+
+def _step(text: str, command: str) -> Point:
+    return Point(f"{text}:" if command else f"{text}.", command)
 
 
 def _other_method(summary: RunSummary) -> str:

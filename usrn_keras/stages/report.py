@@ -173,9 +173,12 @@ def _add_pictures(
         return
     summary.images = [image.smaller(SIDE) for image in images]
     summary.missing["images"] = (
-        "There are no more pictures: the run was evaluated by an older version of usrn-keras. Remove "
-        f"{run.evaluation_file} and run `usrn fit` again to evaluate it once more."
+        "There are no more pictures: the run was evaluated by an older version of usrn-keras."
     )
+    if summary.recipe_file:
+        summary.missing["images"] += (
+            f" Remove {run.evaluation_file} and run `usrn fit` again to evaluate it once more."
+        )
 
 
 def small_maps_file(run: Run, model: str) -> Path:
