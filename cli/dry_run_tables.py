@@ -86,7 +86,7 @@ def _network(budget: Budget) -> Table:
     )  # fmt: skip
     several = len({row["network"] for row in budget.parts}) > 1
     for row in budget.parts:
-        branch = row["branch"] + f" of network {row['network']}" * several
+        branch = row["branch"] + f" of network {row['network'] + 1}" * several
         numbers = (f"{row[name]:,}" for name in ("trained", "not_trained"))
         table.add_row(row["part"], branch, " x ".join(map(str, row["shape"])), *numbers)
     totals = (f"{sum(row[name] for row in budget.parts):,}" for name in ("trained", "not_trained"))

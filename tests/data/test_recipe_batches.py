@@ -60,7 +60,7 @@ def test_scales_of_both_streams(batches):
     built = batches("views.long_side=400")
     rng = np.random.default_rng(0)
     for view, smallest in ((built.weak_labelled, 200), (built.weak_unlabelled, 320)):
-        sides = [view._draw(rng, 360, 480).width for _ in range(8000)]
+        sides = [view.draw(rng, 360, 480).width for _ in range(8000)]
         assert (min(sides), max(sides)) == (smallest, 800)
         shares = np.histogram(sides, bins=4, range=(smallest, 801))[0] / len(sides)
         assert np.abs(shares - 0.25).max() < 5 * np.sqrt(0.25 * 0.75 / len(sides))

@@ -127,7 +127,7 @@ def test_maps_take_the_pixel_under_the_centre(scaled):
 
 def _drawn(view, shape, count=4000):
     rng = np.random.default_rng(0)
-    return [view._draw(rng, *shape) for _ in range(count)]
+    return [view.draw(rng, *shape) for _ in range(count)]
 
 
 def test_scales_are_uniform_and_keep_the_aspect():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.tools import gradients
-from usrn_keras.losses.cross_entropy import _blocks, cross_entropy, cross_entropy_and_accuracy
+from usrn_keras.losses.cross_entropy import blocks_of_rows, cross_entropy, cross_entropy_and_accuracy
 
 pytestmark = pytest.mark.every_backend
 
@@ -107,7 +107,7 @@ def test_labels_of_another_size_are_refused(size):
 
 def test_blocks_are_equal_and_fit(monkeypatch):
     monkeypatch.setattr(MODULE, "BLOCK_BYTES", 50)
-    assert _blocks(12, row_bytes=4) == 1  # 48 bytes as a whole
-    assert _blocks(12, row_bytes=12) == 3  # 4 rows are 48 bytes
-    assert _blocks(12, row_bytes=16) == 4  # 3 rows, also 48
-    assert _blocks(12, row_bytes=1000) == 12  # a row is more than wanted, and the least there is
+    assert blocks_of_rows(12, row_bytes=4) == 1  # 48 bytes as a whole
+    assert blocks_of_rows(12, row_bytes=12) == 3  # 4 rows are 48 bytes
+    assert blocks_of_rows(12, row_bytes=16) == 4  # 3 rows, also 48
+    assert blocks_of_rows(12, row_bytes=1000) == 12  # a row is more than wanted, and the least there is

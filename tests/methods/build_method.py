@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import keras
 
-from tests.methods.handmade import PARENTS
+from tests.methods.handmade import PARENTS, second_branch
 from usrn_keras.backends import CompiledStep
-from usrn_keras.methods import USRN, PrototypeEnsemble, SelfTraining, Supervised
+from usrn_keras.methods import CPS, USRN, FixMatch, Network, PrototypeEnsemble, SelfTraining, Supervised
 from usrn_keras.networks import Branch
 from usrn_keras.recipe.method_options import ALL_TERMS
 
@@ -25,12 +25,16 @@ def build_method(
     terms: Sequence[str] = ALL_TERMS,
     ignore_index: int = 255,
 ) -> keras.Model:
-    """`supervised`, `self_training`, `usrn` or `prototype_ensemble`; reads only the options that it has."""
+    """A method by its name in `training.method`; reads only the options that it has."""
     if method == "supervised":
         return Supervised(branch, ignore_index=ignore_index)
     options = {"threshold": threshold, "lambda_u": lambda_u, "ignore_index": ignore_index}
     if method == "self_training":
         return SelfTraining(branch, **options)
+    if method == "cps":
+        return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
+    if method == "fixmatch":
+        return FixMatch([Network(branch)], **options)
     if method == "prototype_ensemble":
         return PrototypeEnsemble(branch, sub_branch, PARENTS, **options)
     return USRN(branch, sub_branch, PARENTS, lambda_sub=lambda_sub, gate=gate, terms=terms, **options)

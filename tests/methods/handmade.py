@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from usrn_keras.data.cutmix_boxes import CutMixBoxes
 from usrn_keras.networks import Branch
 from usrn_keras.strong_view import StrongView
 
@@ -22,6 +23,11 @@ def handmade_branches() -> tuple[Branch, Branch]:
     shared = _stem()
     branch = Branch(shared, _tail(), _decoder(), _classifier(CLASSES), name="branch")
     return branch, Branch(shared, _tail(), _decoder(), _classifier(SUBCLASSES), name="sub_branch")
+
+
+def second_branch() -> Branch:
+    """F of a second network, which shares nothing with the first."""
+    return Branch(_stem(), _tail(), _decoder(), _classifier(CLASSES), name="branch")
 
 
 def variables_of(branch: Branch, sub_branch: Branch | None = None) -> list[keras.Variable]:
@@ -54,6 +60,20 @@ def handmade_batch(seed: int, *, ignore_index: int = 255) -> dict[str, np.ndarra
         "sublabels": np.where(unknown, -1, sublabels).astype("int32"),
         "labelled_parameters": StrongView().draw(rng, IMAGES),
         "strong_parameters": StrongView().draw(rng, IMAGES),
+    }
+
+
+def handmade_cutmix_batch(seed: int, boxes: CutMixBoxes) -> dict[str, np.ndarray]:
+    """A batch of `handmade_batch` with donors and boxes; a few views have padding."""
+    batch, donors = handmade_batch(seed), handmade_batch(seed + 1000)
+    rng = np.random.default_rng(seed)
+    filled = np.tile(np.int32([0, 0, SIZE, SIZE]), (IMAGES, 1))
+    return batch | {
+        "donor": donors["weak"],
+        "donor_strong_parameters": donors["strong_parameters"],
+        "boxes": boxes.draw(rng, IMAGES, SIZE, SIZE),
+        "weak_filled": filled - np.int32([0, 0, 5, 0]),
+        "donor_filled": filled + np.int32([0, 3, 0, 0]),
     }
 
 

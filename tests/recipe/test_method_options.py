@@ -6,7 +6,7 @@ import pytest
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe import load_recipe
-from usrn_keras.recipe.method_options import ALL_TERMS, TERMS, effective_gate, term_errors
+from usrn_keras.recipe.method_options import ALL_TERMS, METHOD_OPTIONS, TERMS, effective_gate, term_errors
 
 MODELS = (("msl",), ("msl", "ost"), ("msl", "ost", "usr"), ("msl", "ost", "usr", "sst"))  # I to IV of Table 3
 
@@ -45,6 +45,19 @@ def test_the_gate_of_the_terms():
             "training.start: must be 'baseline' with training.method = 'prototype_ensemble'",
         ),
         (["usrn.terms=['ost', 'sst']"], "usrn.terms: msl is required"),
+        (
+            ["training.method=cps", "cps.cutmix=true", "cps.recompute=true"],
+            "cps.recompute: must be false with cps.cutmix = true",
+        ),
+        (
+            ["training.method=cps", "fixmatch.cutmix=true"],
+            "[fixmatch]: used only with training.method",
+        ),
+        (
+            ["cps.weight=1"],
+            "[cps]: used only with training.method = 'cps', received",
+        ),
+        (["training.method=cps", "cps.threshold=0.9"], "cps.threshold: unknown key"),
         (["usrn.threshold=1.5"], "usrn.threshold: input should be less than or equal to 1"),
     ],
 )
@@ -54,11 +67,9 @@ def test_options_that_contradict_the_recipe(overrides, error):
     assert error in " ".join(caught.value.errors), caught.value.errors
 
 
-@pytest.mark.parametrize("method", ["supervised", "self_training", "usrn", "prototype_ensemble"])
+@pytest.mark.parametrize("method", METHOD_OPTIONS)
 def test_every_method_has_its_own_options_alone(method):
     recipe = load_recipe("quickstart", [f"training.method={method}", "training.start=baseline"])
     sections = set(recipe.model_dump()) - {"data", "network", "subclasses", "views", "training", "evaluation"}
     assert sections == ({method} if method != "supervised" else set())
     assert (recipe.options is None) == (method == "supervised")
-    if recipe.options is not None:
-        assert recipe.options.threshold == 0.75

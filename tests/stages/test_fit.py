@@ -166,6 +166,22 @@ def test_self_training_needs_no_subclasses(recipe_file, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("method", "override", "title"),
+    [("fixmatch", "fixmatch.threshold=0.5", "FixMatch"), ("cps", "cps.cutmix=true", "CPS"),
+     ("cps", "cps.recompute=true", "CPS")],
+)  # fmt: skip
+def test_methods_of_other_papers_train(recipe_file, tmp_path, method, override, title):
+    """Without subclasses, after the Baseline that tables compare with, in both precisions."""
+    overrides = [f"training.method={method}", override, "training.precision=mixed_bfloat16"]
+    try:
+        results = fit(load_recipe(str(recipe_file), overrides), tmp_path / "run")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert [scores["name"] for scores in results["scores"]] == ["Baseline", title]
+    assert [path.name for path in sorted((tmp_path / "run").glob("[0-9]-*"))] == ["1-baseline", f"2-{method}"]
+
+
+@pytest.mark.parametrize(
     "override",
     ["training.accumulation=2", "training.precision=mixed_bfloat16", "network.sharing=low_high",
      "network.sharing=none", "usrn.gate=stop", "subclasses.assignment=free", "views.strong=none",
@@ -181,34 +197,41 @@ def test_every_switch_trains(recipe_file, tmp_path, override):
     assert np.isfinite(results["scores"][1]["pixel_accuracy"])
 
 
-def command(recipe_file, run_dir) -> list[str]:
+def command(recipe_file, run_dir, *overrides: str) -> list[str]:
     start = "from usrn_cli.main import main; main()"
-    return [sys.executable, "-c", start, "fit", str(recipe_file), "--run", str(run_dir), "--quiet"]
+    settings = [word for override in overrides for word in ("--set", override)]
+    return [sys.executable, "-c", start, "fit", str(recipe_file), "--run", str(run_dir), "--quiet", *settings]
 
 
-def arrays(run_dir) -> dict[str, np.ndarray]:
-    with np.load(run_dir / "3-usrn/checkpoint.npz") as file:
+def arrays(stage_dir) -> dict[str, np.ndarray]:
+    with np.load(stage_dir / "checkpoint.npz") as file:
         return {key: file[key] for key in file.files if key != "header"}
 
 
+@pytest.mark.parametrize(
+    ("stage", "overrides"),
+    [("3-usrn", []), ("2-fixmatch", ["training.method=fixmatch"]),
+     ("2-cps", ["training.method=cps", "cps.cutmix=true"])],
+    ids=["usrn", "fixmatch", "cps"],
+)  # fmt: skip
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_at_random_moments_ends_where_an_undisturbed_run_ends(recipe_file, tmp_path):
+def test_killed_at_random_moments_ends_where_an_undisturbed_run_ends(recipe_file, tmp_path, stage, overrides):
     """SIGKILL, four times, then the end: bit-equal weights and equal scores (PyTorch, CPU)."""
     text = recipe_file.read_text().replace("steps = 4", "steps = 40")
     recipe_file.write_text(text + "[evaluation]\nevery = 3\n")
     environment = os.environ | {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run(command(recipe_file, tmp_path / "whole"), env=environment, check=True)
+    subprocess.run(command(recipe_file, tmp_path / "whole", *overrides), env=environment, check=True)
     rng, log = random.Random(0), tmp_path / "parts/metrics.jsonl"
     for lines in sorted(rng.sample(range(5, 90), 4)):  # of 40 steps and 14 measurements in each stage
-        process = subprocess.Popen(command(recipe_file, tmp_path / "parts"), env=environment)
+        process = subprocess.Popen(command(recipe_file, tmp_path / "parts", *overrides), env=environment)
         while not (log.exists() and log.read_text().count("\n") >= lines):
             assert process.poll() is None
             time.sleep(rng.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command(recipe_file, tmp_path / "parts"), env=environment, check=True)
-    whole, parts = arrays(tmp_path / "whole"), arrays(tmp_path / "parts")
+    subprocess.run(command(recipe_file, tmp_path / "parts", *overrides), env=environment, check=True)
+    whole, parts = arrays(tmp_path / "whole" / stage), arrays(tmp_path / "parts" / stage)
     assert whole.keys() == parts.keys()
     for key in whole:
         np.testing.assert_array_equal(whole[key], parts[key], err_msg=key)

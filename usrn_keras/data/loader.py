@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from usrn_keras.data.cutmix_boxes import CutMixBoxes
 from usrn_keras.data.dataset import Sample
 from usrn_keras.data.images import image_size, read_image
 from usrn_keras.data.mask_files import check_sublabels, read_sublabels
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 
 # Purposes of random numbers, each with its own generator.
 LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
+DONOR, DONOR_ORDER, DONOR_STRONG, BOXES = range(6, 10)
+
+
+class UnlabelledStream(NamedTuple):
+    """Names of the arrays of an unlabelled stream, and the purposes of its random numbers."""
+
+    weak: str
+    strong: str
+    views: int
+    order: int
+    colours: int
+
+
+OWN_STREAM = UnlabelledStream("weak", "strong", UNLABELLED, UNLABELLED_ORDER, STRONG)
+DONOR_STREAM = UnlabelledStream("donor", "donor_strong", DONOR, DONOR_ORDER, DONOR_STRONG)
 
 
 class Batches:
@@ -42,6 +58,9 @@ class Batches:
         strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
             such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
         labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
+        donor: Whether a batch has a second stream of unlabelled images, whose content CutMix pastes.
+        boxes: Distribution of the boxes of CutMix; None for no boxes.
+        filled: Whether a batch tells which part of each unlabelled view is image and not padding.
         ignore_index: Label of pixels without a class, as in `Dataset`.
         id_map: Class id of each mask value, as in `Dataset`.
         colour_map: Class id of each mask colour, as in `Dataset`.
@@ -54,7 +73,8 @@ class Batches:
         cache_bytes: Memory for decoded files in bytes.
 
     Raises:
-        ValueError: A batch size or `weak_unlabelled` is invalid.
+        ValueError: A batch size or `weak_unlabelled` is invalid, or CutMix is asked for without unlabelled
+            images.
         DataError: Samples are missing, or lack masks or sublabels.
 
     Example:
@@ -78,6 +98,9 @@ class Batches:
         strong: StrongView | None = None,
         strong_on_host: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         labelled_view: StrongView | None = None,
+        donor: bool = False,
+        boxes: CutMixBoxes | None = None,
+        filled: bool = False,
         ignore_index: int = 255,
         id_map: np.ndarray | None = None,
         colour_map: np.ndarray | None = None,
@@ -89,6 +112,11 @@ class Batches:
         cache_bytes: int = 512 * 2**20,
     ):
         _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled)
+        if not batch_unlabelled and (donor or boxes is not None or filled):
+            raise ValueError(
+                "`donor`, `boxes` and `filled` describe unlabelled images, but `batch_unlabelled` is 0; "
+                "it must be at least 1"
+            )
         self.labelled = tuple(labelled)
         self.unlabelled = tuple(unlabelled)
         self.batch_labelled = batch_labelled
@@ -98,6 +126,9 @@ class Batches:
         self.strong = strong
         self.strong_on_host = strong_on_host
         self.labelled_view = labelled_view
+        self.boxes = boxes
+        self.filled = filled
+        self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: (batch_unlabelled > 0) * (1 + donor)]
         self.rules = Rules(num_classes, ignore_index, id_map, colour_map)
         self.parents = parents
         self.seed = seed
@@ -124,20 +155,29 @@ class Batches:
             - `labelled_parameters` `(B, P)` float32 with a `labelled_view`;
             - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
             - with a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is computed on the host;
-            - otherwise `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`.
+            - otherwise `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`;
+            - with `donor`: the same of other unlabelled images, `donor`, `donor_strong` or
+              `donor_strong_parameters`;
+            - with `filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right of
+              the part of the view that is image;
+            - with `boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`.
 
         Raises:
             DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels
                 disagree with labels.
         """
         arrays = self._labelled_arrays(step)
-        if self.batch_unlabelled:
-            arrays |= self._unlabelled_arrays(step)
+        for stream in self.unlabelled_streams:
+            arrays |= self._unlabelled_arrays(step, stream)
+        if self.boxes is not None:
+            rng = np.random.default_rng([self.seed, BOXES, step])
+            arrays["boxes"] = self.boxes.draw(rng, *arrays["weak"].shape[:3])
         return arrays
 
     def names(self, step: int) -> list[str]:
         """List the image files in the batch of a step, labelled images first."""
-        samples = self._labelled_samples(step) + self._unlabelled_samples(step)
+        samples = self._labelled_samples(step)
+        samples += [s for stream in self.unlabelled_streams for s in self._unlabelled_samples(step, stream)]
         return [str(sample.image) for sample in samples]
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, np.ndarray]]:
@@ -165,20 +205,34 @@ class Batches:
             arrays["labelled_parameters"] = self.labelled_view.draw(rng, self.batch_labelled)
         return arrays
 
-    def _unlabelled_arrays(self, step: int) -> dict[str, np.ndarray]:
+    def _unlabelled_arrays(self, step: int, stream: UnlabelledStream = OWN_STREAM) -> dict[str, np.ndarray]:
+        samples = self._unlabelled_samples(step, stream)
         views = [
-            self._view(self.weak_unlabelled, UNLABELLED, step, position, sample, self._read_unlabelled)
-            for position, sample in enumerate(self._unlabelled_samples(step))
+            self._view(self.weak_unlabelled, stream.views, step, position, sample, self._read_unlabelled)
+            for position, sample in enumerate(samples)
         ]
-        arrays = {"weak": np.stack([image for (image,) in views])}
+        arrays = {stream.weak: np.stack([image for (image,) in views])}
+        if self.filled:
+            arrays[f"{stream.weak}_filled"] = self._filled_boxes(step, stream, samples)
         if self.strong is not None:
-            rng = np.random.default_rng([self.seed, STRONG, step])
+            rng = np.random.default_rng([self.seed, stream.colours, step])
             parameters = self.strong.draw(rng, self.batch_unlabelled)
             if self.strong_on_host is None:
-                arrays["strong_parameters"] = parameters
+                arrays[f"{stream.strong}_parameters"] = parameters
             else:
-                arrays["strong"] = self.strong_on_host(arrays["weak"], parameters)
+                arrays[stream.strong] = self.strong_on_host(arrays[stream.weak], parameters)
         return arrays
+
+    def _filled_boxes(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> np.ndarray:
+        """Boxes `(U, 4)` of the views that are image; the generators are those of the views."""
+        generators = (
+            np.random.default_rng([self.seed, stream.views, step, place]) for place in range(len(samples))
+        )
+        windows = [
+            self.weak_unlabelled.draw(rng, *self._size(sample.image))
+            for rng, sample in zip(generators, samples, strict=True)
+        ]
+        return np.array([window.filled_box for window in windows], np.int32)
 
     def _view(self, view, stream, step, position, sample, read) -> tuple[np.ndarray, ...]:
         """Compute the weak view of one sample; unexpected errors get a note with the file name."""
@@ -224,8 +278,8 @@ class Batches:
     def _labelled_samples(self, step: int) -> list[Sample]:
         return self._pick(self.labelled, LABELLED_ORDER, step, self.batch_labelled)
 
-    def _unlabelled_samples(self, step: int) -> list[Sample]:
-        return self._pick(self.unlabelled, UNLABELLED_ORDER, step, self.batch_unlabelled)
+    def _unlabelled_samples(self, step: int, stream: UnlabelledStream) -> list[Sample]:
+        return self._pick(self.unlabelled, stream.order, step, self.batch_unlabelled)
 
     def _pick(self, samples: tuple[Sample, ...], stream: int, step: int, count: int) -> list[Sample]:
         picked = []

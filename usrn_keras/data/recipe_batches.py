@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from usrn_keras.data.cutmix_boxes import CutMixBoxes
 from usrn_keras.data.dataset import Dataset, Sample
 from usrn_keras.data.keras_cv_view import REQUIRED_BY, KerasCVView
 from usrn_keras.data.loader import Batches
@@ -19,6 +20,9 @@ def build_batches(
     labelled: tuple[Sample, ...] | None = None,
     *,
     unlabelled: bool,
+    donor: bool = False,
+    boxes: CutMixBoxes | None = None,
+    filled: bool = False,
     parents: np.ndarray | None = None,
 ) -> Batches:
     """Build batches of the labelled images and optionally of weak and strong views of the unlabelled images.
@@ -28,6 +32,7 @@ def build_batches(
         dataset: Data set of the images.
         labelled: Labelled samples; None for those of the data set.
         unlabelled: Whether the batches include unlabelled images.
+        donor, boxes, filled: What the batches include for CutMix, see `Batches`.
         parents: Class of each subclass, `(subclasses,)`, to check sublabels against the labels; None skips
             the check.
 
@@ -57,6 +62,9 @@ def build_batches(
         strong=None if views.strong == "none" else strong,
         strong_on_host=KerasCVView() if unlabelled and views.strong == "keras_cv" else None,
         labelled_view=always if views.labelled_jitter else None,
+        donor=donor,
+        boxes=boxes,
+        filled=filled,
         ignore_index=dataset.ignore_index,
         id_map=dataset.id_map,
         colour_map=dataset.colour_map,

@@ -82,10 +82,17 @@ class WeakView:
             always as a tuple: `(view,) = weak_view(rng, image)`.
         """
         size = size or image.shape[:2]
-        window = self._draw(rng, *size)
+        window = self.draw(rng, *size)
         return window.cut_image(image), *(window.cut_map(values, self._padding(values)) for values in maps)
 
-    def _draw(self, rng: np.random.Generator, height: int, width: int) -> Window:
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Window:
+        """Draw the window of a view, the one that a call with an equal generator cuts.
+
+        Args:
+            rng: Random generator.
+            height: Height of the whole image in pixels.
+            width: Width of the whole image in pixels.
+        """
         smallest = int(self.long_side * self.scale[0])
         factor = rng.integers(smallest, self.largest, endpoint=True) / max(height, width)
         scaled_height, scaled_width = (max(1, int(side * factor + 0.5)) for side in (height, width))
@@ -120,6 +127,12 @@ class Window:
         view[:rows, :columns] = self._scaled_part(image, rows, columns)
         view[rows:] = view[:rows, columns:] = IMAGE_MEAN
         return cv2.flip(view, 1) if self.flip else view
+
+    @property
+    def filled_box(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right of the part of the view that shows the image; the rest is padding."""
+        rows, columns = self._filled()
+        return (0, self.crop_size - columns, rows, self.crop_size) if self.flip else (0, 0, rows, columns)
 
     def cut_map(self, values: np.ndarray, padding: int) -> np.ndarray:
         """Cut the window of a map, `(crop_size, crop_size)` int32, padded with `padding`."""

@@ -8,6 +8,7 @@ from usrn_keras.losses.pseudo_labels import (
     pseudo_labels,
     unbiased_class_probabilities,
 )
+from usrn_keras.losses.upsampled_labels import upsampled_labels
 from usrn_keras.losses.usrn_objective import (
     self_training_losses,
     supervised_losses,
@@ -27,5 +28,6 @@ __all__ = [
     "supervised_losses",
     "unbiased_class_probabilities",
     "unlabelled_losses",
+    "upsampled_labels",
     "usrn_losses",
 ]

@@ -14,7 +14,7 @@ BLOCK_BYTES = 8e6  # size of a block of upsampled logits: about the size of the 
 UNKNOWN_BATCH = 8  # images assumed for a block if the batch size is unknown while the graph is traced
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor, pixels: Tensor | None = None) -> Tensor:
     """Compute the mean cross entropy over the pixels where `mask` is true.
 
     Args:
@@ -22,6 +22,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
             are upsampled bilinearly (half-pixel centres).
         labels: Labels `(batch, height, width)` int. Their values are ignored where the mask is false.
         mask: Mask `(batch, height, width)` bool of the pixels that count.
+        pixels: Number of pixels by which the sum is divided; None for the number of those that count.
 
     Returns:
         float32 scalar; 0 if the mask is false everywhere.
@@ -29,10 +30,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ValueError: The size of the labels is not an integer multiple of the size of the logits.
     """
-    return cross_entropy_and_accuracy(logits, labels, mask)[0]
+    return cross_entropy_and_accuracy(logits, labels, mask, pixels)[0]
 
 
-def cross_entropy_and_accuracy(logits: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def cross_entropy_and_accuracy(
+    logits: Tensor, labels: Tensor, mask: Tensor, pixels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Compute `cross_entropy` and the pixel accuracy under the mask.
 
     The upsampled logits are never stored as a whole. They are computed in blocks, a few rows of all images
@@ -44,6 +47,7 @@ def cross_entropy_and_accuracy(logits: Tensor, labels: Tensor, mask: Tensor) -> 
         logits: Logits `(batch, height / f, width / f, channels)`, see `cross_entropy`.
         labels: Labels `(batch, height, width)` int.
         mask: Mask `(batch, height, width)` bool of the pixels that count.
+        pixels: Number of pixels by which both sums are divided; None for the number of those that count.
 
     Returns:
         Two float32 scalars, loss and accuracy; both are 0 if the mask is false everywhere. The accuracy has
@@ -61,7 +65,7 @@ def cross_entropy_and_accuracy(logits: Tensor, labels: Tensor, mask: Tensor) -> 
     # An ignored id such as 255 is not a channel: replace it by any valid channel, with weight 0.
     labels = ops.where(mask, ops.cast(labels, "int32"), 0)
     weights = ops.cast(mask, "float32")
-    weights = weights / ops.maximum(ops.sum(weights), 1.0)
+    weights = weights / ops.maximum(ops.sum(weights) if pixels is None else pixels, 1.0)
 
     @ops.custom_gradient
     def loss_and_accuracy(logits: Tensor) -> tuple[Tensor, Any]:
@@ -115,7 +119,7 @@ def _blockwise(logits: Tensor, labels: Tensor, weights: Tensor, factor: int) -> 
     batch, rows, columns, channels = logits.shape
     tall = upsample(logits, factor, axis=1)
     height, width = rows * factor, columns * factor
-    blocks = _blocks(height, 4 * (batch or UNKNOWN_BATCH) * width * channels)
+    blocks = blocks_of_rows(height, 4 * (batch or UNKNOWN_BATCH) * width * channels)
 
     def in_blocks(values: Tensor, *rest: int) -> Tensor:
         """`(batch, height, ...)` -> `(blocks, batch * height of a block, ...)`"""
@@ -149,7 +153,15 @@ def _block(logits: Tensor, labels: Tensor, weights: Tensor, factor: int) -> tupl
     return both, upsample_transposed(gradient, factor, axis=1)
 
 
-def _blocks(height: int, row_bytes: float) -> int:
-    """Smallest number of equal blocks of rows of at most `BLOCK_BYTES`; `height` if a row exceeds it."""
+def blocks_of_rows(height: int, row_bytes: float) -> int:
+    """Compute the smallest number of equal blocks of rows of at most `BLOCK_BYTES`.
+
+    Args:
+        height: Number of rows.
+        row_bytes: Size of a row of all images in bytes.
+
+    Returns:
+        The number of blocks; `height` if a single row exceeds `BLOCK_BYTES`.
+    """
     fitting = (n for n in range(1, height + 1) if height % n == 0 and height / n * row_bytes <= BLOCK_BYTES)
     return next(fitting, height)

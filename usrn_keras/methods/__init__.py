@@ -1,7 +1,9 @@
 """Training methods: one file each, a `keras.Model` with its own `train_step`."""
 
 from usrn_keras.methods.base import Method
+from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.find import METHODS, find_method, stages_of
+from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.loss_part import BatchSpec, LossPart, labelled_images, unlabelled_images
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
@@ -11,9 +13,11 @@ from usrn_keras.methods.usrn import USRN
 from usrn_keras.networks.two_branch import ForwardPass, Network
 
 __all__ = [
+    "CPS",
     "METHODS",
     "USRN",
     "BatchSpec",
+    "FixMatch",
     "ForwardPass",
     "LossPart",
     "Method",

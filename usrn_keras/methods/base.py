@@ -222,9 +222,7 @@ class Method(keras.Model):
         """
         if isinstance(data, (tuple, list)):
             data = data[0] if len(data) == 1 or data[1] is None else {"labelled": data[0], "labels": data[1]}
-        needed = ["labelled", "labels"]
-        needed += ["sublabels"] * self.inputs.sublabels + ["weak"] * self.inputs.unlabelled
-        needed += ["progress"] * self.inputs.progress
+        needed = self.inputs.keys
         if not isinstance(data, dict) or (missing := [name for name in needed if name not in data]):
             lacks = ", ".join(missing) if isinstance(data, dict) else f"all keys, received {type(data)}"
             raise ValueError(

@@ -6,6 +6,8 @@ import inspect
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods.base import Method
+from usrn_keras.methods.cps import CPS
+from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
@@ -16,7 +18,8 @@ from usrn_keras.recipe.schema import Recipe
 from usrn_keras.recipe.stage_plan import Stage
 
 METHODS: dict[str, type[Method]] = {
-    method.method_name: method for method in (Supervised, SelfTraining, USRN, PrototypeEnsemble)
+    method.method_name: method
+    for method in (Supervised, SelfTraining, FixMatch, CPS, USRN, PrototypeEnsemble)
 }
 
 

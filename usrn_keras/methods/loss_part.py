@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from usrn_keras.data.cutmix_boxes import CutMixBoxes
 from usrn_keras.strong_view import strong_view
 
 Tensor = Any
@@ -46,12 +47,32 @@ class BatchSpec:
         strong: Number of strong views of the unlabelled images.
         sublabels: Whether the batch contains the subclass of each labelled pixel, `sublabels`.
         progress: Whether the batch contains `progress`, the completed share of training (float32 scalar).
+        donor: Whether the batch contains views of other unlabelled images, `donor`, for CutMix.
+        boxes: Distribution of the boxes of CutMix, `boxes (U, n, 4)` int32; None for no boxes.
+        filled: Whether the batch contains the box of each unlabelled view that is image and not padding,
+            `weak_filled` and `donor_filled (U, 4)` int32.
     """
 
     unlabelled: bool = False
     strong: int = 0
     sublabels: bool = False
     progress: bool = False
+    donor: bool = False
+    boxes: CutMixBoxes | None = None
+    filled: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        """Required keys of a batch."""
+        views = ["weak"] * self.unlabelled + ["donor"] * self.donor
+        return [
+            *("labelled", "labels"),
+            *["sublabels"] * self.sublabels,
+            *views,
+            *[f"{view}_filled" for view in views if self.filled],
+            *["boxes"] * (self.boxes is not None),
+            *["progress"] * self.progress,
+        ]
 
 
 def labelled_images(batch: Batch) -> Tensor:
@@ -62,16 +83,22 @@ def labelled_images(batch: Batch) -> Tensor:
     return images
 
 
-def unlabelled_images(batch: Batch) -> tuple[Tensor, Tensor]:
+def unlabelled_images(batch: Batch, *, donor: bool = False) -> tuple[Tensor, Tensor]:
     """Return the weak and the strong view of the unlabelled images of a batch, float32.
 
     The strong view is `strong` if the batch has it, or is computed from `strong_parameters`; without both it
     is the weak view.
+
+    Args:
+        batch: The batch.
+        donor: Whether to return the views of the donor images: `donor`, and `donor_strong` or
+            `donor_strong_parameters`.
     """
-    weak = ops.cast(batch["weak"], "float32")
-    if "strong_parameters" in batch:
-        return weak, strong_view(weak, batch["strong_parameters"])
-    return weak, ops.cast(batch.get("strong", batch["weak"]), "float32")
+    weak_name, strong_name = ("donor", "donor_strong") if donor else ("weak", "strong")
+    weak = ops.cast(batch[weak_name], "float32")
+    if f"{strong_name}_parameters" in batch:
+        return weak, strong_view(weak, batch[f"{strong_name}_parameters"])
+    return weak, ops.cast(batch.get(strong_name, batch[weak_name]), "float32")
 
 
 def unique(variables: Iterable[keras.Variable]) -> list[keras.Variable]:

@@ -36,7 +36,7 @@ class PartPass(NamedTuple):
 
     Attributes:
         view: Name of the view, such as `labelled`, `weak` or `strong`.
-        images: Batch that the view belongs to, `labelled` or `unlabelled`.
+        images: Batch that the view belongs to: `labelled`, `unlabelled` or `both`.
         network: Index in `method.networks`.
         part: `stem`, `tail`, `decoder` or `classifier`.
         branch: `F`, `F_sub`, or `both` for a part that the two branches share.
@@ -90,6 +90,7 @@ def step_flops(
         Number of operations by view, such as `labelled`, `weak` and `strong`.
     """
     batches = {"labelled": batch_labelled, "unlabelled": batch_unlabelled}
+    batches["both"] = batch_labelled + batch_unlabelled
     found: dict[str, int] = {}
     for one in part_passes(method, height, width):
         found[one.view] = found.get(one.view, 0) + batches[one.images] * one.operations

@@ -140,7 +140,7 @@ class ForwardPass(NamedTuple):
 
     Attributes:
         view: Name of the view: `labelled`, `weak`, `strong`, ...
-        images: Batch that the images belong to.
+        images: Batch that the images belong to; `both` if labelled and unlabelled images are one batch.
         heads: Names of the branches that the images pass.
         network: Index of the network in `Method.networks`.
         gradient: Whether there is a backward pass.
@@ -148,7 +148,7 @@ class ForwardPass(NamedTuple):
     """
 
     view: str
-    images: Literal["labelled", "unlabelled"]
+    images: Literal["labelled", "unlabelled", "both"]
     heads: tuple[Head, ...]
     network: int = 0
     gradient: bool = True

@@ -65,6 +65,45 @@ class SelfTrainingOptions(MethodOptions):
     lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
 
 
+class FixMatchOptions(MethodOptions):
+    """Options of `fixmatch`: F learns confident labels of the weak view on a strong view mixed by CutMix."""
+
+    threshold: Threshold = Field(0.95, description="Confidence gamma that a pseudo label must reach.")
+    cutmix: bool = Field(
+        True,
+        description="Whether a box of another unlabelled image is pasted into the strong view, with "
+        "probability one half.",
+    )
+    lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
+
+
+class CPSOptions(MethodOptions):
+    """Options of `cps`: two networks learn each other's labels."""
+
+    weight: Weight = Field(
+        1.5,
+        description="Weight of the cross supervision (paper: 1.5 on VOC and 6 on Cityscapes; with cutmix 1 "
+        "and 5).",
+    )
+    cutmix: bool = Field(
+        False,
+        description="Whether boxes of other unlabelled images are pasted into those that the networks learn "
+        "from.",
+    )
+    recompute: bool = Field(
+        False,
+        description="Whether labels come from passes of their own, which takes less memory and more time.",
+    )
+
+    def contradictions(self, name: str, start: str) -> Iterator[str]:
+        yield from super().contradictions(name, start)
+        if self.recompute and self.cutmix:
+            yield (
+                f"{name}.recompute: must be false with {name}.cutmix = true, whose labels always come from "
+                "passes of their own, received true"
+            )
+
+
 class USRNOptions(MethodOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
@@ -167,6 +206,8 @@ def effective_gate(terms: Collection[str], gate: str) -> str:
 METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "supervised": None,
     "self_training": SelfTrainingOptions,
+    "fixmatch": FixMatchOptions,
+    "cps": CPSOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }

@@ -232,8 +232,8 @@ class TrainingSection(Section):
 
     method: str = Field(
         "usrn",
-        description="Method to train: usrn (the paper), self_training, prototype_ensemble, supervised (the "
-        "Baseline alone), or MODULE:CLASS. Its options are in the section of the same name.",
+        description="Method to train: usrn (the paper), self_training, fixmatch, cps, prototype_ensemble, "
+        "supervised (the Baseline alone), or MODULE:CLASS. Its options are in the section of the same name.",
     )
     baseline_steps: Positive = Field(description="Number of training steps of the Baseline.")
     usrn_steps: Positive = Field(

@@ -142,8 +142,16 @@ def _measure(
     if not method.inputs.sublabels:
         labelled = tuple(replace(sample, sublabels=None) for sample in dataset.labelled)
         dataset = replace(dataset, labelled=labelled)
-    unlabelled = method.inputs.unlabelled
-    batches = build_batches(recipe, dataset, unlabelled=unlabelled, parents=subclasses.parents)
+    inputs = method.inputs
+    batches = build_batches(
+        recipe,
+        dataset,
+        unlabelled=inputs.unlabelled,
+        donor=inputs.donor,
+        boxes=inputs.boxes,
+        filled=inputs.filled,
+        parents=subclasses.parents,
+    )
     step, memory = CompiledStep(method), PeakMemory()
     held = memory.peak()
     with contextlib.closing(batches.iterate(0, BATCHES_AHEAD)) as stream:

@@ -44,6 +44,9 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         recipe,
         _with_sublabels(run, dataset) if subclasses is not None else dataset,
         unlabelled=method.inputs.unlabelled,
+        donor=method.inputs.donor,
+        boxes=method.inputs.boxes,
+        filled=method.inputs.filled,
         parents=None if subclasses is None else subclasses.parents,
     )
     callbacks = [ValidationCallback(run, folder, method.inference_network, dataset)]

@@ -148,4 +148,4 @@ class Loop:
         )
 
 
-SHOWN = ("loss", "supervised", "self_training", "confident", "gate_open", "pixel_accuracy")
+SHOWN = ("loss", "supervised", "self_training", "cross", "confident", "gate_open", "pixel_accuracy")
