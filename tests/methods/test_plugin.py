@@ -99,7 +99,7 @@ def test_its_section_is_checked(toys, overrides, errors):
     ("method", "error"),
     [
         ("self_trainin", "must be one of supervised, self_training, .*did you mean `self_training`"),
-        ("nothing_like_it", "must be one of supervised, self_training, usrn, .* or MODULE:CLASS"),
+        ("nothing_like_it", "must be one of supervised, self_training, .*usrn, .* or MODULE:CLASS"),
         (
             "no_such_module:Toy",
             "'no_such_module:Toy' cannot be imported: ModuleNotFoundError",
