@@ -194,7 +194,7 @@ def _check_counts(masked: int, without_mask: int, labelled: int, val: int, val_s
     if labelled + val > masked:
         errors.add(f"{labelled} labelled and {val} val images are more than the {masked} images with masks")
     elif labelled + val == masked and not without_mask:
-        errors.add("no image would remain unlabelled, but semi-supervised training needs images without labels")
+        errors.add("no image would remain unlabelled, but semi-supervised training needs some")
     errors.raise_if_any(
         f"the split cannot be drawn from {masked} training images with masks and {without_mask} without:"
     )
