@@ -29,7 +29,7 @@ from usrn_keras.stages import build
 
 pytestmark = [
     pytest.mark.every_backend,
-    # `keras.metrics.MeanIoU` asks JAX for int64, which it has only if it is told to (Keras 3.15).
+    # `keras.metrics.MeanIoU` asks JAX for int64, which it has only with `jax_enable_x64` (Keras 3.15).
     pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
 ]
 

@@ -37,7 +37,7 @@ def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def paste(mask: Tensor, donor: Tensor, target: Tensor) -> Tensor:
-    """Take the values of `donor` where the mask is true, and of `target` elsewhere.
+    """Take the values of `donor` where the mask is true, and of `target` where it is false.
 
     Args:
         mask: Mask `(batch, height, width)` bool.

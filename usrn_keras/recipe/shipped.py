@@ -21,7 +21,7 @@ class ShippedFiles:
 
     Example:
 
-    >>> RECIPES.name_of("recipes/quickstart.toml"), RECIPES.name_of("elsewhere/quickstart.toml")
+    >>> RECIPES.name_of("recipes/quickstart.toml"), RECIPES.name_of("other/quickstart.toml")
     ('quickstart', None)
     """
 
