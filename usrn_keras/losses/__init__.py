@@ -8,7 +8,7 @@ from usrn_keras.losses.pseudo_labels import (
     pseudo_labels,
     unbiased_class_probabilities,
 )
-from usrn_keras.losses.upsampled_labels import upsampled_labels
+from usrn_keras.losses.upsampled_labels import upsampled_corrected_labels, upsampled_labels
 from usrn_keras.losses.usrn_objective import (
     self_training_losses,
     supervised_losses,
@@ -28,6 +28,7 @@ __all__ = [
     "supervised_losses",
     "unbiased_class_probabilities",
     "unlabelled_losses",
+    "upsampled_corrected_labels",
     "upsampled_labels",
     "usrn_losses",
 ]

@@ -4,9 +4,11 @@ from usrn_keras.methods.base import Method
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.find import METHODS, find_method, stages_of
 from usrn_keras.methods.fixmatch import FixMatch
+from usrn_keras.methods.host_method import HostMethod
 from usrn_keras.methods.loss_part import BatchSpec, LossPart, labelled_images, unlabelled_images
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
+from usrn_keras.methods.second_head import SecondHead
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
 from usrn_keras.methods.usrn import USRN
@@ -19,11 +21,13 @@ __all__ = [
     "BatchSpec",
     "FixMatch",
     "ForwardPass",
+    "HostMethod",
     "LossPart",
     "Method",
     "Network",
     "PrototypeEnsemble",
     "PseudoLabelMethod",
+    "SecondHead",
     "SelfTraining",
     "Supervised",
     "find_method",

@@ -108,13 +108,13 @@ class Method(keras.Model):
         Args:
             recipe: The recipe of the run.
         """
-        baseline = baseline_stage(recipe)
+        baseline, with_usrn = baseline_stage(recipe), recipe.training.with_usrn
         return [
             baseline,
-            *([Cluster(model=baseline.name)] if cls.needs_subclasses else []),
+            *([Cluster(model=baseline.name)] if cls.needs_subclasses or with_usrn else []),
             Train(
                 name=cls.method_name,
-                title=cls.title,
+                title=f"{cls.title} + USRN" if with_usrn else cls.title,
                 method=recipe.training.method,
                 steps=recipe.training.usrn_steps,
                 steps_key="training.usrn_steps",
@@ -129,11 +129,11 @@ class Method(keras.Model):
 
         Args:
             options: Options of the method.
-            build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses` and
-                `build.ignore_index`.
+            build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses`,
+                `build.ignore_index`, and `build.arguments` that all methods have.
         """
         keys = options.model_dump() if options is not None else {}
-        return cls(build.networks(), ignore_index=build.ignore_index, **keys)
+        return cls(build.networks(), **build.arguments, **keys)
 
     def start_from(self, start: Any) -> None:
         """Start from a trained network: `training.start = "baseline"`.
@@ -222,13 +222,18 @@ class Method(keras.Model):
         """
         if isinstance(data, (tuple, list)):
             data = data[0] if len(data) == 1 or data[1] is None else {"labelled": data[0], "labels": data[1]}
-        needed = self.inputs.keys
+        needed = self.batch_keys
         if not isinstance(data, dict) or (missing := [name for name in needed if name not in data]):
             lacks = ", ".join(missing) if isinstance(data, dict) else f"all keys, received {type(data)}"
             raise ValueError(
                 f"a batch of `{type(self).__name__}` must be a dict of {', '.join(needed)}; missing: {lacks}"
             )
         return data
+
+    @property
+    def batch_keys(self) -> list[str]:
+        """Required keys of a batch."""
+        return self.inputs.keys
 
     def labelled_context(self, logits: Tensor) -> Context:
         """Return the context of a part with labelled images: F's logits if metrics are compiled.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import ops
 
 from usrn_keras.backends import no_gradient
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
-from usrn_keras.losses import cross_entropy, normalised_entropy, pseudo_labels, upsampled_labels
-from usrn_keras.methods.base import Method
+from usrn_keras.losses import pseudo_labels
 from usrn_keras.methods.cutmix import box_mask, paste
+from usrn_keras.methods.host_method import HostMethod, Logits, Target, named, view_of
 from usrn_keras.methods.loss_part import Batch, BatchSpec, Context, LossPart, Tensor, labelled_images, unique
 from usrn_keras.networks.two_branch import ForwardPass, Network
 from usrn_keras.recipe.method_options import CPSOptions
@@ -23,7 +23,7 @@ SUFFIX = ("", "_2")  # of the terms of each network
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
-class CPS(Method):
+class CPS(HostMethod):
     """Cross pseudo supervision (CVPR 2021, arXiv 2106.01226).
 
     Two networks with equal pretrained weights and heads of their own. Each learns the labels of the masks,
@@ -50,8 +50,7 @@ class CPS(Method):
             and 5.
         cutmix: Whether the unlabelled images are mixed.
         recompute: Whether labels come from passes of their own; always so with CutMix.
-        ignore_index: Label of pixels without a class.
-        **kwargs: Arguments of `keras.Model`.
+        **kwargs: Arguments of `HostMethod`: `ignore_index` and `second_head`.
 
     A batch is a dict as for `SelfTraining`, without a strong view, and with CutMix with other weak views,
     `donor (U, height, width, 3)`, and `boxes (U, 3, 4)` int32. `Batches` makes it.
@@ -75,7 +74,6 @@ class CPS(Method):
     method_name = "cps"
     title = "CPS"
     Options = CPSOptions
-    makes_pseudo_labels: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -84,19 +82,18 @@ class CPS(Method):
         weight: float = 1.5,
         cutmix: bool = False,
         recompute: bool = False,
-        ignore_index: int = 255,
         **kwargs: Any,
     ):
         if len(networks) != 2:
             raise ValueError(f"`networks` must be two networks, received {len(networks)}")
-        super().__init__(networks, ignore_index=ignore_index, **kwargs)
+        super().__init__(networks, **kwargs)
         self.weight = weight
         self.cutmix = cutmix
         self.recompute = recompute
 
     @classmethod
     def from_recipe(cls, options: CPSOptions, build: Any) -> CPS:
-        return cls(build.networks(count=2), ignore_index=build.ignore_index, **options.model_dump())
+        return cls(build.networks(count=2), **build.arguments, **options.model_dump())
 
     def start_from(self, start: Any) -> None:
         """Start both backbones, and the heads of network 1, from the Baseline.
@@ -104,8 +101,8 @@ class CPS(Method):
         The heads of network 2 stay as drawn: equal networks would teach each other what they say already.
         """
         self.networks[0].copy_weights(start.branch)
-        for part in ("stem", "tail"):
-            getattr(self.networks[1].F, part).set_weights(getattr(start.branch, part).get_weights())
+        self.networks[1].copy_weights(start.branch, parts=("stem", "tail"))
+        self.start_second_heads(start)
 
     @property
     def inputs(self) -> BatchSpec:
@@ -125,7 +122,7 @@ class CPS(Method):
     def forward_passes(self) -> tuple[ForwardPass, ...]:
         def passes(view: str, name: str, gradient: bool) -> list[ForwardPass]:
             images = "labelled" if view == "labelled" else "unlabelled"
-            return [ForwardPass(name, images, ("F",), network, gradient) for network in BOTH]
+            return [ForwardPass(name, images, self.heads, network, gradient) for network in BOTH]
 
         labels = [one for view in self.labelled_first for one in passes(view, f"{view}, labels", False)]
         return (*labels, *(one for view in self.views for one in passes(view, view, True)))
@@ -134,28 +131,30 @@ class CPS(Method):
         parts = [LossPart("labels", self.label)] if self.labelled_first else []
         together = [(number,) for number in BOTH] if self.labelled_first else [BOTH]
         for view in self.views:
-            reported = "supervised" if view == "labelled" else "cross"
+            reports = self.supervised_reports if view == "labelled" else ("cross", *self.learn_reports[2:])
             for numbers in together:
                 trains = unique(v for n in numbers for v in self.networks[n].trainable_variables)
-                reports = [reported + SUFFIX[n] for n in numbers]
-                learn = partial(self.learn, view, numbers)
-                parts.append(LossPart(f"{view}{SUFFIX[numbers[0]]}", learn, trains, reports))
+                shown = [name + SUFFIX[n] for n in numbers for name in reports]
+                part = partial(self.view_terms, view, numbers)
+                parts.append(LossPart(f"{view}{SUFFIX[numbers[0]]}", part, trains, shown))
         return parts
 
     def label(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Label views by both networks without gradient; with CutMix, paste the labels."""
-        found = {}
+        found: dict[str, list[Target]] = {}
         for view in self.labelled_first:
             images = self._images(view, batch)
             with no_gradient():
-                logits = [network.logits(images)["F"] for network in self.networks]
-            found |= {f"{view}{SUFFIX[n]}": self._labels(logits[n], images) for n in BOTH}
+                logits = [network.logits(images, self.heads) for network in self.networks]
+            found[view] = [self.teach(one, images) for one in logits]
         if self.cutmix:
             mask = box_mask(batch["boxes"], *batch["weak"].shape[1:3])
-            found = {f"mixed{end}": paste(mask, found[f"donor{end}"], found[f"weak{end}"]) for end in SUFFIX}
-        return {}, found
+            found = {"mixed": [paste(mask, found["donor"][n], found["weak"][n]) for n in BOTH]}
+        return {}, {
+            k: v for view in found for n in BOTH for k, v in named(f"{view}_{n}", found[view][n]).items()
+        }
 
-    def learn(
+    def view_terms(
         self, view: str, numbers: Sequence[int], batch: Batch, context: Context
     ) -> tuple[dict[str, Tensor], Context]:
         """Compute the terms of one network on a view, or of both, which then label it for each other.
@@ -167,35 +166,42 @@ class CPS(Method):
             context: The labels of both networks, where they come from passes of their own.
         """
         images = self._images(view, batch)
-        logits = {n: self.networks[n].logits(images)["F"] for n in numbers}
-        labels = {n: context.get(f"{view}{SUFFIX[n]}") for n in BOTH}
+        logits = {n: self.networks[n].logits(images, self.heads) for n in numbers}
         if len(numbers) == 2:
-            labels = {n: self._labels(logits[n], images) for n in BOTH}
+            targets = {n: self.teach(logits[n], images) for n in BOTH}
+        else:
+            targets = {n: view_of(f"{view}_{n}", context) for n in BOTH}
         terms, loss = {}, 0.0
         for n in numbers:
             if view == "labelled":
-                valid = batch["labels"] != self.ignore_index
-                supervised = cross_entropy(logits[n], batch["labels"], valid)
-                terms[f"supervised{SUFFIX[n]}"] = supervised
-                loss = loss + supervised
-            taught = labels[1 - n]
-            if taught is not None:  # with CutMix the labelled images have no cross supervision
-                cross = cross_entropy(logits[n], taught, ops.ones_like(taught, dtype="bool"))
-                terms[("cross_labelled" if view == "labelled" else "cross") + SUFFIX[n]] = cross
+                supervised = self.supervised(logits[n], batch)
+                loss = loss + supervised.pop("loss")
+                terms |= {name + SUFFIX[n]: value for name, value in supervised.items()}
+            if targets[1 - n]:  # with CutMix the labelled images have no cross supervision
+                cross, found = self._cross(view, logits[n], targets[1 - n])
                 loss = loss + self.weight * self._share(view, batch) * cross
-        shown = self.labelled_context(logits[0]) if view == "labelled" and 0 in numbers else {}
+                terms |= {name + SUFFIX[n]: value for name, value in found.items()}
+        shown = self.labelled_context(logits[0]["F"]) if view == "labelled" and 0 in numbers else {}
         return {"loss": loss, **terms}, shown
+
+    def _cross(self, view: str, logits: Logits, target: Target) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a view on the labels of the other network, and the terms that describe it."""
+        terms = self.learn(logits, target)
+        loss, cross = terms.pop("loss"), terms.pop("self_training")
+        if view == "labelled":
+            return loss, {"cross_labelled": cross}
+        if self.second_head is None:
+            terms.pop("confident")  # always 1
+        return loss, {"cross": cross, **terms}
 
     def _images(self, view: str, batch: Batch) -> Tensor:
         if view == "labelled":
             return labelled_images(batch)
         if view == "mixed":
             mask = box_mask(batch["boxes"], *batch["weak"].shape[1:3])
-            return paste(mask, self._images("donor", batch), self._images("weak", batch))
+            views = ({"images": self._images(name, batch)} for name in ("donor", "weak"))
+            return paste(mask, *views)["images"]
         return ops.cast(batch[view], "float32")
-
-    def _labels(self, logits: Tensor, images: Tensor) -> Tensor:
-        return upsampled_labels(logits, images.shape[1] // logits.shape[1])["labels"]
 
     def _share(self, view: str, batch: Batch) -> Tensor | float:
         """Share of a view among the pixels with cross supervision."""
@@ -206,13 +212,10 @@ class CPS(Method):
 
     def pseudo_labels(self, images: Tensor) -> dict[str, Tensor]:
         """Compute the labels of network 2, which network 1 learns, and network 1's own."""
-        logits = [network.logits(images, pooled=True, training=False)["F"] for network in self.networks]
-        own, taught = (pseudo_labels(values, None, None) for values in logits)
-        return own | {
-            "labels": taught["labels"],
-            "confidence": taught["confidence"],
-            "entropy": normalised_entropy(logits[1]),
-        }
+        own = self.networks[0].logits(images, pooled=True, training=False)["F"]
+        taught = self.labels_at_stride_8(self.networks[1], images)
+        names = ("own_labels", "own_confidence")
+        return taught | {name: pseudo_labels(own, None, None)[name] for name in names}
 
     def get_config(self) -> dict[str, Any]:
         own = {"weight": self.weight, "cutmix": self.cutmix, "recompute": self.recompute}

@@ -36,12 +36,16 @@ def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     return ops.sum(ops.cast(inside, "int32"), axis=1) % 2 == 1
 
 
-def paste(mask: Tensor, donor: Tensor, target: Tensor) -> Tensor:
-    """Take the values of `donor` where the mask is true, and of `target` where it is false.
+def paste(mask: Tensor, donor: dict[str, Tensor], target: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take each value of `donor` where the mask is true, and of `target` where it is false.
 
     Args:
         mask: Mask `(batch, height, width)` bool.
-        donor: Values `(batch, height, width)` or `(batch, height, width, channels)`.
-        target: Values of the same shape.
+        donor: Values `(batch, height, width)` or `(batch, height, width, channels)` by name.
+        target: Values of the same names and shapes.
     """
-    return ops.where(mask[..., None] if len(target.shape) == 4 else mask, donor, target)
+
+    def pasted(donor: Tensor, target: Tensor) -> Tensor:
+        return ops.where(mask[..., None] if len(target.shape) == 4 else mask, donor, target)
+
+    return {name: pasted(donor[name], value) for name, value in target.items()}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import ops
 
 from usrn_keras.backends import no_gradient
 from usrn_keras.data.cutmix_boxes import OneBox
-from usrn_keras.losses import cross_entropy, normalised_entropy, pseudo_labels, upsampled_labels
-from usrn_keras.methods.base import Method
 from usrn_keras.methods.cutmix import box_mask, paste
+from usrn_keras.methods.host_method import HostMethod, named, view_of
 from usrn_keras.methods.loss_part import (
     Batch,
     BatchSpec,
@@ -27,7 +26,7 @@ from usrn_keras.recipe.method_options import FixMatchOptions
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
-class FixMatch(Method):
+class FixMatch(HostMethod):
     """FixMatch (arXiv 2001.07685) for segmentation, as in the repository of UniMatch.
 
     The network labels the weak view `w` of each unlabelled image and of a donor image. CutMix pastes a box of
@@ -48,8 +47,7 @@ class FixMatch(Method):
         threshold: Confidence gamma that a pseudo label must reach.
         cutmix: Whether a box of a donor image is pasted, with probability one half.
         lambda_u: Weight of the loss on unlabelled images.
-        ignore_index: Label of pixels without a class.
-        **kwargs: Arguments of `keras.Model`.
+        **kwargs: Arguments of `HostMethod`: `ignore_index` and `second_head`.
 
     A batch is a dict as for `SelfTraining`, with `weak_filled (U, 4)` int32, and with CutMix `boxes
     (U, 1, 4)` int32, the weak view of the donors, `donor`, their strong view, `donor_strong` or
@@ -71,7 +69,6 @@ class FixMatch(Method):
     method_name = "fixmatch"
     title = "FixMatch"
     Options = FixMatchOptions
-    makes_pseudo_labels: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -80,10 +77,9 @@ class FixMatch(Method):
         threshold: float = 0.95,
         cutmix: bool = True,
         lambda_u: float = 1.0,
-        ignore_index: int = 255,
         **kwargs: Any,
     ):
-        super().__init__(networks, ignore_index=ignore_index, **kwargs)
+        super().__init__(networks, **kwargs)
         self._threshold = threshold
         self.cutmix = cutmix
         self.lambda_u = lambda_u
@@ -99,69 +95,51 @@ class FixMatch(Method):
 
     @property
     def forward_passes(self) -> tuple[ForwardPass, ...]:
-        donor = ForwardPass("donor", "unlabelled", ("F",), gradient=False)
-        both = ForwardPass("labelled and weak", "both", ("F",))
-        return (*[donor] * self.cutmix, both, ForwardPass("strong", "unlabelled", ("F",)))
+        donor = ForwardPass("donor", "unlabelled", self.heads, gradient=False)
+        both = ForwardPass("labelled and weak", "both", self.heads)
+        return (*[donor] * self.cutmix, both, ForwardPass("strong", "unlabelled", self.heads))
 
     def loss_parts(self) -> list[LossPart]:
         trains = self.networks[0].trainable_variables
         return [
             *[LossPart("donor", self.label_donor)] * self.cutmix,
-            LossPart("labelled", self.labelled, trains, reports=("supervised",)),
-            LossPart("strong", self.strong, trains, reports=("self_training", "confident")),
+            LossPart("labelled", self.labelled, trains, self.supervised_reports),
+            LossPart("strong", self.strong, trains, self.learn_reports),
         ]
 
     def label_donor(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Label the weak view of the donor images, in inference mode."""
         images = ops.cast(batch["donor"], "float32")
         with no_gradient():
-            logits = self.networks[0].logits(images, training=False)["F"]
-        return {}, self._labels("donor", logits, images)
+            logits = self.networks[0].logits(images, self.heads, training=False)
+        return {}, named("donor", self.teach(logits, images))
 
     def labelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Compute the cross entropy of the labelled images, and label the weak view in the same batch."""
         images, weak = labelled_images(batch), ops.cast(batch["weak"], "float32")
         count = ops.shape(images)[0]
-        logits = self.networks[0].logits(ops.concatenate([images, weak]))["F"]
-        own, labels = logits[:count], batch["labels"]
-        supervised = cross_entropy(own, labels, labels != self.ignore_index)
-        found = self.labelled_context(own) | self._labels("weak", logits[count:], weak)
-        return {"loss": 0.5 * supervised, "supervised": supervised}, found
+        both = self.networks[0].logits(ops.concatenate([images, weak]), self.heads)
+        own = {head: logits[:count] for head, logits in both.items()}
+        terms = self.supervised(own, batch)
+        target = self.teach({head: logits[count:] for head, logits in both.items()}, weak)
+        found = self.labelled_context(own["F"]) | named("weak", target)
+        return terms | {"loss": 0.5 * terms["loss"]}, found
 
     def strong(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Compute the loss of the strong view on the confident labels, both mixed by CutMix."""
         _, images = unlabelled_images(batch)
-        target = {"images": images, **self._targets("weak", batch, context)}
+        target = {"images": images, "valid": self._valid("weak", batch), **view_of("weak", context)}
         if self.cutmix:
-            _, donor_images = unlabelled_images(batch, donor=True)
-            donor = {"images": donor_images, **self._targets("donor", batch, context)}
-            mask = box_mask(batch["boxes"], *images.shape[1:3])
-            target = {name: paste(mask, donor[name], target[name]) for name in target}
-        logits = self.networks[0].logits(target["images"])["F"]
-        valid = target["valid"]
-        kept = ops.logical_and(target["confidence"] >= self.threshold, valid)
-        pixels = ops.sum(ops.cast(valid, "float32"))
-        loss = cross_entropy(logits, target["labels"], kept, pixels)
-        confident = ops.sum(ops.cast(kept, "float32")) / ops.maximum(pixels, 1.0)
-        return {"loss": 0.5 * self.lambda_u * loss, "self_training": loss, "confident": confident}, {}
+            _, images = unlabelled_images(batch, donor=True)
+            donor = {"images": images, "valid": self._valid("donor", batch), **view_of("donor", context)}
+            target = paste(box_mask(batch["boxes"], *images.shape[1:3]), donor, target)
+        logits = self.networks[0].logits(target.pop("images"), self.heads)
+        terms = self.learn(logits, target, threshold=self.threshold, valid=target["valid"])
+        return terms | {"loss": 0.5 * self.lambda_u * terms["loss"]}, {}
 
-    def pseudo_labels(self, images: Tensor) -> dict[str, Tensor]:
-        # Pooled logits are those of the upsampled map at the centres of the cells of stride 8.
-        logits = self.networks[0].logits(images, pooled=True, training=False)["F"]
-        return pseudo_labels(logits, None, None) | {"entropy": normalised_entropy(logits)}
-
-    def _labels(self, view: str, logits: Tensor, images: Tensor) -> Context:
-        found = upsampled_labels(logits, images.shape[1] // logits.shape[1])
-        return {f"{view}_{name}": value for name, value in found.items()}
-
-    def _targets(self, view: str, batch: Batch, context: Context) -> dict[str, Tensor]:
-        """Labels, confidences and valid pixels of a view, `(batch, height, width)`."""
-        size = batch[view].shape[1:3]
-        return {
-            "labels": context[f"{view}_labels"],
-            "confidence": context[f"{view}_confidence"],
-            "valid": box_mask(batch[f"{view}_filled"][:, None], *size),
-        }
+    def _valid(self, view: str, batch: Batch) -> Tensor:
+        """Pixels of a view that are image and not padding, `(batch, height, width)` bool."""
+        return box_mask(batch[f"{view}_filled"][:, None], *batch[view].shape[1:3])
 
     def get_config(self) -> dict[str, Any]:
         own = {"threshold": self.threshold, "cutmix": self.cutmix, "lambda_u": self.lambda_u}

@@ -114,16 +114,19 @@ class Network(NamedTuple):
         parts |= {part: getattr(branch, part) for part in shared}
         return cls(branch, Branch(**parts, name=sub_branch.name))
 
-    def copy_weights(self, source: Branch) -> None:
+    def copy_weights(
+        self, source: Branch, parts: Sequence[str] = ("stem", "tail", "decoder", "classifier")
+    ) -> None:
         """Copy the weights of a trained class branch to both branches, except to the classifier of F_sub.
 
         Args:
             source: Trained branch of the same architecture.
+            parts: Names of the parts to copy.
         """
         for branch in self.branches.values():
-            for part in ("stem", "tail", "decoder"):
-                getattr(branch, part).set_weights(getattr(source, part).get_weights())
-        self.F.classifier.set_weights(source.classifier.get_weights())
+            for part in parts:
+                if part != "classifier" or branch is self.F:
+                    getattr(branch, part).set_weights(getattr(source, part).get_weights())
 
     def set_sub_classifier(self, kernel: np.ndarray, bias: np.ndarray) -> None:
         """Set the weights of the classifier of F_sub.

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from usrn_keras.recipe.method_options import MethodOptions
-from usrn_keras.recipe.schema import DataSection, EvaluationSection, NetworkSection, ViewsSection
+from usrn_keras.recipe.method_options import METHOD_OPTIONS, MethodOptions, USRNOptions
+from usrn_keras.recipe.schema import (
+    DataSection,
+    EvaluationSection,
+    NetworkSection,
+    TrainingSection,
+    ViewsSection,
+)
 from usrn_keras.recipe.section import Section
 
 PLACEHOLDER = "{name}"
@@ -33,8 +39,49 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
         if name in sections:
             yield from check(sections[name])
     options = sections.get(method)
-    if isinstance(options, MethodOptions) and "training" in sections:
-        yield from options.contradictions(method, sections["training"].start)
+    if "training" not in sections:
+        return
+    training = sections["training"]
+    if isinstance(options, MethodOptions):
+        yield from options.contradictions(method, training.start)
+    if isinstance(usrn := sections.get("usrn"), USRNOptions):
+        yield from _usrn_on_top(training, usrn, options)
+
+
+def _usrn_on_top(training: TrainingSection, usrn: USRNOptions, host: Section | None) -> Iterator[str]:
+    """Yield contradictions of `training.with_usrn` with the host and with `[usrn]`."""
+    if not training.with_usrn:
+        if usrn.on_disagreement:
+            yield (
+                "usrn.on_disagreement: used only with training.with_usrn = true, received "
+                f"{usrn.on_disagreement!r}; with training.method = 'usrn' disagreement can only drop a label"
+            )
+        return
+    if not (isinstance(host, MethodOptions) and host.takes_usrn):
+        hosts = ", ".join(name for name, one in METHOD_OPTIONS.items() if one is not None and one.takes_usrn)
+        yield (
+            f"training.with_usrn: must be false with training.method = {training.method!r}, allowed with "
+            f"{hosts}, received true; USRN on top of self_training is training.method = 'usrn'"
+        )
+        return
+    yield from usrn.contradictions("usrn", training.start)
+    for key in ("terms", "lambda_u"):
+        if getattr(usrn, key) != USRNOptions.model_fields[key].get_default():
+            yield (
+                f"usrn.{key}: not used with training.with_usrn = true, where the terms and the weight are "
+                f"those of {training.method!r}, received {getattr(usrn, key)!r}; remove this key"
+            )
+    if host.overrides_labels and not usrn.on_disagreement:
+        yield (
+            f"usrn.on_disagreement: required with training.method = {training.method!r}, which has no "
+            "confidence threshold above 0.5; must be 'drop' (leave out the pixels where F_sub contradicts F) "
+            "or 'override' (take the label of F_sub)"
+        )
+    if not host.overrides_labels and usrn.on_disagreement == "override":
+        yield (
+            f"usrn.on_disagreement: must be 'drop' with the threshold of {training.method!r}, above which "
+            "F_sub cannot change a label, received 'override'"
+        )
 
 
 def _views(views: ViewsSection) -> Iterator[str]:

@@ -14,7 +14,7 @@ import pydantic
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe.checks import contradictions
-from usrn_keras.recipe.method_options import METHOD_OPTIONS
+from usrn_keras.recipe.method_options import METHOD_OPTIONS, USRNOptions
 from usrn_keras.recipe.old_keys import method_of_earlier_version, moved_key, upgrade
 from usrn_keras.recipe.plugins import find_options
 from usrn_keras.recipe.schema import (
@@ -99,13 +99,14 @@ def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: st
         errors.append(error.message)
         values.pop(options_section(method), None)  # its keys are unknown
         options, method = METHOD_OPTIONS[DEFAULT_METHOD], DEFAULT_METHOD
-    sections = common_sections()
-    if options is not None:
-        sections[options_section(method)] = options
+    own = {} if options is None else {options_section(method): options}
+    if _with_usrn(values):
+        own.setdefault("usrn", USRNOptions)
+    sections = common_sections() | own
     errors += _unknown_keys(values, sections, method_of_earlier_version(values, method))
     known = _known(values, sections)
     try:
-        recipe = recipe_class(method, options)(**known, name=name)
+        recipe = recipe_class(*own.items())(**known, name=name)
     except pydantic.ValidationError as error:
         errors += [_describe(detail) for detail in error.errors()]
     errors += contradictions(_valid_sections(known, sections), options_section(method))
@@ -122,6 +123,11 @@ def _method(values: Mapping[str, Any]) -> str:
     training = values.get("training")
     method = training.get("method", DEFAULT_METHOD) if isinstance(training, dict) else DEFAULT_METHOD
     return method if isinstance(method, str) else DEFAULT_METHOD
+
+
+def _with_usrn(values: Mapping[str, Any]) -> bool:
+    training = values.get("training")
+    return isinstance(training, dict) and training.get("with_usrn") is True
 
 
 def _resolve_root(values: dict[str, Any], path: Path) -> None:
@@ -178,8 +184,9 @@ def _unknown_keys(values: Mapping[str, Any], sections: Mapping[str, type[Section
                 keys = sections[section].model_fields
                 errors += [_unknown_key(section, key, sections, method) for key in table if key not in keys]
         elif section in METHOD_OPTIONS:
+            plugin = " or training.with_usrn = true" if section == "usrn" else ""
             errors.append(
-                f"[{section}]: used only with training.method = {section!r}, received "
+                f"[{section}]: used only with training.method = {section!r}{plugin}, received "
                 f"training.method = {method!r}; remove the section, or choose that method"
             )
         else:

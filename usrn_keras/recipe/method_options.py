@@ -33,6 +33,12 @@ class MethodOptions(Section):
     """
 
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
+    takes_usrn: ClassVar[bool] = False  # whether training.with_usrn = true is allowed
+
+    @property
+    def overrides_labels(self) -> bool:
+        """Whether USRN on top can change a label: the host has no confidence threshold above one half."""
+        return getattr(self, "threshold", 0.0) <= 0.5
 
     @property
     def has_gate(self) -> bool:
@@ -68,6 +74,8 @@ class SelfTrainingOptions(MethodOptions):
 class FixMatchOptions(MethodOptions):
     """Options of `fixmatch`: F learns confident labels of the weak view on a strong view mixed by CutMix."""
 
+    takes_usrn: ClassVar[bool] = True
+
     threshold: Threshold = Field(0.95, description="Confidence gamma that a pseudo label must reach.")
     cutmix: bool = Field(
         True,
@@ -79,6 +87,8 @@ class FixMatchOptions(MethodOptions):
 
 class CPSOptions(MethodOptions):
     """Options of `cps`: two networks learn each other's labels."""
+
+    takes_usrn: ClassVar[bool] = True
 
     weight: Weight = Field(
         1.5,
@@ -124,6 +134,12 @@ class USRNOptions(MethodOptions):
         "random",
         description="Initial weights of F_sub's classifier: random (the paper), or the cluster centers "
         "(centroids), which needs training.start = 'baseline'.",
+    )
+    on_disagreement: Literal["", "drop", "override"] = Field(
+        "",
+        description="With training.with_usrn: treatment of the pixels where F_sub contradicts the label of F, "
+        "drop or override. Required for a host without a confidence threshold above 0.5; others can only "
+        "drop.",
     )
 
     @pydantic.field_validator("terms")

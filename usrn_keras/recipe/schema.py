@@ -235,6 +235,11 @@ class TrainingSection(Section):
         description="Method to train: usrn (the paper), self_training, fixmatch, cps, prototype_ensemble, "
         "supervised (the Baseline alone), or MODULE:CLASS. Its options are in the section of the same name.",
     )
+    with_usrn: bool = Field(
+        False,
+        description="Whether USRN is put on top of the method: every network has an F_sub, which corrects the "
+        "labels it teaches; [usrn] has its options.",
+    )
     baseline_steps: Positive = Field(description="Number of training steps of the Baseline.")
     usrn_steps: Positive = Field(
         description="Number of training steps of the method that follows the Baseline."
@@ -356,16 +361,16 @@ def options_section(method: str) -> str:
 
 
 @cache
-def recipe_class(method: str, options: type[MethodOptions] | None) -> type[Recipe]:
-    """Build the recipe class for a method.
+def recipe_class(*options: tuple[str, type[MethodOptions]]) -> type[Recipe]:
+    """Build the recipe class for sections with options.
 
     Args:
-        method: Value of `training.method`.
-        options: Section with the options of the method; None for a method without options.
+        *options: Name and class of each section with options: of the method, and of USRN on top.
     """
-    if options is None:
+    if not options:
         return Recipe
-    return pydantic.create_model("Recipe", __base__=Recipe, **{options_section(method): (options, options())})
+    fields = {name: (section, section()) for name, section in options}
+    return pydantic.create_model("Recipe", __base__=Recipe, **fields)
 
 
 def common_sections() -> dict[str, type[Section]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from usrn_keras.backends import COMPILES
 from usrn_keras.data import Dataset
 from usrn_keras.lazy_imports import suppress_native_stderr
-from usrn_keras.methods import Method, Network, find_method
+from usrn_keras.methods import Method, Network, SecondHead, find_method
 from usrn_keras.networks import Branch, build_branches
 from usrn_keras.networks.decoders.psanet import psa_mask_size
 from usrn_keras.optimizers import SGD, AdamW
@@ -38,8 +39,9 @@ def build_method(
         pretrained: Whether to load the weights of the backbone; without, the weights are restored next.
     """
     seed_everything(recipe)
-    options = recipe.options if stage.method == recipe.training.method else None
-    method = find_method(stage.method).from_recipe(options, Builder(recipe, dataset, subclasses, pretrained))
+    is_own = stage.method == recipe.training.method  # and not the Baseline before it
+    builder = Builder(recipe, dataset, subclasses, pretrained, with_usrn=is_own and recipe.training.with_usrn)
+    method = find_method(stage.method).from_recipe(recipe.options if is_own else None, builder)
     compile_method(method, recipe, stage)
     return method
 
@@ -52,28 +54,48 @@ class Builder:
         dataset: Its classes give the channels of F.
         subclasses: The subclasses; None where they are not known.
         pretrained: Whether to load the weights of the backbone.
+        with_usrn: Whether USRN is put on top of the method.
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, subclasses: SubclassMap | None = None, pretrained: bool = True
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        subclasses: SubclassMap | None = None,
+        pretrained: bool = True,
+        *,
+        with_usrn: bool = False,
     ):
         self.recipe = recipe
         self.dataset = dataset
         self.subclasses = subclasses
         self.pretrained = pretrained
+        self.with_usrn = with_usrn
 
     @property
     def ignore_index(self) -> int:
         """Label of pixels without a class."""
         return self.dataset.ignore_index
 
-    def networks(self, *, with_sub: bool = False, count: int = 1) -> list[Network]:
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of every method that has no others: `ignore_index`, and `second_head` with USRN on top."""
+        if not self.with_usrn:
+            return {"ignore_index": self.ignore_index}
+        keys = ("threshold", "lambda_sub", "gate", "sub_head")
+        options = {key: getattr(self.recipe.usrn, key) for key in keys}
+        on_disagreement = self.recipe.usrn.on_disagreement or "drop"
+        second_head = SecondHead(self.subclasses.parents, on_disagreement=on_disagreement, **options)
+        return {"ignore_index": self.ignore_index, "second_head": second_head}
+
+    def networks(self, *, with_sub: bool | None = None, count: int = 1) -> list[Network]:
         """Networks of the architecture of the recipe, with equal backbone weights and heads of their own.
 
         Args:
-            with_sub: Whether they have an F_sub.
+            with_sub: Whether they have an F_sub; None if USRN is put on top of the method.
             count: Number of networks.
         """
+        with_sub = self.with_usrn if with_sub is None else with_sub
         subclasses = self.subclasses.total if with_sub else None
         return [
             Network(
