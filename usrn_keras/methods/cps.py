@@ -150,9 +150,11 @@ class CPS(HostMethod):
         if self.cutmix:
             mask = box_mask(batch["boxes"], *batch["weak"].shape[1:3])
             found = {"mixed": [paste(mask, found["donor"][n], found["weak"][n]) for n in BOTH]}
-        return {}, {
-            k: v for view in found for n in BOTH for k, v in named(f"{view}_{n}", found[view][n]).items()
-        }
+        context = {}
+        for view, targets in found.items():
+            for n in BOTH:
+                context |= named(f"{view}_{n}", targets[n])
+        return {}, context
 
     def view_terms(
         self, view: str, numbers: Sequence[int], batch: Batch, context: Context

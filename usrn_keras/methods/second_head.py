@@ -19,7 +19,8 @@ class SecondHead:
     teaches F by the labels of a network on some view, F_sub is taught by the confident subclass labels of the
     same network on the same view. The labels that teach F are corrected by Eqs. 4 and 6 of USRN:
 
-        q = softmax(p) * onehot(parents[argmax softmax(p_sub)])   where the entropy gate is open, else softmax(p)
+        q = softmax(p) * onehot(parents[argmax softmax(p_sub)])   where the entropy gate is open
+        q = softmax(p)                                            where it is closed
 
     A pixel has the label argmax q and the confidence max q. Above a confidence threshold of one half, the
     correction can only drop labels. A host without such a threshold needs a decision for pixels where q and p

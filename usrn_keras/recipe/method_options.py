@@ -137,8 +137,8 @@ class USRNOptions(MethodOptions):
     )
     on_disagreement: Literal["", "drop", "override"] = Field(
         "",
-        description="With training.with_usrn: treatment of the pixels where F_sub contradicts the label of F, "
-        "drop or override. Required for a host without a confidence threshold above 0.5; others can only "
+        description="With training.with_usrn: treatment of the pixels where F_sub contradicts the label of "
+        "F, drop or override. Required for a host without a confidence threshold above 0.5; others can only "
         "drop.",
     )
 

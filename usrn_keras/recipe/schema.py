@@ -237,8 +237,8 @@ class TrainingSection(Section):
     )
     with_usrn: bool = Field(
         False,
-        description="Whether USRN is put on top of the method: every network has an F_sub, which corrects the "
-        "labels it teaches; [usrn] has its options.",
+        description="Whether USRN is put on top of the method: every network has an F_sub, which corrects "
+        "the labels it teaches; [usrn] has its options.",
     )
     baseline_steps: Positive = Field(description="Number of training steps of the Baseline.")
     usrn_steps: Positive = Field(

@@ -21,7 +21,8 @@ from usrn_keras.runs.run import FREE_KEYS, Run, flat_recipe
 # are assumed to matter until they are listed here.
 _METHOD_KEYS = {
     "network.sharing", "views.scale_unlabelled", "views.strong", "views.jitter_probability",
-    "views.grayscale_probability", "views.blur_probability", "training.method", "training.with_usrn", "training.usrn_steps",
+    "views.grayscale_probability", "views.blur_probability", "training.method", "training.with_usrn",
+    "training.usrn_steps",
     "training.usrn_learning_rate", "training.batch_unlabelled", "training.start", "evaluation.diagnosis",
 }  # fmt: skip
 _CHECKPOINT_KEYS = {"evaluation.every"}  # in FREE_KEYS, but they determine the best weights of a stage

@@ -79,7 +79,7 @@ class Builder:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments of every method that has no others: `ignore_index`, and `second_head` with USRN on top."""
+        """Arguments of every method: `ignore_index`, and `second_head` with USRN on top."""
         if not self.with_usrn:
             return {"ignore_index": self.ignore_index}
         keys = ("threshold", "lambda_sub", "gate", "sub_head")
