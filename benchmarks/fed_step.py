@@ -44,9 +44,7 @@ class FedStep:
         stage = [stage for stage in stages_of(recipe) if isinstance(stage, Train)][-1]
         method = build_method(recipe, stage, dataset, subclasses, pretrained=False)
         self._step = CompiledStep(method)
-        batches = build_batches(
-            recipe, dataset, labelled, unlabelled=method.inputs.unlabelled, parents=subclasses.parents
-        )
+        batches = build_batches(recipe, dataset, labelled, spec=method.inputs, parents=subclasses.parents)
         self._batches, self._ahead = batches.iterate(0, sys.maxsize), batches.prefetch
         self.facts = {
             "method": method.method_name,

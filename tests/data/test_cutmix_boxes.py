@@ -7,6 +7,7 @@ import pytest
 
 from tests.methods.rival_golden import rival_golden
 from usrn_keras.data import Batches, Sample, WeakView
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.cutmix_boxes import OneBox, SeveralBoxes
 from usrn_keras.strong_view import StrongView
 
@@ -80,11 +81,12 @@ def make(tmp_path, files):
     )
     unlabelled = tuple(Sample(f"u{n}", files.image(tmp_path / f"u{n}.png", seed=9 + n)) for n in range(7))
 
-    def make(view: WeakView | None = None, **options) -> Batches:
+    def make(view: WeakView | None = None, batch_unlabelled: int = 3, **contents) -> Batches:
         view = view or WeakView(8, 16)
         return Batches(
             labelled=labelled, unlabelled=unlabelled, batch_labelled=2, seed=1, weak_labelled=view,
-            weak_unlabelled=view, strong=StrongView(), **{"batch_unlabelled": 3, **options},
+            weak_unlabelled=view, strong=StrongView(), batch_unlabelled=batch_unlabelled,
+            spec=BatchSpec(unlabelled=True, strong=1, **contents),
         )  # fmt: skip
 
     return make

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.catalog import load_dataset
 from usrn_keras.data.keras_cv_view import KerasCVView
 from usrn_keras.data.recipe_batches import build_batches
@@ -125,7 +126,7 @@ def test_a_view_depends_on_its_image_and_parameters_alone(view):
 def batches(recipe_file):
     def batches(*overrides, **options):
         recipe = load_recipe(str(recipe_file), ["views.strong=keras_cv", *overrides])
-        return build_batches(recipe, load_dataset(recipe.data), **{"unlabelled": True, **options})
+        return build_batches(recipe, load_dataset(recipe.data), **options)
 
     return batches
 
@@ -148,7 +149,7 @@ def test_any_number_of_workers_gives_the_same_views(batches):
 
 def test_batches_without_strong_views(batches):
     assert set(batches("views.strong=none").batch(0)) == {"labelled", "labels", "weak"}
-    assert set(batches(unlabelled=False).batch(0)) == {"labelled", "labels"}
+    assert set(batches(spec=BatchSpec()).batch(0)) == {"labelled", "labels"}
 
 
 @pytest.mark.parametrize("missing", ["keras_cv", "tensorflow"])
@@ -157,9 +158,9 @@ def test_missing_package(batches, monkeypatch, missing, unlabelled):
     """It is said before the Baseline is trained, which needs none of it."""
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(BackendError, match=f"needs keras-cv and tensorflow: {missing}") as caught:
-        batches(unlabelled=unlabelled)
+        batches(spec=BatchSpec(unlabelled=unlabelled, strong=int(unlabelled)))
     assert "pip install keras-cv tensorflow, or choose views.strong = 'device'" in str(caught.value)
-    batches("views.strong=device", unlabelled=unlabelled)
+    batches("views.strong=device", spec=BatchSpec(unlabelled=unlabelled, strong=int(unlabelled)))
 
 
 def test_package_that_cannot_be_loaded(monkeypatch):

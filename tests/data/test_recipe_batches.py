@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.catalog import load_dataset
 from usrn_keras.data.padding import IMAGE_MEAN
 from usrn_keras.data.recipe_batches import build_batches
@@ -17,7 +18,7 @@ from usrn_keras.strong_view import StrongView
 def batches(recipe_file):
     def batches(*overrides, **options):
         recipe = load_recipe(str(recipe_file), overrides)
-        return build_batches(recipe, load_dataset(recipe.data), **{"unlabelled": True, **options})
+        return build_batches(recipe, load_dataset(recipe.data), **options)
 
     return batches
 
@@ -53,7 +54,7 @@ def test_keys_of_the_recipe_arrive(batches):
 
 
 def test_no_unlabelled_images_for_the_baseline(batches):
-    assert set(batches(unlabelled=False).batch(0)) == {"labelled", "labels"}
+    assert set(batches(spec=BatchSpec()).batch(0)) == {"labelled", "labels"}
 
 
 def test_scales_of_both_streams(batches):

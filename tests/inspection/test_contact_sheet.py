@@ -26,7 +26,7 @@ def load(recipe_file, *overrides):
 def test_views_are_those_of_the_first_batches(recipe_file):
     recipe, dataset = load(recipe_file)
     labelled, unlabelled = first_views(recipe, dataset, 3)  # a batch has 2
-    batches = build_batches(recipe, dataset, unlabelled=True)
+    batches = build_batches(recipe, dataset)
     first, second = batches.batch(0), batches.batch(1)
     assert len(labelled) == len(unlabelled) == 3
     assert (labelled[1].image == first["labelled"][1]).all() and (
@@ -42,7 +42,7 @@ def test_views_are_those_of_the_first_batches(recipe_file):
 def test_jitter_of_labelled_images_is_shown(recipe_file):
     recipe, dataset = load(recipe_file, "views.labelled_jitter=true")
     labelled, _ = first_views(recipe, dataset, 1)
-    batch = build_batches(recipe, dataset, unlabelled=True).batch(0)
+    batch = build_batches(recipe, dataset).batch(0)
     views = keras.ops.convert_to_numpy(strong_view(batch["labelled"], batch["labelled_parameters"]))
     assert np.abs(labelled[0].image - views[0]).max() <= 0.5
     assert (labelled[0].image != batch["labelled"][0]).any()

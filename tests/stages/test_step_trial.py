@@ -22,7 +22,7 @@ def recipe(recipe_file):
 def test_made_up_images_give_whole_batches(recipe, tmp_path):
     subclasses = made_up_subclasses(COUNTS)
     dataset = made_up_data(tmp_path, 32, COUNTS)
-    batch = build_batches(recipe, dataset, unlabelled=True, parents=subclasses.parents).batch(0)
+    batch = build_batches(recipe, dataset, parents=subclasses.parents).batch(0)
     assert batch["labelled"].shape == (6, 32, 32, 3) and batch["weak"].shape == (2, 32, 32, 3)
     seen = batch["labels"] != 255
     assert set(batch["labels"][seen].tolist()) == {0, 2}  # there are no subclasses of a pole

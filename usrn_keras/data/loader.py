@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from usrn_keras.data.cutmix_boxes import CutMixBoxes
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.dataset import Sample
 from usrn_keras.data.images import image_size, read_image
 from usrn_keras.data.mask_files import check_sublabels, read_sublabels
@@ -58,9 +58,7 @@ class Batches:
         strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
             such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
         labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
-        donor: Whether a batch has a second stream of unlabelled images, whose content CutMix pastes.
-        boxes: Distribution of the boxes of CutMix; None for no boxes.
-        filled: Whether a batch tells which part of each unlabelled view is image and not padding.
+        spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
         ignore_index: Label of pixels without a class, as in `Dataset`.
         id_map: Class id of each mask value, as in `Dataset`.
         colour_map: Class id of each mask colour, as in `Dataset`.
@@ -73,8 +71,7 @@ class Batches:
         cache_bytes: Memory for decoded files in bytes.
 
     Raises:
-        ValueError: A batch size or `weak_unlabelled` is invalid, or CutMix is asked for without unlabelled
-            images.
+        ValueError: A batch size or `weak_unlabelled` is invalid, or contradicts `spec`.
         DataError: Samples are missing, or lack masks or sublabels.
 
     Example:
@@ -98,9 +95,7 @@ class Batches:
         strong: StrongView | None = None,
         strong_on_host: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         labelled_view: StrongView | None = None,
-        donor: bool = False,
-        boxes: CutMixBoxes | None = None,
-        filled: bool = False,
+        spec: BatchSpec | None = None,
         ignore_index: int = 255,
         id_map: np.ndarray | None = None,
         colour_map: np.ndarray | None = None,
@@ -112,10 +107,12 @@ class Batches:
         cache_bytes: int = 512 * 2**20,
     ):
         _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled)
-        if not batch_unlabelled and (donor or boxes is not None or filled):
+        if spec is None:
+            spec = BatchSpec(unlabelled=batch_unlabelled > 0, strong=1)
+        if spec.unlabelled != (batch_unlabelled > 0):
             raise ValueError(
-                "`donor`, `boxes` and `filled` describe unlabelled images, but `batch_unlabelled` is 0; "
-                "it must be at least 1"
+                f"`batch_unlabelled` must be {'above 0' if spec.unlabelled else '0'} with "
+                f"`spec.unlabelled` = {spec.unlabelled}, received {batch_unlabelled}"
             )
         self.labelled = tuple(labelled)
         self.unlabelled = tuple(unlabelled)
@@ -123,12 +120,11 @@ class Batches:
         self.batch_unlabelled = batch_unlabelled
         self.weak_labelled = weak_labelled
         self.weak_unlabelled = weak_unlabelled
-        self.strong = strong
+        self.strong = strong if spec.strong else None
         self.strong_on_host = strong_on_host
         self.labelled_view = labelled_view
-        self.boxes = boxes
-        self.filled = filled
-        self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: (batch_unlabelled > 0) * (1 + donor)]
+        self.spec = spec
+        self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: (batch_unlabelled > 0) * (1 + spec.donor)]
         self.rules = Rules(num_classes, ignore_index, id_map, colour_map)
         self.parents = parents
         self.seed = seed
@@ -154,13 +150,13 @@ class Batches:
             - `sublabels` `(B, h, w)` int32, -1 where ignored, if the samples have them;
             - `labelled_parameters` `(B, P)` float32 with a `labelled_view`;
             - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
-            - with a `strong` view: `strong` `(U, h, w, 3)` uint8 if it is computed on the host;
+            - with a `strong` view in `spec`: `strong` `(U, h, w, 3)` uint8 if it is computed on the host;
             - otherwise `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`;
-            - with `donor`: the same of other unlabelled images, `donor`, `donor_strong` or
+            - with `spec.donor`: the same of other unlabelled images, `donor`, `donor_strong` or
               `donor_strong_parameters`;
-            - with `filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right of
-              the part of the view that is image;
-            - with `boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`.
+            - with `spec.filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right
+              of the part of the view that is image;
+            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`.
 
         Raises:
             DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels
@@ -169,9 +165,9 @@ class Batches:
         arrays = self._labelled_arrays(step)
         for stream in self.unlabelled_streams:
             arrays |= self._unlabelled_arrays(step, stream)
-        if self.boxes is not None:
+        if self.spec.boxes is not None:
             rng = np.random.default_rng([self.seed, BOXES, step])
-            arrays["boxes"] = self.boxes.draw(rng, *arrays["weak"].shape[:3])
+            arrays["boxes"] = self.spec.boxes.draw(rng, *arrays["weak"].shape[:3])
         return arrays
 
     def names(self, step: int) -> list[str]:
@@ -212,7 +208,7 @@ class Batches:
             for position, sample in enumerate(samples)
         ]
         arrays = {stream.weak: np.stack([image for (image,) in views])}
-        if self.filled:
+        if self.spec.filled:
             arrays[f"{stream.weak}_filled"] = self._filled_boxes(step, stream, samples)
         if self.strong is not None:
             rng = np.random.default_rng([self.seed, stream.colours, step])

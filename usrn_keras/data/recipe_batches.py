@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from usrn_keras.data.cutmix_boxes import CutMixBoxes
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.dataset import Dataset, Sample
 from usrn_keras.data.keras_cv_view import REQUIRED_BY, KerasCVView
 from usrn_keras.data.loader import Batches
@@ -19,26 +19,23 @@ def build_batches(
     dataset: Dataset,
     labelled: tuple[Sample, ...] | None = None,
     *,
-    unlabelled: bool,
-    donor: bool = False,
-    boxes: CutMixBoxes | None = None,
-    filled: bool = False,
+    spec: BatchSpec | None = None,
     parents: np.ndarray | None = None,
 ) -> Batches:
-    """Build batches of the labelled images and optionally of weak and strong views of the unlabelled images.
+    """Build the batches of a recipe.
 
     Args:
         recipe: Recipe with the views and batch sizes.
         dataset: Data set of the images.
         labelled: Labelled samples; None for those of the data set.
-        unlabelled: Whether the batches include unlabelled images.
-        donor, boxes, filled: What the batches include for CutMix, see `Batches`.
+        spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
         parents: Class of each subclass, `(subclasses,)`, to check sublabels against the labels; None skips
             the check.
 
     Raises:
         BackendError: `views.strong` is `keras_cv`, and keras-cv or tensorflow is not installed.
     """
+    spec = BatchSpec(unlabelled=True, strong=1) if spec is None else spec
     views, training = recipe.views, recipe.training
     if views.strong == "keras_cv":
         require_keras_cv(*REQUIRED_BY)  # checked for the Baseline too, so that USRN cannot fail after it
@@ -54,17 +51,15 @@ def build_batches(
     )
     return Batches(
         labelled=labelled or dataset.labelled,
-        unlabelled=dataset.unlabelled if unlabelled else (),
+        unlabelled=dataset.unlabelled if spec.unlabelled else (),
         batch_labelled=training.batch_labelled,
-        batch_unlabelled=training.batch_unlabelled if unlabelled else 0,
+        batch_unlabelled=training.batch_unlabelled if spec.unlabelled else 0,
         weak_labelled=WeakView(scale=tuple(views.scale_labelled), **weak),
         weak_unlabelled=WeakView(scale=tuple(views.scale_unlabelled), **weak),
         strong=None if views.strong == "none" else strong,
-        strong_on_host=KerasCVView() if unlabelled and views.strong == "keras_cv" else None,
+        strong_on_host=KerasCVView() if spec.strong and views.strong == "keras_cv" else None,
         labelled_view=always if views.labelled_jitter else None,
-        donor=donor,
-        boxes=boxes,
-        filled=filled,
+        spec=spec,
         ignore_index=dataset.ignore_index,
         id_map=dataset.id_map,
         colour_map=dataset.colour_map,

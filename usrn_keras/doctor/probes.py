@@ -85,6 +85,7 @@ def try_recipe(order: dict, send: Send) -> dict:
         return {}
 
     from usrn_keras.backends import CompiledStep, prepare_backend
+    from usrn_keras.data.batch_spec import BatchSpec
     from usrn_keras.data.recipe_batches import build_batches
     from usrn_keras.methods.base import baseline_stage
     from usrn_keras.stages.build import build_method
@@ -93,7 +94,7 @@ def try_recipe(order: dict, send: Send) -> dict:
     prepare_backend()
     validate_evaluation(recipe, dataset)
     validate_counts(recipe.subclasses, dataset)
-    batches = build_batches(recipe, dataset, unlabelled=bool(dataset.unlabelled))
+    batches = build_batches(recipe, dataset, spec=BatchSpec(unlabelled=bool(dataset.unlabelled), strong=1))
     images, started, spent = 0, time.perf_counter(), 0.0
     with contextlib.closing(batches.iterate(0, 10**6)) as stream:
         for number, batch in enumerate(stream):
@@ -105,7 +106,7 @@ def try_recipe(order: dict, send: Send) -> dict:
 
     pretrained = recipe.network.weights != "imagenet"
     step = CompiledStep(build_method(recipe, baseline_stage(recipe), dataset, pretrained=pretrained))
-    batch, times = build_batches(recipe, dataset, unlabelled=False).batch(0), []
+    batch, times = build_batches(recipe, dataset, spec=BatchSpec()).batch(0), []
     float(step(batch)["loss"])  # compiles
     while sum(times) < order["seconds"]:
         started = time.perf_counter()

@@ -61,7 +61,7 @@ def first_views(
     Raises:
         DataError: If a file of the first batches cannot be read.
     """
-    batches = build_batches(recipe, dataset, unlabelled=True)
+    batches = build_batches(recipe, dataset)
     labelled: list[LabelledView] = []
     unlabelled: list[UnlabelledView] = []
     step = 0

@@ -1,11 +1,12 @@
 """Training methods: one file each, a `keras.Model` with its own `train_step`."""
 
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.find import METHODS, find_method, stages_of
 from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.host_method import HostMethod
-from usrn_keras.methods.loss_part import BatchSpec, LossPart, labelled_images, unlabelled_images
+from usrn_keras.methods.loss_part import LossPart, labelled_images, unlabelled_images
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.methods.second_head import SecondHead

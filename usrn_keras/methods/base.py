@@ -11,8 +11,9 @@ from keras import ops
 
 from usrn_keras import backends
 from usrn_keras.backends.steps import sum_of_terms
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.losses import cross_entropy
-from usrn_keras.methods.loss_part import Batch, BatchSpec, Context, LossPart, Tensor
+from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor
 from usrn_keras.networks import Branch, upsample
 from usrn_keras.networks.native_export import write_native
 from usrn_keras.networks.two_branch import ForwardPass, Network

@@ -10,11 +10,12 @@ import keras
 from keras import ops
 
 from usrn_keras.backends import no_gradient
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
 from usrn_keras.losses import pseudo_labels
 from usrn_keras.methods.cutmix import box_mask, paste
 from usrn_keras.methods.host_method import HostMethod, Logits, Target, named, view_of
-from usrn_keras.methods.loss_part import Batch, BatchSpec, Context, LossPart, Tensor, labelled_images, unique
+from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images, unique
 from usrn_keras.networks.two_branch import ForwardPass, Network
 from usrn_keras.recipe.method_options import CPSOptions
 

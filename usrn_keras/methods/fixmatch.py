@@ -9,12 +9,12 @@ import keras
 from keras import ops
 
 from usrn_keras.backends import no_gradient
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.cutmix_boxes import OneBox
 from usrn_keras.methods.cutmix import box_mask, paste
 from usrn_keras.methods.host_method import HostMethod, named, view_of
 from usrn_keras.methods.loss_part import (
     Batch,
-    BatchSpec,
     Context,
     LossPart,
     Tensor,

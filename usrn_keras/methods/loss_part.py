@@ -1,4 +1,4 @@
-"""Parts of an objective, and the contents of a batch."""
+"""Parts of an objective, and the images of a batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from usrn_keras.data.cutmix_boxes import CutMixBoxes
 from usrn_keras.strong_view import strong_view
 
 Tensor = Any
@@ -36,43 +35,6 @@ class LossPart:
     compute: Callable[[Batch, Context], tuple[dict[str, Tensor], Context]]
     trains: Sequence[keras.Variable] = ()
     reports: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class BatchSpec:
-    """Contents of a batch in addition to `labelled` images and their `labels`.
-
-    Args:
-        unlabelled: Whether the batch contains weak views of unlabelled images, `weak`.
-        strong: Number of strong views of the unlabelled images.
-        sublabels: Whether the batch contains the subclass of each labelled pixel, `sublabels`.
-        progress: Whether the batch contains `progress`, the completed share of training (float32 scalar).
-        donor: Whether the batch contains views of other unlabelled images, `donor`, for CutMix.
-        boxes: Distribution of the boxes of CutMix, `boxes (U, n, 4)` int32; None for no boxes.
-        filled: Whether the batch contains the box of each unlabelled view that is image and not padding,
-            `weak_filled` and `donor_filled (U, 4)` int32.
-    """
-
-    unlabelled: bool = False
-    strong: int = 0
-    sublabels: bool = False
-    progress: bool = False
-    donor: bool = False
-    boxes: CutMixBoxes | None = None
-    filled: bool = False
-
-    @property
-    def keys(self) -> list[str]:
-        """Required keys of a batch."""
-        views = ["weak"] * self.unlabelled + ["donor"] * self.donor
-        return [
-            *("labelled", "labels"),
-            *["sublabels"] * self.sublabels,
-            *views,
-            *[f"{view}_filled" for view in views if self.filled],
-            *["boxes"] * (self.boxes is not None),
-            *["progress"] * self.progress,
-        ]
 
 
 def labelled_images(batch: Batch) -> Tensor:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import keras
 
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.losses import pseudo_labels, unlabelled_losses
 from usrn_keras.losses.pseudo_labels import validate_gate
-from usrn_keras.methods.loss_part import BatchSpec, Tensor
+from usrn_keras.methods.loss_part import Tensor
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import Head, Network

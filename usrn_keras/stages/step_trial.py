@@ -139,19 +139,10 @@ def _measure(
     """Run two steps at one batch size and time the second; a long step that compiles nothing runs once."""
     batch = {"batch_labelled": sizes.batch_labelled, "batch_unlabelled": sizes.batch_unlabelled}
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=batch)})
-    if not method.inputs.sublabels:
+    if "sublabels" not in method.batch_keys:
         labelled = tuple(replace(sample, sublabels=None) for sample in dataset.labelled)
         dataset = replace(dataset, labelled=labelled)
-    inputs = method.inputs
-    batches = build_batches(
-        recipe,
-        dataset,
-        unlabelled=inputs.unlabelled,
-        donor=inputs.donor,
-        boxes=inputs.boxes,
-        filled=inputs.filled,
-        parents=subclasses.parents,
-    )
+    batches = build_batches(recipe, dataset, spec=method.inputs, parents=subclasses.parents)
     step, memory = CompiledStep(method), PeakMemory()
     held = memory.peak()
     with contextlib.closing(batches.iterate(0, BATCHES_AHEAD)) as stream:

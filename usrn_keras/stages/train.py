@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.errors import DataError
 from usrn_keras.methods import Method
@@ -43,10 +44,7 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
     batches = build_batches(
         recipe,
         _with_sublabels(run, dataset) if subclasses is not None else dataset,
-        unlabelled=method.inputs.unlabelled,
-        donor=method.inputs.donor,
-        boxes=method.inputs.boxes,
-        filled=method.inputs.filled,
+        spec=method.inputs,
         parents=None if subclasses is None else subclasses.parents,
     )
     callbacks = [ValidationCallback(run, folder, method.inference_network, dataset)]
@@ -108,7 +106,7 @@ def _start(run: Run, model: str, dataset: Dataset, subclasses: SubclassMap | Non
 
     def classifier() -> tuple[np.ndarray, np.ndarray]:
         batches = build_batches(
-            run.recipe, _with_sublabels(run, dataset), unlabelled=False, parents=subclasses.parents
+            run.recipe, _with_sublabels(run, dataset), spec=BatchSpec(), parents=subclasses.parents
         )
         features, sublabels = some_features(batches, branch.feature_model().predict_on_batch)
         temperature = calibrated_temperature(features, sublabels, subclasses.centers)
