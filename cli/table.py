@@ -50,6 +50,13 @@ class Seeds(click.ParamType):
     shell_complete=complete_splits,
     help="Values of data.split, comma-separated.  [default: defined by the table]",
 )
+@click.option(
+    "--equal",
+    type=click.Choice(["steps", "compute"]),
+    default="steps",
+    show_default=True,
+    help="What all methods have in common after the Baseline: their steps, or their operations.",
+)
 @set_option
 @click.option(
     "--folder",
@@ -104,7 +111,8 @@ def command(name: str, recipe: str | None, **options: Any) -> None:
 
     plan = make_plan(
         spec, recipe, options["overrides"], seeds=options["seeds"] or spec.seeds,
-        splits=[split for split in (options["splits"] or "").split(",") if split], backend=backend,
+        splits=[split for split in (options["splits"] or "").split(",") if split],
+        equal=options["equal"], backend=backend,
     )  # fmt: skip
     folder = options["folder"] or Path("runs") / "tables" / plan.recipe
     if options["dry_run"]:

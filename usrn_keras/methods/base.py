@@ -93,6 +93,11 @@ class Method(keras.Model):
         return 0.0
 
     @property
+    def sub_threshold(self) -> float:
+        """Confidence that a pseudo label of F_sub must exceed."""
+        return self.threshold
+
+    @property
     def inference_network(self) -> Branch:
         """The branch that is evaluated, saved and exported."""
         return self.networks[0].F

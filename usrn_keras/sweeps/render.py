@@ -79,6 +79,7 @@ def footnotes(result: TableResult) -> list[str]:
     ]
     if any(_has_paper(result, split) for split in result.plan.splits):
         lines.append("paper: as published, with its backbone, crops and number of steps.")
+    lines += result.plan.notes
     lines += [f"One run, with this recipe: {', '.join(rows)}." for rows in _equal_rows(result)]
     if gaps := result.gaps:
         lines.append(f"Missing: {', '.join(gaps)}.")
