@@ -92,7 +92,8 @@ def command(name: str, recipe: str | None, **options: Any) -> None:
     Runs share stages: all rows of a seed use one Baseline and one clustering. Run the same command again to
     resume; completed runs are skipped. A failed run leaves an empty cell, and the others continue.
 
-    The command writes table.json, table.md, table.csv and index.html to FOLDER/tables/NAME.
+    The command writes table.json, table.md, table.csv, index.html and comparison.png (a few images with the
+    predictions of all rows) to FOLDER/tables/NAME.
     """
     formats = [option for option in ("as_json", "markdown", "as_csv") if options[option]]
     if len(formats) > 1:
