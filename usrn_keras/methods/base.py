@@ -138,7 +138,7 @@ class Method(keras.Model):
             build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses`,
                 `build.ignore_index`, and `build.arguments` that all methods have.
         """
-        keys = options.model_dump() if options is not None else {}
+        keys = options.arguments() if options is not None else {}
         return cls(build.networks(), **build.arguments, **keys)
 
     def start_from(self, start: Any) -> None:
