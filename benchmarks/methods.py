@@ -4,10 +4,10 @@
     python benchmarks/methods.py --backends jax --methods supervised,cps,cps+cutmix,fixmatch+usrn
 
 A method is a process of its own and takes turns with a process of USRN, so that the ratios hold on a machine
-that is not quiet. `+cutmix` sets `cps.cutmix`, `+recompute` sets `cps.recompute`, `+usrn` puts USRN on top. The
-network is ResNet-50 at output stride 16, with batches of 2 + 2 crops of 128 of the quickstart's images. Memory
-is what is resident of the process on a CPU, and what the library has allocated on a GPU. `first_step_seconds`
-includes compilation, with an empty cache; `first_step_ratio` is beside that of USRN.
+that is not quiet. `+cutmix` sets `cps.cutmix`, `+recompute` sets `cps.recompute`, `+usrn` puts USRN on top.
+The network is ResNet-50 at output stride 16, with batches of 2 + 2 crops of 128 of the quickstart's images.
+Memory is what is resident of the process on a CPU, and what the library has allocated on a GPU.
+`first_step_seconds` includes compilation, with an empty cache; `first_step_ratio` is beside that of USRN.
 """
 
 from __future__ import annotations
