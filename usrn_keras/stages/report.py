@@ -115,6 +115,7 @@ def collect_summary(
             stage.title: list(run.log(folder).records()) for folder, stage in run.training_stages.items()
         },
         pseudo_labels=diagnosis_log(run, last).records(),
+        has_subclasses=bool(run.cluster_stage),
         has_gate=options is not None and options.has_gate,
         pseudo_label_note="" if options is None else options.pseudo_label_note,
     )
