@@ -60,7 +60,10 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     errors = [error for text in overrides if (error := _override(values, text))]
     if _method(values) != own_method:  # by --set: the options of the file's own method do not apply
         overridden = {text.partition(".")[0].strip() for text in overrides}
-        if (section := options_section(own_method)) not in overridden:
+        section = options_section(own_method)
+        if section == "usrn" and _with_usrn(values):
+            _drop_options_of_the_paper(values, overridden)
+        elif section not in overridden:
             values.pop(section, None)
     return _checked(values, path.stem, errors, source=str(path))
 
@@ -123,6 +126,13 @@ def _method(values: Mapping[str, Any]) -> str:
     training = values.get("training")
     method = training.get("method", DEFAULT_METHOD) if isinstance(training, dict) else DEFAULT_METHOD
     return method if isinstance(method, str) else DEFAULT_METHOD
+
+
+def _drop_options_of_the_paper(values: dict[str, Any], overridden: set[str]) -> None:
+    """Keep the keys of `[usrn]` that hold on top of a host too: all but the terms and the weight."""
+    table = values.get("usrn")
+    if isinstance(table, dict) and "usrn" not in overridden:
+        values["usrn"] = {key: value for key, value in table.items() if key not in ("terms", "lambda_u")}
 
 
 def _with_usrn(values: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -49,6 +49,10 @@ class MethodOptions(Section):
     def pseudo_label_note(self) -> str:
         """Note that reports show above the pseudo labels; may be empty."""
         return ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of the method's constructor."""
+        return self.model_dump()
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         """Yield one line for each contradiction with the rest of the recipe.
@@ -141,6 +145,9 @@ class USRNOptions(MethodOptions):
         "F, drop or override. Required for a host without a confidence threshold above 0.5; others can only "
         "drop.",
     )
+
+    def arguments(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"on_disagreement"})  # of USRN on top of another method
 
     @pydantic.field_validator("terms")
     @classmethod
