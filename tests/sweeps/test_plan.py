@@ -101,6 +101,25 @@ def test_the_oracle_takes_all_steps():
     assert all_masks.steps[BASELINE] == sum(usrn.steps.values()) > baseline.steps[BASELINE]
 
 
+def test_the_controls_of_usrn_on_a_host_train_without_it(tmp_path):
+    """Options of the file that a row has no use for are left out of it."""
+    text = shipped_recipes()["quickstart"].read_text()
+    host = '[training]\nmethod = "cps"\nwith_usrn = true\n'
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        text.replace("[training]\n", host) + '\n[usrn]\non_disagreement = "drop"\ngate = "stop"\n'
+    )
+    plan = make_plan(load_table("controls"), str(file), [], seeds=(0,), backend="torch")
+    assert {cell.row: cell.run.model for cell in plan.cells} == {
+        "Baseline": "baseline", "Baseline, all steps": "baseline", "self-training": "self_training",
+        "CPS + USRN, K = C": "cps", "disagreement": "usrn", "CPS + USRN": "cps",
+    }  # fmt: skip
+    longer, host = plan.runs[1], plan.runs[-1]
+    assert longer.steps[BASELINE] == sum(host.steps.values())
+    assert host.recipe.training.with_usrn and host.recipe.usrn.gate == "stop"
+    assert [run.recipe.training.with_usrn for run in plan.runs].count(True) == 2
+
+
 def test_the_gate_table_has_gates_where_the_recipe_has_none():
     """The recipes of CamVid say gate = "off"; their terms have egm for the rows that set another."""
     plan = make_plan(load_table("gate"), "camvid_1_8", [], seeds=(0,), backend="torch")

@@ -116,6 +116,7 @@ def collect_summary(
             stage.title: list(run.log(folder).records()) for folder, stage in run.training_stages.items()
         },
         pseudo_labels=diagnosis_log(run, last).records(),
+        has_subclasses=bool(run.cluster_stage),
         has_gate=_has_gate(run.recipe),
         pseudo_label_note="" if options is None else options.pseudo_label_note,
     )

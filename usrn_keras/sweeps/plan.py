@@ -177,7 +177,7 @@ def make_plan(
 
 def _named(spec: TableSpec, base: Recipe) -> TableSpec:
     """The table with the title of the recipe's method in the place of `{method}`."""
-    title = find_method(base.training.method).title
+    title = find_method(base.training.method).title + " + USRN" * base.training.with_usrn
     rows = [row.model_copy(update={"name": row.name.replace("{method}", title)}) for row in spec.rows]
     reference = spec.reference.replace("{method}", title)
     return spec.model_copy(update={"rows": rows, "reference": reference})
