@@ -8,7 +8,18 @@ import keras
 
 from tests.methods.handmade import PARENTS, second_branch
 from usrn_keras.backends import CompiledStep
-from usrn_keras.methods import CPS, USRN, FixMatch, Network, PrototypeEnsemble, SelfTraining, Supervised
+from usrn_keras.methods import (
+    CPS,
+    DARS,
+    DSBN,
+    USRN,
+    CReST,
+    FixMatch,
+    Network,
+    PrototypeEnsemble,
+    SelfTraining,
+    Supervised,
+)
 from usrn_keras.networks import Branch
 from usrn_keras.recipe.method_options import ALL_TERMS
 
@@ -31,6 +42,9 @@ def build_method(
     options = {"threshold": threshold, "lambda_u": lambda_u, "ignore_index": ignore_index}
     if method == "self_training":
         return SelfTraining(branch, **options)
+    if method in ("dars", "crest", "dsbn"):
+        offline = {"dars": DARS, "crest": CReST, "dsbn": DSBN}[method]
+        return offline([Network(branch)], ignore_index=ignore_index)
     if method == "cps":
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
     if method == "fixmatch":

@@ -20,6 +20,8 @@ class BatchSpec:
         boxes: Distribution of the boxes of CutMix, `boxes (U, n, 4)` int32; None for no boxes.
         filled: Whether the batch contains the box of each unlabelled view that is image and not padding,
             `weak_filled` and `donor_filled (U, 4)` int32.
+        pseudo: Whether the batch contains weak views of unlabelled images with their pseudo masks, `pseudo`
+            and `pseudo_labels`; with `strong`, `pseudo_parameters` are those of a strong view.
     """
 
     unlabelled: bool = False
@@ -29,6 +31,12 @@ class BatchSpec:
     donor: bool = False
     boxes: CutMixBoxes | None = None
     filled: bool = False
+    pseudo: bool = False
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        """Whether the batch contains unlabelled images."""
+        return self.unlabelled or self.pseudo
 
     @property
     def keys(self) -> list[str]:
@@ -40,5 +48,6 @@ class BatchSpec:
             *views,
             *[f"{view}_filled" for view in views if self.filled],
             *["boxes"] * (self.boxes is not None),
+            *["pseudo", "pseudo_labels"] * self.pseudo,
             *["progress"] * self.progress,
         ]
