@@ -169,7 +169,9 @@ def _add_pictures(
             check_same_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
         summary.measured = len(samples)
-        maps = {run.titles[model]: read_small_maps(small_maps_file(run, model)) for model in run.models}
+        maps = {
+            run.titles[model]: read_small_maps(small_maps_file(run, model)) for model in run.compared_models
+        }
         mapped = [sample for sample in samples if all(sample.name in known for known in maps.values())]
         if mapped:
             summary.images = _with_maps(mapped, dataset, maps, mious, run.recipe.data.workers)
@@ -236,7 +238,7 @@ def _known_mious(
 
 def _predictors(run: Run) -> dict[str, Predictor]:
     settings, options = run.recipe.evaluation, inference_of(run.recipe)
-    files = {model: run.model_file(model, settings.checkpoint) for model in run.models}
+    files = {model: run.model_file(model, settings.checkpoint) for model in run.compared_models}
     return {
         model: Predictor(load_segmenter(file), options, batch=settings.batch) for model, file in files.items()
     }
