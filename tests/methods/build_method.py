@@ -8,7 +8,19 @@ import keras
 
 from tests.methods.handmade import IMAGES, PARENTS, SIZE, second_branch
 from usrn_keras.backends import CompiledStep
-from usrn_keras.methods import CAC, CPS, USRN, FixMatch, Network, PrototypeEnsemble, SelfTraining, Supervised
+from usrn_keras.methods import (
+    CAC,
+    CPS,
+    DARS,
+    DSBN,
+    USRN,
+    CReST,
+    FixMatch,
+    Network,
+    PrototypeEnsemble,
+    SelfTraining,
+    Supervised,
+)
 from usrn_keras.networks import Branch
 from usrn_keras.recipe.method_options import ALL_TERMS
 
@@ -34,6 +46,9 @@ def build_method(
     if method == "cac":
         options = {"threshold": threshold, "ignore_index": ignore_index}
         return CAC([Network(branch)], batch_unlabelled=IMAGES, crop_size=SIZE, **options)
+    if method in ("dars", "crest", "dsbn"):
+        offline = {"dars": DARS, "crest": CReST, "dsbn": DSBN}[method]
+        return offline([Network(branch)], ignore_index=ignore_index)
     if method == "cps":
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
     if method == "fixmatch":

@@ -56,7 +56,7 @@ def write_reports(
     for place, here in folders.items():
         comparison = Comparison([its.scores for _, its in here])
         yield _write(place / "scores.json", json.dumps(comparison.to_json(), indent=2) + "\n")
-        for stem, (entry, its) in zip(_stems([entry for entry, _ in here]), here, strict=True):
+        for stem, (entry, its) in zip(_numbered([entry.stem for entry, _ in here]), here, strict=True):
             yield _write(place / f"confusion_{stem}.png", confusion_png(its.scores))
             yield _write(place / f"confusion_{stem}.csv", confusion_csv(its.scores))
             if worst := worst_images(its):
@@ -117,7 +117,8 @@ def _shared_samples(measured: Sequence[tuple[Entry, EvaluationResult]]) -> list[
 
 def _side_by_side(measured: Sequence[tuple[Entry, EvaluationResult]], samples: Sequence[Sample]) -> bytes:
     first, _ = measured[0]
-    predictions = {its.scores.name: entry.predict(samples) for entry, its in measured}
+    names = _numbered([its.scores.name for _, its in measured])
+    predictions = {name: entry.predict(samples) for name, (entry, _) in zip(names, measured, strict=True)}
     mious = [{image.sample.image: image.miou for image in its.images} for _, its in measured]
     rows = []
     for number, sample in enumerate(samples):
@@ -143,12 +144,11 @@ def _gallery(entry: Entry, measured: EvaluationResult, worst: Sequence[ImageScor
     )
 
 
-def _stems(entries: Sequence[Entry]) -> list[str]:
-    """Names of the files of each entry, numbered if several would have the same."""
-    stems = [entry.stem for entry in entries]
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, numbered if several are the same."""
     return [
-        stem if stems.count(stem) == 1 else f"{stem}_{1 + stems[:i].count(stem)}"
-        for i, stem in enumerate(stems)
+        name if names.count(name) == 1 else f"{name}_{1 + names[:i].count(name)}"
+        for i, name in enumerate(names)
     ]
 
 

@@ -152,9 +152,10 @@ class Method(keras.Model):
         Args:
             options: Options of the method.
             build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses`,
-                `build.ignore_index`, and `build.arguments` that all methods have.
+                `build.ignore_index`, `build.pseudo` (whether the stage has pseudo masks), and
+                `build.arguments` that all methods have.
         """
-        keys = options.model_dump() if options is not None else {}
+        keys = options.arguments() if options is not None else {}
         return cls(build.networks(), **build.arguments, **keys)
 
     def start_from(self, start: Any) -> None:
@@ -282,7 +283,8 @@ class Method(keras.Model):
 
     def images_per_step(self, batch: Batch) -> int:
         """Return the number of images in a training batch."""
-        return sum(len(batch[name]) for name in ("labelled", "weak") if name in batch)
+        names = ("labelled", "pseudo" if self.inputs.pseudo else "weak")
+        return sum(len(batch[name]) for name in names if name in batch)
 
     def slow_variables(self) -> list[keras.Variable]:
         """Return the variables of the backbones, which have a lower learning rate."""

@@ -141,7 +141,7 @@ class CAC(HostMethod):
             "batch_unlabelled": recipe.training.batch_unlabelled,
             "crop_size": recipe.views.crop_size,
         }
-        method = cls(networks, **sizes, **build.arguments, **options.model_dump())
+        method = cls(networks, **sizes, **build.arguments, **options.arguments())
         # The generator of a second network's heads, which this method does not have.
         draw_weights(method.projector, np.random.default_rng([recipe.training.seed, len(networks)]))
         return method

@@ -137,6 +137,7 @@ def _row_json(result: TableResult, row: str, split: str) -> dict[str, Any]:
         "row": row,
         "split": split,
         "paper_miou": None if paper is None else paper / 100,
+        "paper_iou": {name: iou / 100 for name, iou in result.paper_iou(row, split).items()},
         "over_seeds": {name: _summary_json(one) for name, one in found.items()},
         "difference": {name: _summary_json(one, "difference_") for name, one in found.items()},
     }

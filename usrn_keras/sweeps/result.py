@@ -87,6 +87,11 @@ class TableResult:
         dataset = self.plan.cells[0].run.recipe.data.dataset
         return self.plan.spec.paper.get(dataset, {}).get(split, {}).get(row)
 
+    def paper_iou(self, row: str, split: str) -> dict[str, float]:
+        """IoU in percent that the paper reports for a row and a split, by class; empty if it has none."""
+        dataset = self.plan.cells[0].run.recipe.data.dataset
+        return self.plan.spec.paper_iou.get(dataset, {}).get(split, {}).get(row, {})
+
 
 def known_cells(frame: pd.DataFrame) -> set[tuple[str, str, int]]:
     """Row, split and seed of the cells that a frame has figures of."""

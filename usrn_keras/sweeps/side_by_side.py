@@ -1,4 +1,4 @@
-"""Predictions of the rows of a table side by side, as in Fig. 3 of the paper: from the maps that runs keep."""
+"""Predictions of all rows of a table side by side (paper, Fig. 3), from the maps that runs keep."""
 
 from __future__ import annotations
 

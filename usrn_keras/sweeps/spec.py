@@ -114,6 +114,7 @@ class TableSpec(_Part):
             `kept *` are a column for each class.
         rows: The rows.
         paper: mIoU in percent that the paper reports, by data set, split and row.
+        paper_iou: IoU of each class in percent that the paper reports, by data set, split, row and class.
     """
 
     name: str = Field("", exclude=True)
@@ -127,6 +128,7 @@ class TableSpec(_Part):
     figures: list[str] = ["miou", "rare_miou"]
     rows: list[Row] = Field(min_length=1)
     paper: dict[str, dict[str, dict[str, float]]] = {}
+    paper_iou: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> TableSpec:
