@@ -2,8 +2,8 @@
 
 The count includes convolutions, dense layers and attention, with two operations per multiply-add. It excludes
 normalisation, activations, pooling, upsampling, losses, the strong view and the optimizer, which are limited
-by memory bandwidth and have less than 2 % of the operations of these networks. What else a method computes is in
-its `other_flops`.
+by memory bandwidth and have less than 2 % of the operations of these networks. What else a method computes is
+in its `other_flops`.
 """
 
 from __future__ import annotations
