@@ -24,20 +24,27 @@ if TYPE_CHECKING:
 # Purposes of random numbers, each with its own generator.
 LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
 DONOR, DONOR_ORDER, DONOR_STRONG, BOXES = range(6, 10)
+STRONG_2, DONOR_STRONG_2, BOXES_2, DRAWS = range(10, 14)
+
+PURPOSES_OF_BOXES = {"boxes": BOXES, "boxes_2": BOXES_2}
 
 
 class UnlabelledStream(NamedTuple):
-    """Names of the arrays of an unlabelled stream, and the purposes of its random numbers."""
+    """Names of the arrays of an unlabelled stream, and the purposes of its random numbers.
+
+    There may be several strong views; `strong` names each with the purpose of its colours.
+    """
 
     weak: str
-    strong: str
     views: int
     order: int
-    colours: int
+    strong: dict[str, int]
 
 
-OWN_STREAM = UnlabelledStream("weak", "strong", UNLABELLED, UNLABELLED_ORDER, STRONG)
-DONOR_STREAM = UnlabelledStream("donor", "donor_strong", DONOR, DONOR_ORDER, DONOR_STRONG)
+OWN_STREAM = UnlabelledStream("weak", UNLABELLED, UNLABELLED_ORDER, {"strong": STRONG, "strong_2": STRONG_2})
+DONOR_STREAM = UnlabelledStream(
+    "donor", DONOR, DONOR_ORDER, {"donor_strong": DONOR_STRONG, "donor_strong_2": DONOR_STRONG_2}
+)
 
 
 class Batches:
@@ -152,11 +159,14 @@ class Batches:
             - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
             - with a `strong` view in `spec`: `strong` `(U, h, w, 3)` uint8 if it is computed on the host;
             - otherwise `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`;
+            - with two strong views in `spec`: the same for the second, `strong_2` or `strong_2_parameters`;
             - with `spec.donor`: the same of other unlabelled images, `donor`, `donor_strong` or
               `donor_strong_parameters`;
             - with `spec.filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right
               of the part of the view that is image;
-            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`.
+            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`, and with
+              `spec.boxes_2` `boxes_2`;
+            - with `spec.draws`: `draws` `(U, n)` float32, uniform in 0..1.
 
         Raises:
             DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels
@@ -165,9 +175,12 @@ class Batches:
         arrays = self._labelled_arrays(step)
         for stream in self.unlabelled_streams:
             arrays |= self._unlabelled_arrays(step, stream)
-        if self.spec.boxes is not None:
-            rng = np.random.default_rng([self.seed, BOXES, step])
-            arrays["boxes"] = self.spec.boxes.draw(rng, *arrays["weak"].shape[:3])
+        for name, boxes in self.spec.boxes_by_name.items():
+            rng = np.random.default_rng([self.seed, PURPOSES_OF_BOXES[name], step])
+            arrays[name] = boxes.draw(rng, *arrays["weak"].shape[:3])
+        if self.spec.draws:
+            rng = np.random.default_rng([self.seed, DRAWS, step])
+            arrays["draws"] = rng.random((self.batch_unlabelled, self.spec.draws), np.float32)
         return arrays
 
     def names(self, step: int) -> list[str]:
@@ -211,12 +224,13 @@ class Batches:
         if self.spec.filled:
             arrays[f"{stream.weak}_filled"] = self._filled_boxes(step, stream, samples)
         if self.strong is not None:
-            rng = np.random.default_rng([self.seed, stream.colours, step])
-            parameters = self.strong.draw(rng, self.batch_unlabelled)
-            if self.strong_on_host is None:
-                arrays[f"{stream.strong}_parameters"] = parameters
-            else:
-                arrays[stream.strong] = self.strong_on_host(arrays[stream.weak], parameters)
+            for name, purpose in list(stream.strong.items())[: self.spec.strong]:
+                rng = np.random.default_rng([self.seed, purpose, step])
+                parameters = self.strong.draw(rng, self.batch_unlabelled)
+                if self.strong_on_host is None:
+                    arrays[f"{name}_parameters"] = parameters
+                else:
+                    arrays[name] = self.strong_on_host(arrays[stream.weak], parameters)
         return arrays
 
     def _filled_boxes(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> np.ndarray:
