@@ -20,6 +20,7 @@ from usrn_keras.methods import (
     PrototypeEnsemble,
     SelfTraining,
     Supervised,
+    UniMatch,
 )
 from usrn_keras.networks import Branch
 from usrn_keras.recipe.method_options import ALL_TERMS
@@ -53,6 +54,8 @@ def build_method(
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
+    if method == "unimatch":
+        return UniMatch([Network(branch)], **options)
     if method == "prototype_ensemble":
         return PrototypeEnsemble(branch, sub_branch, PARENTS, **options)
     return USRN(branch, sub_branch, PARENTS, lambda_sub=lambda_sub, gate=gate, terms=terms, **options)

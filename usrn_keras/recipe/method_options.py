@@ -97,6 +97,31 @@ class FixMatchOptions(MethodOptions):
     lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
 
 
+class UniMatchOptions(FixMatchOptions):
+    """Options of `unimatch`: FixMatch with two strong views and a view of perturbed features."""
+
+    feature_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="Share of the channels of the backbone's features that the perturbed view lacks."
+    )
+
+
+class AugSegOptions(MethodOptions):
+    """Options of `augseg`: the moving average of the network labels strong views mixed by CutMix."""
+
+    takes_usrn: ClassVar[bool] = True
+
+    threshold: Threshold = Field(0.95, description="Confidence gamma that a pseudo label must reach.")
+    cutmix: bool = Field(
+        True,
+        description="Whether boxes of other unlabelled images are pasted into the strong view, and boxes of "
+        "labelled ones where the teacher is uncertain.",
+    )
+    lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
+    decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.999, description="Largest share of the teacher that remains in each update by the network."
+    )
+
+
 class CPSOptions(MethodOptions):
     """Options of `cps`: two networks learn each other's labels."""
 
@@ -336,6 +361,7 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "supervised": None,
     "self_training": SelfTrainingOptions,
     "fixmatch": FixMatchOptions,
+    "unimatch": UniMatchOptions,
     "cps": CPSOptions,
     "cac": CACOptions,
     "dars": DARSOptions,
