@@ -8,9 +8,9 @@ import keras
 
 from tests.methods.handmade import PARENTS, second_branch
 from usrn_keras.backends import CompiledStep
-from usrn_keras.methods import CPS, USRN, FixMatch, Network, PrototypeEnsemble, SelfTraining, Supervised
+from usrn_keras.methods import CCT, CPS, USRN, FixMatch, Network, PrototypeEnsemble, SelfTraining, Supervised
 from usrn_keras.networks import Branch
-from usrn_keras.recipe.method_options import ALL_TERMS
+from usrn_keras.recipe.method_options import ALL_TERMS, CCT_PERTURBATIONS
 
 
 def build_method(
@@ -33,6 +33,9 @@ def build_method(
         return SelfTraining(branch, **options)
     if method == "cps":
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
+    if method == "cct":
+        decoders = dict.fromkeys(CCT_PERTURBATIONS, 1)
+        return CCT([Network(branch)], decoders=decoders, seed=0, ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
     if method == "prototype_ensemble":
