@@ -104,33 +104,29 @@ def _check_first_step(method: Method, step: CompiledStep, batch: dict[str, np.nd
 
 
 class _recorded_passes:
-    """Record the passes through networks in a block; PyTorch also shows which have a gradient."""
+    """Record the calls of `Network.logits` in a block; PyTorch also shows which have a gradient."""
 
     def __init__(self, method: Method):
         self.method = method
 
     def __enter__(self) -> list[Pass]:
-        passes, self.features, self.classify = [], Network.features, Network.classify
+        passes, self.logits = [], Network.logits
         expected = iter(self.method.forward_passes)
 
-        def features(network, images, heads=("F",), *, training=True):
+        def recorded(network, images, heads=("F",), *, pooled=False, training=True):
             number = next(i for i, one in enumerate(self.method.networks) if one.F is network.F)
             shown = tuple(head for head in network.branches if head in heads)
-            passes.append(Pass(int(images.shape[0]), number, shown, pooled=False))
-            found = self.features(network, images, heads, training=training)
+            passes.append(Pass(int(images.shape[0]), number, shown, pooled))
+            found = self.logits(network, images, heads, pooled=pooled, training=training)
             if BACKEND == "torch":
                 assert any(value.requires_grad for value in found.values()) == next(expected).gradient
             return found
 
-        def classify(network, features, *, pooled=False, training=True):
-            passes[-1] = passes[-1]._replace(pooled=pooled)
-            return self.classify(network, features, pooled=pooled, training=training)
-
-        Network.features, Network.classify = features, classify
+        Network.logits = recorded
         return passes
 
     def __exit__(self, *error) -> None:
-        Network.features, Network.classify = self.features, self.classify
+        Network.logits = self.logits
 
 
 def _check_resuming(

@@ -20,7 +20,7 @@ pytestmark = [
 
 def batch_of(number: int) -> dict[str, np.ndarray]:
     """All that any method reads; a method ignores the rest."""
-    return handmade_cutmix_batch(number, SeveralBoxes()) | {"progress": np.float32([0.05])}
+    return handmade_cutmix_batch(number, SeveralBoxes())
 
 
 @pytest.mark.parametrize("method", METHODS)

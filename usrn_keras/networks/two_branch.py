@@ -69,49 +69,16 @@ class Network(NamedTuple):
         Returns:
             `(batch, height / stride, width / stride, classes or subclasses)` float32, by branch.
         """
-        return self.classify(
-            self.features(images, heads, training=training), pooled=pooled, training=training
-        )
-
-    def features(
-        self, images: Tensor, heads: Collection[Head] = ("F",), *, training: bool = True
-    ) -> dict[Head, Tensor]:
-        """Compute the decoder features of one view, which `classify` turns into logits.
-
-        Args:
-            images, heads, training: See `logits`.
-
-        Returns:
-            `(batch, height / 4, width / 4, channels)`, by branch.
-        """
         branches = {name: branch for name, branch in self.branches.items() if name in heads}
         lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
         highs = self._apply_part("tail", lows, training)
-        return {
-            name: branch.features(lows[name], highs[name], training=training)
-            for name, branch in branches.items()
-        }
-
-    def classify(
-        self, features: dict[Head, Tensor], *, pooled: bool = False, training: bool = True
-    ) -> dict[Head, Tensor]:
-        """Compute logits from decoder features.
-
-        Args:
-            features: Decoder features by branch, see `features`.
-            pooled, training: See `logits`.
-
-        Returns:
-            Logits by branch, see `logits`.
-        """
-        if pooled:
-            features = {
-                name: ops.average_pool(one, 2, strides=2, padding="valid") for name, one in features.items()
-            }
-        return {
-            name: run_graph(self.branches[name].classifier, one, training=training)
-            for name, one in features.items()
-        }
+        logits = {}
+        for name, branch in branches.items():
+            features = branch.features(lows[name], highs[name], training=training)
+            if pooled:
+                features = ops.average_pool(features, 2, strides=2, padding="valid")
+            logits[name] = run_graph(branch.classifier, features, training=training)
+        return logits
 
     def _apply_part(self, part: str, inputs: dict[Head, Tensor], training: bool) -> dict[Head, Tensor]:
         """Apply a part of each branch to its input, once if part and input are the same."""
