@@ -3,6 +3,7 @@
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC
+from usrn_keras.methods.cct import CCT
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.crest import CReST
 from usrn_keras.methods.dars import DARS
@@ -23,6 +24,7 @@ from usrn_keras.networks.two_branch import ForwardPass, Network
 
 __all__ = [
     "CAC",
+    "CCT",
     "CPS",
     "DARS",
     "DSBN",

@@ -7,6 +7,7 @@ import inspect
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC
+from usrn_keras.methods.cct import CCT
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.crest import CReST
 from usrn_keras.methods.dars import DARS
@@ -25,7 +26,8 @@ from usrn_keras.recipe.stage_plan import Stage
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
     for method in (
-        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, USRN, PrototypeEnsemble),
+        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, CCT, USRN),
+        PrototypeEnsemble,
     )
 }
 

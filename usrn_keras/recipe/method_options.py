@@ -12,6 +12,8 @@ from usrn_keras.recipe.section import Section
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 Term = Literal["msl", "ost", "usr", "sst", "egm"]
 Gate = Literal["fallback", "stop", "off"]
 
@@ -24,6 +26,16 @@ TERMS: dict[Term, str] = {
 }
 REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # the term that each requires
 ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
+
+CCT_PERTURBATIONS = (
+    "drop",
+    "cutout",
+    "vat",
+    "context_masking",
+    "object_masking",
+    "feature_drop",
+    "feature_noise",
+)
 
 
 class MethodOptions(Section):
@@ -249,6 +261,42 @@ class DSBNOptions(MethodOptions):
     )
 
 
+class CCTOptions(MethodOptions):
+    """Options of `cct`: auxiliary decoders agree on perturbed features with the main decoder."""
+
+    weight: Weight = Field(30.0, description="Weight of the consistency loss after its ramp.")
+    ramp: Share = Field(0.1, description="Share of the training in which the weight grows.")
+    supervised: Literal["ce", "abce"] = Field(
+        "ce",
+        description="Loss on the masks: cross entropy (ce), or that of the pixels that are not confident yet "
+        "(abce, annealed bootstrapped cross entropy).",
+    )
+    drop: Count = Field(6, description="Number of decoders of features with dropped channels.")
+    cutout: Count = Field(
+        6, description="Number of decoders of features with a window cut out of the foreground."
+    )
+    vat: Count = Field(2, description="Number of decoders of adversarial features.")
+    context_masking: Count = Field(2, description="Number of decoders of the features of the foreground.")
+    object_masking: Count = Field(2, description="Number of decoders of the features of the background.")
+    feature_drop: Count = Field(
+        6, description="Number of decoders of features without the most active positions."
+    )
+    feature_noise: Count = Field(6, description="Number of decoders of features with multiplicative noise.")
+
+    @property
+    def decoders(self) -> dict[str, int]:
+        """Number of auxiliary decoders by perturbation."""
+        return {name: getattr(self, name) for name in CCT_PERTURBATIONS}
+
+    def contradictions(self, name: str, start: str) -> Iterator[str]:
+        yield from super().contradictions(name, start)
+        if not any(self.decoders.values()):
+            yield (
+                f"{name}: must have an auxiliary decoder, received 0 of each; set one of "
+                f"{', '.join(f'{name}.{key}' for key in self.decoders)} to 1 or more"
+            )
+
+
 class USRNOptions(MethodOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
@@ -367,6 +415,7 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "dars": DARSOptions,
     "crest": CReSTOptions,
     "dsbn": DSBNOptions,
+    "cct": CCTOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }
