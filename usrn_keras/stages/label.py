@@ -151,8 +151,8 @@ class _Labelling:
         need = check_score_space(self.place, pixels, total_pixels(done), with_sub=with_sub)
         if todo:
             self.log(
-                f"{self.name}: labels and confidences of {len(self.samples)} images take {format_bytes(need)} "
-                f"in {self.place / SCORES}, deleted when the masks are written"
+                f"{self.name}: labels and confidences of {len(self.samples)} images take "
+                f"{format_bytes(need)} in {self.place / SCORES}, deleted when the masks are written"
             )
         counts = np.zeros((self.classes, VALUES), np.int64)
         sub_counts = np.zeros((self.teacher.subclasses, VALUES), np.int64) if with_sub else None
