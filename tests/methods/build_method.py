@@ -10,6 +10,7 @@ from tests.methods.handmade import IMAGES, PARENTS, SIZE, second_branch
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import (
     CAC,
+    CCT,
     CPS,
     DARS,
     DSBN,
@@ -20,9 +21,10 @@ from usrn_keras.methods import (
     PrototypeEnsemble,
     SelfTraining,
     Supervised,
+    UniMatch,
 )
 from usrn_keras.networks import Branch
-from usrn_keras.recipe.method_options import ALL_TERMS
+from usrn_keras.recipe.method_options import ALL_TERMS, CCT_PERTURBATIONS
 
 
 def build_method(
@@ -51,8 +53,13 @@ def build_method(
         return offline([Network(branch)], ignore_index=ignore_index)
     if method == "cps":
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
+    if method == "cct":
+        decoders = dict.fromkeys(CCT_PERTURBATIONS, 1)
+        return CCT([Network(branch)], decoders=decoders, seed=0, ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
+    if method == "unimatch":
+        return UniMatch([Network(branch)], **options)
     if method == "prototype_ensemble":
         return PrototypeEnsemble(branch, sub_branch, PARENTS, **options)
     return USRN(branch, sub_branch, PARENTS, lambda_sub=lambda_sub, gate=gate, terms=terms, **options)

@@ -7,6 +7,7 @@ import inspect
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC
+from usrn_keras.methods.cct import CCT
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.crest import CReST
 from usrn_keras.methods.dars import DARS
@@ -15,6 +16,7 @@ from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
+from usrn_keras.methods.unimatch import UniMatch
 from usrn_keras.methods.usrn import USRN
 from usrn_keras.recipe.method_options import MethodOptions
 from usrn_keras.recipe.plugins import plugin_class
@@ -24,7 +26,8 @@ from usrn_keras.recipe.stage_plan import Stage
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
     for method in (
-        *(Supervised, SelfTraining, FixMatch, CPS, CAC, DARS, CReST, DSBN, USRN, PrototypeEnsemble),
+        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, CCT, USRN),
+        PrototypeEnsemble,
     )
 }
 

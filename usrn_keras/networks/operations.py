@@ -42,7 +42,8 @@ class PartPass(NamedTuple):
         part: `stem`, `tail`, `decoder` or `classifier`.
         branch: `F`, `F_sub`, or `both` for a part that the two branches share.
         shape: Shape of the output, `(height, width, channels)`; that of the deepest map if there are several.
-        operations: Number of operations of the forward pass, and of the backward pass if there is a gradient.
+        operations: Number of operations of the forward pass, and of the backward pass if there is a gradient,
+            for all views that pass as one batch.
     """
 
     view: str
@@ -109,9 +110,11 @@ def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
     for one in method.forward_passes:
         network = method.networks[one.network]
         branches = {name: getattr(network, name) for name in one.heads}
-        times = FORWARD_AND_BACKWARD if one.gradient else FORWARD
+        times = one.views * (FORWARD_AND_BACKWARD if one.gradient else FORWARD)
         for part, branch, shape, forward in _parts(branches, height, width, pooled=one.pooled):
-            found.append(PartPass(one.view, one.images, one.network, part, branch, shape, times * forward))
+            twice = 2 if one.perturbed and part in ("decoder", "classifier") else 1
+            operations = times * twice * forward
+            found.append(PartPass(one.view, one.images, one.network, part, branch, shape, operations))
     return found
 
 

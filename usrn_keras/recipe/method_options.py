@@ -12,6 +12,8 @@ from usrn_keras.recipe.section import Section
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 Term = Literal["msl", "ost", "usr", "sst", "egm"]
 Gate = Literal["fallback", "stop", "off"]
 
@@ -25,6 +27,16 @@ TERMS: dict[Term, str] = {
 REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # the term that each requires
 ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
 
+CCT_PERTURBATIONS = (
+    "drop",
+    "cutout",
+    "vat",
+    "context_masking",
+    "object_masking",
+    "feature_drop",
+    "feature_noise",
+)
+
 
 class MethodOptions(Section):
     """Base of the options of a method.
@@ -34,6 +46,7 @@ class MethodOptions(Section):
 
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
     takes_usrn: ClassVar[bool] = False  # whether training.with_usrn = true is allowed
+    selects_sublabels: ClassVar[bool] = False  # whether it selects sublabels without usrn.threshold
 
     @property
     def overrides_labels(self) -> bool:
@@ -95,6 +108,31 @@ class FixMatchOptions(MethodOptions):
         "probability one half.",
     )
     lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
+
+
+class UniMatchOptions(FixMatchOptions):
+    """Options of `unimatch`: FixMatch with two strong views and a view of perturbed features."""
+
+    feature_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="Share of the channels of the backbone's features that the perturbed view lacks."
+    )
+
+
+class AugSegOptions(MethodOptions):
+    """Options of `augseg`: the moving average of the network labels strong views mixed by CutMix."""
+
+    takes_usrn: ClassVar[bool] = True
+
+    threshold: Threshold = Field(0.95, description="Confidence gamma that a pseudo label must reach.")
+    cutmix: bool = Field(
+        True,
+        description="Whether boxes of other unlabelled images are pasted into the strong view, and boxes of "
+        "labelled ones where the teacher is uncertain.",
+    )
+    lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
+    decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.999, description="Largest share of the teacher that remains in each update by the network."
+    )
 
 
 class CPSOptions(MethodOptions):
@@ -169,6 +207,7 @@ class DARSOptions(MethodOptions):
     """Options of `dars`: rounds of pseudo masks with the class frequencies of the labelled images."""
 
     takes_usrn: ClassVar[bool] = True
+    selects_sublabels: ClassVar[bool] = True
 
     ratios: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.4, 0.5],
@@ -222,6 +261,42 @@ class DSBNOptions(MethodOptions):
         description="Weight of the two parts of the loss of a pixel: by its own confidence (own), or by the "
         "mean over the images of the batch, as in the official code (official).",
     )
+
+
+class CCTOptions(MethodOptions):
+    """Options of `cct`: auxiliary decoders agree on perturbed features with the main decoder."""
+
+    weight: Weight = Field(30.0, description="Weight of the consistency loss after its ramp.")
+    ramp: Share = Field(0.1, description="Share of the training in which the weight grows.")
+    supervised: Literal["ce", "abce"] = Field(
+        "ce",
+        description="Loss on the masks: cross entropy (ce), or that of the pixels that are not confident yet "
+        "(abce, annealed bootstrapped cross entropy).",
+    )
+    drop: Count = Field(6, description="Number of decoders of features with dropped channels.")
+    cutout: Count = Field(
+        6, description="Number of decoders of features with a window cut out of the foreground."
+    )
+    vat: Count = Field(2, description="Number of decoders of adversarial features.")
+    context_masking: Count = Field(2, description="Number of decoders of the features of the foreground.")
+    object_masking: Count = Field(2, description="Number of decoders of the features of the background.")
+    feature_drop: Count = Field(
+        6, description="Number of decoders of features without the most active positions."
+    )
+    feature_noise: Count = Field(6, description="Number of decoders of features with multiplicative noise.")
+
+    @property
+    def decoders(self) -> dict[str, int]:
+        """Number of auxiliary decoders by perturbation."""
+        return {name: getattr(self, name) for name in CCT_PERTURBATIONS}
+
+    def contradictions(self, name: str, start: str) -> Iterator[str]:
+        yield from super().contradictions(name, start)
+        if not any(self.decoders.values()):
+            yield (
+                f"{name}: must have an auxiliary decoder, received 0 of each; set one of "
+                f"{', '.join(f'{name}.{key}' for key in self.decoders)} to 1 or more"
+            )
 
 
 class USRNOptions(MethodOptions):
@@ -336,11 +411,13 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "supervised": None,
     "self_training": SelfTrainingOptions,
     "fixmatch": FixMatchOptions,
+    "unimatch": UniMatchOptions,
     "cps": CPSOptions,
     "cac": CACOptions,
     "dars": DARSOptions,
     "crest": CReSTOptions,
     "dsbn": DSBNOptions,
+    "cct": CCTOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }
