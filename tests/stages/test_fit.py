@@ -168,7 +168,7 @@ def test_self_training_needs_no_subclasses(recipe_file, tmp_path):
 @pytest.mark.parametrize(
     ("method", "override", "title"),
     [("fixmatch", "fixmatch.threshold=0.5", "FixMatch"), ("cps", "cps.cutmix=true", "CPS"),
-     ("cps", "cps.recompute=true", "CPS")],
+     ("cps", "cps.recompute=true", "CPS"), ("cac", "cac.bank_steps=3", "CAC")],
 )  # fmt: skip
 def test_methods_of_other_papers_train(recipe_file, tmp_path, method, override, title):
     """Without subclasses, after the Baseline that tables compare with, in both precisions."""
@@ -211,8 +211,9 @@ def arrays(stage_dir) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("stage", "overrides"),
     [("3-usrn", []), ("2-fixmatch", ["training.method=fixmatch"]),
-     ("2-cps", ["training.method=cps", "cps.cutmix=true"])],
-    ids=["usrn", "fixmatch", "cps"],
+     ("2-cps", ["training.method=cps", "cps.cutmix=true"]),
+     ("3-cac", ["training.method=cac", "training.with_usrn=true", "cac.negatives_by=gated"])],
+    ids=["usrn", "fixmatch", "cps", "cac"],
 )  # fmt: skip
 @pytest.mark.slow
 @pytest.mark.timeout(900)
