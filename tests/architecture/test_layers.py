@@ -23,7 +23,7 @@ LAYERS = (
     {"optional", "machine", "worker"},
     {"backends"},
     {"networks", "data"},
-    {"methods", "subclasses"},
+    {"methods", "subclasses", "pseudo_masks"},
     {"training", "runs", "report", "budget"},
     {"evaluation"},
     {"inspection", "project", "export"},
@@ -97,7 +97,7 @@ def test_every_exception_is_still_needed():
 
 def test_looking_at_data_loads_no_keras():
     """`usrn data`, `usrn init` and `usrn split` answer in a second: no backend is loaded for them."""
-    parts = ("data", "inspection", "project", "recipe", "subclasses")
+    parts = ("data", "inspection", "project", "pseudo_masks", "recipe", "subclasses")
     names = ", ".join(f"{PACKAGE}.{name}" for name in parts)
     heavy = "{'keras', 'torch', 'jax', 'tensorflow'}"
     code = f"import sys, {names}; print(sorted({heavy} & sys.modules.keys()))"

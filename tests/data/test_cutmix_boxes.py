@@ -136,5 +136,5 @@ def test_filled_tells_image_from_padding(make):
 
 @pytest.mark.parametrize("option", [{"donor": True}, {"boxes": OneBox()}, {"filled": True}])
 def test_cutmix_without_unlabelled_images(make, option):
-    with pytest.raises(ValueError, match="describe unlabelled images, but `batch_unlabelled` is 0"):
+    with pytest.raises(ValueError, match=r"`batch_unlabelled` must be above 0 .* received 0"):
         make(batch_unlabelled=0, **option)

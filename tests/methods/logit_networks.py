@@ -12,20 +12,23 @@ class LogitNetwork:
     """Stands for a `Network`: of an image of several blocks of channels, each pass shows one block.
 
     Args:
-        classes: Number of channels of a block.
+        classes: Number of channels of F in a block.
         shown: Number of the block that each pass shows, in the order of the passes.
+        subclasses: Number of channels of F_sub in a block, after those of F; 0 for no F_sub.
     """
 
     trainable_variables = ()
 
-    def __init__(self, classes: int, shown: Sequence[int]):
-        self.classes, self.shown = classes, list(shown)
+    def __init__(self, classes: int, shown: Sequence[int], subclasses: int = 0):
+        self.classes, self.shown, self.subclasses = classes, list(shown), subclasses
 
     def logits(
         self, images: Any, heads: Any = ("F",), *, pooled: bool = False, training: bool = True
     ) -> dict:
-        begin = self.classes * self.shown.pop(0)
-        return {"F": images[..., begin : begin + self.classes]}
+        begin = (self.classes + self.subclasses) * self.shown.pop(0)
+        end = begin + self.classes
+        found = {"F": images[..., begin:end]}
+        return found | {"F_sub": images[..., end : end + self.subclasses]} if "F_sub" in heads else found
 
 
 def box_of(mask: np.ndarray) -> list[int]:

@@ -20,6 +20,10 @@ class BatchSpec:
         boxes: Distribution of the boxes of CutMix, `boxes (U, n, 4)` int32; None for no boxes.
         filled: Whether the batch contains the box of each unlabelled view that is image and not padding,
             `weak_filled` and `donor_filled (U, 4)` int32.
+        pair: Whether the batch contains a second crop of each unlabelled image, `pair`, and the positions
+            that both show, `overlap_1`, `overlap_2` int32 and `overlap_valid` bool, `(U, P)`.
+        pseudo: Whether the batch contains weak views of unlabelled images with their pseudo masks, `pseudo`
+            and `pseudo_labels`; with `strong`, `pseudo_parameters` are those of a strong view.
     """
 
     unlabelled: bool = False
@@ -29,6 +33,13 @@ class BatchSpec:
     donor: bool = False
     boxes: CutMixBoxes | None = None
     filled: bool = False
+    pair: bool = False
+    pseudo: bool = False
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        """Whether the batch contains unlabelled images."""
+        return self.unlabelled or self.pseudo
 
     @property
     def keys(self) -> list[str]:
@@ -40,5 +51,7 @@ class BatchSpec:
             *views,
             *[f"{view}_filled" for view in views if self.filled],
             *["boxes"] * (self.boxes is not None),
+            *["pair", "overlap_1", "overlap_2", "overlap_valid"] * self.pair,
+            *["pseudo", "pseudo_labels"] * self.pseudo,
             *["progress"] * self.progress,
         ]

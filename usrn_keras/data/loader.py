@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.crop_pair import overlaps, second_window
 from usrn_keras.data.dataset import Sample
 from usrn_keras.data.images import image_size, read_image
 from usrn_keras.data.mask_files import check_sublabels, read_sublabels
 from usrn_keras.data.masks import Rules, check_size, read_mask
 from usrn_keras.data.prefetch import ArrayCache, ordered_map
-from usrn_keras.data.weak_view import WeakView
+from usrn_keras.data.weak_view import WeakView, Window
 from usrn_keras.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # Purposes of random numbers, each with its own generator.
 LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
 DONOR, DONOR_ORDER, DONOR_STRONG, BOXES = range(6, 10)
+PAIR, PAIR_STRONG = range(13, 15)
+PSEUDO, PSEUDO_ORDER, PSEUDO_COLOUR = range(40, 43)
 
 
 class UnlabelledStream(NamedTuple):
@@ -50,9 +53,11 @@ class Batches:
     Args:
         labelled: Samples with masks, all or none of them with sublabels.
         unlabelled: Samples of which only the images are read.
+        pseudo: Unlabelled samples with pseudo masks, files of class ids and `ignore_index`; read with
+            `spec.pseudo`.
         batch_labelled: Number of labelled samples in a batch.
-        batch_unlabelled: Number of unlabelled samples in a batch.
-        weak_labelled: Weak view of the labelled images.
+        batch_unlabelled: Number of unlabelled samples in a batch, with or without pseudo masks.
+        weak_labelled: Weak view of the labelled images, and of those with pseudo masks.
         weak_unlabelled: Weak view of the unlabelled images.
         strong: Distribution of the strong views of the unlabelled images; None for no strong view.
         strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
@@ -88,6 +93,7 @@ class Batches:
         *,
         labelled: Sequence[Sample],
         unlabelled: Sequence[Sample] = (),
+        pseudo: Sequence[Sample] = (),
         batch_labelled: int,
         batch_unlabelled: int = 0,
         weak_labelled: WeakView,
@@ -106,14 +112,17 @@ class Batches:
         prefetch: int = 4,
         cache_bytes: int = 512 * 2**20,
     ):
-        _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled)
         if spec is None:
             spec = BatchSpec(unlabelled=batch_unlabelled > 0, strong=1)
-        if spec.unlabelled != (batch_unlabelled > 0):
+        _check(labelled, pseudo if spec.pseudo else unlabelled, batch_labelled, batch_unlabelled)
+        if spec.reads_unlabelled != (batch_unlabelled > 0):
             raise ValueError(
-                f"`batch_unlabelled` must be {'above 0' if spec.unlabelled else '0'} with "
-                f"`spec.unlabelled` = {spec.unlabelled}, received {batch_unlabelled}"
+                f"`batch_unlabelled` must be {'above 0' if spec.reads_unlabelled else '0'} with "
+                f"`spec.unlabelled` = {spec.unlabelled} and `spec.pseudo` = {spec.pseudo}, received "
+                f"{batch_unlabelled}"
             )
+        if spec.unlabelled and weak_unlabelled is None:
+            raise ValueError("`weak_unlabelled` is required if `batch_unlabelled` is above 0")
         self.labelled = tuple(labelled)
         self.unlabelled = tuple(unlabelled)
         self.batch_labelled = batch_labelled
@@ -124,8 +133,10 @@ class Batches:
         self.strong_on_host = strong_on_host
         self.labelled_view = labelled_view
         self.spec = spec
-        self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: (batch_unlabelled > 0) * (1 + spec.donor)]
+        self.pseudo = tuple(pseudo) if spec.pseudo else ()
+        self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: spec.unlabelled * (1 + spec.donor)]
         self.rules = Rules(num_classes, ignore_index, id_map, colour_map)
+        self.pseudo_rules = Rules(num_classes, ignore_index)
         self.parents = parents
         self.seed = seed
         self.workers = workers
@@ -156,7 +167,14 @@ class Batches:
               `donor_strong_parameters`;
             - with `spec.filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right
               of the part of the view that is image;
+            - with `spec.pair`: a second crop of the same images, `pair`, with `pair_strong` or
+              `pair_strong_parameters`, and `overlap_1`, `overlap_2` `(U, P)` int32 and `overlap_valid`
+              `(U, P)` bool, see `usrn_keras.data.crop_pair.overlap`;
             - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`.
+            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`;
+            - with `spec.pseudo`: `pseudo` `(U, h, w, 3)` uint8, `pseudo_labels` and, if the samples have
+              them, `pseudo_sublabels` as for labelled images, and `pseudo_parameters` `(U, P)` float32 of a
+              strong view with `spec.strong`, otherwise of the `labelled_view`.
 
         Raises:
             DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels
@@ -165,6 +183,10 @@ class Batches:
         arrays = self._labelled_arrays(step)
         for stream in self.unlabelled_streams:
             arrays |= self._unlabelled_arrays(step, stream)
+        if self.spec.pair:
+            arrays |= self._pair_arrays(step)
+        if self.pseudo:
+            arrays |= self._pseudo_arrays(step)
         if self.spec.boxes is not None:
             rng = np.random.default_rng([self.seed, BOXES, step])
             arrays["boxes"] = self.spec.boxes.draw(rng, *arrays["weak"].shape[:3])
@@ -174,6 +196,7 @@ class Batches:
         """List the image files in the batch of a step, labelled images first."""
         samples = self._labelled_samples(step)
         samples += [s for stream in self.unlabelled_streams for s in self._unlabelled_samples(step, stream)]
+        samples += self._pseudo_samples(step)
         return [str(sample.image) for sample in samples]
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, np.ndarray]]:
@@ -201,6 +224,23 @@ class Batches:
             arrays["labelled_parameters"] = self.labelled_view.draw(rng, self.batch_labelled)
         return arrays
 
+    def _pseudo_arrays(self, step: int) -> dict[str, np.ndarray]:
+        views = [
+            self._view(self.weak_labelled, PSEUDO, step, position, sample, self._read_pseudo)
+            for position, sample in enumerate(self._pseudo_samples(step))
+        ]
+        keys = ["pseudo", "pseudo_labels", "pseudo_sublabels"][: len(views[0])]
+        arrays = {key: np.stack(parts) for key, parts in zip(keys, zip(*views, strict=True), strict=True)}
+        view = self.strong if self.spec.strong else self.labelled_view
+        if view is not None:
+            rng = np.random.default_rng([self.seed, PSEUDO_COLOUR, step])
+            parameters = view.draw(rng, self.batch_unlabelled)
+            if self.spec.strong and self.strong_on_host is not None:
+                arrays["pseudo"] = self.strong_on_host(arrays["pseudo"], parameters)
+            else:
+                arrays["pseudo_parameters"] = parameters
+        return arrays
+
     def _unlabelled_arrays(self, step: int, stream: UnlabelledStream = OWN_STREAM) -> dict[str, np.ndarray]:
         samples = self._unlabelled_samples(step, stream)
         views = [
@@ -210,25 +250,45 @@ class Batches:
         arrays = {stream.weak: np.stack([image for (image,) in views])}
         if self.spec.filled:
             arrays[f"{stream.weak}_filled"] = self._filled_boxes(step, stream, samples)
-        if self.strong is not None:
-            rng = np.random.default_rng([self.seed, stream.colours, step])
-            parameters = self.strong.draw(rng, self.batch_unlabelled)
-            if self.strong_on_host is None:
-                arrays[f"{stream.strong}_parameters"] = parameters
-            else:
-                arrays[stream.strong] = self.strong_on_host(arrays[stream.weak], parameters)
-        return arrays
+        return arrays | self._strong_arrays(step, stream.strong, stream.colours, arrays[stream.weak])
+
+    def _strong_arrays(self, step: int, name: str, purpose: int, weak: np.ndarray) -> dict[str, np.ndarray]:
+        """The strong view of some weak views, or its parameters."""
+        if self.strong is None:
+            return {}
+        parameters = self.strong.draw(np.random.default_rng([self.seed, purpose, step]), len(weak))
+        if self.strong_on_host is None:
+            return {f"{name}_parameters": parameters}
+        return {name: self.strong_on_host(weak, parameters)}
+
+    def _pair_arrays(self, step: int) -> dict[str, np.ndarray]:
+        """Second crops of the unlabelled images, and the positions that they share with the first ones."""
+        samples = self._unlabelled_samples(step, OWN_STREAM)
+        firsts = self._windows(step, OWN_STREAM, samples)
+        seconds = [
+            second_window(rng, first, self.weak_unlabelled.flip)
+            for rng, first in zip(self._generators(step, PAIR), firsts, strict=True)
+        ]
+        arrays = overlaps(firsts, seconds)
+        parts = zip(seconds, samples, strict=True)
+        arrays["pair"] = np.stack([one.cut_image(*self._read_unlabelled(sample)) for one, sample in parts])
+        return arrays | self._strong_arrays(step, "pair_strong", PAIR_STRONG, arrays["pair"])
 
     def _filled_boxes(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> np.ndarray:
-        """Boxes `(U, 4)` of the views that are image; the generators are those of the views."""
-        generators = (
-            np.random.default_rng([self.seed, stream.views, step, place]) for place in range(len(samples))
-        )
-        windows = [
+        """Boxes `(U, 4)` of the views that are image."""
+        return np.array([window.filled_box for window in self._windows(step, stream, samples)], np.int32)
+
+    def _windows(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> list[Window]:
+        """Windows of the views of a stream; the generators are those of the views."""
+        return [
             self.weak_unlabelled.draw(rng, *self._size(sample.image))
-            for rng, sample in zip(generators, samples, strict=True)
+            for rng, sample in zip(self._generators(step, stream.views), samples, strict=True)
         ]
-        return np.array([window.filled_box for window in windows], np.int32)
+
+    def _generators(self, step: int, purpose: int) -> list[np.random.Generator]:
+        """Random generators of the unlabelled images of a batch."""
+        places = range(self.batch_unlabelled)
+        return [np.random.default_rng([self.seed, purpose, step, place]) for place in places]
 
     def _view(self, view, stream, step, position, sample, read) -> tuple[np.ndarray, ...]:
         """Compute the weak view of one sample; unexpected errors get a note with the file name."""
@@ -262,20 +322,31 @@ class Batches:
         )
         return image, labels, sublabels
 
+    def _read_pseudo(self, sample: Sample) -> tuple[np.ndarray, ...]:
+        image = self._cache.get(sample.image, self._read_image)
+        labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.pseudo_rules))
+        check_size(sample.image, self._size(sample.image), sample.mask, labels.shape)
+        if sample.sublabels is None:
+            return image, labels
+        # Labels and sublabels are selected separately, so a pixel may have one of them alone.
+        return image, labels, self._cache.get(sample.sublabels, _short_sublabels)
+
     def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
         """Read and check a sublabel file; a cached file is checked once."""
         sublabels = read_sublabels(path)
         check_size(image, labels.shape, path, sublabels.shape)
         if self.parents is not None:
             check_sublabels(path, sublabels, labels, self.parents, self.rules.ignore_index)
-        # int16 takes half the memory and is sufficient except for very many subclasses.
-        return sublabels.astype(np.int16) if sublabels.max() <= np.iinfo(np.int16).max else sublabels
+        return _shortened(sublabels)
 
     def _labelled_samples(self, step: int) -> list[Sample]:
         return self._pick(self.labelled, LABELLED_ORDER, step, self.batch_labelled)
 
     def _unlabelled_samples(self, step: int, stream: UnlabelledStream) -> list[Sample]:
         return self._pick(self.unlabelled, stream.order, step, self.batch_unlabelled)
+
+    def _pseudo_samples(self, step: int) -> list[Sample]:
+        return self._pick(self.pseudo, PSEUDO_ORDER, step, self.batch_unlabelled) if self.pseudo else []
 
     def _pick(self, samples: tuple[Sample, ...], stream: int, step: int, count: int) -> list[Sample]:
         picked = []
@@ -290,7 +361,16 @@ def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng([seed, stream, epoch]).permutation(count)
 
 
-def _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled) -> None:
+def _short_sublabels(path: Path) -> np.ndarray:
+    return _shortened(read_sublabels(path))
+
+
+def _shortened(sublabels: np.ndarray) -> np.ndarray:
+    """int16 takes half the memory and is sufficient except for very many subclasses."""
+    return sublabels.astype(np.int16) if sublabels.max() <= np.iinfo(np.int16).max else sublabels
+
+
+def _check(labelled, unlabelled, batch_labelled, batch_unlabelled) -> None:
     if batch_labelled < 1 or batch_unlabelled < 0:
         raise ValueError(
             f"`batch_labelled` must be at least 1 and `batch_unlabelled` at least 0, "
@@ -300,8 +380,6 @@ def _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabell
         raise DataError("`labelled` is empty: there are no labelled images")
     if batch_unlabelled and not unlabelled:
         raise DataError(f"there are no unlabelled images, but a batch needs {batch_unlabelled}")
-    if batch_unlabelled and weak_unlabelled is None:
-        raise ValueError("`weak_unlabelled` is required if `batch_unlabelled` is above 0")
     without_mask = [str(sample.image) for sample in labelled if sample.mask is None]
     if without_mask:
         raise DataError("labelled images must have masks; these have none:", errors=without_mask[:20])

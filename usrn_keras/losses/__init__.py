@@ -2,6 +2,7 @@
 
 from usrn_keras.losses.bootstrapped import bootstrapped_pixels
 from usrn_keras.losses.consistency import consistency, sigmoid_ramp
+from usrn_keras.losses.contrast import directional_contrast
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import (
     Gate,
@@ -24,6 +25,7 @@ __all__ = [
     "consistency",
     "cross_entropy",
     "cross_entropy_and_accuracy",
+    "directional_contrast",
     "ensemble_pseudo_labels",
     "normalised_entropy",
     "pixel_cross_entropy",

@@ -93,6 +93,11 @@ class Method(keras.Model):
         return 0.0
 
     @property
+    def sub_threshold(self) -> float:
+        """Confidence that a pseudo label of F_sub must exceed."""
+        return self.threshold
+
+    @property
     def inference_network(self) -> Branch:
         """The branch that is evaluated, saved and exported."""
         return self.networks[0].F
@@ -131,9 +136,10 @@ class Method(keras.Model):
         Args:
             options: Options of the method.
             build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses`,
-                `build.ignore_index`, and `build.arguments` that all methods have.
+                `build.ignore_index`, `build.pseudo` (whether the stage has pseudo masks), and
+                `build.arguments` that all methods have.
         """
-        keys = options.model_dump() if options is not None else {}
+        keys = options.arguments() if options is not None else {}
         return cls(build.networks(), **build.arguments, **keys)
 
     def start_from(self, start: Any) -> None:
@@ -261,7 +267,8 @@ class Method(keras.Model):
 
     def images_per_step(self, batch: Batch) -> int:
         """Return the number of images in a training batch."""
-        return sum(len(batch[name]) for name in ("labelled", "weak") if name in batch)
+        names = ("labelled", "pseudo" if self.inputs.pseudo else "weak")
+        return sum(len(batch[name]) for name in names if name in batch)
 
     def slow_variables(self) -> list[keras.Variable]:
         """Return the variables of the backbones, which have a lower learning rate."""

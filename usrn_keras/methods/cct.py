@@ -108,11 +108,6 @@ class CCT(Method):
         for decoder in self.auxiliary:
             decoder.draw_weights(rng)
 
-    @classmethod
-    def from_recipe(cls, options: CCTOptions, build: Any) -> CCT:
-        own = {"weight": options.weight, "ramp": options.ramp, "supervised": options.supervised}
-        return cls(build.networks(), decoders=options.decoders, **own, **build.arguments)
-
     def loss_parts(self) -> list[LossPart]:
         branch = self.networks[0].F
         before = [v for part in (branch.stem, branch.tail, branch.decoder) for v in part.trainable_variables]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -46,6 +46,7 @@ class MethodOptions(Section):
 
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
     takes_usrn: ClassVar[bool] = False  # whether training.with_usrn = true is allowed
+    smallest_crop: ClassVar[int] = 0  # pixels on each side of the crops that the method needs
 
     @property
     def overrides_labels(self) -> bool:
@@ -61,6 +62,18 @@ class MethodOptions(Section):
     def pseudo_label_note(self) -> str:
         """Note that reports show above the pseudo labels; may be empty."""
         return ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of the method's constructor."""
+        return self.model_dump()
+
+    def without_usrn(self, name: str) -> Iterator[str]:
+        """Yield one line for each option that needs `training.with_usrn = true`, where it is false.
+
+        Args:
+            name: Name of the section.
+        """
+        yield from ()
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         """Yield one line for each contradiction with the rest of the recipe.
@@ -148,18 +161,134 @@ class CCTOptions(MethodOptions):
     )
     feature_noise: Count = Field(6, description="Number of decoders of features with multiplicative noise.")
 
-    @property
-    def decoders(self) -> dict[str, int]:
-        """Number of auxiliary decoders by perturbation."""
-        return {name: getattr(self, name) for name in CCT_PERTURBATIONS}
+    def arguments(self) -> dict[str, Any]:
+        keys = self.model_dump()
+        return {"decoders": {name: keys.pop(name) for name in CCT_PERTURBATIONS}, **keys}
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         yield from super().contradictions(name, start)
-        if not any(self.decoders.values()):
+        if not any(self.arguments()["decoders"].values()):
             yield (
                 f"{name}: must have an auxiliary decoder, received 0 of each; set one of "
-                f"{', '.join(f'{name}.{key}' for key in self.decoders)} to 1 or more"
+                f"{', '.join(f'{name}.{key}' for key in CCT_PERTURBATIONS)} to 1 or more"
             )
+
+
+class GCTOptions(MethodOptions):
+    """Options of `gct`: two networks and a flaw detector, which finds what one can learn from the other."""
+
+    smallest_crop: ClassVar[int] = 64
+
+    weight: Weight = Field(100.0, description="Weight of the consistency loss after its ramp.")
+    ramp: Share = Field(0.1, description="Share of the training in which the weight grows.")
+    threshold: Threshold = Field(
+        0.6, description="Flaw in 0..1 above which a prediction is taken to be wrong."
+    )
+    correction_weight: Weight = Field(
+        1.0, description="Weight of the flaws of pixels that both networks predict wrongly."
+    )
+    detector_weight: Weight = Field(10.0, description="Weight of the loss of the flaw detector.")
+    detector_rate: float = Field(
+        1e-4, gt=0, description="Initial learning rate of the flaw detector, by Adam (betas 0.9 and 0.99)."
+    )
+
+
+class CACOptions(MethodOptions):
+    """Options of `cac`: two overlapping crops have the same features, against a memory bank."""
+
+    takes_usrn: ClassVar[bool] = True
+
+    weight: Weight = Field(0.1, description="Weight of the contrast.")
+    threshold: Threshold = Field(
+        0.75,
+        description="Confidence that the more confident crop must exceed; with USRN on top also the one that "
+        "a label must reach to teach F.",
+    )
+    temperature: float = Field(0.1, gt=0, description="Temperature of the contrast.")
+    bank_steps: int = Field(
+        2,
+        ge=1,
+        description="Number of steps whose features are in the memory bank, with the current one (official "
+        "code: VOC 2, with ResNet-101 3; Cityscapes 1).",
+    )
+    negatives_by: Literal["F", "gated"] = Field(
+        "F",
+        description="Labels that select the negatives: those of F, or with USRN on top the corrected ones "
+        "(gated).",
+    )
+
+    @property
+    def pseudo_label_note(self) -> str:
+        return (
+            "The contrast of CAC takes its positives and negatives by these labels; F learns them only with "
+            "USRN on top."
+        )
+
+    def without_usrn(self, name: str) -> Iterator[str]:
+        if self.negatives_by == "gated":
+            yield (
+                f"{name}.negatives_by: 'gated' needs training.with_usrn = true, whose F_sub corrects the "
+                "labels, received training.with_usrn = false"
+            )
+
+
+class DARSOptions(MethodOptions):
+    """Options of `dars`: rounds of pseudo masks with the class frequencies of the labelled images."""
+
+    takes_usrn: ClassVar[bool] = True
+
+    ratios: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.4, 0.5],
+        min_length=1,
+        description="Share of the unlabelled pixels that is labelled in each round, one value for each "
+        "round (official code: 0.4, 0.5 on VOC and 0.4, 0.65 on Cityscapes).",
+    )
+
+
+class CReSTOptions(MethodOptions):
+    """Options of `crest`: generations of pseudo masks that prefer rare classes."""
+
+    generations: int = Field(
+        5, gt=0, description="Number of generations after the Baseline; each is trained from the start."
+    )
+    alpha: float = Field(
+        3.0,
+        gt=0,
+        description="Kept share of the pixels predicted as a class is (ratio of frequencies)^(1 / alpha); "
+        "larger: more pixels of frequent classes.",
+    )
+    alignment: bool = Field(
+        True,
+        description="Whether predictions are aligned with the class frequencies of the labelled images "
+        "(CReST+), which takes a second prediction of every image.",
+    )
+    temperature: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Exponent of the class frequencies in the last generation; it falls from 1 in the "
+        "Baseline. Lower: more labels of rare classes.",
+    )
+
+    def temperature_of(self, generation: int) -> float:
+        """Exponent of the class frequencies in a generation, from 1.
+
+        Example:
+
+        >>> [CReSTOptions().temperature_of(number) for number in (1, 5)]
+        [0.9, 0.5]
+        """
+        return 1.0 - (1.0 - self.temperature) * generation / self.generations
+
+
+class DSBNOptions(MethodOptions):
+    """Options of `dsbn`: one pass of pseudo masks, doubled batch norms, a loss that corrects noisy labels."""
+
+    weights: Literal["own", "official"] = Field(
+        "own",
+        description="Weight of the two parts of the loss of a pixel: by its own confidence (own), or by the "
+        "mean over the images of the batch, as in the official code (official).",
+    )
 
 
 class USRNOptions(MethodOptions):
@@ -189,6 +318,9 @@ class USRNOptions(MethodOptions):
         "F, drop or override. Required for a host without a confidence threshold above 0.5; others can only "
         "drop.",
     )
+
+    def arguments(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"on_disagreement"})  # of USRN on top of another method
 
     @pydantic.field_validator("terms")
     @classmethod
@@ -272,7 +404,12 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "self_training": SelfTrainingOptions,
     "fixmatch": FixMatchOptions,
     "cps": CPSOptions,
+    "cac": CACOptions,
+    "dars": DARSOptions,
+    "crest": CReSTOptions,
+    "dsbn": DSBNOptions,
     "cct": CCTOptions,
+    "gct": GCTOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }

@@ -232,9 +232,9 @@ class TrainingSection(Section):
 
     method: str = Field(
         "usrn",
-        description="Method to train: usrn (the paper), self_training, fixmatch, cps, cct, "
-        "prototype_ensemble, supervised (the Baseline alone), or MODULE:CLASS. Its options are in the "
-        "section of the same name.",
+        description="Method to train: usrn (the paper), self_training, fixmatch, cps, cac, dars, crest, "
+        "dsbn, cct, gct, prototype_ensemble, supervised (the Baseline alone), or MODULE:CLASS. Its options "
+        "are in the section of the same name.",
     )
     with_usrn: bool = Field(
         False,

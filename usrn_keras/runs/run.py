@@ -19,6 +19,7 @@ from usrn_keras.recipe import Recipe, load_run_recipe
 from usrn_keras.recipe.old_keys import stages_of_earlier_version
 from usrn_keras.recipe.stage_plan import (
     Cluster,
+    Label,
     Stage,
     Train,
     stage_folders,
@@ -39,6 +40,9 @@ FREE_KEYS = {
     "evaluation.flip", "evaluation.scales", "evaluation.checkpoint", "evaluation.diagnosis",
     "subclasses.batch",
 }  # fmt: skip
+
+# Of these, the keys that pseudo masks depend on: fixed from the first labelling stage to the end of training.
+LABEL_KEYS = {"evaluation.mode", "evaluation.overlap", "evaluation.flip", "evaluation.scales"}
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,15 @@ class Run:
     def subclasses_are_complete(self) -> bool:
         """Whether the run has a complete clustering stage."""
         return bool(self.cluster_stage) and self.is_complete(self.cluster_stage)
+
+    @property
+    def compared_models(self) -> tuple[str, ...]:
+        """Models of reports and tables: the first and the final one, without the rounds between them."""
+        return tuple(dict.fromkeys((self.models[0], self.models[-1])))
+
+    def folder_of(self, name: str) -> str:
+        """Return the folder name of the stage of any kind with this name."""
+        return next(folder for folder, stage in self.plan.items() if stage.name == name)
 
     def stage_of(self, model: str) -> str:
         """Return the folder name of the stage that trains a model.
@@ -292,17 +305,25 @@ def _check_same_recipe(run: Run, stored: Recipe) -> None:
             hint="`usrn evaluate`, `predict`, `export` and `report` can read it. To train, choose another "
             "folder: --run FOLDER",
         )
+    free = FREE_KEYS - LABEL_KEYS if _is_labelling(run) else FREE_KEYS
     errors = [
         f"{key}: the run has {before.get(key)!r}, the recipe {now.get(key)!r}"
         for key in {**before, **now}
-        if before.get(key) != now.get(key) and key not in FREE_KEYS
+        if before.get(key) != now.get(key) and key not in free
     ]
     if errors:
         raise RunError(
             f"{run.path} is a run of another recipe",
             errors=errors,
-            hint="Choose another folder: --run FOLDER",
+            hint=f"Choose another folder: --run FOLDER; with --reuse {run.path} it takes over the stages "
+            "that do not change. Or restore these keys to resume this run.",
         )
+
+
+def _is_labelling(run: Run) -> bool:
+    """Whether a labelling stage was started and not all stages are complete."""
+    started = (isinstance(stage, Label) and run.stage(name).exists() for name, stage in run.plan.items())
+    return any(started) and not all(map(run.is_complete, run.stages))
 
 
 def flat_recipe(recipe: Recipe) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def evaluate_models(run: Run, dataset: Dataset, progress: Progress) -> dict[str,
         model: Predictor(
             load_segmenter(run.model_file(model, settings.checkpoint)), options, batch=settings.batch
         )
-        for model in run.models
+        for model in run.compared_models
     }
     measured = {
         model: _evaluate(run, model, predictor, dataset, progress) for model, predictor in predictors.items()

@@ -18,6 +18,7 @@ from usrn_keras.files import atomic_path, read_json
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.recipe import Recipe
 from usrn_keras.report.pictures import SIDE, PredictedImage
 from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_summary import RunSummary
@@ -115,7 +116,8 @@ def collect_summary(
             stage.title: list(run.log(folder).records()) for folder, stage in run.training_stages.items()
         },
         pseudo_labels=diagnosis_log(run, last).records(),
-        has_gate=options is not None and options.has_gate,
+        has_subclasses=bool(run.cluster_stage),
+        has_gate=_has_gate(run.recipe),
         pseudo_label_note="" if options is None else options.pseudo_label_note,
     )
     if run.evaluation_file.exists():
@@ -133,6 +135,13 @@ def collect_summary(
         summary.missing["pseudo_labels"] = _why_no_diagnosis(run)
     _add_pictures(summary, run, dataset, predictors)
     return summary
+
+
+def _has_gate(recipe: Recipe) -> bool:
+    """Whether a gate selects the corrected pseudo labels: of the method, or of USRN on top of it."""
+    if recipe.training.with_usrn:
+        return recipe.usrn.gate != "off"
+    return recipe.options is not None and recipe.options.has_gate
 
 
 def _why_no_diagnosis(run: Run) -> str:
@@ -160,7 +169,9 @@ def _add_pictures(
             check_same_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
         summary.measured = len(samples)
-        maps = {run.titles[model]: read_small_maps(small_maps_file(run, model)) for model in run.models}
+        maps = {
+            run.titles[model]: read_small_maps(small_maps_file(run, model)) for model in run.compared_models
+        }
         mapped = [sample for sample in samples if all(sample.name in known for known in maps.values())]
         if mapped:
             summary.images = _with_maps(mapped, dataset, maps, mious, run.recipe.data.workers)
@@ -227,7 +238,7 @@ def _known_mious(
 
 def _predictors(run: Run) -> dict[str, Predictor]:
     settings, options = run.recipe.evaluation, inference_of(run.recipe)
-    files = {model: run.model_file(model, settings.checkpoint) for model in run.models}
+    files = {model: run.model_file(model, settings.checkpoint) for model in run.compared_models}
     return {
         model: Predictor(load_segmenter(file), options, batch=settings.batch) for model, file in files.items()
     }

@@ -40,7 +40,7 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
     return [
         ("method", _method(run.recipe, stages[-1])),
         ("network", _network(run.recipe.network)),
-        ("steps", ", ".join(f"{stage.steps:,} of {stage.title}" for stage in stages)),
+        ("steps", ", ".join(f"{stage.length:,} of {stage.title}" for stage in stages)),
         ("batch", f"{batch} images, crops of {views.crop_size} x {views.crop_size} pixels"),
         ("learning rate", f"{rates}; of the backbone {training.backbone_multiplier:g} times that"),
         ("seed", str(training.seed)),
@@ -49,7 +49,7 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
 
 def _method(recipe: Recipe, stage: Train) -> str:
     """Name, options and start of the method, all of them as in the recipe."""
-    options = {} if recipe.options is None else recipe.options.model_dump()
+    options = {} if recipe.options is None else recipe.options.arguments()
     shown = ", ".join(
         f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in options.items()
     )
@@ -76,7 +76,7 @@ def _time(run: Run) -> list[tuple[str, str]]:
 
 def _recorded_seconds(run: Run, stage: str) -> float:
     """What the records of a training stage add up to, without what an interruption threw away."""
-    seconds, before = 0.0, 0
+    seconds, before = 0.0, getattr(run.plan[stage], "begin", 0)
     for record in run.log(stage).records():
         if "seconds_per_step" in record:
             seconds += (record["step"] - before) * record["seconds_per_step"]

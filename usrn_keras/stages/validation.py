@@ -44,7 +44,7 @@ class ValidationCallback:
             )
         self._run, self._stage, self._branch, self._dataset = run, folder, branch, dataset
         stage = run.training_stages[folder]
-        self._steps = stage.steps
+        self._begin, self._steps = stage.begin, stage.steps
         self._log = run.log(folder)
         self._weights = run.model_folder(stage.name) / "best.keras"
         self._file = self._weights.with_suffix(".json")
@@ -56,7 +56,7 @@ class ValidationCallback:
             self._weights.unlink(missing_ok=True)
             self._file.unlink()
         self._save()
-        if step and self.due(step):
+        if step > self._begin and self.due(step):
             self.after_step(step)
 
     def due(self, step: int) -> bool:
