@@ -22,6 +22,7 @@ from usrn_keras.methods import (
     PrototypeEnsemble,
     SelfTraining,
     Supervised,
+    UniMatch,
 )
 from usrn_keras.networks import Branch
 from usrn_keras.recipe.method_options import ALL_TERMS, CCT_PERTURBATIONS
@@ -61,6 +62,8 @@ def build_method(
         return GCT(two, detector_width=4, seed=0, ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
+    if method == "unimatch":
+        return UniMatch([Network(branch)], **options)
     if method == "prototype_ensemble":
         return PrototypeEnsemble(branch, sub_branch, PARENTS, **options)
     return USRN(branch, sub_branch, PARENTS, lambda_sub=lambda_sub, gate=gate, terms=terms, **options)

@@ -30,6 +30,7 @@ class Pass(NamedTuple):
     network: int
     heads: tuple[str, ...]
     pooled: bool
+    perturbed: bool
 
 
 def check_method(
@@ -75,7 +76,7 @@ def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) 
 
     def fewer_unlabelled(number: int) -> dict[str, np.ndarray]:
         batch = make_batch(number)
-        cut = ("weak", "strong", "donor", "boxes", "pair", "overlap")
+        cut = ("weak", "strong", "donor", "boxes", "draws", "pair", "overlap")
         names = [name for name in batch if name.startswith(cut)]
         return batch | {name: batch[name][:UNLABELLED] for name in names}
 
@@ -98,7 +99,8 @@ def _check_first_step(method: Method, step: CompiledStep, batch: dict[str, np.nd
     assert all(np.isfinite(float(value)) for value in terms.values()) and float(terms["loss"]) > 0
     assert {name for part in method.loss_parts() for name in part.reports} <= set(terms)
     assert passes == [
-        Pass(counts[one.images], one.network, one.heads, one.pooled) for one in method.forward_passes
+        Pass(counts[one.images] * one.views, one.network, one.heads, one.pooled, one.perturbed)
+        for one in method.forward_passes
     ]
     for start, variable in zip(before, method.trainable_variables, strict=True):
         assert (start != keras.ops.convert_to_numpy(variable.value)).any(), variable.path
@@ -114,11 +116,11 @@ class _recorded_passes:
         passes, self.features = [], Network.features
         expected = iter(self.method.forward_passes)
 
-        def recorded(network, images, heads=("F",), *, pooled=False, training=True):
+        def recorded(network, images, heads=("F",), *, pooled=False, training=True, perturb=None):
             number = next(i for i, one in enumerate(self.method.networks) if one.F is network.F)
             shown = tuple(head for head in network.branches if head in heads)
-            passes.append(Pass(int(images.shape[0]), number, shown, pooled))
-            found = self.features(network, images, heads, pooled=pooled, training=training)
+            passes.append(Pass(int(images.shape[0]), number, shown, pooled, perturb is not None))
+            found = self.features(network, images, heads, pooled=pooled, training=training, perturb=perturb)
             if BACKEND == "torch":
                 assert any(value.requires_grad for value in found.values()) == next(expected).gradient
             return found

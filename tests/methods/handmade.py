@@ -69,12 +69,16 @@ def handmade_batch(seed: int, *, ignore_index: int = 255) -> dict[str, np.ndarra
 def handmade_cutmix_batch(seed: int, boxes: CutMixBoxes) -> dict[str, np.ndarray]:
     """A batch of `handmade_batch` with donors and boxes; a few views have padding."""
     batch, donors = handmade_batch(seed), handmade_batch(seed + 1000)
-    rng = np.random.default_rng(seed)
+    rng, second = np.random.default_rng(seed), np.random.default_rng([seed, 2])
     filled = np.tile(np.int32([0, 0, SIZE, SIZE]), (IMAGES, 1))
     return batch | {
         "donor": donors["weak"],
         "donor_strong_parameters": donors["strong_parameters"],
         "boxes": boxes.draw(rng, IMAGES, SIZE, SIZE),
+        "boxes_2": boxes.draw(second, IMAGES, SIZE, SIZE),
+        "strong_2_parameters": StrongView().draw(second, IMAGES),
+        "donor_strong_2_parameters": StrongView().draw(second, IMAGES),
+        "draws": second.random((IMAGES, 2), np.float32),
         "weak_filled": filled - np.int32([0, 0, 5, 0]),
         "donor_filled": filled + np.int32([0, 3, 0, 0]),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from keras import ops
 
 from tests.methods.check_method import check_method
 from tests.methods.handmade import (
@@ -15,6 +14,7 @@ from tests.methods.handmade import (
     handmade_cutmix_batch,
 )
 from tests.methods.logit_networks import LogitNetwork
+from tests.methods.second_head_oracle import IMAGES, SIZE, drawn, mean_loss, taught, values_of
 from usrn_keras.data.cutmix_boxes import OneBox, SeveralBoxes
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods import CPS, FixMatch, Network, SecondHead, stages_of
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
 ]
 
-IMAGES, SIZE, GAMMA, GAMMA_SUB, LAMBDA_SUB = 2, 8, 0.6, 0.5, 0.3
+GAMMA, GAMMA_SUB, LAMBDA_SUB = 0.6, 0.5, 0.3
 
 
 def two_headed(count: int = 1) -> list[Network]:
@@ -35,42 +35,6 @@ def two_headed(count: int = 1) -> list[Network]:
 
 def head(**options) -> SecondHead:
     return SecondHead(PARENTS, threshold=GAMMA_SUB, lambda_sub=LAMBDA_SUB, **options)
-
-
-def drawn(seed: int) -> np.ndarray:
-    """Logits of both heads, `(images, size, size, classes + subclasses)`."""
-    shape = (IMAGES, SIZE, SIZE, CLASSES + SUBCLASSES)
-    return (2 * np.random.default_rng(seed).normal(size=shape)).astype("float32")
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(np.float64(logits) - logits.max(-1, keepdims=True))
-    return exponentials / exponentials.sum(-1, keepdims=True)
-
-
-def taught(logits: np.ndarray, gate: str, on_disagreement: str) -> dict[str, np.ndarray]:
-    """Label, confidence and whether it may teach, of F and of F_sub: Eqs. 4 to 6 pixel by pixel."""
-    p, q = softmax(logits[..., :CLASSES]), softmax(logits[..., CLASSES:])
-    entropies = [-(x * np.log(x)).sum(-1) / np.log(x.shape[-1]) for x in (p, q)]
-    is_open = np.ones(p.shape[:-1], bool) if gate == "off" else entropies[1] <= entropies[0]
-    mask = np.eye(CLASSES)[np.array(PARENTS)[q.argmax(-1)]]
-    r = np.where(is_open[..., None], p * mask, np.zeros_like(p) if gate == "stop" else p)
-    may = r.max(-1) > 0
-    if on_disagreement == "drop":
-        may &= r.argmax(-1) == p.argmax(-1)
-    return {
-        "label": r.argmax(-1), "confidence": r.max(-1), "may": may, "own": p.max(-1),
-        "sublabel": q.argmax(-1), "sub_confidence": q.max(-1), "open": is_open,
-    }  # fmt: skip
-
-
-def mean_loss(logits: np.ndarray, labels: np.ndarray, kept: np.ndarray, pixels: float) -> float:
-    chosen = np.take_along_axis(softmax(logits), labels[..., None], -1)[..., 0]
-    return float((-np.log(chosen) * kept).sum() / pixels)
-
-
-def values_of(terms: dict) -> dict[str, float]:
-    return {name: float(ops.convert_to_numpy(value)) for name, value in terms.items()}
 
 
 @pytest.mark.parametrize("gate", ["fallback", "stop", "off"])

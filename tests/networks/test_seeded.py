@@ -96,6 +96,20 @@ def test_dropout_is_saved_with_its_seed():
     assert (copy.rate, copy.noise_shape, copy.seed) == (0.5, (None, 1, 1, 1), 4)
 
 
+def test_a_model_file_keeps_the_state_of_dropout(tmp_path):
+    """A loaded model drops what the saved one would drop next; an older file without state is loaded, too."""
+    images = keras.Input((50,))
+    model = keras.Model(images, SeededDropout(0.5, seed=9)(images))
+    ones = np.ones((1, 50), "float32")
+    model(ones, training=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        *(ops.convert_to_numpy(one(ones, training=True)) for one in (model, again)), strict=True
+    )
+    SeededDropout(0.5).load_own_variables({})
+
+
 @pytest.mark.parametrize(
     ("initializer", "variance", "limit"),
     [

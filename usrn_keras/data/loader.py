@@ -25,22 +25,29 @@ if TYPE_CHECKING:
 # Purposes of random numbers, each with its own generator.
 LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
 DONOR, DONOR_ORDER, DONOR_STRONG, BOXES = range(6, 10)
-PAIR, PAIR_STRONG = range(13, 15)
-PSEUDO, PSEUDO_ORDER, PSEUDO_COLOUR = range(40, 43)
+STRONG_2, DONOR_STRONG_2, BOXES_2, DRAWS = range(10, 14)
+PAIR, PAIR_STRONG = range(14, 16)
+PSEUDO, PSEUDO_ORDER, PSEUDO_COLOUR = range(16, 19)
+
+PURPOSES_OF_BOXES = {"boxes": BOXES, "boxes_2": BOXES_2}
 
 
 class UnlabelledStream(NamedTuple):
-    """Names of the arrays of an unlabelled stream, and the purposes of its random numbers."""
+    """Names of the arrays of an unlabelled stream, and the purposes of its random numbers.
+
+    There may be several strong views; `strong` names each with the purpose of its colours.
+    """
 
     weak: str
-    strong: str
     views: int
     order: int
-    colours: int
+    strong: dict[str, int]
 
 
-OWN_STREAM = UnlabelledStream("weak", "strong", UNLABELLED, UNLABELLED_ORDER, STRONG)
-DONOR_STREAM = UnlabelledStream("donor", "donor_strong", DONOR, DONOR_ORDER, DONOR_STRONG)
+OWN_STREAM = UnlabelledStream("weak", UNLABELLED, UNLABELLED_ORDER, {"strong": STRONG, "strong_2": STRONG_2})
+DONOR_STREAM = UnlabelledStream(
+    "donor", DONOR, DONOR_ORDER, {"donor_strong": DONOR_STRONG, "donor_strong_2": DONOR_STRONG_2}
+)
 
 
 class Batches:
@@ -163,15 +170,17 @@ class Batches:
             - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
             - with a `strong` view in `spec`: `strong` `(U, h, w, 3)` uint8 if it is computed on the host;
             - otherwise `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`;
+            - with two strong views in `spec`: the same for the second, `strong_2` or `strong_2_parameters`;
             - with `spec.donor`: the same of other unlabelled images, `donor`, `donor_strong` or
               `donor_strong_parameters`;
             - with `spec.filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right
               of the part of the view that is image;
+            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`, and with
+              `spec.boxes_2` `boxes_2`;
+            - with `spec.draws`: `draws` `(U, n)` float32, uniform in 0..1;
             - with `spec.pair`: a second crop of the same images, `pair`, with `pair_strong` or
               `pair_strong_parameters`, and `overlap_1`, `overlap_2` `(U, P)` int32 and `overlap_valid`
               `(U, P)` bool, see `usrn_keras.data.crop_pair.overlap`;
-            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`.
-            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`;
             - with `spec.pseudo`: `pseudo` `(U, h, w, 3)` uint8, `pseudo_labels` and, if the samples have
               them, `pseudo_sublabels` as for labelled images, and `pseudo_parameters` `(U, P)` float32 of a
               strong view with `spec.strong`, otherwise of the `labelled_view`.
@@ -187,9 +196,12 @@ class Batches:
             arrays |= self._pair_arrays(step)
         if self.pseudo:
             arrays |= self._pseudo_arrays(step)
-        if self.spec.boxes is not None:
-            rng = np.random.default_rng([self.seed, BOXES, step])
-            arrays["boxes"] = self.spec.boxes.draw(rng, *arrays["weak"].shape[:3])
+        for name, boxes in self.spec.boxes_by_name.items():
+            rng = np.random.default_rng([self.seed, PURPOSES_OF_BOXES[name], step])
+            arrays[name] = boxes.draw(rng, *arrays["weak"].shape[:3])
+        if self.spec.draws:
+            rng = np.random.default_rng([self.seed, DRAWS, step])
+            arrays["draws"] = rng.random((self.batch_unlabelled, self.spec.draws), np.float32)
         return arrays
 
     def names(self, step: int) -> list[str]:
@@ -250,7 +262,9 @@ class Batches:
         arrays = {stream.weak: np.stack([image for (image,) in views])}
         if self.spec.filled:
             arrays[f"{stream.weak}_filled"] = self._filled_boxes(step, stream, samples)
-        return arrays | self._strong_arrays(step, stream.strong, stream.colours, arrays[stream.weak])
+        for name, purpose in list(stream.strong.items())[: self.spec.strong]:
+            arrays |= self._strong_arrays(step, name, purpose, arrays[stream.weak])
+        return arrays
 
     def _strong_arrays(self, step: int, name: str, purpose: int, weak: np.ndarray) -> dict[str, np.ndarray]:
         """The strong view of some weak views, or its parameters."""

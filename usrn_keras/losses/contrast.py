@@ -58,6 +58,7 @@ def directional_contrast(
     """
     blocks = _blocks(bank, features.shape[0])
     bank = ops.stop_gradient(ops.reshape(bank, (-1, bank.shape[1] // blocks, bank.shape[2])))
+    bank = ops.convert_to_tensor(bank)  # JAX gives back a NumPy array where it has nothing to compute
     bank_labels = ops.reshape(ops.cast(bank_labels, "int32"), (-1, bank.shape[1]))
     positives, labels = ops.stop_gradient(ops.convert_to_tensor(positives)), ops.cast(labels, "int32")
     weights = ops.cast(mask, "float32")

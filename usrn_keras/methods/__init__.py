@@ -19,6 +19,7 @@ from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.methods.second_head import SecondHead
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
+from usrn_keras.methods.unimatch import UniMatch
 from usrn_keras.methods.usrn import USRN
 from usrn_keras.networks.two_branch import ForwardPass, Network
 
@@ -45,6 +46,7 @@ __all__ = [
     "SecondHead",
     "SelfTraining",
     "Supervised",
+    "UniMatch",
     "find_method",
     "labelled_images",
     "stages_of",

@@ -107,6 +107,22 @@ class Method(keras.Model):
         """Forward passes of one training step, used to count operations."""
         return (ForwardPass("labelled", "labelled", ("F",)),)
 
+    def other_flops(
+        self, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    ) -> dict[str, int]:
+        """Count the operations of a training step beside its forward passes; override it if there are many.
+
+        Args:
+            batch_labelled: Number of labelled images in a batch.
+            batch_unlabelled: Number of unlabelled images in a batch.
+            height: Height of a crop in pixels.
+            width: Width of a crop in pixels.
+
+        Returns:
+            Number of operations by name, two for each multiply-add, backward passes included.
+        """
+        return {}
+
     @classmethod
     def stages(cls, recipe: Recipe) -> list[Stage]:
         """Return the stages of a run: the Baseline, clustering if needed, and the method.

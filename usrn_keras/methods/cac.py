@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -167,6 +168,16 @@ class CAC(HostMethod):
     def second_crop_heads(self) -> tuple[str, ...]:
         """Branches of the second crop, which no label teaches."""
         return self.heads if self.negatives_by == "gated" else ("F",)
+
+    def other_flops(
+        self, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    ) -> dict[str, int]:
+        pixels = batch_unlabelled * (height // STRIDE) * (width // STRIDE)
+        kernels = sum(math.prod(kernel.shape) for kernel in self.projector.trainable_weights[::2])
+        channels = self.projector.output_shape[-1]
+        # Two directions; the similarities of a crop with the bank, and the mean of the bank, its gradient.
+        contrast = 2 * 2 * 2 * pixels * (2 * pixels * self.bank_steps) * channels
+        return {"projector": 2 * 3 * 2 * pixels * kernels, "contrast": contrast}
 
     def loss_parts(self) -> list[LossPart]:
         trains = self.networks[0].trainable_variables

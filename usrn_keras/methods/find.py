@@ -17,6 +17,7 @@ from usrn_keras.methods.gct import GCT
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
+from usrn_keras.methods.unimatch import UniMatch
 from usrn_keras.methods.usrn import USRN
 from usrn_keras.recipe.method_options import MethodOptions
 from usrn_keras.recipe.plugins import plugin_class
@@ -26,7 +27,7 @@ from usrn_keras.recipe.stage_plan import Stage
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
     for method in (
-        *(Supervised, SelfTraining, FixMatch, CPS, CAC, DARS, CReST, DSBN, CCT, GCT, USRN),
+        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, CCT, GCT, USRN),
         PrototypeEnsemble,
     )
 }

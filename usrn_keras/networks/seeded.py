@@ -152,6 +152,16 @@ class SeededDropout(layers.Layer):
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state too, which Keras leaves out of files of weights."""
+        if self.rate > 0:
+            store["state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the state; a file without one leaves the layer at its seed."""
+        if self.rate > 0 and "state" in store:
+            self.seed_generator.state.assign(store["state"][()])
+
     def get_config(self) -> dict[str, Any]:
         own = {"rate": self.rate, "noise_shape": self.noise_shape, "seed": self.seed}
         return super().get_config() | own
