@@ -14,6 +14,7 @@ from usrn_keras.methods import (
     CPS,
     DARS,
     DSBN,
+    GCT,
     USRN,
     CReST,
     FixMatch,
@@ -56,6 +57,9 @@ def build_method(
     if method == "cct":
         decoders = dict.fromkeys(CCT_PERTURBATIONS, 1)
         return CCT([Network(branch)], decoders=decoders, seed=0, ignore_index=ignore_index)
+    if method == "gct":
+        two = [Network(branch), Network(second_branch())]
+        return GCT(two, detector_width=4, seed=0, ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
     if method == "unimatch":

@@ -10,6 +10,7 @@ from usrn_keras.methods.dars import DARS
 from usrn_keras.methods.dsbn import DSBN
 from usrn_keras.methods.find import METHODS, find_method, stages_of
 from usrn_keras.methods.fixmatch import FixMatch
+from usrn_keras.methods.gct import GCT
 from usrn_keras.methods.host_method import HostMethod
 from usrn_keras.methods.loss_part import LossPart, labelled_images, unlabelled_images
 from usrn_keras.methods.offline_method import OfflineMethod
@@ -28,6 +29,7 @@ __all__ = [
     "CPS",
     "DARS",
     "DSBN",
+    "GCT",
     "METHODS",
     "USRN",
     "BatchSpec",

@@ -21,7 +21,8 @@ from usrn_keras.networks.shuffle_decoder import ShuffleDecoder, shuffle_decode
 from usrn_keras.networks.two_branch import ForwardPass, Network
 from usrn_keras.recipe.method_options import CCTOptions
 
-SHUFFLES = 2  # from the stride of the decoder features, 4, to the size of the image
+STRIDE = 4  # of the decoder features
+SHUFFLES = 2  # from there to the size of the image
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
@@ -108,10 +109,15 @@ class CCT(Method):
         for decoder in self.auxiliary:
             decoder.draw_weights(rng)
 
-    @classmethod
-    def from_recipe(cls, options: CCTOptions, build: Any) -> CCT:
-        own = {"weight": options.weight, "ramp": options.ramp, "supervised": options.supervised}
-        return cls(build.networks(), decoders=options.decoders, **own, **build.arguments)
+    def other_flops(
+        self, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    ) -> dict[str, int]:
+        decoder = self.auxiliary[0]
+        pixels = batch_unlabelled * (height // STRIDE) * (width // STRIDE)
+        forward = 2 * pixels * decoder.products
+        # A backward pass, and the forward pass that it repeats; the direction of VAT takes three more.
+        vat = 3 * self.decoders.get("vat", 0)
+        return {"auxiliary decoders": forward * (4 * len(self.auxiliary) + vat)}
 
     def loss_parts(self) -> list[LossPart]:
         branch = self.networks[0].F

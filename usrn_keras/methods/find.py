@@ -13,6 +13,7 @@ from usrn_keras.methods.crest import CReST
 from usrn_keras.methods.dars import DARS
 from usrn_keras.methods.dsbn import DSBN
 from usrn_keras.methods.fixmatch import FixMatch
+from usrn_keras.methods.gct import GCT
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
@@ -26,7 +27,7 @@ from usrn_keras.recipe.stage_plan import Stage
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
     for method in (
-        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, CCT, USRN),
+        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, CCT, GCT, USRN),
         PrototypeEnsemble,
     )
 }

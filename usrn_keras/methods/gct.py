@@ -18,14 +18,16 @@ from usrn_keras.losses.flaws import flaw_target, flawless, handled_flaws
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images
 from usrn_keras.networks.flaw_detector import detect_flaws, flaw_detector
+from usrn_keras.networks.operations import forward_flops
 from usrn_keras.networks.seeded import draw_weights
 from usrn_keras.networks.two_branch import ForwardPass, Network
-from usrn_keras.optimizers import GroupedOptimizer, schedule_of
+from usrn_keras.optimizers import GroupedOptimizer
+from usrn_keras.optimizers.learning_rates import schedule_of
 from usrn_keras.recipe.method_options import GCTOptions
 
 BOTH = (0, 1)
 SUFFIX = ("", "_2")  # of the terms of each network
-BETA_1, BETA_2 = 0.9, 0.99  # of the detector's optimizer
+BETAS, EPSILON = (0.9, 0.99), 1e-8  # of the detector's optimizer
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
@@ -119,9 +121,16 @@ class GCT(Method):
         self.detector = flaw_detector(self.networks[0].F.classifier.output_shape[-1], width=detector_width)
         draw_weights(self.detector, np.random.default_rng(self.seed))
 
+    def other_flops(
+        self, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    ) -> dict[str, int]:
+        # For each network a pass with the gradient by the weights, and one with that by the predictions.
+        passes = 2 * (3 + 2) * (batch_labelled + batch_unlabelled)
+        return {"flaw detector": passes * forward_flops(self.detector, height, width)}
+
     @classmethod
     def from_recipe(cls, options: GCTOptions, build: Any) -> GCT:
-        return cls(build.networks(count=2), **build.arguments, **options.model_dump())
+        return cls(build.networks(count=2), **build.arguments, **options.arguments())
 
     def start_from(self, start: Any) -> None:
         """Start both backbones, and the head of network 1, from the Baseline.
@@ -136,16 +145,20 @@ class GCT(Method):
         if isinstance(schedule, keras.optimizers.schedules.PolynomialDecay):
             config = schedule.get_config() | {"initial_learning_rate": self.detector_rate}
             schedule = keras.optimizers.schedules.PolynomialDecay.from_config(config)
-        else:
-            schedule = self.detector_rate
+        else:  # a fixed rate, of which 0 trains nothing
+            schedule = self.detector_rate if schedule else 0.0
         steps = optimizer.gradient_accumulation_steps
-        adam = keras.optimizers.Adam(schedule, BETA_1, BETA_2, gradient_accumulation_steps=steps)
-        return GroupedOptimizer({"networks": optimizer, "detector": adam})
+        adam = keras.optimizers.Adam(schedule, *BETAS, EPSILON, gradient_accumulation_steps=steps)
+        return self._grouped(GroupedOptimizer({"networks": optimizer, "detector": adam}))
 
     def compile(self, optimizer: Any = "rmsprop", **kwargs: Any) -> None:
-        if isinstance(optimizer, GroupedOptimizer) and not optimizer.built:
-            optimizer.assign_groups({"detector": self.detector.trainable_variables})
+        if isinstance(optimizer, GroupedOptimizer) and not optimizer.built:  # of a saved model
+            self._grouped(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
+
+    def _grouped(self, optimizer: GroupedOptimizer) -> GroupedOptimizer:
+        optimizer.assign_groups({"detector": self.detector.trainable_variables})
+        return optimizer
 
     def loss_parts(self) -> list[LossPart]:
         terms = ("supervised", "consistency", "correction")

@@ -15,6 +15,7 @@ Tensor = Any
 EPSILON = 1e-5
 SLOPE = 0.2  # of the leaky ReLU
 STAGES = ((1, 2), (2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1))  # width and stride of each convolution
+SMALLEST = 64  # pixels on a side of an image, one value of the output
 # The mean colour of ImageNet and its deviation, for RGB in 0..255.
 MEAN, DEVIATION = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
 
@@ -93,8 +94,18 @@ def detect_flaws(detector: keras.Model, images: Tensor, probabilities: Tensor) -
     Returns:
         Flaws `(batch, height, width)` float32, about 0 where a prediction is right and 1 where it is wrong;
         the output of the detector, enlarged bilinearly with aligned corners.
+
+    Raises:
+        ValueError: An image has fewer than 64 pixels on a side.
     """
-    normalised = (images - MEAN) / DEVIATION
+    if min(images.shape[1:3]) < SMALLEST:
+        height, width = images.shape[1:3]
+        raise ValueError(
+            f"`images` must have at least {SMALLEST} pixels on each side for the flaw detector, received "
+            f"{height} x {width}"
+        )
+    mean, deviation = ops.convert_to_tensor(MEAN), ops.convert_to_tensor(DEVIATION)
+    normalised = (images - mean) / deviation
     found = run_graph(detector, ops.concatenate([normalised, probabilities], axis=-1), training=True)[..., 0]
     rows, columns = (
         ops.convert_to_tensor(_aligned(size, small))

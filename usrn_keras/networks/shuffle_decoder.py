@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -48,6 +49,14 @@ class ShuffleDecoder(layers.Layer):
     def weight_list(self) -> list[keras.Variable]:
         """The weights as `shuffle_decode` takes them: the first kernel, then kernel and bias of each step."""
         return [variable for layer in self.convolutions for variable in layer.trainable_variables]
+
+    @property
+    def products(self) -> int:
+        """Number of multiplications in a pass, for each position of the features."""
+        kernels = [layer.kernel for layer in self.convolutions]
+        # The first convolution and the first step have the size of the features; each step doubles it.
+        times = [1, *(4**number for number in range(self.shuffles))]
+        return sum(count * math.prod(kernel.shape) for count, kernel in zip(times, kernels, strict=True))
 
     def draw_weights(self, rng: np.random.Generator) -> None:
         """Draw the initial weights on the host, the four channels of a pixel shuffle alike.

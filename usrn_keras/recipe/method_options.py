@@ -47,6 +47,7 @@ class MethodOptions(Section):
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
     takes_usrn: ClassVar[bool] = False  # whether training.with_usrn = true is allowed
     selects_sublabels: ClassVar[bool] = False  # whether it selects sublabels without usrn.threshold
+    smallest_crop: ClassVar[int] = 0  # pixels on each side of the crops that the method needs
 
     @property
     def overrides_labels(self) -> bool:
@@ -285,18 +286,36 @@ class CCTOptions(MethodOptions):
     )
     feature_noise: Count = Field(6, description="Number of decoders of features with multiplicative noise.")
 
-    @property
-    def decoders(self) -> dict[str, int]:
-        """Number of auxiliary decoders by perturbation."""
-        return {name: getattr(self, name) for name in CCT_PERTURBATIONS}
+    def arguments(self) -> dict[str, Any]:
+        keys = self.model_dump()
+        return {"decoders": {name: keys.pop(name) for name in CCT_PERTURBATIONS}, **keys}
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         yield from super().contradictions(name, start)
-        if not any(self.decoders.values()):
+        if not any(self.arguments()["decoders"].values()):
             yield (
                 f"{name}: must have an auxiliary decoder, received 0 of each; set one of "
-                f"{', '.join(f'{name}.{key}' for key in self.decoders)} to 1 or more"
+                f"{', '.join(f'{name}.{key}' for key in CCT_PERTURBATIONS)} to 1 or more"
             )
+
+
+class GCTOptions(MethodOptions):
+    """Options of `gct`: two networks and a flaw detector, which finds what one can learn from the other."""
+
+    smallest_crop: ClassVar[int] = 64
+
+    weight: Weight = Field(100.0, description="Weight of the consistency loss after its ramp.")
+    ramp: Share = Field(0.1, description="Share of the training in which the weight grows.")
+    threshold: Threshold = Field(
+        0.6, description="Flaw in 0..1 above which a prediction is taken to be wrong."
+    )
+    correction_weight: Weight = Field(
+        1.0, description="Weight of the flaws of pixels that both networks predict wrongly."
+    )
+    detector_weight: Weight = Field(10.0, description="Weight of the loss of the flaw detector.")
+    detector_rate: float = Field(
+        1e-4, gt=0, description="Initial learning rate of the flaw detector, by Adam (betas 0.9 and 0.99)."
+    )
 
 
 class USRNOptions(MethodOptions):
@@ -418,6 +437,7 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "crest": CReSTOptions,
     "dsbn": DSBNOptions,
     "cct": CCTOptions,
+    "gct": GCTOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }
