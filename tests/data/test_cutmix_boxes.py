@@ -8,7 +8,7 @@ import pytest
 from tests.methods.rival_golden import rival_golden
 from usrn_keras.data import Batches, Sample, WeakView
 from usrn_keras.data.batch_spec import BatchSpec
-from usrn_keras.data.cutmix_boxes import OneBox, SeveralBoxes
+from usrn_keras.data.cutmix_boxes import BetaBox, OneBox, SeveralBoxes
 from usrn_keras.strong_view import StrongView
 
 TOLERANCE = 0.02
@@ -64,6 +64,24 @@ def test_statistics_of_one_box():
     np.testing.assert_allclose(*folded, atol=TOLERANCE)
 
 
+def test_statistics_of_boxes_of_beta_distributed_size():
+    """All boxes of a draw have one size, but where they leave the image; centres are beyond one eighth."""
+    shares = []
+    for seed in range(2000):
+        boxes = BetaBox(2, 8).draw(np.random.default_rng(seed), 20, 64, 96)[:, 0]
+        sides = boxes[:, 2:] - boxes[:, :2]
+        whole = (boxes[:, :2] > 0).all(1) & (boxes[:, 2:] < [64, 96]).all(1)
+        assert len({tuple(side) for side in sides[whole]}) <= 1
+        if whole.any():
+            shares.append(sides[whole][0].prod() / (64 * 96))
+        centres = (boxes[whole, :2] + boxes[whole, 2:]) / 2
+        assert (centres >= [8, 12]).all()
+    largest = BetaBox(2, 8).draw(np.random.default_rng(0), 20_000, 64, 96)[:, 0]
+    assert largest.min() == 0 and largest[:, 2].max() == 64 and largest[:, 3].max() == 96
+    # The Beta distribution has mean 0.2 and deviation 0.12; a side is cut to whole and even pixels.
+    np.testing.assert_allclose([np.mean(shares), np.std(shares)], [0.2, 0.12], atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("boxes", [SeveralBoxes(), OneBox(1.0)])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 56)])
 def test_boxes_lie_in_the_image(boxes, height, width):
@@ -81,30 +99,39 @@ def make(tmp_path, files):
     )
     unlabelled = tuple(Sample(f"u{n}", files.image(tmp_path / f"u{n}.png", seed=9 + n)) for n in range(7))
 
-    def make(view: WeakView | None = None, batch_unlabelled: int = 3, **contents) -> Batches:
+    def make(view: WeakView | None = None, batch_unlabelled: int = 3, strong: int = 1, **contents) -> Batches:
         view = view or WeakView(8, 16)
         return Batches(
             labelled=labelled, unlabelled=unlabelled, batch_labelled=2, seed=1, weak_labelled=view,
             weak_unlabelled=view, strong=StrongView(), batch_unlabelled=batch_unlabelled,
-            spec=BatchSpec(unlabelled=True, strong=1, **contents),
+            spec=BatchSpec(unlabelled=True, strong=strong, **contents),
         )  # fmt: skip
 
     return make
 
 
 def test_what_cutmix_adds_leaves_the_rest_of_a_batch_as_it_was(make):
-    plain, full = make(), make(donor=True, boxes=SeveralBoxes(), filled=True)
+    plain, full = (
+        make(),
+        make(donor=True, boxes=SeveralBoxes(), boxes_2=OneBox(1.0), draws=2, strong=2, filled=True),
+    )
     for step in (0, 5):
         before, after = plain.batch(step), full.batch(step)
         added = {"donor", "donor_strong_parameters", "boxes", "weak_filled", "donor_filled"}
+        added |= {"strong_2_parameters", "donor_strong_2_parameters", "boxes_2", "draws"}
         assert after.keys() - before.keys() == added
         for name, array in before.items():
             np.testing.assert_array_equal(after[name], array, err_msg=name)
     assert after["donor"].shape == (3, 8, 8, 3) and after["donor"].dtype == np.uint8
     assert after["boxes"].shape == (3, 3, 4) and after["weak_filled"].shape == (3, 4)
+    assert after["boxes_2"].shape == (3, 1, 4)
+    assert after["draws"].shape == (3, 2) and after["draws"].dtype == np.float32
+    colours = [after[name] for name in after if name.endswith("parameters")]
+    assert len({array.tobytes() for array in colours}) == len(colours) == 4
     for name in added:
         np.testing.assert_array_equal(full.batch(5)[name], after[name])
-        assert not np.array_equal(full.batch(5)["boxes"], full.batch(6)["boxes"])
+        for name in ("boxes", "boxes_2", "draws", "strong_2_parameters"):
+            assert not np.array_equal(full.batch(5)[name], full.batch(6)[name])
 
 
 def test_a_donor_is_drawn_in_an_order_and_with_views_of_its_own(make):
@@ -136,5 +163,5 @@ def test_filled_tells_image_from_padding(make):
 
 @pytest.mark.parametrize("option", [{"donor": True}, {"boxes": OneBox()}, {"filled": True}])
 def test_cutmix_without_unlabelled_images(make, option):
-    with pytest.raises(ValueError, match="describe unlabelled images, but `batch_unlabelled` is 0"):
+    with pytest.raises(ValueError, match=r"`batch_unlabelled` must be above 0 .* received 0"):
         make(batch_unlabelled=0, **option)

@@ -195,9 +195,9 @@ def test_python_page_has_every_public_name():
 
 def test_every_page_is_in_the_navigation():
     listed = re.findall(
-        r"^ +- .+: (\w+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE
+        r"^ +- .+: ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE
     )
-    pages = [path.name for path in (ROOT / "docs").glob("*.md")]
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob("**/*.md")]
     assert sorted(listed) == sorted([*pages, *GENERATED])
 
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import keras
 
-from tests.methods.handmade import PARENTS, second_branch
+from tests.methods.handmade import IMAGES, PARENTS, SIZE, second_branch
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import (
+    CAC,
+    CCT,
     CPS,
     DARS,
     DSBN,
+    GCT,
     USRN,
     CReST,
     FixMatch,
@@ -19,9 +22,10 @@ from usrn_keras.methods import (
     PrototypeEnsemble,
     SelfTraining,
     Supervised,
+    UniMatch,
 )
 from usrn_keras.networks import Branch
-from usrn_keras.recipe.method_options import ALL_TERMS
+from usrn_keras.recipe.method_options import ALL_TERMS, CCT_PERTURBATIONS
 
 
 def build_method(
@@ -42,13 +46,24 @@ def build_method(
     options = {"threshold": threshold, "lambda_u": lambda_u, "ignore_index": ignore_index}
     if method == "self_training":
         return SelfTraining(branch, **options)
+    if method == "cac":
+        options = {"threshold": threshold, "ignore_index": ignore_index}
+        return CAC([Network(branch)], batch_unlabelled=IMAGES, crop_size=SIZE, **options)
     if method in ("dars", "crest", "dsbn"):
         offline = {"dars": DARS, "crest": CReST, "dsbn": DSBN}[method]
         return offline([Network(branch)], ignore_index=ignore_index)
     if method == "cps":
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
+    if method == "cct":
+        decoders = dict.fromkeys(CCT_PERTURBATIONS, 1)
+        return CCT([Network(branch)], decoders=decoders, seed=0, ignore_index=ignore_index)
+    if method == "gct":
+        two = [Network(branch), Network(second_branch())]
+        return GCT(two, detector_width=4, seed=0, ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
+    if method == "unimatch":
+        return UniMatch([Network(branch)], **options)
     if method == "prototype_ensemble":
         return PrototypeEnsemble(branch, sub_branch, PARENTS, **options)
     return USRN(branch, sub_branch, PARENTS, lambda_sub=lambda_sub, gate=gate, terms=terms, **options)

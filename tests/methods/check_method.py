@@ -30,6 +30,7 @@ class Pass(NamedTuple):
     network: int
     heads: tuple[str, ...]
     pooled: bool
+    perturbed: bool
 
 
 def check_method(
@@ -75,7 +76,8 @@ def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) 
 
     def fewer_unlabelled(number: int) -> dict[str, np.ndarray]:
         batch = make_batch(number)
-        names = [name for name in batch if name.startswith(("weak", "strong", "donor", "boxes", "pseudo"))]
+        cut = ("weak", "strong", "donor", "boxes", "draws", "pair", "overlap", "pseudo")
+        names = [name for name in batch if name.startswith(cut)]
         return batch | {name: batch[name][:UNLABELLED] for name in names}
 
     method = compiled(make_method, AdamW(0.002))  # without weight decay only a gradient moves a variable
@@ -100,36 +102,37 @@ def _check_first_step(method: Method, step: CompiledStep, batch: dict[str, np.nd
     assert all(np.isfinite(float(value)) for value in terms.values()) and float(terms["loss"]) > 0
     assert {name for part in method.loss_parts() for name in part.reports} <= set(terms)
     assert passes == [
-        Pass(counts[one.images], one.network, one.heads, one.pooled) for one in method.forward_passes
+        Pass(counts[one.images] * one.views, one.network, one.heads, one.pooled, one.perturbed)
+        for one in method.forward_passes
     ]
     for start, variable in zip(before, method.trainable_variables, strict=True):
         assert (start != keras.ops.convert_to_numpy(variable.value)).any(), variable.path
 
 
 class _recorded_passes:
-    """Record the calls of `Network.logits` in a block; PyTorch also shows which have a gradient."""
+    """Record the calls of `Network.features` in a block; PyTorch also shows which have a gradient."""
 
     def __init__(self, method: Method):
         self.method = method
 
     def __enter__(self) -> list[Pass]:
-        passes, self.logits = [], Network.logits
+        passes, self.features = [], Network.features
         expected = iter(self.method.forward_passes)
 
-        def recorded(network, images, heads=("F",), *, pooled=False, training=True):
+        def recorded(network, images, heads=("F",), *, pooled=False, training=True, perturb=None):
             number = next(i for i, one in enumerate(self.method.networks) if one.F is network.F)
             shown = tuple(head for head in network.branches if head in heads)
-            passes.append(Pass(int(images.shape[0]), number, shown, pooled))
-            found = self.logits(network, images, heads, pooled=pooled, training=training)
+            passes.append(Pass(int(images.shape[0]), number, shown, pooled, perturb is not None))
+            found = self.features(network, images, heads, pooled=pooled, training=training, perturb=perturb)
             if BACKEND == "torch":
                 assert any(value.requires_grad for value in found.values()) == next(expected).gradient
             return found
 
-        Network.logits = recorded
+        Network.features = recorded
         return passes
 
     def __exit__(self, *error) -> None:
-        Network.logits = self.logits
+        Network.features = self.features
 
 
 def _check_resuming(

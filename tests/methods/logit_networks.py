@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from keras import ops
 
 
 class LogitNetwork:
     """Stands for a `Network`: of an image of several blocks of channels, each pass shows one block.
 
     Args:
-        classes: Number of channels of a block.
-        shown: Number of the block that each pass shows, in the order of the passes.
+        classes: Number of channels of F in a block.
+        shown: Number of the block that each pass shows, in the order of the passes; the perturbed features of
+            a pass show a block, too.
+        subclasses: Number of channels of F_sub in a block, after those of F; 0 for no F_sub.
     """
 
     trainable_variables = ()
+    branches: ClassVar[dict] = {}
 
-    def __init__(self, classes: int, shown: Sequence[int]):
-        self.classes, self.shown = classes, list(shown)
+    def __init__(self, classes: int, shown: Sequence[int], subclasses: int = 0):
+        self.classes, self.shown, self.subclasses = classes, list(shown), subclasses
 
     def logits(
-        self, images: Any, heads: Any = ("F",), *, pooled: bool = False, training: bool = True
+        self,
+        images: Any,
+        heads: Any = ("F",),
+        *,
+        pooled: bool = False,
+        training: bool = True,
+        perturb: Any = None,
     ) -> dict:
-        begin = self.classes * self.shown.pop(0)
-        return {"F": images[..., begin : begin + self.classes]}
+        blocks = [self._block(images, heads) for _ in range(1 if perturb is None else 2)]
+        return {head: ops.concatenate([block[head] for block in blocks]) for head in blocks[0]}
+
+    def _block(self, images: Any, heads: Any) -> dict:
+        begin = (self.classes + self.subclasses) * self.shown.pop(0)
+        end = begin + self.classes
+        found = {"F": images[..., begin:end]}
+        return found | {"F_sub": images[..., end : end + self.subclasses]} if "F_sub" in heads else found
 
 
 def box_of(mask: np.ndarray) -> list[int]:

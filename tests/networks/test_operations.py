@@ -9,6 +9,7 @@ from keras import layers
 from tests.networks.tiny_branches import CLASSES, DECODER_CHANNELS, SUBCLASSES, tiny_branches
 from usrn_keras.networks.decoders.psanet import Gather
 from usrn_keras.networks.operations import call_flops, forward_flops, layer_calls, part_passes, step_flops
+from usrn_keras.networks.two_branch import ForwardPass
 
 
 def model_of(*stack: layers.Layer, channels: int = 3) -> keras.Model:
@@ -60,11 +61,13 @@ def test_published_figures():
 
 
 def method(*networks, passes: list[tuple]) -> SimpleNamespace:
-    """What the counter reads of a method: `view images network heads gradient pooled` of each pass."""
-    keys = ("view", "images", "network", "heads", "gradient", "pooled")
+    """What the counter reads of a method: `view images network heads gradient pooled ...` of each pass."""
     return SimpleNamespace(
         networks=[SimpleNamespace(F=branch, F_sub=sub_branch) for branch, sub_branch in networks],
-        forward_passes=tuple(SimpleNamespace(**dict(zip(keys, one, strict=True))) for one in passes),
+        other_flops=lambda *sizes: {},
+        forward_passes=tuple(
+            ForwardPass(view, images, heads, network, *rest) for view, images, network, heads, *rest in passes
+        ),
     )
 
 
@@ -105,6 +108,21 @@ def test_two_networks_on_one_view_add_up():
     passes = [("labelled", "labelled", network, ("F",), True, False) for network in (0, 1)]
     found = step_flops(method((first, None), (second, None), passes=passes), 1, 0, 32, 32)
     assert found == {"labelled": 3 * sum(forward_flops(one.segmenter(), 32, 32) for one in (first, second))}
+
+
+def test_views_in_one_batch_and_perturbed_features_are_counted():
+    """Two views pass twice; features that a decoder also gets perturbed pass decoder and classifier twice."""
+    branch, _ = tiny_branches("none")
+    passes = [
+        ("strong", "unlabelled", 0, ("F",), True, False, 2),
+        ("labelled and weak", "both", 0, ("F",), True, False, 1, True),
+    ]
+    found = step_flops(method((branch, None), passes=passes), 2, 3, 64, 64)
+    once, backbone = (
+        forward_flops(branch.segmenter(), 64, 64),
+        forward_flops(branch.stem, 64, 64) + forward_flops(branch.tail, 16, 16),
+    )
+    assert found == {"strong": 3 * 2 * 3 * once, "labelled and weak": 5 * 3 * (2 * once - backbone)}
 
 
 def test_shapes_of_the_parts():

@@ -7,7 +7,7 @@ from keras import initializers, layers, ops
 
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
-from usrn_keras.networks.seeded import SeededDropout, draw_weights
+from usrn_keras.networks.seeded import SeededDraws, SeededDropout, draw_weights
 
 every_backend = pytest.mark.every_backend
 
@@ -44,6 +44,16 @@ def test_dropout_drops_what_the_hash_says():
         found = ops.convert_to_numpy(dropout(ones, training=True))
         kept = hashes(123456789, call, ones.size).reshape(ones.shape) >= round(0.3 * 2**24)
         np.testing.assert_allclose(found, kept / np.float32(0.7), rtol=1e-6)
+
+
+@every_backend
+def test_uniform_numbers_are_the_hash_and_move_on():
+    draws = SeededDraws(123456789)
+    for call in range(3):
+        found = ops.convert_to_numpy(draws.uniform((2, 5, 7)))
+        expected = hashes(123456789, call, 70).reshape(2, 5, 7) * np.float32(2**-24)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.float32 and found.max() < 1
 
 
 @every_backend
@@ -84,6 +94,20 @@ def test_dropout_is_saved_with_its_seed():
     config = SeededDropout(0.5, (None, 1, 1, 1), seed=4).get_config()
     copy = SeededDropout.from_config(config)
     assert (copy.rate, copy.noise_shape, copy.seed) == (0.5, (None, 1, 1, 1), 4)
+
+
+def test_a_model_file_keeps_the_state_of_dropout(tmp_path):
+    """A loaded model drops what the saved one would drop next; an older file without state is loaded, too."""
+    images = keras.Input((50,))
+    model = keras.Model(images, SeededDropout(0.5, seed=9)(images))
+    ones = np.ones((1, 50), "float32")
+    model(ones, training=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        *(ops.convert_to_numpy(one(ones, training=True)) for one in (model, again)), strict=True
+    )
+    SeededDropout(0.5).load_own_variables({})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from usrn_keras.errors import RecipeError, WeightsError
 from usrn_keras.networks import build_branches
 from usrn_keras.networks.backbones import BACKBONES, find_backbone
 from usrn_keras.networks.cut_backbone import cut_layers, output_strides, split, with_output_stride
+from usrn_keras.networks.two_branch import Network
 from usrn_keras.recipe.schema import NetworkSection
 
 WEIGHTS = "weights/mobilenet_v1_1.0_224_to_conv_pw_12.weights.h5"
@@ -146,6 +147,30 @@ def test_black_and_white_as_the_backbones_expect_them(name, black, white):
     for value, expected in ((0, black), (255, white)):
         found = numpy_of(preprocess(np.full((1, 1, 1, 3), value, "float32")))
         np.testing.assert_allclose(found[0, 0, 0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("sharing", ["none", "low", "low_high"])
+def test_perturbed_features_pass_the_decoders_beside_the_others(sharing):
+    """The logits of the perturbed features come last; features that the branches share are perturbed once."""
+    network, calls = Network(*tiny_branches(sharing=sharing)), []
+    for branch in network.branches.values():
+        fill(branch.variables)
+    x = np.concatenate([image(), 255 - image()])
+
+    def halved(features):
+        calls.append(features.shape[-1])
+        return 0.5 * features
+
+    heads = ("F", "F_sub")
+    found = network.logits(x, heads, training=False, perturb=halved)
+    plain = network.logits(x, heads, training=False)
+    assert len(calls) == {"none": 4, "low": 3, "low_high": 2}[sharing]
+    for name, branch in network.branches.items():
+        low = branch.stem(x)
+        features = branch.decoder([0.5 * low, 0.5 * branch.tail(low)])
+        expected = np.concatenate([numpy_of(plain[name]), numpy_of(branch.classifier(features))])
+        np.testing.assert_allclose(numpy_of(found[name]), expected, rtol=1e-4, atol=1e-5)
+        assert not np.allclose(expected[:2], expected[2:], atol=1e-3)
 
 
 def test_published_weights_fit():

@@ -54,9 +54,22 @@ def test_the_gate_of_the_terms():
             "[fixmatch]: used only with training.method",
         ),
         (
+            [
+                *("training.method=cct", "cct.drop=0", "cct.cutout=0", "cct.vat=0", "cct.context_masking=0"),
+                *("cct.object_masking=0", "cct.feature_drop=0", "cct.feature_noise=0"),
+            ],
+            "cct: must have an auxiliary decoder, received 0 of each; set one of cct.drop, cct.cutout",
+        ),
+        (["training.method=cct", "cct.supervised=ohem"], "cct.supervised: input should be 'ce' or 'abce'"),
+        (
             ["cps.weight=1"],
             "[cps]: used only with training.method = 'cps', received",
         ),
+        (
+            ["training.method=cac", "cac.negatives_by=gated"],
+            "cac.negatives_by: 'gated' needs training.with_usrn = true",
+        ),
+        (["training.method=cac", "cac.bank_steps=0"], "cac.bank_steps: input should be greater than or"),
         (["training.method=cps", "cps.threshold=0.9"], "cps.threshold: unknown key"),
         (["usrn.threshold=1.5"], "usrn.threshold: input should be less than or equal to 1"),
     ],

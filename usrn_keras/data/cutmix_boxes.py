@@ -57,6 +57,35 @@ class SeveralBoxes:
 
 
 @dataclass(frozen=True)
+class BetaBox:
+    """One box in every image, all of one random size, as in the official code of AugSeg.
+
+    The area share has a Beta distribution and is drawn once for all images. The centre is uniform from one
+    eighth of the image on, and the part of a box outside the image is lost.
+
+    Args:
+        alpha: First parameter of the Beta distribution; the mean share is `alpha / (alpha + beta)`.
+        beta: Second parameter.
+
+    Example:
+
+    >>> boxes = BetaBox(4, 4).draw(np.random.default_rng(0), images=2, height=64, width=64)
+    >>> boxes.shape, int(boxes.min()) >= 0, int(boxes.max()) <= 64
+    ((2, 1, 4), True, True)
+    """
+
+    alpha: float
+    beta: float
+
+    def draw(self, rng: np.random.Generator, images: int, height: int, width: int) -> np.ndarray:
+        size = np.array([height, width])
+        half = (size * np.sqrt(rng.beta(self.alpha, self.beta))).astype(int) // 2
+        centres = rng.integers(size // 8, size, (images, 1, 2))
+        corners = [np.clip(centres - half, 0, size), np.clip(centres + half, 0, size)]
+        return np.concatenate(corners, axis=-1).astype(np.int32)
+
+
+@dataclass(frozen=True)
 class OneBox:
     """One box with some probability, as in the official code of UniMatch and of its FixMatch.
 

@@ -93,6 +93,11 @@ class Method(keras.Model):
         return 0.0
 
     @property
+    def sub_threshold(self) -> float:
+        """Confidence that a pseudo label of F_sub must exceed."""
+        return self.threshold
+
+    @property
     def inference_network(self) -> Branch:
         """The branch that is evaluated, saved and exported."""
         return self.networks[0].F
@@ -101,6 +106,22 @@ class Method(keras.Model):
     def forward_passes(self) -> tuple[ForwardPass, ...]:
         """Forward passes of one training step, used to count operations."""
         return (ForwardPass("labelled", "labelled", ("F",)),)
+
+    def other_flops(
+        self, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    ) -> dict[str, int]:
+        """Count the operations of a training step beside its forward passes; override it if there are many.
+
+        Args:
+            batch_labelled: Number of labelled images in a batch.
+            batch_unlabelled: Number of unlabelled images in a batch.
+            height: Height of a crop in pixels.
+            width: Width of a crop in pixels.
+
+        Returns:
+            Number of operations by name, two for each multiply-add, backward passes included.
+        """
+        return {}
 
     @classmethod
     def stages(cls, recipe: Recipe) -> list[Stage]:
@@ -134,7 +155,7 @@ class Method(keras.Model):
                 `build.ignore_index`, `build.pseudo` (whether the stage has pseudo masks), and
                 `build.arguments` that all methods have.
         """
-        keys = options.model_dump() if options is not None else {}
+        keys = options.arguments() if options is not None else {}
         return cls(build.networks(), **build.arguments, **keys)
 
     def start_from(self, start: Any) -> None:

@@ -6,14 +6,18 @@ import inspect
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods.base import Method
+from usrn_keras.methods.cac import CAC
+from usrn_keras.methods.cct import CCT
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.crest import CReST
 from usrn_keras.methods.dars import DARS
 from usrn_keras.methods.dsbn import DSBN
 from usrn_keras.methods.fixmatch import FixMatch
+from usrn_keras.methods.gct import GCT
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
+from usrn_keras.methods.unimatch import UniMatch
 from usrn_keras.methods.usrn import USRN
 from usrn_keras.recipe.method_options import MethodOptions
 from usrn_keras.recipe.plugins import plugin_class
@@ -22,7 +26,10 @@ from usrn_keras.recipe.stage_plan import Stage
 
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
-    for method in (Supervised, SelfTraining, FixMatch, CPS, DARS, CReST, DSBN, USRN, PrototypeEnsemble)
+    for method in (
+        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, CCT, GCT, USRN),
+        PrototypeEnsemble,
+    )
 }
 
 

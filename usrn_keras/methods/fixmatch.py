@@ -12,7 +12,7 @@ from usrn_keras.backends import no_gradient
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.cutmix_boxes import OneBox
 from usrn_keras.methods.cutmix import box_mask, paste
-from usrn_keras.methods.host_method import HostMethod, named, view_of
+from usrn_keras.methods.host_method import HostMethod, Target, named, view_of
 from usrn_keras.methods.loss_part import (
     Batch,
     Context,
@@ -127,15 +127,32 @@ class FixMatch(HostMethod):
 
     def strong(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Compute the loss of the strong view on the confident labels, both mixed by CutMix."""
-        _, images = unlabelled_images(batch)
-        target = {"images": images, "valid": self._valid("weak", batch), **view_of("weak", context)}
-        if self.cutmix:
-            _, images = unlabelled_images(batch, donor=True)
-            donor = {"images": images, "valid": self._valid("donor", batch), **view_of("donor", context)}
-            target = paste(box_mask(batch["boxes"], *images.shape[1:3]), donor, target)
+        target = self.mixed(batch, context)
         logits = self.networks[0].logits(target.pop("images"), self.heads)
         terms = self.learn(logits, target, threshold=self.threshold, valid=target["valid"])
         return terms | {"loss": 0.5 * self.lambda_u * terms["loss"]}, {}
+
+    def mixed(self, batch: Batch, context: Context, number: int = 1) -> Target:
+        """Mix a strong view, its labels and its `valid` pixels with those of the donor.
+
+        Args:
+            batch: The batch.
+            context: The labels of the weak views.
+            number: Number of the strong view and of its set of boxes.
+
+        Returns:
+            The target of `learn`, with the `images` of the view and its `valid` pixels.
+        """
+
+        def view(name: str, donor: bool) -> Target:
+            _, images = unlabelled_images(batch, donor=donor, number=number)
+            return {"images": images, "valid": self._valid(name, batch), **view_of(name, context)}
+
+        target = view("weak", donor=False)
+        if not self.cutmix:
+            return target
+        boxes = batch["boxes" if number == 1 else f"boxes_{number}"]
+        return paste(box_mask(boxes, *target["images"].shape[1:3]), view("donor", donor=True), target)
 
     def _valid(self, view: str, batch: Batch) -> Tensor:
         """Pixels of a view that are image and not padding, `(batch, height, width)` bool."""

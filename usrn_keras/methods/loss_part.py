@@ -53,8 +53,8 @@ def _jittered(name: str, batch: Batch) -> Tensor:
     return strong_view(images, batch[parameters]) if parameters in batch else images
 
 
-def unlabelled_images(batch: Batch, *, donor: bool = False) -> tuple[Tensor, Tensor]:
-    """Return the weak and the strong view of the unlabelled images of a batch, float32.
+def unlabelled_images(batch: Batch, *, donor: bool = False, number: int = 1) -> tuple[Tensor, Tensor]:
+    """Return the weak and a strong view of the unlabelled images of a batch, float32.
 
     The strong view is `strong` if the batch has it, or is computed from `strong_parameters`; without both it
     is the weak view.
@@ -63,8 +63,10 @@ def unlabelled_images(batch: Batch, *, donor: bool = False) -> tuple[Tensor, Ten
         batch: The batch.
         donor: Whether to return the views of the donor images: `donor`, and `donor_strong` or
             `donor_strong_parameters`.
+        number: Number of the strong view: 1, or 2 for `strong_2` or `strong_2_parameters`.
     """
     weak_name, strong_name = ("donor", "donor_strong") if donor else ("weak", "strong")
+    strong_name = strong_name if number == 1 else f"{strong_name}_{number}"
     weak = ops.cast(batch[weak_name], "float32")
     if f"{strong_name}_parameters" in batch:
         return weak, strong_view(weak, batch[f"{strong_name}_parameters"])

@@ -2,7 +2,8 @@
 
 The count includes convolutions, dense layers and attention, with two operations per multiply-add. It excludes
 normalisation, activations, pooling, upsampling, losses, the strong view and the optimizer, which are limited
-by memory bandwidth and have less than 2 % of the operations of these networks.
+by memory bandwidth and have less than 2 % of the operations of these networks. What else a method computes is
+in its `other_flops`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class PartPass(NamedTuple):
         part: `stem`, `tail`, `decoder` or `classifier`.
         branch: `F`, `F_sub`, or `both` for a part that the two branches share.
         shape: Shape of the output, `(height, width, channels)`; that of the deepest map if there are several.
-        operations: Number of operations of the forward pass, and of the backward pass if there is a gradient.
+        operations: Number of operations of the forward pass, and of the backward pass if there is a gradient,
+            for all views that pass as one batch.
     """
 
     view: str
@@ -82,7 +84,7 @@ def step_flops(
     A part that both branches of a network share is counted once per view.
 
     Args:
-        method: Method, whose `networks` and `forward_passes` are read.
+        method: Method, whose `networks`, `forward_passes` and `other_flops` are read.
         batch_labelled, batch_unlabelled: Number of images in a batch.
         height, width: Size of a crop in pixels.
 
@@ -94,7 +96,7 @@ def step_flops(
     found: dict[str, int] = {}
     for one in part_passes(method, height, width):
         found[one.view] = found.get(one.view, 0) + batches[one.images] * one.operations
-    return found
+    return found | method.other_flops(batch_labelled, batch_unlabelled, height, width)
 
 
 def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
@@ -108,9 +110,11 @@ def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
     for one in method.forward_passes:
         network = method.networks[one.network]
         branches = {name: getattr(network, name) for name in one.heads}
-        times = FORWARD_AND_BACKWARD if one.gradient else FORWARD
+        times = one.views * (FORWARD_AND_BACKWARD if one.gradient else FORWARD)
         for part, branch, shape, forward in _parts(branches, height, width, pooled=one.pooled):
-            found.append(PartPass(one.view, one.images, one.network, part, branch, shape, times * forward))
+            twice = 2 if one.perturbed and part in ("decoder", "classifier") else 1
+            operations = times * twice * forward
+            found.append(PartPass(one.view, one.images, one.network, part, branch, shape, operations))
     return found
 
 

@@ -56,6 +56,7 @@ class Network(NamedTuple):
         *,
         pooled: bool = False,
         training: bool = True,
+        perturb: Callable[[Tensor], Tensor] | None = None,
     ) -> dict[Head, Tensor]:
         """Compute the logits of one view.
 
@@ -65,20 +66,59 @@ class Network(NamedTuple):
             pooled: Whether to average-pool the features 2x2 before the classifiers, so that the logits have
                 stride 8 instead of 4.
             training: Whether batch normalisation uses the statistics of this view and dropout is active.
+            perturb: Function from a feature map of the backbone to a perturbed one. The decoders get the
+                perturbed features too, in one batch with the others, and the result has twice the batch, the
+                logits of the perturbed features last. None for no perturbation.
 
         Returns:
             `(batch, height / stride, width / stride, classes or subclasses)` float32, by branch.
         """
+        features = self.features(images, heads, pooled=pooled, training=training, perturb=perturb)
+        return self.classify(features, training=training)
+
+    def features(
+        self,
+        images: Tensor,
+        heads: Collection[Head] = ("F",),
+        *,
+        pooled: bool = False,
+        training: bool = True,
+        perturb: Callable[[Tensor], Tensor] | None = None,
+    ) -> dict[Head, Tensor]:
+        """Compute the decoder features of one view, which `classify` turns into logits.
+
+        Args:
+            images: See `logits`, as all arguments.
+            heads: Names of the branches to compute.
+            pooled: Whether to average-pool the features 2x2.
+            training: Whether batch normalisation uses the statistics of this view and dropout is active.
+            perturb: Function from a feature map of the backbone to a perturbed one, or None.
+
+        Returns:
+            `(batch, height / stride, width / stride, channels)`, by branch.
+        """
         branches = {name: branch for name, branch in self.branches.items() if name in heads}
         lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
         highs = self._apply_part("tail", lows, training)
-        logits = {}
+        if perturb is not None:
+            lows, highs = (_with_perturbed(features, perturb) for features in (lows, highs))
+        features = {}
         for name, branch in branches.items():
-            features = branch.features(lows[name], highs[name], training=training)
-            if pooled:
-                features = ops.average_pool(features, 2, strides=2, padding="valid")
-            logits[name] = run_graph(branch.classifier, features, training=training)
-        return logits
+            found = branch.features(lows[name], highs[name], training=training)
+            features[name] = ops.average_pool(found, 2, strides=2, padding="valid") if pooled else found
+        return features
+
+    def classify(self, features: dict[Head, Tensor], *, training: bool = True) -> dict[Head, Tensor]:
+        """Compute logits from the decoder features of `features`.
+
+        Args:
+            features: Features by branch.
+            training: Whether dropout is active.
+        """
+        return {
+            name: run_graph(self.branches[name].classifier, found, training=training)
+            for name, found in features.items()
+        }
 
     def _apply_part(self, part: str, inputs: dict[Head, Tensor], training: bool) -> dict[Head, Tensor]:
         """Apply a part of each branch to its input, once if part and input are the same."""
@@ -148,6 +188,8 @@ class ForwardPass(NamedTuple):
         network: Index of the network in `Method.networks`.
         gradient: Whether there is a backward pass.
         pooled: Whether the features are pooled 2x2 before the classifiers.
+        views: Number of views of the images that pass as one batch.
+        perturbed: Whether the decoders get the features of the backbone twice, as they are and perturbed.
     """
 
     view: str
@@ -156,6 +198,20 @@ class ForwardPass(NamedTuple):
     network: int = 0
     gradient: bool = True
     pooled: bool = False
+    views: int = 1
+    perturbed: bool = False
+
+
+def _with_perturbed(features: dict[Head, Any], perturb: Callable[[Tensor], Tensor]) -> dict[Head, Any]:
+    """Append perturbed features to the batch of each map, once for a map that both branches have."""
+    known: dict[int, Tensor] = {}
+
+    def both(one: Tensor) -> Tensor:
+        if id(one) not in known:
+            known[id(one)] = ops.concatenate([one, perturb(one)])
+        return known[id(one)]
+
+    return keras.tree.map_structure(both, features)
 
 
 Sharing = Literal["none", "low", "low_high"]

@@ -44,6 +44,13 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
     training = sections["training"]
     if isinstance(options, MethodOptions):
         yield from options.contradictions(method, training.start)
+        if not training.with_usrn:
+            yield from options.without_usrn(method)
+        if "views" in sections and (crop := sections["views"].crop_size) < options.smallest_crop:
+            yield (
+                f"views.crop_size: must be at least {options.smallest_crop} with training.method = "
+                f"{method!r}, received {crop}"
+            )
     if isinstance(usrn := sections.get("usrn"), USRNOptions):
         yield from _usrn_on_top(training, usrn, options)
 
