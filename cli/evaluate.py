@@ -113,7 +113,8 @@ def command(ctx: click.Context, **options: Any) -> None:
     Classes are sorted by their share of the pixels; all means are over all pixels of all images, never
     over images. Under the table stands what was measured: images, lists, mode, checkpoint.
 
-    Each run gets report/confusion_MODEL_SPLIT.png and .csv, worst_MODEL_SPLIT.png and scores.json.
+    Each run gets report/confusion_MODEL_SPLIT.png and .csv, worst_MODEL_SPLIT.png and scores.json. With
+    --report, all files are in one folder, and comparison.png shows a few images with all predictions.
     """
     _refuse_contradictions(options)
     recipe = _recipe(options)

@@ -50,6 +50,13 @@ class Seeds(click.ParamType):
     shell_complete=complete_splits,
     help="Values of data.split, comma-separated.  [default: defined by the table]",
 )
+@click.option(
+    "--equal",
+    type=click.Choice(["steps", "compute"]),
+    default="steps",
+    show_default=True,
+    help="What all methods have in common after the Baseline: their steps, or their operations.",
+)
 @set_option
 @click.option(
     "--folder",
@@ -85,7 +92,8 @@ def command(name: str, recipe: str | None, **options: Any) -> None:
     Runs share stages: all rows of a seed use one Baseline and one clustering. Run the same command again to
     resume; completed runs are skipped. A failed run leaves an empty cell, and the others continue.
 
-    The command writes table.json, table.md, table.csv and index.html to FOLDER/tables/NAME.
+    The command writes table.json, table.md, table.csv, index.html and comparison.png (a few images with the
+    predictions of all rows) to FOLDER/tables/NAME.
     """
     formats = [option for option in ("as_json", "markdown", "as_csv") if options[option]]
     if len(formats) > 1:
@@ -104,7 +112,8 @@ def command(name: str, recipe: str | None, **options: Any) -> None:
 
     plan = make_plan(
         spec, recipe, options["overrides"], seeds=options["seeds"] or spec.seeds,
-        splits=[split for split in (options["splits"] or "").split(",") if split], backend=backend,
+        splits=[split for split in (options["splits"] or "").split(",") if split],
+        equal=options["equal"], backend=backend,
     )  # fmt: skip
     folder = options["folder"] or Path("runs") / "tables" / plan.recipe
     if options["dry_run"]:

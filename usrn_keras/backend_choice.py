@@ -55,8 +55,8 @@ def chosen_backend() -> tuple[str, str]:
     """Find the configured backend and the source of the setting.
 
     Keras writes `keras.json` with `tensorflow` if the file does not exist, so this value is not treated as
-    a choice of the user. JAX is the default, because it does not need TensorFlow and its GPU build is a
-    single package.
+    a choice of the user. JAX is the default, because it is the fastest on the quickstart
+    (docs/performance.md), does not need TensorFlow, and its GPU build is a single package.
 
     Returns:
         The name of the backend, which may be unknown to Keras or not installed, and the source of the

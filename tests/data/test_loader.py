@@ -11,6 +11,7 @@ import pytest
 
 from tests.data.waves import shifts, write_waves
 from usrn_keras.data import Batches, Sample, WeakView
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.errors import DataError
 from usrn_keras.strong_view import StrongView
 
@@ -314,3 +315,43 @@ def test_real_camvid(camvid_root):
     (arrays,) = batches.iterate(0, 1)
     assert arrays["labelled"].shape == (4, 320, 320, 3)
     assert set(np.unique(arrays["labels"])) <= {*range(11), 255}
+
+
+def test_pairs_change_no_other_array(make):
+    """A second crop has random numbers of its own; the first one is the weak view of every method."""
+    plain, paired = (
+        make(spec=BatchSpec(unlabelled=True, strong=1, pair=pair)).batch(3) for pair in (False, True)
+    )
+    _assert_equal(plain, {key: value for key, value in paired.items() if key in plain})
+    shapes = {key: (value.shape, value.dtype) for key, value in paired.items() if key not in plain}
+    assert shapes == {
+        "pair": ((3, 8, 8, 3), np.uint8),
+        "pair_strong_parameters": ((3, 6), np.float32),
+        "overlap_1": ((3, 1), np.int32),
+        "overlap_2": ((3, 1), np.int32),
+        "overlap_valid": ((3, 1), bool),
+    }
+    assert (paired["pair_strong_parameters"] != paired["strong_parameters"]).any()
+
+
+def test_both_crops_of_a_pair_show_the_same_image_in_their_overlap(make, samples):
+    """Bit for bit, if neither is scaled."""
+    height, width = cv2.imread(str(samples[1][0].image)).shape[:2]
+    size = min(height, width) // 8 * 8
+    view = WeakView(size, max(height, width), scale=(1, 1))
+    batches = make(weak_unlabelled=view, spec=BatchSpec(unlabelled=True, strong=1, pair=True))
+    moved = 0
+    for step in range(10):
+        arrays = batches.batch(step)
+        moved += int((arrays["weak"] != arrays["pair"]).any())
+        for one, two, here, there, valid in zip(
+            *(arrays[key] for key in ("weak", "pair", "overlap_1", "overlap_2", "overlap_valid")), strict=True
+        ):
+            cells = [
+                crop.reshape(size // 8, 8, size // 8, 8, 3).swapaxes(1, 2).reshape(-1, 8, 8, 3)[places[valid]]
+                for crop, places in ((one, here), (two, there))
+            ]
+            assert len(cells[0]) and (
+                np.array_equal(*cells) or np.array_equal(cells[0], cells[1][:, :, ::-1])
+            )
+    assert moved > 5

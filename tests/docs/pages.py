@@ -14,7 +14,8 @@ from PIL import Image
 from tests.tools import ROOT
 from usrn_cli.main import main
 
-FILES = {path.name: path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]}
+FILES = {path.name: path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+FILES |= {f"methods/{path.name}": path for path in ROOT.glob("docs/methods/*.md")}
 PAGES = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
 CURRENT = sorted(PAGES.keys() - {"CHANGELOG.md"})  # the changelog names keys and files that are gone
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)

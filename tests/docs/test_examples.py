@@ -32,6 +32,7 @@ def test_every_python_block_is_run_here():
         "README.md": 1,
         "add_a_method.md": 2,
         "export.md": 1,
+        "methods/usrn_on_top.md": 1,
     }
 
 
@@ -40,6 +41,12 @@ def test_block_of_the_readme():
     exec(block("README.md", "BalancedKMeans"), names)
     assert names["classes"].shape == (4, 64, 64) and set(np.unique(names["classes"])) <= {0, 1}
     assert np.bincount(names["clusters"]).tolist() == [50] * 4
+
+
+def test_block_of_usrn_on_top():
+    names: dict = {}
+    exec(block("methods/usrn_on_top.md", "SecondHead"), names)
+    assert names["model"].heads == ("F", "F_sub")
 
 
 def test_block_that_serves_an_exported_model(tmp_path, monkeypatch, capsys):
@@ -88,8 +95,16 @@ def test_methods_of_the_examples_train(module, name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_page_has_every_option_with_its_default(method):
-    """The page of methods names each option of a method in the part about it."""
-    part = PAGES["methods.md"].partition(f"### `{method}`\n")[2].partition("\n## ")[0].partition("\n### ")[0]
+    """The page of methods, or that of a method, names each option of a method in the part about it."""
+    own_page = f"methods/{method}.md"
+    part = (
+        PAGES[own_page]
+        if own_page in PAGES
+        else PAGES["methods.md"]
+        .partition(f"### `{method}`\n")[2]
+        .partition("\n## ")[0]
+        .partition("\n### ")[0]
+    )
     assert re.search(r"^    L += ", part, re.MULTILINE)  # the equation
     fields = METHOD_OPTIONS[method].model_fields if METHOD_OPTIONS[method] else {}
     for name, field in fields.items():
@@ -97,7 +112,7 @@ def test_methods_page_has_every_option_with_its_default(method):
         default = field.get_default()
         if isinstance(default, float):
             assert f"{default:g}" in part
-        elif isinstance(default, str):
+        elif isinstance(default, str) and default:
             assert f"`{default}`" in part
 
 

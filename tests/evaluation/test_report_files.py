@@ -61,14 +61,17 @@ def test_each_run_gets_its_files_and_masks_none(scene, tmp_path):
     assert [scores.name for scores in Comparison.from_json(value).scores] == ["usrn"]
 
 
-def test_one_folder_for_all_of_them(scene, tmp_path):
+def test_one_folder_for_all_of_them(scene, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(report_files, "comparison_png", lambda rows, *_: shown.extend(rows) or b"png")
     entries = [scene("usrn", tmp_path / "A"), scene("usrn", tmp_path / "B"), scene("masks", None)]
     written = names(list(write_reports(entries, tmp_path / "all")), tmp_path / "all")
     assert written == ["scores.json"] + [
         f"{kind}_{stem}.{suffix}"
         for stem in ("usrn_1", "usrn_2", "masks")
         for kind, suffix in (("confusion", "png"), ("confusion", "csv"), ("worst", "png"))
-    ]
+    ] + ["comparison.png"]
+    assert len(shown) == 3 and [*shown[0].predictions] == ["usrn_1", "usrn_2", "masks"]
     value = json.loads((tmp_path / "all/scores.json").read_text())
     assert len(Comparison.from_json(value).scores) == 3
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import keras
 
-from tests.methods.handmade import PARENTS, second_branch
+from tests.methods.handmade import IMAGES, PARENTS, SIZE, second_branch
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import (
+    CAC,
     CPS,
     USRN,
     FixMatch,
@@ -40,6 +41,9 @@ def build_method(
     options = {"threshold": threshold, "lambda_u": lambda_u, "ignore_index": ignore_index}
     if method == "self_training":
         return SelfTraining(branch, **options)
+    if method == "cac":
+        options = {"threshold": threshold, "ignore_index": ignore_index}
+        return CAC([Network(branch)], batch_unlabelled=IMAGES, crop_size=SIZE, **options)
     if method == "cps":
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
     if method == "fixmatch":

@@ -76,7 +76,8 @@ def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) 
 
     def fewer_unlabelled(number: int) -> dict[str, np.ndarray]:
         batch = make_batch(number)
-        names = [name for name in batch if name.startswith(("weak", "strong", "donor", "boxes", "draws"))]
+        cut = ("weak", "strong", "donor", "boxes", "draws", "pair", "overlap")
+        names = [name for name in batch if name.startswith(cut)]
         return batch | {name: batch[name][:UNLABELLED] for name in names}
 
     method = compiled(make_method, AdamW(0.002))  # without weight decay only a gradient moves a variable
@@ -106,29 +107,29 @@ def _check_first_step(method: Method, step: CompiledStep, batch: dict[str, np.nd
 
 
 class _recorded_passes:
-    """Record the calls of `Network.logits` in a block; PyTorch also shows which have a gradient."""
+    """Record the calls of `Network.features` in a block; PyTorch also shows which have a gradient."""
 
     def __init__(self, method: Method):
         self.method = method
 
     def __enter__(self) -> list[Pass]:
-        passes, self.logits = [], Network.logits
+        passes, self.features = [], Network.features
         expected = iter(self.method.forward_passes)
 
         def recorded(network, images, heads=("F",), *, pooled=False, training=True, perturb=None):
             number = next(i for i, one in enumerate(self.method.networks) if one.F is network.F)
             shown = tuple(head for head in network.branches if head in heads)
             passes.append(Pass(int(images.shape[0]), number, shown, pooled, perturb is not None))
-            found = self.logits(network, images, heads, pooled=pooled, training=training, perturb=perturb)
+            found = self.features(network, images, heads, pooled=pooled, training=training, perturb=perturb)
             if BACKEND == "torch":
                 assert any(value.requires_grad for value in found.values()) == next(expected).gradient
             return found
 
-        Network.logits = recorded
+        Network.features = recorded
         return passes
 
     def __exit__(self, *error) -> None:
-        Network.logits = self.logits
+        Network.features = self.features
 
 
 def _check_resuming(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
+from usrn_keras.data.crop_pair import overlaps
 from usrn_keras.data.cutmix_boxes import CutMixBoxes
+from usrn_keras.data.weak_view import Window
 from usrn_keras.networks import Branch
 from usrn_keras.strong_view import StrongView
 
@@ -78,6 +81,21 @@ def handmade_cutmix_batch(seed: int, boxes: CutMixBoxes) -> dict[str, np.ndarray
         "draws": second.random((IMAGES, 2), np.float32),
         "weak_filled": filled - np.int32([0, 0, 5, 0]),
         "donor_filled": filled + np.int32([0, 3, 0, 0]),
+    }
+
+
+def handmade_pair_batch(seed: int) -> dict[str, np.ndarray]:
+    """A batch of `handmade_batch` whose second crops lie 8 pixels to the right, every other one mirrored."""
+    batch, rng = handmade_batch(seed), np.random.default_rng(seed)
+    first = Window(SIZE, SIZE + 8, top=0, left=0, crop_size=SIZE, flip=False)
+    moved = np.roll(batch["weak"], -8, axis=2)
+    flips = np.arange(IMAGES) % 2 == 1
+    seconds = [replace(first, left=8, flip=bool(flip)) for flip in flips]
+    return batch | {
+        **overlaps([first] * IMAGES, seconds),
+        "pair": np.where(flips[:, None, None, None], moved[:, :, ::-1], moved),
+        "pair_strong_parameters": StrongView().draw(rng, IMAGES),
+        "progress": np.float32(0.5),
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.methods.build_method import build_method
 from tests.methods.check_method import check_method
-from tests.methods.handmade import handmade_branches, handmade_cutmix_batch
+from tests.methods.handmade import handmade_branches, handmade_cutmix_batch, handmade_pair_batch
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
 from usrn_keras.methods import METHODS
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 def batch_of(number: int) -> dict[str, np.ndarray]:
     """All that any method reads; a method ignores the rest."""
-    return handmade_cutmix_batch(number, SeveralBoxes())
+    return handmade_pair_batch(number) | handmade_cutmix_batch(number, SeveralBoxes())
 
 
 @pytest.mark.parametrize("method", METHODS)

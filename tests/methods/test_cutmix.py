@@ -25,10 +25,11 @@ def test_a_pixel_counts_in_how_many_boxes_it_is(boxes):
 
 def test_paste():
     mask = np.array([[[True, False]]])
-    images = paste(mask, np.full((1, 1, 2, 3), 5.0, "float32"), np.zeros((1, 1, 2, 3), "float32"))
-    assert keras.ops.convert_to_numpy(images)[0, 0].tolist() == [[5, 5, 5], [0, 0, 0]]
-    labels = paste(mask, np.int32([[[1, 1]]]), np.int32([[[2, 2]]]))
-    assert keras.ops.convert_to_numpy(labels).tolist() == [[[1, 2]]]
+    donor = {"images": np.full((1, 1, 2, 3), 5.0, "float32"), "labels": np.int32([[[1, 1]]])}
+    target = {"images": np.zeros((1, 1, 2, 3), "float32"), "labels": np.int32([[[2, 2]]])}
+    found = {name: keras.ops.convert_to_numpy(value) for name, value in paste(mask, donor, target).items()}
+    assert found["images"][0, 0].tolist() == [[5, 5, 5], [0, 0, 0]]
+    assert found["labels"].tolist() == [[[1, 2]]]
 
 
 def test_box_of_a_mask():

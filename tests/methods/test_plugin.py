@@ -143,8 +143,8 @@ def test_options_of_a_method_that_is_not_used(recipe_file):
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(recipe_file.parent / "other.toml"))
     assert caught.value.errors == (
-        "[usrn]: used only with training.method = 'usrn', received training.method = "
-        "'self_training'; remove the section, or choose that method",
+        "[usrn]: used only with training.method = 'usrn' or training.with_usrn = true, received "
+        "training.method = 'self_training'; remove the section, or choose that method",
     )
     recipe = load_recipe(
         str(recipe_file), ["training.method=self_training"]

@@ -16,7 +16,9 @@ from tests.methods.handmade import (
 from tests.methods.logit_networks import LogitNetwork
 from tests.methods.second_head_oracle import IMAGES, SIZE, drawn, mean_loss, taught, values_of
 from usrn_keras.data.cutmix_boxes import OneBox, SeveralBoxes
-from usrn_keras.methods import CPS, FixMatch, Network, SecondHead
+from usrn_keras.errors import RecipeError
+from usrn_keras.methods import CPS, FixMatch, Network, SecondHead, stages_of
+from usrn_keras.recipe import load_recipe
 
 pytestmark = [
     pytest.mark.every_backend,
@@ -178,3 +180,37 @@ def test_networks_must_match_the_second_head():
         FixMatch(two_headed(), second_head=SecondHead([0, 1]))
     with pytest.raises(ValueError, match="`on_disagreement` must be one of drop, override, received 'keep'"):
         head(on_disagreement="keep")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["training.method=supervised"],
+            "training.with_usrn: must be false with training.method = 'supervised'",
+        ),
+        (["training.method=usrn"], "USRN on top of self_training is training.method = 'usrn'"),
+        (["training.method=cps"], "usrn.on_disagreement: required with training.method = 'cps'"),
+        (["training.method=fixmatch", "usrn.on_disagreement=override"], "must be 'drop' with the threshold"),
+        (["training.method=fixmatch", "usrn.lambda_u=2"], "usrn.lambda_u: not used with training.with_usrn"),
+        (["training.method=fixmatch", "usrn.sub_head=centroids"], "'centroids' needs training.start"),
+        (
+            ["training.method=usrn", "training.with_usrn=false", "usrn.on_disagreement=drop"],
+            "usrn.on_disagreement: used only with training.with_usrn = true, received 'drop'",
+        ),
+    ],
+)
+def test_recipes_that_contradict_themselves(recipe_file, overrides, expected):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(recipe_file), ["training.with_usrn=true", *overrides])
+    assert any(expected in error for error in caught.value.errors), caught.value.errors
+
+
+def test_a_low_threshold_of_the_host_asks_for_a_decision(recipe_file):
+    asked = ["training.method=fixmatch", "training.with_usrn=true", "fixmatch.threshold=0"]
+    with pytest.raises(RecipeError, match="1 error"):
+        load_recipe(str(recipe_file), asked)
+    recipe = load_recipe(str(recipe_file), [*asked, "usrn.on_disagreement=override"])
+    assert recipe.usrn.on_disagreement == "override"
+    titles = [stage.title for stage in stages_of(recipe) if stage.kind == "train"]
+    assert titles == ["Baseline", "FixMatch + USRN"] and len(stages_of(recipe)) == 3

@@ -57,6 +57,11 @@ def test_the_gate_of_the_terms():
             ["cps.weight=1"],
             "[cps]: used only with training.method = 'cps', received",
         ),
+        (
+            ["training.method=cac", "cac.negatives_by=gated"],
+            "cac.negatives_by: 'gated' needs training.with_usrn = true",
+        ),
+        (["training.method=cac", "cac.bank_steps=0"], "cac.bank_steps: input should be greater than or"),
         (["training.method=cps", "cps.threshold=0.9"], "cps.threshold: unknown key"),
         (["usrn.threshold=1.5"], "usrn.threshold: input should be less than or equal to 1"),
     ],

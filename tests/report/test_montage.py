@@ -90,6 +90,21 @@ def test_many_subclasses_are_chosen_evenly_and_the_title_says_so(samples, monkey
     assert len(patches) == ROWS
 
 
+@pytest.mark.parametrize("letters", ["абвгдж", "αβγδεζ", "ßåłřőğ"])
+def test_letters_of_other_alphabets_are_drawn_and_are_no_boxes(samples, letters):
+    named = {montage_png(samples, subclass_map(classes=("a", "b", 3 * letter)), 2) for letter in letters}
+    assert len(named) == len(letters)
+
+
+def test_a_long_name_is_shortened_and_keeps_the_number_of_its_subclass(samples):
+    long, short = (subclass_map(classes=("a", "b", name)) for name in ("m" * 40, "m"))
+    sheets = [np.asarray(Image.open(io.BytesIO(montage_png(samples, one, 2)))) for one in (long, short)]
+    (names, others) = (sheet[TITLE_HEIGHT:] for sheet in sheets)
+    assert (names[:, NAME_WIDTH:] == others[:, NAME_WIDTH:]).all()
+    first, second = (names[row * (CELL + GAP) :][:CELL, : NAME_WIDTH - GAP] for row in (0, 1))
+    assert (first != second).any()  # mmm…/0 and mmm…/1
+
+
 def test_pixels_of_other_subclasses_are_grey_and_faded():
     image = np.full((64, 64, 3), (240, 90, 0), np.uint8)
     inside = np.zeros((64, 64), bool)

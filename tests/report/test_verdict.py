@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,10 +38,45 @@ def commands(of: RunSummary) -> list[str]:
 
 
 def test_a_gain_is_given_for_all_classes_rare_ones_and_the_largest():
-    mean, classes, chance = texts(summary(BASELINE, BETTER), "Gain over Baseline")
+    mean, classes, chance, _ = texts(summary(BASELINE, BETTER), "Gain over Baseline")
     assert mean.startswith("mIoU rose from 63.3 % (Baseline) to 74.3 % (USRN), +10.9 points")
     assert classes == "Classes that gained most, in points: pole +50.0, road +2.8."
     assert "another seed" in chance
+
+
+@pytest.mark.parametrize(
+    ("method", "causes", "command"),
+    [
+        (
+            "usrn",
+            "self-training or longer training alone",
+            "usrn table controls 'runs/a b/recipe.toml' --seeds 0,1,2 --folder 'runs/a b-controls'",
+        ),
+        (
+            "fixmatch",
+            "self-training or longer training alone",
+            "usrn fit 'runs/a b/recipe.toml' --run 'runs/a b-control' "
+            "--set training.method=supervised --set training.baseline_steps=300",
+        ),
+        (
+            "self_training",
+            "come from longer training alone",
+            "usrn fit 'runs/a b/recipe.toml' --run 'runs/a b-control' "
+            "--set training.method=supervised --set training.baseline_steps=300",
+        ),
+    ],
+)
+def test_a_gain_names_its_controls_and_their_command(method, causes, command):
+    stages = [STAGES[0], replace(STAGES[1], method=method)]
+    known = summary(BASELINE, BETTER, stages=stages, has_subclasses=method == "usrn")
+    control = verdict(known)["Gain over Baseline"][-1]
+    assert causes in control.text and control.command == command
+
+
+@pytest.mark.parametrize("confusions", [(BASELINE,), (BASELINE, BASELINE), (BETTER, BASELINE)])
+def test_no_gain_needs_no_control(confusions):
+    found = verdict(summary(*confusions))
+    assert not [point for points in found.values() for point in points if "alone" in point.text]
 
 
 def test_a_loss_is_not_called_a_gain():

@@ -51,7 +51,7 @@ def methods_of(recipe_file, *overrides: str) -> list[Method]:
 def test_every_option_of_the_recipe_reaches_the_method(recipe_file, name):
     options = EVERY_OPTION[name]
     recipe = load_recipe(str(recipe_file), [f"training.method={name}", "training.start=baseline"])
-    defaults = recipe.options.model_dump()
+    defaults = recipe.options.arguments()
     assert defaults.keys() == options.keys()
     assert not [key for key, value in options.items() if value == defaults[key]]
     settings = [f"{name}.{key}={value}" for key, value in options.items()]

@@ -7,6 +7,7 @@ import pytest
 from tests.sweeps.made import BASELINE, SUBCLASSES, USRN
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe.load import load_recipe, shipped_recipes
+from usrn_keras.sweeps import equal_compute
 from usrn_keras.sweeps.plan import make_plan
 from usrn_keras.sweeps.spec import Row, TableSpec, load_table
 
@@ -98,6 +99,25 @@ def test_the_oracle_takes_all_steps():
     oracle = Row(name="Oracle", all_steps=True, set={"training.method": "supervised", "data.labels": "all"})
     baseline, usrn, all_masks = plan_of(BASE, PLAIN, oracle).runs
     assert all_masks.steps[BASELINE] == sum(usrn.steps.values()) > baseline.steps[BASELINE]
+
+
+def test_the_controls_of_usrn_on_a_host_train_without_it(tmp_path):
+    """Options of the file that a row has no use for are left out of it."""
+    text = shipped_recipes()["quickstart"].read_text()
+    host = '[training]\nmethod = "cps"\nwith_usrn = true\n'
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        text.replace("[training]\n", host) + '\n[usrn]\non_disagreement = "drop"\ngate = "stop"\n'
+    )
+    plan = make_plan(load_table("controls"), str(file), [], seeds=(0,), backend="torch")
+    assert {cell.row: cell.run.model for cell in plan.cells} == {
+        "Baseline": "baseline", "Baseline, all steps": "baseline", "self-training": "self_training",
+        "CPS + USRN, K = C": "cps", "disagreement": "usrn", "CPS + USRN": "cps",
+    }  # fmt: skip
+    longer, host = plan.runs[1], plan.runs[-1]
+    assert longer.steps[BASELINE] == sum(host.steps.values())
+    assert host.recipe.training.with_usrn and host.recipe.usrn.gate == "stop"
+    assert [run.recipe.training.with_usrn for run in plan.runs].count(True) == 2
 
 
 def test_the_gate_table_has_gates_where_the_recipe_has_none():
@@ -198,3 +218,34 @@ def test_options_of_a_method_that_only_rows_have():
 def test_options_of_a_method_that_no_row_has_are_refused():
     with pytest.raises(RecipeError, match=r"no row of mine has the method of self_training\.threshold=0\.9"):
         plan_of(PLAIN, BASE, overrides=["self_training.threshold=0.9"])
+
+
+def test_options_of_usrn_are_for_the_rows_that_put_it_on_top():
+    host = Row(name="FixMatch", set={"training.method": "fixmatch"})
+    on_top = Row(name="FixMatch + USRN", set={"training.method": "fixmatch", "training.with_usrn": True})
+    plan = plan_of(BASE, host, on_top, overrides=["usrn.gate=stop"])
+    baseline, alone, both = plan.runs
+    assert both.recipe.usrn.gate == "stop" and both.recipe.options.threshold == 0.95
+    assert not hasattr(alone.recipe, "usrn")
+    assert [*both.needs] == [BASELINE, SUBCLASSES, "3-fixmatch"] and [*alone.needs] == [
+        BASELINE,
+        "2-fixmatch",
+    ]
+    assert baseline.needs[BASELINE] == alone.needs[BASELINE] == both.needs[BASELINE]
+    assert plan_of(PLAIN, on_top).runs[0].needs[SUBCLASSES] == both.needs[SUBCLASSES]
+
+
+def test_rows_of_equal_compute_cost_what_the_recipe_costs(monkeypatch):
+    """Operations are counted for the recipe and for each row; steps follow in proportion."""
+    costs = {"usrn": 100, "fixmatch": 50, "self_training": 200}
+    monkeypatch.setattr(
+        equal_compute, "operations_of_training", lambda recipes: [costs[r.training.method] for r in recipes]
+    )
+    rows = [BASE, PLAIN, *(Row(name=name, set={"training.method": name}) for name in [*costs][1:])]
+    plan = make_plan(table(*rows), "quickstart", [], seeds=(0, 1), equal="compute", backend="torch")
+    steps = load_recipe("quickstart").training.usrn_steps
+    found = {cell.row: cell.run.recipe.training.usrn_steps for cell in plan.cells}
+    expected = {"Baseline": steps, "USRN": steps, "fixmatch": 2 * steps, "self_training": steps // 2}
+    assert found == expected
+    assert "fixmatch 2000, self_training 500" in plan.notes[0]
+    assert plan_of(*rows).notes == ()

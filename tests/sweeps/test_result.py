@@ -129,3 +129,16 @@ def test_notes_are_in_every_form():
     assert "Runs are not used: a." in as_markdown(result) and "Runs are not used: a." in as_html(result)
     assert "# Runs are not used: a." in as_csv(result).splitlines()
     assert as_json(result)["notes"] == ["Runs are not used: a."]
+
+
+def test_every_class_may_have_a_column_of_its_own():
+    plan = made_plan("A", "B", figures=["miou", "iou *"])
+    assert as_markdown(made_result(plan, MIOUS)).splitlines()[0] == "| Made | mIoU | road IoU | pole IoU |"
+
+
+def test_the_papers_classes_stand_beside():
+    plan = made_plan("A", "B", paper_iou={"voc": {"1_32": {"B": {"road": 84.1}}}})
+    result = made_result(plan, MIOUS)
+    assert "<td>52.0 ± 9.0 (+2.0 ± 1.0); paper 84.1</td>" in as_html(result)
+    (row,) = [row for row in as_json(result)["rows"] if row["row"] == "B"]
+    assert row["paper_iou"] == pytest.approx({"road": 0.841})

@@ -22,6 +22,8 @@ class BatchSpec:
         draws: Number of uniform random numbers of each unlabelled image, `draws (U, n)` float32 in 0..1.
         filled: Whether the batch contains the box of each unlabelled view that is image and not padding,
             `weak_filled` and `donor_filled (U, 4)` int32.
+        pair: Whether the batch contains a second crop of each unlabelled image, `pair`, and the positions
+            that both show, `overlap_1`, `overlap_2` int32 and `overlap_valid` bool, `(U, P)`.
     """
 
     unlabelled: bool = False
@@ -33,6 +35,7 @@ class BatchSpec:
     boxes_2: CutMixBoxes | None = None
     draws: int = 0
     filled: bool = False
+    pair: bool = False
 
     @property
     def keys(self) -> list[str]:
@@ -45,6 +48,7 @@ class BatchSpec:
             *[f"{view}_filled" for view in views if self.filled],
             *self.boxes_by_name,
             *["draws"] * (self.draws > 0),
+            *["pair", "overlap_1", "overlap_2", "overlap_valid"] * self.pair,
             *["progress"] * self.progress,
         ]
 

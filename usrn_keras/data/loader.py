@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.crop_pair import overlaps, second_window
 from usrn_keras.data.dataset import Sample
 from usrn_keras.data.images import image_size, read_image
 from usrn_keras.data.mask_files import check_sublabels, read_sublabels
 from usrn_keras.data.masks import Rules, check_size, read_mask
 from usrn_keras.data.prefetch import ArrayCache, ordered_map
-from usrn_keras.data.weak_view import WeakView
+from usrn_keras.data.weak_view import WeakView, Window
 from usrn_keras.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 # Purposes of random numbers, each with its own generator.
 LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
 DONOR, DONOR_ORDER, DONOR_STRONG, BOXES = range(6, 10)
-STRONG_2, DONOR_STRONG_2, BOXES_2, DRAWS = range(10, 14)
+STRONG_2, DONOR_STRONG_2, BOXES_2 = range(10, 13)
+PAIR, PAIR_STRONG = range(13, 15)
+DRAWS = 15
 
 PURPOSES_OF_BOXES = {"boxes": BOXES, "boxes_2": BOXES_2}
 
@@ -164,6 +167,9 @@ class Batches:
               `donor_strong_parameters`;
             - with `spec.filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right
               of the part of the view that is image;
+            - with `spec.pair`: a second crop of the same images, `pair`, with `pair_strong` or
+              `pair_strong_parameters`, and `overlap_1`, `overlap_2` `(U, P)` int32 and `overlap_valid`
+              `(U, P)` bool, see `usrn_keras.data.crop_pair.overlap`;
             - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`, and with
               `spec.boxes_2` `boxes_2`;
             - with `spec.draws`: `draws` `(U, n)` float32, uniform in 0..1.
@@ -175,6 +181,8 @@ class Batches:
         arrays = self._labelled_arrays(step)
         for stream in self.unlabelled_streams:
             arrays |= self._unlabelled_arrays(step, stream)
+        if self.spec.pair:
+            arrays |= self._pair_arrays(step)
         for name, boxes in self.spec.boxes_by_name.items():
             rng = np.random.default_rng([self.seed, PURPOSES_OF_BOXES[name], step])
             arrays[name] = boxes.draw(rng, *arrays["weak"].shape[:3])
@@ -223,26 +231,47 @@ class Batches:
         arrays = {stream.weak: np.stack([image for (image,) in views])}
         if self.spec.filled:
             arrays[f"{stream.weak}_filled"] = self._filled_boxes(step, stream, samples)
-        if self.strong is not None:
-            for name, purpose in list(stream.strong.items())[: self.spec.strong]:
-                rng = np.random.default_rng([self.seed, purpose, step])
-                parameters = self.strong.draw(rng, self.batch_unlabelled)
-                if self.strong_on_host is None:
-                    arrays[f"{name}_parameters"] = parameters
-                else:
-                    arrays[name] = self.strong_on_host(arrays[stream.weak], parameters)
+        for name, purpose in list(stream.strong.items())[: self.spec.strong]:
+            arrays |= self._strong_arrays(step, name, purpose, arrays[stream.weak])
         return arrays
 
-    def _filled_boxes(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> np.ndarray:
-        """Boxes `(U, 4)` of the views that are image; the generators are those of the views."""
-        generators = (
-            np.random.default_rng([self.seed, stream.views, step, place]) for place in range(len(samples))
-        )
-        windows = [
-            self.weak_unlabelled.draw(rng, *self._size(sample.image))
-            for rng, sample in zip(generators, samples, strict=True)
+    def _strong_arrays(self, step: int, name: str, purpose: int, weak: np.ndarray) -> dict[str, np.ndarray]:
+        """A strong view of some weak views, or its parameters."""
+        if self.strong is None:
+            return {}
+        parameters = self.strong.draw(np.random.default_rng([self.seed, purpose, step]), len(weak))
+        if self.strong_on_host is None:
+            return {f"{name}_parameters": parameters}
+        return {name: self.strong_on_host(weak, parameters)}
+
+    def _pair_arrays(self, step: int) -> dict[str, np.ndarray]:
+        """Second crops of the unlabelled images, and the positions that they share with the first ones."""
+        samples = self._unlabelled_samples(step, OWN_STREAM)
+        firsts = self._windows(step, OWN_STREAM, samples)
+        seconds = [
+            second_window(rng, first, self.weak_unlabelled.flip)
+            for rng, first in zip(self._generators(step, PAIR), firsts, strict=True)
         ]
-        return np.array([window.filled_box for window in windows], np.int32)
+        arrays = overlaps(firsts, seconds)
+        parts = zip(seconds, samples, strict=True)
+        arrays["pair"] = np.stack([one.cut_image(*self._read_unlabelled(sample)) for one, sample in parts])
+        return arrays | self._strong_arrays(step, "pair_strong", PAIR_STRONG, arrays["pair"])
+
+    def _filled_boxes(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> np.ndarray:
+        """Boxes `(U, 4)` of the views that are image."""
+        return np.array([window.filled_box for window in self._windows(step, stream, samples)], np.int32)
+
+    def _windows(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> list[Window]:
+        """Windows of the views of a stream; the generators are those of the views."""
+        return [
+            self.weak_unlabelled.draw(rng, *self._size(sample.image))
+            for rng, sample in zip(self._generators(step, stream.views), samples, strict=True)
+        ]
+
+    def _generators(self, step: int, purpose: int) -> list[np.random.Generator]:
+        """Random generators of the unlabelled images of a batch."""
+        places = range(self.batch_unlabelled)
+        return [np.random.default_rng([self.seed, purpose, step, place]) for place in places]
 
     def _view(self, view, stream, step, position, sample, read) -> tuple[np.ndarray, ...]:
         """Compute the weak view of one sample; unexpected errors get a note with the file name."""

@@ -75,7 +75,9 @@ class PseudoLabelQuality:
 
     def record(self, step: int) -> dict[str, Any]:
         """Count the pseudo labels of the current weights; returns JSON values (see `PseudoLabelCounts`)."""
-        counts = PseudoLabelCounts(len(self._dataset.classes), self._method.threshold)
+        counts = PseudoLabelCounts(
+            len(self._dataset.classes), self._method.threshold, self._method.sub_threshold
+        )
         for sample in self._samples:
             image = read_image(sample.image)
             counts.add(self.pseudo_labels(image), self._true_classes(sample, image.shape[:2]))
@@ -126,6 +128,7 @@ class PseudoLabelCounts:
     Args:
         classes: Number of classes C.
         threshold: gamma; a pseudo label above it is confident.
+        sub_threshold: The same of F_sub; None for the same value.
 
     Attributes:
         by_pseudo_label: Sums `(C,)` over the pixels with a pseudo label: `pixels`, `confident` (above gamma
@@ -148,8 +151,9 @@ class PseudoLabelCounts:
     ([1, 0], [1, 0])
     """
 
-    def __init__(self, classes: int, threshold: float):
+    def __init__(self, classes: int, threshold: float, sub_threshold: float | None = None):
         self.classes, self.threshold = classes, threshold
+        self.sub_threshold = threshold if sub_threshold is None else sub_threshold
         self.images = self.masks = 0
         self.by_pseudo_label: dict[str, np.ndarray] = {}
         self.by_true_class: dict[str, np.ndarray] = {}
@@ -197,7 +201,7 @@ class PseudoLabelCounts:
         weights = {"pixels": np.ones(len(confident), bool), "confident": confident}
         if "sub_labels" in flat:
             weights |= {
-                "confident_sub": flat["sub_confidence"] > self.threshold,
+                "confident_sub": flat["sub_confidence"] > self.sub_threshold,
                 "open": flat["open"],
                 "dropped": (flat["own_confidence"] > self.threshold) & ~confident,
                 "overridden": confident & (flat["labels"] != flat["own_labels"]),
@@ -210,8 +214,8 @@ class PseudoLabelCounts:
         """Labels of each source, and which of them are above gamma."""
         sources = {"corrected": (flat["labels"], flat["confidence"] > self.threshold)}
         if "sub_labels" in flat:
-            for name in ("own", "sub"):
-                sources[name] = flat[f"{name}_labels"], flat[f"{name}_confidence"] > self.threshold
+            for name, threshold in (("own", self.threshold), ("sub", self.sub_threshold)):
+                sources[name] = flat[f"{name}_labels"], flat[f"{name}_confidence"] > threshold
             sources["dropped"] = flat["own_labels"], lost["dropped"]
         return sources
 

@@ -8,18 +8,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from usrn_keras.data import read_sample
+from usrn_keras.data import Sample, read_sample
 from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore
+from usrn_keras.evaluation.pseudo_label_quality import evenly_spaced
 from usrn_keras.files import atomic_path
 from usrn_keras.report import Comparison
 from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
-from usrn_keras.report.picture_sheets import worst_png
+from usrn_keras.report.picture_sheets import comparison_png, worst_png
 from usrn_keras.report.pictures import PredictedImage
 from usrn_keras.report.text_tables import csv_text
 
 WORST = 6  # images in the gallery
+SIDE_BY_SIDE = 4  # images of a comparison
 NOTE = "mIoU of each image alone, over the classes in its label: to find images, never to be averaged"
 ImageMious = Mapping[str, float | None]  # by name of the image, in 0..1; None: its label has no class
 
@@ -30,7 +32,8 @@ def write_reports(
     """Write the files of each entry, and yield the path of each as soon as it is written.
 
     Each entry gets `confusion_STEM.png`, `confusion_STEM.csv` and `worst_STEM.png`; all entries of a folder
-    share `scores.json`.
+    share `scores.json`. Two or more entries in one `folder` also get `comparison.png`, a few images with the
+    predictions of all of them side by side.
 
     Args:
         measured: Entries and their scores.
@@ -53,11 +56,13 @@ def write_reports(
     for place, here in folders.items():
         comparison = Comparison([its.scores for _, its in here])
         yield _write(place / "scores.json", json.dumps(comparison.to_json(), indent=2) + "\n")
-        for stem, (entry, its) in zip(_stems([entry for entry, _ in here]), here, strict=True):
+        for stem, (entry, its) in zip(_numbered([entry.stem for entry, _ in here]), here, strict=True):
             yield _write(place / f"confusion_{stem}.png", confusion_png(its.scores))
             yield _write(place / f"confusion_{stem}.csv", confusion_csv(its.scores))
             if worst := worst_images(its):
                 yield _write(place / f"worst_{stem}.png", _gallery(entry, its, worst))
+        if folder is not None and len(here) > 1 and (shown := _shared_samples(here)):
+            yield _write(place / "comparison.png", _side_by_side(here, shown))
 
 
 def image_mious(measured: EvaluationResult) -> dict[str, float | None]:
@@ -103,6 +108,27 @@ def worst_images(measured: EvaluationResult, count: int = WORST) -> list[ImageSc
     return sorted(labelled, key=lambda image: (image.miou, image.pixel_accuracy, image.sample.name))[:count]
 
 
+def _shared_samples(measured: Sequence[tuple[Entry, EvaluationResult]]) -> list[Sample]:
+    """A few images that all entries were measured on, spread evenly over the list."""
+    lists = [{image.sample.image: image.sample for image in its.images} for _, its in measured]
+    shared = [sample for path, sample in lists[0].items() if all(path in other for other in lists[1:])]
+    return list(evenly_spaced(shared, SIDE_BY_SIDE)) if shared else []
+
+
+def _side_by_side(measured: Sequence[tuple[Entry, EvaluationResult]], samples: Sequence[Sample]) -> bytes:
+    first, _ = measured[0]
+    names = _numbered([its.scores.name for _, its in measured])
+    predictions = {name: entry.predict(samples) for name, (entry, _) in zip(names, measured, strict=True)}
+    mious = [{image.sample.image: image.miou for image in its.images} for _, its in measured]
+    rows = []
+    for number, sample in enumerate(samples):
+        pixels, mask = read_sample(sample, first.dataset)
+        known = [None if math.isnan(found[sample.image]) else found[sample.image] for found in mious]
+        ids = {name: maps[number] for name, maps in predictions.items()}
+        rows.append(PredictedImage(sample.name, pixels, mask_to_labels(mask, first.dataset), ids, known))
+    return comparison_png(rows, first.dataset.classes, first.dataset.palette)
+
+
 def _gallery(entry: Entry, measured: EvaluationResult, worst: Sequence[ImageScore]) -> bytes:
     rows = []
     for image, ids in zip(worst, entry.predict([image.sample for image in worst]), strict=True):
@@ -118,12 +144,11 @@ def _gallery(entry: Entry, measured: EvaluationResult, worst: Sequence[ImageScor
     )
 
 
-def _stems(entries: Sequence[Entry]) -> list[str]:
-    """Names of the files of each entry, numbered if several would have the same."""
-    stems = [entry.stem for entry in entries]
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, numbered if several are the same."""
     return [
-        stem if stems.count(stem) == 1 else f"{stem}_{1 + stems[:i].count(stem)}"
-        for i, stem in enumerate(stems)
+        name if names.count(name) == 1 else f"{name}_{1 + names[:i].count(name)}"
+        for i, name in enumerate(names)
     ]
 
 

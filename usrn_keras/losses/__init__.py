@@ -1,5 +1,6 @@
 """Losses: pure functions of logits and labels, without layers, recipe or state."""
 
+from usrn_keras.losses.contrast import directional_contrast
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import (
     Gate,
@@ -20,6 +21,7 @@ __all__ = [
     "Gate",
     "cross_entropy",
     "cross_entropy_and_accuracy",
+    "directional_contrast",
     "ensemble_pseudo_labels",
     "normalised_entropy",
     "pixel_cross_entropy",

@@ -153,15 +153,17 @@ def _block(logits: Tensor, labels: Tensor, weights: Tensor, factor: int) -> tupl
     return both, upsample_transposed(gradient, factor, axis=1)
 
 
-def blocks_of_rows(height: int, row_bytes: float) -> int:
-    """Compute the smallest number of equal blocks of rows of at most `BLOCK_BYTES`.
+def blocks_of_rows(height: int, row_bytes: float, block_bytes: float | None = None) -> int:
+    """Compute the smallest number of equal blocks of rows that a size allows.
 
     Args:
         height: Number of rows.
         row_bytes: Size of a row of all images in bytes.
+        block_bytes: Largest size of a block in bytes; None for `BLOCK_BYTES`.
 
     Returns:
-        The number of blocks; `height` if a single row exceeds `BLOCK_BYTES`.
+        The number of blocks; `height` if a single row exceeds `block_bytes`.
     """
-    fitting = (n for n in range(1, height + 1) if height % n == 0 and height / n * row_bytes <= BLOCK_BYTES)
+    most = BLOCK_BYTES if block_bytes is None else block_bytes
+    fitting = (n for n in range(1, height + 1) if height % n == 0 and height / n * row_bytes <= most)
     return next(fitting, height)

@@ -2,6 +2,7 @@
 
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.methods.base import Method
+from usrn_keras.methods.cac import CAC
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.find import METHODS, find_method, stages_of
 from usrn_keras.methods.fixmatch import FixMatch
@@ -17,6 +18,7 @@ from usrn_keras.methods.usrn import USRN
 from usrn_keras.networks.two_branch import ForwardPass, Network
 
 __all__ = [
+    "CAC",
     "CPS",
     "METHODS",
     "USRN",

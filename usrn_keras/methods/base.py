@@ -93,6 +93,11 @@ class Method(keras.Model):
         return 0.0
 
     @property
+    def sub_threshold(self) -> float:
+        """Confidence that a pseudo label of F_sub must exceed."""
+        return self.threshold
+
+    @property
     def inference_network(self) -> Branch:
         """The branch that is evaluated, saved and exported."""
         return self.networks[0].F
@@ -133,7 +138,7 @@ class Method(keras.Model):
             build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses`,
                 `build.ignore_index`, and `build.arguments` that all methods have.
         """
-        keys = options.model_dump() if options is not None else {}
+        keys = options.arguments() if options is not None else {}
         return cls(build.networks(), **build.arguments, **keys)
 
     def start_from(self, start: Any) -> None:

@@ -94,7 +94,7 @@ class CPS(HostMethod):
 
     @classmethod
     def from_recipe(cls, options: CPSOptions, build: Any) -> CPS:
-        return cls(build.networks(count=2), **build.arguments, **options.model_dump())
+        return cls(build.networks(count=2), **build.arguments, **options.arguments())
 
     def start_from(self, start: Any) -> None:
         """Start both backbones, and the heads of network 1, from the Baseline.

@@ -6,6 +6,7 @@ import inspect
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods.base import Method
+from usrn_keras.methods.cac import CAC
 from usrn_keras.methods.cps import CPS
 from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
@@ -20,7 +21,7 @@ from usrn_keras.recipe.stage_plan import Stage
 
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
-    for method in (Supervised, SelfTraining, FixMatch, UniMatch, CPS, USRN, PrototypeEnsemble)
+    for method in (Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, USRN, PrototypeEnsemble)
 }
 
 

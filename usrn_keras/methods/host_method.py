@@ -174,6 +174,10 @@ class HostMethod(Method):
         keys = super().batch_keys
         return keys if self.second_head is None else list(dict.fromkeys([*keys, "sublabels"]))
 
+    @property
+    def sub_threshold(self) -> float:
+        return self.threshold if self.second_head is None else self.second_head.threshold
+
     def pseudo_labels(self, images: Tensor) -> dict[str, Tensor]:
         return self.labels_at_stride_8(self.networks[0], images)
 

@@ -99,7 +99,7 @@ class PseudoLabelMethod(Method):
     def from_recipe(cls, options: MethodOptions, build: Any) -> PseudoLabelMethod:
         (network,) = build.networks(with_sub=cls.needs_subclasses)
         parts = (*network, build.subclasses.parents) if cls.needs_subclasses else (network.F,)
-        return cls(*parts, **options.model_dump(), ignore_index=build.ignore_index)
+        return cls(*parts, **options.arguments(), ignore_index=build.ignore_index)
 
     @property
     def branch(self) -> Branch:

@@ -73,18 +73,52 @@ class Network(NamedTuple):
         Returns:
             `(batch, height / stride, width / stride, classes or subclasses)` float32, by branch.
         """
+        features = self.features(images, heads, pooled=pooled, training=training, perturb=perturb)
+        return self.classify(features, training=training)
+
+    def features(
+        self,
+        images: Tensor,
+        heads: Collection[Head] = ("F",),
+        *,
+        pooled: bool = False,
+        training: bool = True,
+        perturb: Callable[[Tensor], Tensor] | None = None,
+    ) -> dict[Head, Tensor]:
+        """Compute the decoder features of one view, which `classify` turns into logits.
+
+        Args:
+            images: See `logits`, as all arguments.
+            heads: Names of the branches to compute.
+            pooled: Whether to average-pool the features 2x2.
+            training: Whether batch normalisation uses the statistics of this view and dropout is active.
+            perturb: Function from a feature map of the backbone to a perturbed one.
+
+        Returns:
+            `(batch, height / stride, width / stride, channels)`, by branch.
+        """
         branches = {name: branch for name, branch in self.branches.items() if name in heads}
         lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
         highs = self._apply_part("tail", lows, training)
         if perturb is not None:
-            lows, highs = (_with_perturbed(features, perturb) for features in (lows, highs))
-        logits = {}
+            lows, highs = (_with_perturbed(one, perturb) for one in (lows, highs))
+        features = {}
         for name, branch in branches.items():
-            features = branch.features(lows[name], highs[name], training=training)
-            if pooled:
-                features = ops.average_pool(features, 2, strides=2, padding="valid")
-            logits[name] = run_graph(branch.classifier, features, training=training)
-        return logits
+            found = branch.features(lows[name], highs[name], training=training)
+            features[name] = ops.average_pool(found, 2, strides=2, padding="valid") if pooled else found
+        return features
+
+    def classify(self, features: dict[Head, Tensor], *, training: bool = True) -> dict[Head, Tensor]:
+        """Compute logits from the decoder features of `features`.
+
+        Args:
+            features: Features by branch.
+            training: Whether dropout is active.
+        """
+        return {
+            name: run_graph(self.branches[name].classifier, found, training=training)
+            for name, found in features.items()
+        }
 
     def _apply_part(self, part: str, inputs: dict[Head, Tensor], training: bool) -> dict[Head, Tensor]:
         """Apply a part of each branch to its input, once if part and input are the same."""

@@ -44,6 +44,8 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
     training = sections["training"]
     if isinstance(options, MethodOptions):
         yield from options.contradictions(method, training.start)
+        if not training.with_usrn:
+            yield from options.without_usrn(method)
     if isinstance(usrn := sections.get("usrn"), USRNOptions):
         yield from _usrn_on_top(training, usrn, options)
 

@@ -56,12 +56,10 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     path = RECIPES.find(source)
     values = _read_toml(path)
     _resolve_root(values, path)
-    own_method = _method(values)
+    before = _option_sections(values)
     errors = [error for text in overrides if (error := _override(values, text))]
-    if _method(values) != own_method:  # by --set: the options of the file's own method do not apply
-        overridden = {text.partition(".")[0].strip() for text in overrides}
-        if (section := options_section(own_method)) not in overridden:
-            values.pop(section, None)
+    if _option_sections(values) != before:  # by --set: options of the file's own method may not apply
+        _drop_unused_options(values, before, {text.partition("=")[0].strip() for text in overrides})
     return _checked(values, path.stem, errors, source=str(path))
 
 
@@ -123,6 +121,33 @@ def _method(values: Mapping[str, Any]) -> str:
     training = values.get("training")
     method = training.get("method", DEFAULT_METHOD) if isinstance(training, dict) else DEFAULT_METHOD
     return method if isinstance(method, str) else DEFAULT_METHOD
+
+
+def _option_sections(values: Mapping[str, Any]) -> list[str]:
+    """The section of the method, and `usrn` if USRN is put on top of it."""
+    return [options_section(_method(values)), *["usrn"] * _with_usrn(values)]
+
+
+def _drop_unused_options(values: dict[str, Any], before: Sequence[str], overridden: set[str]) -> None:
+    """Drop the options of the file that do not apply to the method of the overrides.
+
+    Some keys of `[usrn]` hold for the method of the paper alone, and one holds on top of a host alone.
+
+    Args:
+        values: Tables of the recipe by section, with the overrides.
+        before: Sections with options that apply without the overrides.
+        overridden: Keys of the overrides, such as `usrn.gate`, which are kept.
+    """
+    method, *on_top = _option_sections(values)
+    for section in before:
+        table = values.get(section)
+        if section not in (method, *on_top):
+            if not any(key.startswith(f"{section}.") for key in overridden):
+                values.pop(section, None)
+        elif section == "usrn" and isinstance(table, dict):
+            unused = {"terms", "lambda_u"} if on_top else {"on_disagreement"}
+            unused -= {key.removeprefix("usrn.") for key in overridden}
+            values[section] = {key: value for key, value in table.items() if key not in unused}
 
 
 def _with_usrn(values: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -49,6 +49,18 @@ class MethodOptions(Section):
     def pseudo_label_note(self) -> str:
         """Note that reports show above the pseudo labels; may be empty."""
         return ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the options as arguments of the method's constructor."""
+        return self.model_dump()
+
+    def without_usrn(self, name: str) -> Iterator[str]:
+        """Yield one line for each option that needs `training.with_usrn = true`, where it is false.
+
+        Args:
+            name: Name of the section.
+        """
+        yield from ()
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         """Yield one line for each contradiction with the rest of the recipe.
@@ -139,6 +151,45 @@ class CPSOptions(MethodOptions):
             )
 
 
+class CACOptions(MethodOptions):
+    """Options of `cac`: two overlapping crops have the same features, against a memory bank."""
+
+    takes_usrn: ClassVar[bool] = True
+
+    weight: Weight = Field(0.1, description="Weight of the contrast.")
+    threshold: Threshold = Field(
+        0.75,
+        description="Confidence that the more confident crop must exceed; with USRN on top also the one that "
+        "a label must reach to teach F.",
+    )
+    temperature: float = Field(0.1, gt=0, description="Temperature of the contrast.")
+    bank_steps: int = Field(
+        2,
+        ge=1,
+        description="Number of steps whose features are in the memory bank, with the current one (official "
+        "code: VOC 2, with ResNet-101 3; Cityscapes 1).",
+    )
+    negatives_by: Literal["F", "gated"] = Field(
+        "F",
+        description="Labels that select the negatives: those of F, or with USRN on top the corrected ones "
+        "(gated).",
+    )
+
+    @property
+    def pseudo_label_note(self) -> str:
+        return (
+            "The contrast of CAC takes its positives and negatives by these labels; F learns them only with "
+            "USRN on top."
+        )
+
+    def without_usrn(self, name: str) -> Iterator[str]:
+        if self.negatives_by == "gated":
+            yield (
+                f"{name}.negatives_by: 'gated' needs training.with_usrn = true, whose F_sub corrects the "
+                "labels, received training.with_usrn = false"
+            )
+
+
 class USRNOptions(MethodOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
@@ -166,6 +217,9 @@ class USRNOptions(MethodOptions):
         "F, drop or override. Required for a host without a confidence threshold above 0.5; others can only "
         "drop.",
     )
+
+    def arguments(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"on_disagreement"})  # of USRN on top of another method
 
     @pydantic.field_validator("terms")
     @classmethod
@@ -250,6 +304,7 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "fixmatch": FixMatchOptions,
     "unimatch": UniMatchOptions,
     "cps": CPSOptions,
+    "cac": CACOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }

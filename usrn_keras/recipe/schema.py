@@ -232,7 +232,7 @@ class TrainingSection(Section):
 
     method: str = Field(
         "usrn",
-        description="Method to train: usrn (the paper), self_training, fixmatch, unimatch, cps, "
+        description="Method to train: usrn (the paper), self_training, fixmatch, unimatch, cps, cac, "
         "prototype_ensemble, supervised (the Baseline alone), or MODULE:CLASS. Its options are in the "
         "section of the same name.",
     )

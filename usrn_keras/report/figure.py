@@ -34,6 +34,26 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
 
 
+def fitting_text(text: str, size: int, width: int, *, end: str = "") -> str:
+    """Shorten a text until it fits into a width.
+
+    Args:
+        text: One line of text.
+        size: Size of its letters.
+        width: Width in pixels.
+        end: End of the line, which is never shortened.
+
+    Example:
+
+    >>> fitting_text("Verkehrsschild", 14, 100, end="/12")
+    'Verkehrs…/12'
+    """
+    shown = text
+    while len(shown) > 1 and font(size).getlength(shown + end) > width:
+        shown = f"{shown[:-2]}…"
+    return shown + end
+
+
 @contextlib.contextmanager
 def new_figure(inches: tuple[float, float], dpi: int, layout: str = "constrained") -> Iterator[Figure]:
     """Create a figure to draw on, of this width and height; pyplot and its state are not touched."""

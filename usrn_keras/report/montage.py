@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from usrn_keras.data import Sample, read_image, read_sublabels
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.report.figure import fitting_text, font
 from usrn_keras.report.pictures import faded, png_bytes
 from usrn_keras.subclasses import SubclassMap
 
@@ -144,11 +145,13 @@ def dense_pixels(inside: np.ndarray, n: int, rng: np.random.Generator, window: i
 def _sheet(title: str, names: Sequence[tuple[str, str]], patches: Sequence[Sequence[np.ndarray]]) -> bytes:
     height, width = TITLE_HEIGHT + len(names) * (CELL + GAP), NAME_WIDTH + COLUMNS * (CELL + GAP)
     sheet = Image.new("RGB", (width, height), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
-    pen.text((GAP, GAP), title, fill="black", font=font)
+    pen, letters = ImageDraw.Draw(sheet), font(FONT_SIZE)
+    pen.text((GAP, GAP), fitting_text(title, FONT_SIZE, width - 2 * GAP), fill="black", font=letters)
     for row, ((name, size), cells) in enumerate(zip(names, patches, strict=True)):
         top = TITLE_HEIGHT + row * (CELL + GAP)
-        pen.text((GAP, top + CELL // 2 - FONT_SIZE), f"{name}\n{size}", fill="black", font=font)
+        class_name, _, number = name.rpartition("/")
+        name = fitting_text(class_name, FONT_SIZE, NAME_WIDTH - 2 * GAP, end=f"/{number}")
+        pen.text((GAP, top + CELL // 2 - FONT_SIZE), f"{name}\n{size}", fill="black", font=letters)
         for column, cell in enumerate(cells):
             sheet.paste(Image.fromarray(cell), (NAME_WIDTH + column * (CELL + GAP), top))
     return png_bytes(sheet)

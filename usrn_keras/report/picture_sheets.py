@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from usrn_keras.report.figure import font
+from usrn_keras.report.figure import fitting_text, font
 from usrn_keras.report.pictures import NO_CLASS, PredictedImage, coloured, difference_map, fit, png_bytes
 
 CELL = 360  # box in pixels that an image is resized to fit into
@@ -46,13 +46,6 @@ class _Layout:
     def band(self, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
         band = Image.new("RGB", (self.width, height), "white")
         return band, ImageDraw.Draw(band)
-
-    def fitting(self, text: str, width: int) -> str:
-        """The text, shortened at its end until it fits."""
-        shown = text
-        while len(shown) > 1 and font(self.text).getlength(shown) > width:
-            shown = f"{shown[:-2]}…"
-        return shown
 
 
 def comparison_png(rows: Sequence[PredictedImage], classes: Sequence[str], palette: np.ndarray) -> bytes:
@@ -137,13 +130,13 @@ def _title(layout: _Layout, title: str) -> Image.Image:
         pen.text((MARGIN, MARGIN + i * layout.line), line, fill=colour, font=font(size))
     for i, name in enumerate(layout.columns):
         at = layout.left(i), band.height - layout.line
-        pen.text(at, layout.fitting(name, layout.cell), fill=PALE, font=font(layout.text))
+        pen.text(at, fitting_text(name, layout.text, layout.cell), fill=PALE, font=font(layout.text))
     return band
 
 
 def _row(layout: _Layout, heading: str, cells: Sequence[np.ndarray]) -> Image.Image:
     band, pen = layout.band(max(cell.shape[0] for cell in cells) + layout.line + GAP + MARGIN)
-    text = layout.fitting(heading, layout.width - 2 * MARGIN)
+    text = fitting_text(heading, layout.text, layout.width - 2 * MARGIN)
     pen.text((MARGIN, GAP), text, fill=INK, font=font(layout.text))
     for i, cell in enumerate(cells):
         left = layout.left(i) + (layout.cell - cell.shape[1]) // 2

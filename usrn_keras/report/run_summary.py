@@ -31,6 +31,7 @@ class RunSummary:
         scores: Scores of its models, the reference model first.
         training: Training records of each model, by the name of the model, in the order of the stages.
         pseudo_labels: Records of the quality of the pseudo labels of the last model.
+        has_subclasses: Whether the method has a clustering stage.
         has_gate: Whether the method has a gate that decides at each pixel whether F_sub corrects the label.
         pseudo_label_note: A sentence on how this run uses its pseudo labels; empty where nothing is special.
         clusters: The subclasses of the run.
@@ -51,6 +52,7 @@ class RunSummary:
     scores: list[Scores] = field(default_factory=list)
     training: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     pseudo_labels: list[dict[str, Any]] = field(default_factory=list)
+    has_subclasses: bool = False
     has_gate: bool = False
     pseudo_label_note: str = ""
     clusters: ClusterReport | None = None

@@ -34,7 +34,7 @@ def verdict(summary: RunSummary) -> dict[str, list[Point]]:
     """
     reference = summary.scores[0].name if summary.scores else ""
     points = {
-        f"Gain over {reference}" if len(summary.scores) > 1 else "Result": list(_gained(summary.scores)),
+        f"Gain over {reference}" if len(summary.scores) > 1 else "Result": list(_gained(summary)),
         "What it still misses": list(_missed(summary)),
         "Pseudo labels": list(_second_head(summary)),
         "What to do next": list(_next_steps(summary)),
@@ -42,11 +42,11 @@ def verdict(summary: RunSummary) -> dict[str, list[Point]]:
     return {heading: found for heading, found in points.items() if found}
 
 
-def _gained(scores: Sequence[Scores]) -> Iterator[Point]:
-    if not scores:
+def _gained(summary: RunSummary) -> Iterator[Point]:
+    if not summary.scores:
         return
-    first, last = scores[0], scores[-1]
-    if len(scores) == 1:
+    first, last = summary.scores[0], summary.scores[-1]
+    if len(summary.scores) == 1:
         yield Point(f"mIoU of {last.name} is {_percent(last.miou)}; there is no other model to compare with.")
         return
     yield Point(_moved("mIoU", first.miou, last.miou, (first.name, last.name)))
@@ -57,6 +57,24 @@ def _gained(scores: Sequence[Scores]) -> Iterator[Point]:
     gains = _largest(last.iou - first.iou, last.classes, GAIN)
     yield Point(f"Classes that gained most, in points: {gains}." if gains else "No class gained a point.")
     yield Point("This is one run: another seed may move a class by several points.")
+    if last.miou > first.miou and len(summary.stages) > 1:
+        yield _control(summary)
+
+
+def _control(summary: RunSummary) -> Point:
+    """What else may be the cause of the gain, and the command that shows it."""
+    first, last = summary.stages[0], summary.stages[-1]
+    gain = f"A gain over {summary.scores[0].name} may come from"
+    if summary.has_subclasses:
+        text = f"{gain} self-training or longer training alone; compare with these controls"
+        folder = _quoted(f"{summary.name}-controls")
+        command = f"usrn table controls {_quoted(summary.recipe_file)} --seeds 0,1,2 --folder {folder}"
+        return _step(text, command if summary.recipe_file else "")
+    steps = sum(stage.steps for stage in summary.stages)
+    other = "" if last.method == "self_training" else "self-training or "
+    text = f"{gain} {other}longer training alone; train {first.title} for as many steps in all"
+    sets = ["training.method=supervised", f"{first.steps_key}={steps}"]
+    return _step(text, _fit(summary, "control", *sets, reuse=False))
 
 
 def _missed(summary: RunSummary) -> Iterator[Point]:

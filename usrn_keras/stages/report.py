@@ -18,6 +18,7 @@ from usrn_keras.files import atomic_path, read_json
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.recipe import Recipe
 from usrn_keras.report.pictures import SIDE, PredictedImage
 from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_summary import RunSummary
@@ -115,7 +116,8 @@ def collect_summary(
             stage.title: list(run.log(folder).records()) for folder, stage in run.training_stages.items()
         },
         pseudo_labels=diagnosis_log(run, last).records(),
-        has_gate=options is not None and options.has_gate,
+        has_subclasses=bool(run.cluster_stage),
+        has_gate=_has_gate(run.recipe),
         pseudo_label_note="" if options is None else options.pseudo_label_note,
     )
     if run.evaluation_file.exists():
@@ -133,6 +135,13 @@ def collect_summary(
         summary.missing["pseudo_labels"] = _why_no_diagnosis(run)
     _add_pictures(summary, run, dataset, predictors)
     return summary
+
+
+def _has_gate(recipe: Recipe) -> bool:
+    """Whether a gate selects the corrected pseudo labels: of the method, or of USRN on top of it."""
+    if recipe.training.with_usrn:
+        return recipe.usrn.gate != "off"
+    return recipe.options is not None and recipe.options.has_gate
 
 
 def _why_no_diagnosis(run: Run) -> str:

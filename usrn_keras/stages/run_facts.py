@@ -49,7 +49,7 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
 
 def _method(recipe: Recipe, stage: Train) -> str:
     """Name, options and start of the method, all of them as in the recipe."""
-    options = {} if recipe.options is None else recipe.options.model_dump()
+    options = {} if recipe.options is None else recipe.options.arguments()
     shown = ", ".join(
         f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in options.items()
     )

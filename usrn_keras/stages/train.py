@@ -18,6 +18,7 @@ from usrn_keras.stages.build import Start, build_method
 from usrn_keras.stages.diagnosis import DiagnosisCallback
 from usrn_keras.stages.memory_advice import memory_watched
 from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter
+from usrn_keras.stages.step_operations import operations_per_step
 from usrn_keras.stages.validation import ValidationCallback
 from usrn_keras.subclasses import SubclassMap, sublabel_file
 from usrn_keras.subclasses.class_clusters import calibrated_temperature, centroid_classifier
@@ -68,7 +69,13 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
     for file in (run.evaluation_file, run.stage(folder) / "scores.json"):  # of a model that was here before
         file.unlink(missing_ok=True)
     save_segmenter(method.inference_network, run.model_folder(stage.name) / "model.keras")
-    run.complete(folder, steps=stage.steps, seconds=round(loop.seconds, 3), peak_memory=memory.peak())
+    run.complete(
+        folder,
+        steps=stage.steps,
+        seconds=round(loop.seconds, 3),
+        peak_memory=memory.peak(),
+        step_flops=operations_per_step(method, recipe),
+    )
 
 
 def trained_method(run: Run, model: str, dataset: Dataset) -> Method:

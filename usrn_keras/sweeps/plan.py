@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 
@@ -17,12 +17,15 @@ from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.methods import find_method, stages_of
 from usrn_keras.recipe import Recipe, load_recipe, shipped_recipes
 from usrn_keras.recipe.method_options import METHOD_OPTIONS
-from usrn_keras.recipe.schema import options_section
+from usrn_keras.recipe.schema import TrainingSection, options_section
 from usrn_keras.recipe.shipped import RECIPES
 from usrn_keras.recipe.stage_plan import Train, stage_folders
 from usrn_keras.runs.reuse import stage_key
 from usrn_keras.runs.run import FREE_KEYS
+from usrn_keras.sweeps.equal_compute import equal_compute_notes, steps_of_equal_compute
 from usrn_keras.sweeps.spec import Row, TableSpec
+
+Equal = Literal["steps", "compute"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Plan:
         splits: Values of `data.split`.
         seeds: Seeds to average over.
         cells: One for each split, row and seed.
+        notes: What differs from the recipes of the rows, one sentence each.
     """
 
     spec: TableSpec
@@ -83,6 +87,7 @@ class Plan:
     splits: tuple[str, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[PlannedRun]:
@@ -104,6 +109,7 @@ def make_plan(
     *,
     seeds: Sequence[int],
     splits: Sequence[str] = (),
+    equal: Equal = "steps",
     backend: str,
 ) -> Plan:
     """Plan the runs of a table.
@@ -117,6 +123,8 @@ def make_plan(
         overrides: `section.key=value`, for all rows.
         seeds: Seeds to average over, each at least 0.
         splits: Values of `data.split`; empty: as the table says.
+        equal: `steps`: every method trains for the steps of its recipe. `compute`: for as many steps as cost
+            the operations of the recipe's own method, after the Baseline.
         backend: Name of the Keras backend; another one gives other runs.
 
     Raises:
@@ -128,10 +136,11 @@ def make_plan(
         raise RunError(
             f"a seed is given twice: {', '.join(map(str, seeds))}", hint="Name each once: --seeds 0,1,2"
         )
-    own_method = load_recipe(source, _applicable(overrides, "")).training.method
-    own = _applicable(overrides, own_method)
+    own_sections = _option_sections(load_recipe(source, _applicable(overrides, ())).training)
+    own = _applicable(overrides, own_sections)
     base = load_recipe(source, own)
-    _validate_options(spec, own_method, overrides)
+    own_training = base.training
+    _validate_options(spec, own_training, overrides)
     spec = _named(spec, base)
     splits = tuple(splits) or _splits(spec, base)
     sources = {split: _source_of(source, base.data.split, split) for split in splits}
@@ -139,49 +148,66 @@ def make_plan(
     for split in splits:
         _validate_counts(bases[split], split)
         _validate_seeds(base, split, seeds)
-    cells, errors = [], {}
+
+    def recipe_of(row: Row, split: str, seed: int, *more: str) -> Recipe:
+        common = _applicable(overrides, _sections_of(row, own_training))
+        return load_recipe(sources[split], [*common, *_settings(bases[split], row, split, seed), *more])
+
+    errors, planned = {}, {}
+    for row in spec.rows:
+        try:
+            recipes = {split: recipe_of(row, split, seeds[0]) for split in splits}
+        except RecipeError as error:
+            errors[row.name] = f"row {row.name!r}: {'; '.join(error.errors) or error.message}"
+        else:
+            planned |= {(row.name, split): recipe for split, recipe in recipes.items()}
+    if errors:
+        raise RecipeError(f"{len(errors)} row(s) of {spec.name} are no recipes", errors=[*errors.values()])
+    scaled = steps_of_equal_compute(planned, bases) if equal == "compute" else {}
+    cells = []
     for split in splits:
         for row in spec.rows:
             lists = splits[0] if row.once else split
+            more = [f"training.usrn_steps={scaled[place]}"] if (place := (row.name, lists)) in scaled else []
             for seed in seeds:
-                try:
-                    common = _applicable(overrides, _method_of(row, own_method))
-                    settings = _settings(bases[lists], row, lists, seed)
-                    recipe = load_recipe(sources[lists], [*common, *settings])
-                except RecipeError as error:
-                    errors[row.name] = f"row {row.name!r}: {'; '.join(error.errors) or error.message}"
-                else:
-                    cells.append(Cell(row.name, split, seed, _planned(recipe, row, split, seed, backend)))
-    if errors:
-        raise RecipeError(f"{len(errors)} row(s) of {spec.name} are no recipes", errors=[*errors.values()])
-    return Plan(spec, base.name, splits, tuple(seeds), tuple(cells))
+                recipe = recipe_of(row, lists, seed, *more)
+                cells.append(Cell(row.name, split, seed, _planned(recipe, row, split, seed, backend)))
+    return Plan(spec, base.name, splits, tuple(seeds), tuple(cells), equal_compute_notes(scaled))
 
 
 def _named(spec: TableSpec, base: Recipe) -> TableSpec:
     """The table with the title of the recipe's method in the place of `{method}`."""
-    title = find_method(base.training.method).title
+    title = find_method(base.training.method).title + " + USRN" * base.training.with_usrn
     rows = [row.model_copy(update={"name": row.name.replace("{method}", title)}) for row in spec.rows]
     reference = spec.reference.replace("{method}", title)
     return spec.model_copy(update={"rows": rows, "reference": reference})
 
 
-def _method_of(row: Row, own_method: str) -> str:
-    return row.set.get("training.method", own_method)
+def _sections_of(row: Row, own: TrainingSection) -> list[str]:
+    """The sections with options that a row reads."""
+    keys = ("method", "with_usrn")
+    update = {key: row.set[f"training.{key}"] for key in keys if f"training.{key}" in row.set}
+    return _option_sections(own.model_copy(update=update))
 
 
-def _applicable(overrides: Sequence[str], *methods: str) -> list[str]:
-    """The overrides without the options of other methods than these."""
-    others = {*METHOD_OPTIONS} - set(map(options_section, methods))
+def _option_sections(training: TrainingSection) -> list[str]:
+    return [options_section(training.method), *["usrn"] * training.with_usrn]
+
+
+def _applicable(overrides: Sequence[str], sections: Collection[str]) -> list[str]:
+    """The overrides without the options of other methods than those of these sections."""
+    others = {*METHOD_OPTIONS} - set(sections)
     return [text for text in overrides if text.partition(".")[0].strip() not in others]
 
 
-def _validate_options(spec: TableSpec, own_method: str, overrides: Sequence[str]) -> None:
-    methods = dict.fromkeys([own_method, *(_method_of(row, own_method) for row in spec.rows)])
-    applicable = _applicable(overrides, *methods)
+def _validate_options(spec: TableSpec, own: TrainingSection, overrides: Sequence[str]) -> None:
+    rows = [_sections_of(row, own) for row in spec.rows]
+    sections = dict.fromkeys(name for names in [_option_sections(own), *rows] for name in names)
+    applicable = _applicable(overrides, sections)
     if unused := [text for text in overrides if text not in applicable]:
         raise RecipeError(
             f"no row of {spec.name} has the method of {', '.join(unused)}",
-            hint=f"Remove this --set, or set options of a method of its rows: {', '.join(methods)}",
+            hint=f"Remove this --set, or set options of a method of its rows: {', '.join(sections)}",
         )
 
 

@@ -79,6 +79,7 @@ def footnotes(result: TableResult) -> list[str]:
     ]
     if any(_has_paper(result, split) for split in result.plan.splits):
         lines.append("paper: as published, with its backbone, crops and number of steps.")
+    lines += result.plan.notes
     lines += [f"One run, with this recipe: {', '.join(rows)}." for rows in _equal_rows(result)]
     if gaps := result.gaps:
         lines.append(f"Missing: {', '.join(gaps)}.")
@@ -136,6 +137,7 @@ def _row_json(result: TableResult, row: str, split: str) -> dict[str, Any]:
         "row": row,
         "split": split,
         "paper_miou": None if paper is None else paper / 100,
+        "paper_iou": {name: iou / 100 for name, iou in result.paper_iou(row, split).items()},
         "over_seeds": {name: _summary_json(one) for name, one in found.items()},
         "difference": {name: _summary_json(one, "difference_") for name, one in found.items()},
     }

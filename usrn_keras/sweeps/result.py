@@ -12,10 +12,12 @@ import pandas as pd
 
 from usrn_keras._version import NUMERICS
 from usrn_keras.metrics import Scores
+from usrn_keras.runs import Run
+from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.evaluate_models import known_results
 from usrn_keras.sweeps.family import Family
 from usrn_keras.sweeps.plan import Plan
-from usrn_keras.sweeps.spec import IOU
+from usrn_keras.sweeps.spec import EVERY_CLASS, IOU, KEPT
 
 COLUMNS = ("row", "split", "seed", "figure", "value", "run", "seconds", "numerics")
 CELL = ["row", "split", "seed"]
@@ -52,8 +54,15 @@ class TableResult:
     @property
     def figures(self) -> list[str]:
         """Figures of the table that any run has, in their order."""
-        known = {"miou", *self.frame["figure"]}
-        return [name for name in self.plan.spec.figures if name in known]
+        measured = [*self.frame["figure"].unique()]
+        found = []
+        for name in self.plan.spec.figures:
+            start = name.removesuffix(EVERY_CLASS)
+            if start != name:
+                found += [other for other in measured if other.startswith(start)]
+            elif name in ("miou", *measured):
+                found.append(name)
+        return found
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -77,6 +86,11 @@ class TableResult:
         """mIoU in percent that the paper reports for a row and a split."""
         dataset = self.plan.cells[0].run.recipe.data.dataset
         return self.plan.spec.paper.get(dataset, {}).get(split, {}).get(row)
+
+    def paper_iou(self, row: str, split: str) -> dict[str, float]:
+        """IoU in percent that the paper reports for a row and a split, by class; empty if it has none."""
+        dataset = self.plan.cells[0].run.recipe.data.dataset
+        return self.plan.spec.paper_iou.get(dataset, {}).get(split, {}).get(row, {})
 
 
 def known_cells(frame: pd.DataFrame) -> set[tuple[str, str, int]]:
@@ -103,28 +117,54 @@ def collect(plan: Plan, family: Family, failures: Mapping[str, str] | None = Non
             continue
         run = family.run(cell.run)
         results = known_results(run, cell.run.recipe, cell.run.contents)
-        facts = run.facts([*cell.run.needs][-1])  # of the last stage
-        for figure, value in _figures(results, facts):
-            lines.append((*cell.place, figure, value, str(run.path), facts.get("seconds", 0.0), NUMERICS))
+        facts = _training_facts(run)
+        for figure, value in _figures(results, facts, _last_diagnosis(run)):
+            lines.append((*cell.place, figure, value, str(run.path), facts["seconds"], NUMERICS))
         origins.add(_origin(results))
     frame = pd.DataFrame(lines, columns=COLUMNS).astype({"value": "float64"})
     return TableResult(plan, frame, failures or {}, "; ".join(sorted(origins)), tuple(family.notes()))
 
 
-def _figures(results: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _training_facts(run: Run) -> dict[str, Any]:
+    """Facts of the stages that train the method, or of the Baseline alone: time in all, and the largest."""
+    folders = [*run.training_stages]
+    found = [run.facts(folder) for folder in folders[1:] or folders]
+    return {
+        "seconds": sum(facts.get("seconds", 0.0) for facts in found),
+        "peak_memory": max(facts.get("peak_memory") or np.nan for facts in found),
+        "step_flops": max(facts.get("step_flops") or np.nan for facts in found),
+    }
+
+
+def _last_diagnosis(run: Run) -> dict[str, list[int]]:
+    """Counts of the pseudo labels of the last stage by class; empty without pseudo labels."""
+    *_, folder = run.training_stages
+    records = diagnosis_log(run, folder).records()
+    return records[-1]["by_pseudo_label"] if records else {}
+
+
+def _figures(
+    results: Mapping[str, Any], facts: Mapping[str, Any], diagnosis: Mapping[str, list[int]]
+) -> Iterator[tuple[str, float]]:
     """Names and values of what was measured of the last model of a run."""
     scores = Scores.from_json(results["scores"][-1])
     known = {
         "miou": scores.miou,
         "rare_miou": scores.rare_miou,
         "boundary_miou": scores.boundary_miou,
-        "peak_memory": facts.get("peak_memory") or np.nan,
+        **facts,
         "class_balance_rate": results.get("class_balance_rate", {}).get("subclasses", np.nan),
         "subclasses": results.get("subclasses", np.nan),
     }
     yield from ((name, float(value)) for name, value in known.items() if not np.isnan(value))
     for index in (-scores.pixels).argsort(kind="stable"):  # the most frequent class first
         yield f"{IOU}{scores.classes[index]}", float(scores.iou[index])
+    if diagnosis:
+        pixels, kept = (np.array(diagnosis[name], "float64") for name in ("pixels", "confident"))
+        yield "kept_share", float(kept.sum() / pixels.sum())
+        shares = np.divide(kept, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+        for index in (-scores.pixels).argsort(kind="stable"):
+            yield f"{KEPT}{scores.classes[index]}", float(shares[index])
 
 
 def _origin(results: Mapping[str, Any]) -> str:

@@ -37,15 +37,21 @@ FIGURES = {
     "class_balance_rate": Figure("balance %"),
     "subclasses": Figure("subclasses", scale=1.0, decimals=0),
     "peak_memory": Figure("memory GB", scale=1e-9),
+    "step_flops": Figure("GFLOP/step", scale=1e-9, decimals=0),
+    "seconds": Figure("minutes", scale=1 / 60),
+    "kept_share": Figure("kept %"),
 }
 IOU = "iou "  # and the name of a class
+KEPT = "kept "  # and the name of a class
+EVERY_CLASS = "*"  # in the place of the name: a column for each class
 
 
 def find_figure(name: str) -> Figure:
     """How a figure is shown.
 
     Args:
-        name: A key of `FIGURES`, or `iou CLASS` for the IoU of one class.
+        name: A key of `FIGURES`, `iou CLASS` for the IoU of one class, or `kept CLASS` for the share of its
+            unlabelled pixels, by pseudo label, that F learns from.
 
     Raises:
         ValueError: There is no such figure.
@@ -57,8 +63,10 @@ def find_figure(name: str) -> Figure:
     """
     if name.startswith(IOU):
         return Figure(f"{name.removeprefix(IOU)} IoU", compared=True)
+    if name.startswith(KEPT):
+        return Figure(f"{name.removeprefix(KEPT)} kept %")
     if name not in FIGURES:
-        raise ValueError(f"unknown figure {name!r}; allowed: {', '.join(FIGURES)}, {IOU}CLASS")
+        raise ValueError(f"unknown figure {name!r}; allowed: {', '.join(FIGURES)}, {IOU}CLASS, {KEPT}CLASS")
     return FIGURES[name]
 
 
@@ -102,9 +110,11 @@ class TableSpec(_Part):
         seeds: Seeds to average over if the command names none.
         splits: `recipe`: the split of the recipe; `shipped`: all that the package has for its data set.
         reference: The row that the others are compared with.
-        figures: Figures shown for each row: keys of `FIGURES`, or `iou CLASS`.
+        figures: Figures shown for each row: keys of `FIGURES`, `iou CLASS` or `kept CLASS`; `iou *` and
+            `kept *` are a column for each class.
         rows: The rows.
         paper: mIoU in percent that the paper reports, by data set, split and row.
+        paper_iou: IoU of each class in percent that the paper reports, by data set, split, row and class.
     """
 
     name: str = Field("", exclude=True)
@@ -118,6 +128,7 @@ class TableSpec(_Part):
     figures: list[str] = ["miou", "rare_miou"]
     rows: list[Row] = Field(min_length=1)
     paper: dict[str, dict[str, dict[str, float]]] = {}
+    paper_iou: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> TableSpec:

@@ -13,6 +13,7 @@ from usrn_keras.sweeps.plan import Plan
 from usrn_keras.sweeps.render import as_csv, as_json, as_markdown
 from usrn_keras.sweeps.result import TableResult, collect
 from usrn_keras.sweeps.run_all import run_all
+from usrn_keras.sweeps.side_by_side import side_by_side_png
 from usrn_keras.sweeps.table_page import as_html
 
 
@@ -47,7 +48,7 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
             progress.log(f"{len(plan.runs)} runs, {len(missing)} of them missing; {outline.duration}")
             failures = run_all(missing, family, jobs=jobs, progress=progress)
         result = collect(plan, family, failures)
-        write_table(result, table_folder(plan, folder))
+        write_table(result, table_folder(plan, folder), side_by_side_png(plan, family))
     return result
 
 
@@ -56,8 +57,14 @@ def table_folder(plan: Plan, folder: Path | str) -> Path:
     return Path(folder) / "tables" / plan.spec.name
 
 
-def write_table(result: TableResult, folder: Path) -> None:
-    """Write `table.json`, `table.md`, `table.csv` and `index.html` to a folder."""
+def write_table(result: TableResult, folder: Path, comparison: bytes | None = None) -> None:
+    """Write `table.json`, `table.md`, `table.csv`, `index.html` and `comparison.png` to a folder.
+
+    Args:
+        result: Results of the table.
+        folder: Output folder.
+        comparison: Content of `comparison.png`; None to write none, and to remove that of earlier runs.
+    """
     write_json(folder / "table.json", as_json(result))
     texts = {
         "table.md": as_markdown(result) + "\n",
@@ -67,3 +74,8 @@ def write_table(result: TableResult, folder: Path) -> None:
     for name, text in texts.items():
         with atomic_path(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    if comparison is None:
+        (folder / "comparison.png").unlink(missing_ok=True)
+    else:
+        with atomic_path(folder / "comparison.png") as temporary:
+            temporary.write_bytes(comparison)

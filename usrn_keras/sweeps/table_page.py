@@ -48,13 +48,20 @@ def as_html(result: TableResult) -> str:
     classes = [name.removeprefix(IOU) for name in found if name.startswith(IOU)]
     for split in splits:
         rows = _rows(result, split)
-        cells = [[name, *(cell(result, row, split, f"{IOU}{name}") for row in rows)] for name in classes]
+        cells = [[name, *(_class_cell(result, row, split, name) for row in rows)] for name in classes]
         page.table(["class", *rows], cells, _named(split))
     page.section("Runs", "The folder of each run, and how long its last stage trained.")
     runs = result.frame.drop_duplicates("run", keep="last").sort_values("run")
     cells = [[run.run, str(run.seed), duration(run.seconds)] for run in runs.itertuples()]
     page.table(["run", "seed", "time"], cells)
     return page.html()
+
+
+def _class_cell(result: TableResult, row: str, split: str, name: str) -> str:
+    """IoU of a class, and that of the paper where it reports one."""
+    paper = result.paper_iou(row, split).get(name)
+    text = cell(result, row, split, f"{IOU}{name}")
+    return text if paper is None else f"{text}; paper {paper:.1f}"
 
 
 def _rows(result: TableResult, split: str) -> list[str]:

@@ -148,4 +148,13 @@ class Loop:
         )
 
 
-SHOWN = ("loss", "supervised", "self_training", "cross", "confident", "gate_open", "pixel_accuracy")
+SHOWN = (
+    "loss",
+    "supervised",
+    "self_training",
+    "cross",
+    "contrast",
+    "confident",
+    "gate_open",
+    "pixel_accuracy",
+)
