@@ -12,6 +12,7 @@ from usrn_keras.methods import (
     CAC,
     CPS,
     USRN,
+    AugSeg,
     FixMatch,
     Network,
     PrototypeEnsemble,
@@ -48,6 +49,8 @@ def build_method(
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
+    if method == "augseg":
+        return AugSeg([Network(branch), Network(second_branch())], **options)
     if method == "unimatch":
         return UniMatch([Network(branch)], **options)
     if method == "prototype_ensemble":

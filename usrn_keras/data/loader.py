@@ -20,6 +20,7 @@ from usrn_keras.data.weak_view import WeakView, Window
 from usrn_keras.errors import DataError
 
 if TYPE_CHECKING:
+    from usrn_keras.data.random_intensity import RandomIntensity
     from usrn_keras.strong_view import StrongView
 
 # Purposes of random numbers, each with its own generator.
@@ -65,7 +66,7 @@ class Batches:
         weak_labelled: Weak view of the labelled images.
         weak_unlabelled: Weak view of the unlabelled images.
         strong: Distribution of the strong views of the unlabelled images; None for no strong view.
-        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
+        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and their parameters to strong views,
             such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
         labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
         spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
@@ -102,7 +103,7 @@ class Batches:
         batch_unlabelled: int = 0,
         weak_labelled: WeakView,
         weak_unlabelled: WeakView | None = None,
-        strong: StrongView | None = None,
+        strong: StrongView | RandomIntensity | None = None,
         strong_on_host: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         labelled_view: StrongView | None = None,
         spec: BatchSpec | None = None,
