@@ -7,7 +7,13 @@ import pytest
 
 from tests.methods.build_method import build_method
 from tests.methods.check_method import check_method
-from tests.methods.handmade import SIZE, handmade_branches, handmade_cutmix_batch, handmade_pair_batch
+from tests.methods.handmade import (
+    SIZE,
+    handmade_branches,
+    handmade_cutmix_batch,
+    handmade_pair_batch,
+    handmade_pseudo_batch,
+)
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
 from usrn_keras.methods import METHODS
 from usrn_keras.recipe.method_options import METHOD_OPTIONS
@@ -21,7 +27,8 @@ pytestmark = [
 
 def batch_of(number: int) -> dict[str, np.ndarray]:
     """All that any method reads; a method ignores the rest."""
-    return handmade_pair_batch(number) | handmade_cutmix_batch(number, SeveralBoxes())
+    batch = handmade_pair_batch(number) | handmade_cutmix_batch(number, SeveralBoxes())
+    return batch | handmade_pseudo_batch(number)
 
 
 def larger_batch_of(number: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Distribution alignment against the official code of CReST; gated labels against those of training."""
+"""Alignment against the official code of CReST, and labels gated by F_sub against those of training."""
 
 from __future__ import annotations
 

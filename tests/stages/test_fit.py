@@ -168,7 +168,8 @@ def test_self_training_needs_no_subclasses(recipe_file, tmp_path):
 @pytest.mark.parametrize(
     ("method", "override", "title"),
     [("fixmatch", "fixmatch.threshold=0.5", "FixMatch"), ("cps", "cps.cutmix=true", "CPS"),
-     ("cps", "cps.recompute=true", "CPS")],
+     ("cps", "cps.recompute=true", "CPS"), ("cct", "cct.supervised=abce", "CCT"),
+     ("gct", "views.crop_size=64", "GCT")],
 )  # fmt: skip
 def test_methods_of_other_papers_train(recipe_file, tmp_path, method, override, title):
     """Without subclasses, after the Baseline that tables compare with, in both precisions."""
@@ -211,8 +212,9 @@ def arrays(stage_dir) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("stage", "overrides"),
     [("3-usrn", []), ("2-fixmatch", ["training.method=fixmatch"]),
-     ("2-cps", ["training.method=cps", "cps.cutmix=true"])],
-    ids=["usrn", "fixmatch", "cps"],
+     ("2-cps", ["training.method=cps", "cps.cutmix=true"]), ("2-cct", ["training.method=cct"]),
+     ("2-gct", ["training.method=gct", "views.crop_size=64"])],
+    ids=["usrn", "fixmatch", "cps", "cct", "gct"],
 )  # fmt: skip
 @pytest.mark.slow
 @pytest.mark.timeout(900)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.losses import cross_entropy
 from usrn_keras.methods.host_method import HostMethod, Logits
 from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images, pseudo_images
 from usrn_keras.methods.second_head import SecondHead
@@ -98,9 +99,14 @@ class OfflineMethod(HostMethod):
             logits: Logits of the images with pseudo masks by branch, at a stride.
             batch: The batch.
         """
-        labels = {"labels": batch["pseudo_labels"], "sublabels": batch.get("pseudo_sublabels")}
-        terms = self.supervised(logits, labels)
-        return {name.replace("supervised", "pseudo"): value for name, value in terms.items()}
+        labels = batch["pseudo_labels"]
+        loss = cross_entropy(logits["F"], labels, labels != self.ignore_index)
+        if self.second_head is None:
+            return {"loss": loss, "pseudo": loss}
+        # Labels and sublabels are selected separately: a pixel may have one of them alone.
+        sublabels = batch["pseudo_sublabels"]
+        sub = cross_entropy(logits["F_sub"], sublabels, sublabels >= 0)
+        return {"loss": loss + self.second_head.lambda_sub * sub, "pseudo": loss, "pseudo_sub": sub}
 
     @classmethod
     def rounds(

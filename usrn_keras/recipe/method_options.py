@@ -47,6 +47,7 @@ class MethodOptions(Section):
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
     takes_usrn: ClassVar[bool] = False  # whether training.with_usrn = true is allowed
     smallest_crop: ClassVar[int] = 0  # pixels on each side of the crops that the method needs
+    selects_sublabels: ClassVar[bool] = False  # whether it selects sublabels without usrn.threshold
 
     @property
     def overrides_labels(self) -> bool:
@@ -207,6 +208,7 @@ class DARSOptions(MethodOptions):
     """Options of `dars`: rounds of pseudo masks with the class frequencies of the labelled images."""
 
     takes_usrn: ClassVar[bool] = True
+    selects_sublabels: ClassVar[bool] = True
 
     ratios: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.4, 0.5],

@@ -49,12 +49,14 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
 
 def _method(recipe: Recipe, stage: Train) -> str:
     """Name, options and start of the method, all of them as in the recipe."""
-    options = {} if recipe.options is None else recipe.options.arguments()
-    shown = ", ".join(
-        f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in options.items()
-    )
+    options = {} if recipe.options is None else recipe.options.model_dump()
+    shown = ", ".join(f"{key} {_text(value)}" for key, value in options.items() if value != "")
     start = f"; starts from {stage.start}" if stage.start else ""
     return f"{stage.title}{': ' if shown else ''}{shown}{start}"
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _network(network: NetworkSection) -> str:
