@@ -18,7 +18,7 @@ from tests.architecture.package_graph import PACKAGE, circles, imports, part, sh
 # From the lowest to the highest; the parts of one layer do not import each other.
 LAYERS = (
     {"errors", "_version"},
-    {"recipe", "metrics", "losses", "optimizers", "clustering"},
+    {"recipe", "metrics", "losses", "optimizers", "clustering", "damaged_files"},
     {"files", "progress", "lazy_imports", "backend_choice", "strong_view"},
     {"optional", "machine", "worker"},
     {"backends"},

@@ -46,8 +46,8 @@ class MethodOptions(Section):
 
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
     takes_usrn: ClassVar[bool] = False  # whether training.with_usrn = true is allowed
-    smallest_crop: ClassVar[int] = 0  # pixels on each side of the crops that the method needs
     selects_sublabels: ClassVar[bool] = False  # whether it selects sublabels without usrn.threshold
+    smallest_crop: ClassVar[int] = 0  # pixels on each side of the crops that the method needs
 
     @property
     def overrides_labels(self) -> bool:
@@ -154,6 +154,11 @@ class CPSOptions(MethodOptions):
     recompute: bool = Field(
         False,
         description="Whether labels come from passes of their own, which takes less memory and more time.",
+    )
+    supervised: Literal["ce", "ohem"] = Field(
+        "ce",
+        description="Loss on the masks: cross entropy (ce), or that of hard pixels (ohem; official code on "
+        "Cityscapes).",
     )
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import pydantic
+
 
 @dataclass(frozen=True)
 class Train:
@@ -78,7 +80,7 @@ class Label:
 
 
 Stage = Train | Cluster | Label
-KINDS: dict[str, type[Stage]] = {"train": Train, "cluster": Cluster, "label": Label}
+_STAGES = pydantic.TypeAdapter(tuple[Stage, ...])
 
 
 def stage_folders(stages: tuple[Stage, ...]) -> dict[str, Stage]:
@@ -98,5 +100,12 @@ def stages_to_json(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
 
 
 def stages_from_json(values: list[dict[str, Any]]) -> tuple[Stage, ...]:
-    """Convert the output of `stages_to_json` back to stages."""
-    return tuple(KINDS[value["kind"]](**value) for value in values)
+    """Convert the output of `stages_to_json` back to stages.
+
+    Raises:
+        ValueError: A value is no stage, or there is no training stage.
+    """
+    stages = _STAGES.validate_python(values)
+    if not any(isinstance(stage, Train) for stage in stages):
+        raise ValueError("there is no training stage")
+    return stages

@@ -10,11 +10,11 @@ from typing import Any
 
 import keras
 
-from usrn_keras.files import collect_files, read_json, staged_path
+from usrn_keras.files import collect_files, staged_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
 from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
-from usrn_keras.runs.environment import recorded_numerics
+from usrn_keras.runs.environment import read_sessions, recorded_numerics
 from usrn_keras.runs.run import FREE_KEYS, Run, flat_recipe
 
 # Keys that the Baseline does not depend on, in addition to FREE_KEYS and the options of methods. New keys
@@ -129,7 +129,7 @@ def _differences(needed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
 
 
 def _key(run: Run, stage: str) -> dict[str, Any]:
-    backends = {session["backend"] for session in read_json(run.path / "environment.json")}
+    backends = {session.backend for session in read_sessions(run.path)}
     backend = ", ".join(sorted(backends)) or keras.backend.backend()
     known = run.data
     files = known.get("contents", {}).get("labelled", "not known")

@@ -26,9 +26,17 @@ from usrn_keras.recipe.stage_plan import (
     stages_from_json,
     stages_to_json,
 )
-from usrn_keras.runs.environment import describe_environment
+from usrn_keras.runs.environment import ENVIRONMENT_FILE, describe_environment
 from usrn_keras.runs.identity import check_same_data, describe
 from usrn_keras.runs.log import MetricsLog
+from usrn_keras.runs.run_files import (
+    BestWeights,
+    DatasetFile,
+    Session,
+    StageFacts,
+    as_written,
+    evaluation_results,
+)
 
 STAGES_FILE = "stages.json"
 
@@ -119,7 +127,7 @@ class Run:
     @property
     def data(self) -> dict[str, Any]:
         """Description of the data set at the start of the run; see `identity.describe`."""
-        return read_json(self.path / "dataset.json")
+        return read_json(self.path / "dataset.json", as_written(DatasetFile))
 
     @property
     def model_path(self) -> Path:
@@ -170,12 +178,21 @@ class Run:
         """Describe a checkpoint: `last`, or `best` with its step."""
         if checkpoint == "last":
             return checkpoint
-        return f"best (step {read_json(self.model_folder(model) / 'best.json')['step']})"
+        return f"best (step {self.best_record(model)['step']})"
+
+    def best_record(self, model: str) -> dict[str, Any]:
+        """Return the content of `best.json` beside the best weights of a model."""
+        return read_json(self.model_folder(model) / "best.json", as_written(BestWeights))
 
     @property
     def evaluation_file(self) -> Path:
         """Path of the scores of the models; exists once they are evaluated."""
         return self.path / "evaluation.json"
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Content of `evaluation.json`: `scores` of the models, and how they were measured."""
+        return read_json(self.evaluation_file, evaluation_results)
 
     def stage(self, name: str) -> Path:
         """Return the folder of a stage."""
@@ -193,9 +210,19 @@ class Run:
         """Mark a stage as complete, and store facts about it."""
         write_json(self.stage(stage) / "complete.json", facts)
 
-    def facts(self, stage: str) -> dict[str, Any]:
-        """Return the facts that were stored by `complete`."""
-        return read_json(self.stage(stage) / "complete.json")
+    def facts(self, stage: str, *required: str) -> dict[str, Any]:
+        """Return the facts that were stored by `complete`.
+
+        Args:
+            stage: Folder name of a complete stage.
+            *required: Facts that must be there.
+        """
+
+        def parse(value: Any) -> dict[str, Any]:
+            facts = as_written(StageFacts)(value)
+            return {key: facts[key] for key in (*required, *facts)}
+
+        return read_json(self.stage(stage) / "complete.json", parse)
 
     @property
     def fixed_lists(self) -> tuple[str, ...]:
@@ -226,7 +253,7 @@ def open_run(path: Path | str) -> Run:
 def _stored_plan(path: Path, recipe: Recipe) -> Mapping[str, Stage]:
     """Read the stages of a run folder; the first versions did not write `stages.json`."""
     if (path / STAGES_FILE).exists():
-        return stage_folders(stages_from_json(read_json(path / STAGES_FILE)))
+        return stage_folders(read_json(path / STAGES_FILE, stages_from_json))
     return stage_folders(stages_of_earlier_version(recipe))
 
 
@@ -268,8 +295,11 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[
 
 
 def _is_run(path: Path) -> bool:
-    """Whether a folder is a run, including one that was killed before `dataset.json` was written."""
-    if (path / "dataset.json").exists():
+    """Whether a folder is a run, including one that was killed before `dataset.json` was written.
+
+    `dataset.json` may have been deleted because it was damaged; it is written again.
+    """
+    if any((path / name).exists() for name in ("dataset.json", STAGES_FILE)):
         return True
     names = {file.name for file in path.iterdir()}
     return ".lock" in names and all(name == "recipe.toml" or name.startswith(".") for name in names)
@@ -287,8 +317,9 @@ def _claim(run: Run, dataset: Dataset) -> None:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
     write_json(dataset_file, describe(dataset))
     write_json(run.path / STAGES_FILE, stages_to_json(tuple(run.plan.values())))
-    environment_file = run.path / "environment.json"
-    sessions = read_json(environment_file) if environment_file.exists() else []
+    environment_file = run.path / ENVIRONMENT_FILE
+    known = environment_file.exists()
+    sessions = read_json(environment_file, as_written(list[Session])) if known else []
     write_json(environment_file, [*sessions, describe_environment()])
 
 

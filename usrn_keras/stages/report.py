@@ -14,7 +14,7 @@ from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, read_image_scores
 from usrn_keras.evaluation.small_maps import read_small_maps
-from usrn_keras.files import atomic_path, read_json
+from usrn_keras.files import atomic_path
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
@@ -121,7 +121,7 @@ def collect_summary(
         pseudo_label_note="" if options is None else options.pseudo_label_note,
     )
     if run.evaluation_file.exists():
-        summary.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
+        summary.scores = [Scores.from_json(scores) for scores in run.results["scores"]]
     else:
         done = ", ".join(stage for stage in run.stages if run.is_complete(stage)) or "no stage"
         summary.missing["scores"] = (

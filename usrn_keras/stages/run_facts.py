@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from usrn_keras.data.dataset import PARTS
-from usrn_keras.files import read_json
 from usrn_keras.progress import duration
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import NetworkSection
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import Run
+from usrn_keras.runs.environment import read_sessions
+from usrn_keras.runs.run_files import Session
 
 BACKEND_PACKAGES = ("keras", "jax", "tensorflow", "torch")
 
 
 def run_facts(run: Run) -> list[tuple[str, str]]:
     """Names and values; what is not known is left out."""
-    file = run.path / "environment.json"
-    sessions = read_json(file) if file.exists() else []
+    sessions = read_sessions(run.path)
     facts = [("data set", _dataset(run)), *_recipe_facts(run), *_time(run)]
     return facts + (_environment(sessions) if sessions else [])
 
 
 def _dataset(run: Run) -> str:
-    known = read_json(run.path / "dataset.json")
+    known = run.data
     counts = ", ".join(f"{known['images'][part]:,} {part}" for part in PARTS if part in known["images"])
     return f"{known['name']}: {counts}; {len(known['classes'])} classes; lists {known['fingerprint']}"
 
@@ -86,15 +86,16 @@ def _recorded_seconds(run: Run, stage: str) -> float:
     return seconds
 
 
-def _environment(sessions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _environment(sessions: list[Session]) -> list[tuple[str, str]]:
     """Of the last session, and how many there were."""
     last = sessions[-1]
-    packages = [f"{name} {last['packages'][name]}" for name in BACKEND_PACKAGES if name in last["packages"]]
-    facts = [
-        ("backend", f"{last['backend']} ({', '.join(packages)})"),
-        ("usrn-keras", last["usrn_keras"]),
-        ("hardware", ", ".join([last["platform"], f"{last['cpus']} CPU cores", *last["devices"]])),
-        ("started", sessions[0]["started"] + (f", in {len(sessions)} parts" if len(sessions) > 1 else "")),
+    packages = [f"{name} {last.packages[name]}" for name in BACKEND_PACKAGES if name in last.packages]
+    parts = f", in {len(sessions)} parts" if len(sessions) > 1 else ""
+    program, *arguments = last.command or [""]
+    return [
+        ("backend", f"{last.backend} ({', '.join(packages)})"),
+        ("usrn-keras", last.usrn_keras),
+        ("hardware", ", ".join([last.platform, f"{last.cpus} CPU cores", *last.devices])),
+        ("started", sessions[0].started + parts),
+        ("command", " ".join([Path(program).name, *arguments])),
     ]
-    program, *arguments = last["command"] or [""]
-    return [*facts, ("command", " ".join([Path(program).name, *arguments]))]
