@@ -164,7 +164,8 @@ def _check_fit(make_method: Callable, batches: list[dict[str, np.ndarray]]) -> M
     images, labels = (batches[0][name] for name in ("labelled", "labels"))
 
     def fit(some: list[dict[str, np.ndarray]], **options) -> dict[str, list[float]]:
-        batches = ((batch,) for batch in some)
+        arrays = ({name: np.atleast_1d(value) for name, value in batch.items()} for batch in some)
+        batches = ((batch,) for batch in arrays)
         return method.fit(batches, steps_per_epoch=len(some), shuffle=False, verbose=0, **options).history
 
     start = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in method.variables]
