@@ -20,6 +20,7 @@ from usrn_keras.data.weak_view import WeakView, Window
 from usrn_keras.errors import DataError
 
 if TYPE_CHECKING:
+    from usrn_keras.data.random_intensity import RandomIntensity
     from usrn_keras.strong_view import StrongView
 
 # Purposes of random numbers, each with its own generator.
@@ -67,7 +68,7 @@ class Batches:
         weak_labelled: Weak view of the labelled images, and of those with pseudo masks.
         weak_unlabelled: Weak view of the unlabelled images.
         strong: Distribution of the strong views of the unlabelled images; None for no strong view.
-        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
+        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and their parameters to strong views,
             such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
         labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
         spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
@@ -105,7 +106,7 @@ class Batches:
         batch_unlabelled: int = 0,
         weak_labelled: WeakView,
         weak_unlabelled: WeakView | None = None,
-        strong: StrongView | None = None,
+        strong: StrongView | RandomIntensity | None = None,
         strong_on_host: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         labelled_view: StrongView | None = None,
         spec: BatchSpec | None = None,
@@ -267,7 +268,7 @@ class Batches:
         return arrays
 
     def _strong_arrays(self, step: int, name: str, purpose: int, weak: np.ndarray) -> dict[str, np.ndarray]:
-        """The strong view of some weak views, or its parameters."""
+        """A strong view of some weak views, or its parameters."""
         if self.strong is None:
             return {}
         parameters = self.strong.draw(np.random.default_rng([self.seed, purpose, step]), len(weak))

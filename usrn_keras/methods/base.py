@@ -251,6 +251,8 @@ class Method(keras.Model):
             raise ValueError(
                 f"a batch of `{type(self).__name__}` must be a dict of {', '.join(needed)}; missing: {lacks}"
             )
+        if "progress" in data:
+            return data | {"progress": ops.reshape(data["progress"], ())}
         return data
 
     @property

@@ -436,6 +436,7 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "self_training": SelfTrainingOptions,
     "fixmatch": FixMatchOptions,
     "unimatch": UniMatchOptions,
+    "augseg": AugSegOptions,
     "cps": CPSOptions,
     "cac": CACOptions,
     "dars": DARSOptions,
