@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # starts fastest and compiles nothing
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # arrays are tiny; more threads only wait for each other
@@ -41,10 +42,14 @@ checkpoint_seconds = 1
 
 @pytest.fixture
 def recipe_file(tmp_path):
-    """A folder data set of two classes, three masks and two images without."""
-    root = tmp_path / "data"
-    for folder in ("images", "masks", "lists"):
-        (root / folder).mkdir(parents=True)
+    return make_recipe(tmp_path)
+
+
+def make_recipe(folder: Path) -> Path:
+    """`recipe.toml` in a folder, and `data`: two classes, three masks, two images without, one val image."""
+    root = folder / "data"
+    for name in ("images", "masks", "lists"):
+        (root / name).mkdir(parents=True)
     rng = np.random.default_rng(0)
     for index in range(6):
         mask = np.zeros((40, 48), np.uint8)
@@ -55,6 +60,6 @@ def recipe_file(tmp_path):
             Image.fromarray(mask).save(root / f"masks/{index}.png")
     (root / "classes.txt").write_text("road\ncar\n")
     (root / "val.txt").write_text("5\n")
-    path = tmp_path / "recipe.toml"
+    path = folder / "recipe.toml"
     path.write_text(RECIPE.format(root=root).replace("workers = 1", 'workers = 1\nval = "val.txt"'))
     return path

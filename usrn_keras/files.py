@@ -9,10 +9,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from usrn_keras.damaged_files import damaged_file, describe_problem
 from usrn_keras.errors import StorageError
 
 _SPACE = "Free disk space or raise the quota, then run the same command again to resume."
@@ -24,6 +27,13 @@ WRITE_ERROR_HINTS = {
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), _PATH),
 }
 """Hints for write errors of the operating system, by `errno`."""
+
+NOT_AS_EXPECTED = (
+    ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+"""Errors of a file that is incomplete or whose content is of another format, type or shape."""
+
+Parsed = TypeVar("Parsed")
 
 
 @contextlib.contextmanager
@@ -155,15 +165,73 @@ def storage_errors(path: Path | str) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def damage_reported(path: Path | str) -> Iterator[None]:
+    """Convert the errors of code that reads a file and parses its content to a `RunError`.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        RunError: The file cannot be read or is damaged; the error names it, and what to do about it.
+    """
+    try:
+        yield
+    except (OSError, *NOT_AS_EXPECTED) as error:
+        raise damaged_file(Path(path), error) from error
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` atomically as JSON."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_json(path: Path | str, parse: Callable[[Any], Parsed] = lambda value: value) -> Parsed:
+    """Read a JSON file.
+
+    Args:
+        path: Path of the file.
+        parse: Converts the JSON value to the result. An error that it raises because the value is of another
+            type or lacks a key is reported as damage to the file.
+
+    Raises:
+        RunError: The file cannot be read or is damaged; the error names it and what to do about it.
+
+    Example:
+
+    >>> read_json("sizes.json", lambda value: [int(size) for size in value["sizes"]])  # doctest: +SKIP
+    [120, 118]
+    """
+    with damage_reported(path):
+        text = Path(path).read_text(encoding="utf-8")
+        if not text.strip():
+            raise ValueError("the file is empty")
+        return parse(json.loads(text))
+
+
+def read_json_lines(path: Path | str, parse: Callable[[Any], Parsed]) -> list[Parsed]:
+    """Read a file with a JSON value in each line; no file is no lines.
+
+    A last line without a line end is what a crash leaves of a record, and is skipped.
+
+    Args:
+        path: Path of the file.
+        parse: Converts the JSON value of a line to the result, as in `read_json`.
+
+    Raises:
+        RunError: The file cannot be read, or another line is damaged; the error names the line.
+    """
+    if not Path(path).exists():
+        return []
+    found = []
+    with damage_reported(path):
+        for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], start=1):
+            try:
+                found.append(parse(json.loads(line.decode())))
+            except NOT_AS_EXPECTED as error:
+                raise ValueError(f"line {number}: {describe_problem(error)}") from error
+    return found
 
 
 @functools.cache

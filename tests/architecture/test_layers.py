@@ -18,12 +18,12 @@ from tests.architecture.package_graph import PACKAGE, circles, imports, part, sh
 # From the lowest to the highest; the parts of one layer do not import each other.
 LAYERS = (
     {"errors", "_version"},
-    {"recipe", "metrics", "losses", "optimizers", "clustering"},
+    {"recipe", "metrics", "losses", "optimizers", "clustering", "damaged_files"},
     {"files", "progress", "lazy_imports", "backend_choice", "strong_view"},
     {"optional", "machine", "worker"},
     {"backends"},
     {"networks", "data"},
-    {"methods", "subclasses"},
+    {"methods", "subclasses", "pseudo_masks"},
     {"training", "runs", "report", "budget"},
     {"evaluation"},
     {"inspection", "project", "export"},
@@ -97,7 +97,7 @@ def test_every_exception_is_still_needed():
 
 def test_looking_at_data_loads_no_keras():
     """`usrn data`, `usrn init` and `usrn split` answer in a second: no backend is loaded for them."""
-    parts = ("data", "inspection", "project", "recipe", "subclasses")
+    parts = ("data", "inspection", "project", "pseudo_masks", "recipe", "subclasses")
     names = ", ".join(f"{PACKAGE}.{name}" for name in parts)
     heavy = "{'keras', 'torch', 'jax', 'tensorflow'}"
     code = f"import sys, {names}; print(sorted({heavy} & sys.modules.keys()))"

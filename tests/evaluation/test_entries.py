@@ -49,7 +49,7 @@ def test_what_is_not_there_is_named(made):
 
 
 def test_best_weights_say_so(made):
-    (made.path / "best.json").write_text('{"step": 8}')
+    (made.path / "best.json").write_text('{"step": 8, "val_miou": 0.5, "saved": true, "measured": 8}')
     (made.path / "model.keras").rename(made.path / "best.keras")
     assert evaluate_run(made.path, checkpoint="best").scores.provenance.checkpoint == "best (step 8)"
 

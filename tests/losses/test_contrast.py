@@ -23,13 +23,13 @@ def drawn(seed: int, *, anchors: int = 30, groups: int = 3, rows: int = 12, chan
         unit(rng.normal(size=(anchors, channels))),
         unit(rng.normal(size=(anchors, channels))),
         rng.integers(0, 4, anchors),
-        rng.random(anchors) < 0.6,
+        (rng.random(anchors) * (rng.random(anchors) < 0.6)).astype("float32"),
         unit(rng.normal(size=(groups, rows, channels))),
         rng.integers(-1, 4, (groups, rows)),
     ]
 
 
-def expected(features, positives, labels, mask, bank, bank_labels, temperature: float) -> np.ndarray:
+def expected(features, positives, labels, weights, bank, bank_labels, temperature: float) -> np.ndarray:
     """Loss and gradient by the whole matrix, in float64."""
     features, positives = np.float64(features), np.float64(positives)
     bank, bank_labels = np.float64(bank).reshape(-1, bank.shape[-1]), bank_labels.ravel()
@@ -42,7 +42,6 @@ def expected(features, positives, labels, mask, bank, bank_labels, temperature: 
     losses = (np.log(total) + largest - own)[:, 0]
     shares = np.exp(every - largest) / total
     gradient = (shares[:, :1] * positives + shares[:, 1:] @ bank - positives) / temperature
-    weights = mask / max(1, mask.sum())
     return (losses * weights).sum(), gradient * weights[:, None]
 
 
@@ -88,19 +87,11 @@ def test_values_of_the_official_code(step):
             golden[f"overlap_features_{one}"],
             golden[f"overlap_features_{two}"],
             golden[f"overlap_labels_{one}"].astype("int32"),
-            golden[f"mask_{one}{two}"] > 0,
+            golden[f"mask_{one}{two}"] / golden[f"mask_{one}{two}"].sum(),
             bank,
             bank_labels,
         )
         np.testing.assert_allclose(float(ops.convert_to_numpy(loss)), golden[f"loss_{one}{two}"], rtol=1e-5)
-
-
-def test_without_an_anchor_that_counts_loss_and_gradient_are_0():
-    given = drawn(2)
-    given[3] = np.zeros_like(given[3])
-    assert float(ops.convert_to_numpy(directional_contrast(*given))) == 0
-    (found,) = gradients(lambda features: directional_contrast(features, *given[1:]), given[:1])
-    assert (found == 0).all()
 
 
 def test_empty_rows_are_no_negatives():

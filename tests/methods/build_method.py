@@ -10,9 +10,14 @@ from tests.methods.handmade import IMAGES, PARENTS, SIZE, second_branch
 from usrn_keras.backends import CompiledStep
 from usrn_keras.methods import (
     CAC,
+    CCT,
     CPS,
+    DARS,
+    DSBN,
+    GCT,
     USRN,
     AugSeg,
+    CReST,
     FixMatch,
     Network,
     PrototypeEnsemble,
@@ -21,7 +26,7 @@ from usrn_keras.methods import (
     UniMatch,
 )
 from usrn_keras.networks import Branch
-from usrn_keras.recipe.method_options import ALL_TERMS
+from usrn_keras.recipe.method_options import ALL_TERMS, CCT_PERTURBATIONS
 
 
 def build_method(
@@ -45,8 +50,17 @@ def build_method(
     if method == "cac":
         options = {"threshold": threshold, "ignore_index": ignore_index}
         return CAC([Network(branch)], batch_unlabelled=IMAGES, crop_size=SIZE, **options)
+    if method in ("dars", "crest", "dsbn"):
+        offline = {"dars": DARS, "crest": CReST, "dsbn": DSBN}[method]
+        return offline([Network(branch)], ignore_index=ignore_index)
     if method == "cps":
         return CPS([Network(branch), Network(second_branch())], ignore_index=ignore_index)
+    if method == "cct":
+        decoders = dict.fromkeys(CCT_PERTURBATIONS, 1)
+        return CCT([Network(branch)], decoders=decoders, seed=0, ignore_index=ignore_index)
+    if method == "gct":
+        two = [Network(branch), Network(second_branch())]
+        return GCT(two, detector_width=4, seed=0, ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
     if method == "augseg":

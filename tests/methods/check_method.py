@@ -76,7 +76,7 @@ def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) 
 
     def fewer_unlabelled(number: int) -> dict[str, np.ndarray]:
         batch = make_batch(number)
-        cut = ("weak", "strong", "donor", "boxes", "draws", "pair", "overlap")
+        cut = ("weak", "strong", "donor", "boxes", "draws", "pair", "overlap", "pseudo")
         names = [name for name in batch if name.startswith(cut)]
         return batch | {name: batch[name][:UNLABELLED] for name in names}
 
@@ -88,7 +88,10 @@ def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) 
 
 def _check_first_step(method: Method, step: CompiledStep, batch: dict[str, np.ndarray]) -> None:
     """Everything trained moves, and the passes are those that the method names."""
-    counts = {"labelled": len(batch["labelled"]), "unlabelled": len(batch.get("weak", ()))}
+    counts = {
+        "labelled": len(batch["labelled"]),
+        "unlabelled": len(batch.get("weak", batch.get("pseudo", ()))),
+    }
     counts["both"] = sum(counts.values())
     assert method.images_per_step(batch) == counts["both"]
     trained = {id(variable) for part in method.loss_parts() for variable in part.trains}

@@ -99,6 +99,20 @@ def handmade_pair_batch(seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def handmade_pseudo_batch(seed: int) -> dict[str, np.ndarray]:
+    """A batch of `handmade_batch` with pseudo masks in place of weak views; half of their pixels are kept."""
+    batch, unlabelled = handmade_batch(seed), handmade_batch(seed + 2000)
+    rng = np.random.default_rng(seed)
+    kept, kept_sub = rng.random((2, IMAGES, SIZE, SIZE)) < 0.5
+    named = ("labelled", "labels", "sublabels", "labelled_parameters")
+    return {name: batch[name] for name in named} | {
+        "pseudo": unlabelled["labelled"],
+        "pseudo_labels": np.where(kept, unlabelled["labels"], 255).astype("int32"),
+        "pseudo_sublabels": np.where(kept_sub, unlabelled["sublabels"], -1).astype("int32"),
+        "pseudo_parameters": unlabelled["strong_parameters"],
+    }
+
+
 def _stem() -> keras.Model:
     """Images to features at stride 4: patches of 4 x 4 pixels."""
     images = keras.Input((None, None, 3))

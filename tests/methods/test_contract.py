@@ -7,9 +7,16 @@ import pytest
 
 from tests.methods.build_method import build_method
 from tests.methods.check_method import check_method
-from tests.methods.handmade import handmade_branches, handmade_cutmix_batch, handmade_pair_batch
+from tests.methods.handmade import (
+    SIZE,
+    handmade_branches,
+    handmade_cutmix_batch,
+    handmade_pair_batch,
+    handmade_pseudo_batch,
+)
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
 from usrn_keras.methods import METHODS
+from usrn_keras.recipe.method_options import METHOD_OPTIONS
 
 pytestmark = [
     pytest.mark.every_backend,
@@ -20,12 +27,24 @@ pytestmark = [
 
 def batch_of(number: int) -> dict[str, np.ndarray]:
     """All that any method reads; a method ignores the rest."""
-    return handmade_pair_batch(number) | handmade_cutmix_batch(number, SeveralBoxes())
+    batch = handmade_pair_batch(number) | handmade_cutmix_batch(number, SeveralBoxes())
+    return batch | handmade_pseudo_batch(number)
+
+
+def larger_batch_of(number: int) -> dict[str, np.ndarray]:
+    """Crops of twice the size, for a method that needs them; every pixel is four."""
+    batch = batch_of(number)
+    for name in ("labelled", "labels", "weak"):
+        batch[name] = batch[name].repeat(2, axis=1).repeat(2, axis=2)
+    return batch
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_contract(method, tmp_path):
-    check_method(lambda: build_method(method, *handmade_branches(), threshold=0.4), batch_of, tmp_path)
+    options = METHOD_OPTIONS[method]
+    larger = options is not None and options.smallest_crop > SIZE
+    batches = larger_batch_of if larger else batch_of
+    check_method(lambda: build_method(method, *handmade_branches(), threshold=0.4), batches, tmp_path)
 
 
 def test_contract_of_an_ablation(tmp_path):

@@ -64,6 +64,7 @@ def method(*networks, passes: list[tuple]) -> SimpleNamespace:
     """What the counter reads of a method: `view images network heads gradient pooled ...` of each pass."""
     return SimpleNamespace(
         networks=[SimpleNamespace(F=branch, F_sub=sub_branch) for branch, sub_branch in networks],
+        other_flops=lambda *sizes: {},
         forward_passes=tuple(
             ForwardPass(view, images, heads, network, *rest) for view, images, network, heads, *rest in passes
         ),

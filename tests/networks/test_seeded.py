@@ -7,7 +7,7 @@ from keras import initializers, layers, ops
 
 from usrn_keras.methods import USRN
 from usrn_keras.networks import build_branches
-from usrn_keras.networks.seeded import SeededDropout, draw_weights
+from usrn_keras.networks.seeded import SeededDraws, SeededDropout, draw_weights
 
 every_backend = pytest.mark.every_backend
 
@@ -44,6 +44,16 @@ def test_dropout_drops_what_the_hash_says():
         found = ops.convert_to_numpy(dropout(ones, training=True))
         kept = hashes(123456789, call, ones.size).reshape(ones.shape) >= round(0.3 * 2**24)
         np.testing.assert_allclose(found, kept / np.float32(0.7), rtol=1e-6)
+
+
+@every_backend
+def test_uniform_numbers_are_the_hash_and_move_on():
+    draws = SeededDraws(123456789)
+    for call in range(3):
+        found = ops.convert_to_numpy(draws.uniform((2, 5, 7)))
+        expected = hashes(123456789, call, 70).reshape(2, 5, 7) * np.float32(2**-24)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.float32 and found.max() < 1
 
 
 @every_backend

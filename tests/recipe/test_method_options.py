@@ -54,6 +54,14 @@ def test_the_gate_of_the_terms():
             "[fixmatch]: used only with training.method",
         ),
         (
+            [
+                *("training.method=cct", "cct.drop=0", "cct.cutout=0", "cct.vat=0", "cct.context_masking=0"),
+                *("cct.object_masking=0", "cct.feature_drop=0", "cct.feature_noise=0"),
+            ],
+            "cct: must have an auxiliary decoder, received 0 of each; set one of cct.drop, cct.cutout",
+        ),
+        (["training.method=cct", "cct.supervised=ohem"], "cct.supervised: input should be 'ce' or 'abce'"),
+        (
             ["cps.weight=1"],
             "[cps]: used only with training.method = 'cps', received",
         ),

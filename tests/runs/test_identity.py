@@ -13,6 +13,7 @@ from usrn_keras.data.dataset import PARTS
 from usrn_keras.errors import RunError
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.files import write_json
+from usrn_keras.metrics import Scores
 from usrn_keras.progress import SILENT
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs.identity import changes, describe
@@ -101,7 +102,7 @@ def test_a_corrected_mask_is_evaluated_again(folder):
     recipe, before = load_recipe(str(folder / "recipe.toml")), loaded(folder)
     known, measured_on = describe(before), before.contents("val")
     with started(folder / "run", recipe, before) as run:
-        write_json(run.evaluation_file, {**_settings_of(recipe), "contents": measured_on})
+        write_json(run.evaluation_file, results_of(recipe, measured_on))
     fix_a_val_mask(folder)
     after = loaded(folder)
     assert changes(known, after) == [] and len(changes(known, after, PARTS)) == 1
@@ -115,11 +116,17 @@ def test_a_table_evaluates_a_corrected_mask_again(folder):
     measured_on = loaded(folder).contents("val")
     with started(folder / "family" / planned.name, planned.recipe, loaded(folder)) as run:
         run.complete(BASELINE)
-        write_json(run.evaluation_file, {**_settings_of(planned.recipe), "contents": measured_on})
+        write_json(run.evaluation_file, results_of(planned.recipe, measured_on))
     family = Family(folder / "family")
     assert all(map(family.is_done, check_data(plan, family).runs))
     fix_a_val_mask(folder)
     assert not any(map(family.is_done, check_data(plan, family).runs))
+
+
+def results_of(recipe, contents):
+    """An `evaluation.json`."""
+    scores = Scores("Baseline", ["road", "pole", "sky"], np.eye(3, dtype=int))
+    return {**_settings_of(recipe), "contents": contents, "scores": [scores.to_json()]}
 
 
 def table_of_one(folder):

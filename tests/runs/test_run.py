@@ -141,7 +141,9 @@ def test_best_weights(tmp_path):
             run.model_file("baseline", "best")
         assert "--checkpoint last" in error.value.hint
         (run.stage(BASELINE) / "best.keras").touch()
-        (run.stage(BASELINE) / "best.json").write_text('{"step": 15}')
+        (run.stage(BASELINE) / "best.json").write_text(
+            '{"step": 15, "val_miou": 0.5, "saved": true, "measured": 15}'
+        )
         assert run.model_file("baseline", "best") == run.stage(BASELINE) / "best.keras"
         assert run.checkpoint_name("baseline", "best") == "best (step 15)"
         assert run.checkpoint_name("baseline", "last") == "last"

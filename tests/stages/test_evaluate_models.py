@@ -78,7 +78,7 @@ def test_best_weights(measured):
     with pytest.raises(RunError, match=r"has no best weights of its baseline model, because it was trained"):
         measured(*best)
     for folder in (measured.folder, measured.folder / "1-baseline"):
-        (folder / "best.json").write_text('{"step": 6}')
+        (folder / "best.json").write_text('{"step": 6, "val_miou": 0.5, "saved": true, "measured": 6}')
         red_reader(3).save(folder / "best.keras")
     results = measured(*best)
     assert results["checkpoint"] == "best"

@@ -33,6 +33,7 @@ available_gpu_memory = current.available_gpu_memory
 compile_forward = current.compile_forward
 device_names = current.device_names
 gpu_peak_memory = current.gpu_peak_memory
+input_gradient = current.input_gradient
 no_gradient = current.no_gradient
 on_accelerator = current.on_accelerator
 run_graph = current.run_graph
@@ -69,6 +70,7 @@ __all__ = [
     "compile_forward",
     "device_names",
     "gpu_peak_memory",
+    "input_gradient",
     "no_gradient",
     "on_accelerator",
     "prepare_backend",

@@ -90,6 +90,16 @@ def gpu_peak_memory() -> Callable[[], int] | None:
     return None if device.platform == "cpu" else lambda: device.memory_stats()["peak_bytes_in_use"]
 
 
+def input_gradient(function: Callable[[Any], Any], values: Any) -> Any:
+    """Compute the gradient of a scalar function by its argument, also within a part without gradient.
+
+    Args:
+        function: Function of a tensor.
+        values: Tensor at which the gradient is computed; the gradient itself has none.
+    """
+    return jax.lax.stop_gradient(jax.grad(function)(jax.lax.stop_gradient(values)))
+
+
 def train_step(method: Any, state: tuple, data: Any) -> tuple[Terms, tuple]:
     """Implement `train_step` of Keras; the state is `(trainable, non_trainable, optimizer, metrics)`."""
     batch = method.batch_of(data)

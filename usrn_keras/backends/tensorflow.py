@@ -131,6 +131,19 @@ def gpu_peak_memory() -> Callable[[], int] | None:
     return lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
 
+def input_gradient(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """Compute the gradient of a scalar function by its argument, also within a part without gradient.
+
+    Args:
+        function: Function of a tensor.
+        values: Tensor at which the gradient is computed; the gradient itself has none.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        value = function(values)
+    return tf.stop_gradient(tape.gradient(value, values))
+
+
 def train_step(method: Any, data: Any) -> Terms:
     """Implement `train_step(data)` of Keras."""
     batch = method.batch_of(data)

@@ -68,6 +68,18 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
     return program
 
 
+def input_gradient(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """Compute the gradient of a scalar function by its argument, also within a part without gradient.
+
+    Args:
+        function: Function of a tensor.
+        values: Tensor at which the gradient is computed; the gradient itself has none.
+    """
+    with torch.enable_grad():
+        values = values.detach().requires_grad_()
+        return torch.autograd.grad(function(values), values)[0]
+
+
 def train_step(method: Any, data: Any) -> Terms:
     """Implement `train_step(data)` of Keras."""
     batch = method.batch_of(data)

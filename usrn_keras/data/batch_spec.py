@@ -24,6 +24,8 @@ class BatchSpec:
             `weak_filled` and `donor_filled (U, 4)` int32.
         pair: Whether the batch contains a second crop of each unlabelled image, `pair`, and the positions
             that both show, `overlap_1`, `overlap_2` int32 and `overlap_valid` bool, `(U, P)`.
+        pseudo: Whether the batch contains weak views of unlabelled images with their pseudo masks, `pseudo`
+            and `pseudo_labels`; with `strong`, `pseudo_parameters` are those of a strong view.
     """
 
     unlabelled: bool = False
@@ -36,6 +38,12 @@ class BatchSpec:
     draws: int = 0
     filled: bool = False
     pair: bool = False
+    pseudo: bool = False
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        """Whether the batch contains unlabelled images."""
+        return self.unlabelled or self.pseudo
 
     @property
     def keys(self) -> list[str]:
@@ -49,6 +57,7 @@ class BatchSpec:
             *self.boxes_by_name,
             *["draws"] * (self.draws > 0),
             *["pair", "overlap_1", "overlap_2", "overlap_valid"] * self.pair,
+            *["pseudo", "pseudo_labels"] * self.pseudo,
             *["progress"] * self.progress,
         ]
 

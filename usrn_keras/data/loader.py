@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 # Purposes of random numbers, each with its own generator.
 LABELLED, UNLABELLED, LABELLED_ORDER, UNLABELLED_ORDER, STRONG, LABELLED_COLOUR = range(6)
 DONOR, DONOR_ORDER, DONOR_STRONG, BOXES = range(6, 10)
-STRONG_2, DONOR_STRONG_2, BOXES_2 = range(10, 13)
-PAIR, PAIR_STRONG = range(13, 15)
-DRAWS = 15
+STRONG_2, DONOR_STRONG_2, BOXES_2, DRAWS = range(10, 14)
+PAIR, PAIR_STRONG = range(14, 16)
+PSEUDO, PSEUDO_ORDER, PSEUDO_COLOUR = range(16, 19)
 
 PURPOSES_OF_BOXES = {"boxes": BOXES, "boxes_2": BOXES_2}
 
@@ -61,9 +61,11 @@ class Batches:
     Args:
         labelled: Samples with masks, all or none of them with sublabels.
         unlabelled: Samples of which only the images are read.
+        pseudo: Unlabelled samples with pseudo masks, files of class ids and `ignore_index`; read with
+            `spec.pseudo`.
         batch_labelled: Number of labelled samples in a batch.
-        batch_unlabelled: Number of unlabelled samples in a batch.
-        weak_labelled: Weak view of the labelled images.
+        batch_unlabelled: Number of unlabelled samples in a batch, with or without pseudo masks.
+        weak_labelled: Weak view of the labelled images, and of those with pseudo masks.
         weak_unlabelled: Weak view of the unlabelled images.
         strong: Distribution of the strong views of the unlabelled images; None for no strong view.
         strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and their parameters to strong views,
@@ -99,6 +101,7 @@ class Batches:
         *,
         labelled: Sequence[Sample],
         unlabelled: Sequence[Sample] = (),
+        pseudo: Sequence[Sample] = (),
         batch_labelled: int,
         batch_unlabelled: int = 0,
         weak_labelled: WeakView,
@@ -117,14 +120,17 @@ class Batches:
         prefetch: int = 4,
         cache_bytes: int = 512 * 2**20,
     ):
-        _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled)
         if spec is None:
             spec = BatchSpec(unlabelled=batch_unlabelled > 0, strong=1)
-        if spec.unlabelled != (batch_unlabelled > 0):
+        _check(labelled, pseudo if spec.pseudo else unlabelled, batch_labelled, batch_unlabelled)
+        if spec.reads_unlabelled != (batch_unlabelled > 0):
             raise ValueError(
-                f"`batch_unlabelled` must be {'above 0' if spec.unlabelled else '0'} with "
-                f"`spec.unlabelled` = {spec.unlabelled}, received {batch_unlabelled}"
+                f"`batch_unlabelled` must be {'above 0' if spec.reads_unlabelled else '0'} with "
+                f"`spec.unlabelled` = {spec.unlabelled} and `spec.pseudo` = {spec.pseudo}, received "
+                f"{batch_unlabelled}"
             )
+        if spec.unlabelled and weak_unlabelled is None:
+            raise ValueError("`weak_unlabelled` is required if `batch_unlabelled` is above 0")
         self.labelled = tuple(labelled)
         self.unlabelled = tuple(unlabelled)
         self.batch_labelled = batch_labelled
@@ -135,8 +141,10 @@ class Batches:
         self.strong_on_host = strong_on_host
         self.labelled_view = labelled_view
         self.spec = spec
-        self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: (batch_unlabelled > 0) * (1 + spec.donor)]
+        self.pseudo = tuple(pseudo) if spec.pseudo else ()
+        self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: spec.unlabelled * (1 + spec.donor)]
         self.rules = Rules(num_classes, ignore_index, id_map, colour_map)
+        self.pseudo_rules = Rules(num_classes, ignore_index)
         self.parents = parents
         self.seed = seed
         self.workers = workers
@@ -168,12 +176,15 @@ class Batches:
               `donor_strong_parameters`;
             - with `spec.filled`: `weak_filled` and `donor_filled` `(U, 4)` int32, top, left, bottom and right
               of the part of the view that is image;
+            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`, and with
+              `spec.boxes_2` `boxes_2`;
+            - with `spec.draws`: `draws` `(U, n)` float32, uniform in 0..1;
             - with `spec.pair`: a second crop of the same images, `pair`, with `pair_strong` or
               `pair_strong_parameters`, and `overlap_1`, `overlap_2` `(U, P)` int32 and `overlap_valid`
               `(U, P)` bool, see `usrn_keras.data.crop_pair.overlap`;
-            - with `spec.boxes`: `boxes` `(U, n, 4)` int32, see `usrn_keras.data.cutmix_boxes`, and with
-              `spec.boxes_2` `boxes_2`;
-            - with `spec.draws`: `draws` `(U, n)` float32, uniform in 0..1.
+            - with `spec.pseudo`: `pseudo` `(U, h, w, 3)` uint8, `pseudo_labels` and, if the samples have
+              them, `pseudo_sublabels` as for labelled images, and `pseudo_parameters` `(U, P)` float32 of a
+              strong view with `spec.strong`, otherwise of the `labelled_view`.
 
         Raises:
             DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels
@@ -184,6 +195,8 @@ class Batches:
             arrays |= self._unlabelled_arrays(step, stream)
         if self.spec.pair:
             arrays |= self._pair_arrays(step)
+        if self.pseudo:
+            arrays |= self._pseudo_arrays(step)
         for name, boxes in self.spec.boxes_by_name.items():
             rng = np.random.default_rng([self.seed, PURPOSES_OF_BOXES[name], step])
             arrays[name] = boxes.draw(rng, *arrays["weak"].shape[:3])
@@ -196,6 +209,7 @@ class Batches:
         """List the image files in the batch of a step, labelled images first."""
         samples = self._labelled_samples(step)
         samples += [s for stream in self.unlabelled_streams for s in self._unlabelled_samples(step, stream)]
+        samples += self._pseudo_samples(step)
         return [str(sample.image) for sample in samples]
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, np.ndarray]]:
@@ -221,6 +235,23 @@ class Batches:
         if self.labelled_view is not None:
             rng = np.random.default_rng([self.seed, LABELLED_COLOUR, step])
             arrays["labelled_parameters"] = self.labelled_view.draw(rng, self.batch_labelled)
+        return arrays
+
+    def _pseudo_arrays(self, step: int) -> dict[str, np.ndarray]:
+        views = [
+            self._view(self.weak_labelled, PSEUDO, step, position, sample, self._read_pseudo)
+            for position, sample in enumerate(self._pseudo_samples(step))
+        ]
+        keys = ["pseudo", "pseudo_labels", "pseudo_sublabels"][: len(views[0])]
+        arrays = {key: np.stack(parts) for key, parts in zip(keys, zip(*views, strict=True), strict=True)}
+        view = self.strong if self.spec.strong else self.labelled_view
+        if view is not None:
+            rng = np.random.default_rng([self.seed, PSEUDO_COLOUR, step])
+            parameters = view.draw(rng, self.batch_unlabelled)
+            if self.spec.strong and self.strong_on_host is not None:
+                arrays["pseudo"] = self.strong_on_host(arrays["pseudo"], parameters)
+            else:
+                arrays["pseudo_parameters"] = parameters
         return arrays
 
     def _unlabelled_arrays(self, step: int, stream: UnlabelledStream = OWN_STREAM) -> dict[str, np.ndarray]:
@@ -306,20 +337,31 @@ class Batches:
         )
         return image, labels, sublabels
 
+    def _read_pseudo(self, sample: Sample) -> tuple[np.ndarray, ...]:
+        image = self._cache.get(sample.image, self._read_image)
+        labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.pseudo_rules))
+        check_size(sample.image, self._size(sample.image), sample.mask, labels.shape)
+        if sample.sublabels is None:
+            return image, labels
+        # Labels and sublabels are selected separately, so a pixel may have one of them alone.
+        return image, labels, self._cache.get(sample.sublabels, _short_sublabels)
+
     def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
         """Read and check a sublabel file; a cached file is checked once."""
         sublabels = read_sublabels(path)
         check_size(image, labels.shape, path, sublabels.shape)
         if self.parents is not None:
             check_sublabels(path, sublabels, labels, self.parents, self.rules.ignore_index)
-        # int16 takes half the memory and is sufficient except for very many subclasses.
-        return sublabels.astype(np.int16) if sublabels.max() <= np.iinfo(np.int16).max else sublabels
+        return _shortened(sublabels)
 
     def _labelled_samples(self, step: int) -> list[Sample]:
         return self._pick(self.labelled, LABELLED_ORDER, step, self.batch_labelled)
 
     def _unlabelled_samples(self, step: int, stream: UnlabelledStream) -> list[Sample]:
         return self._pick(self.unlabelled, stream.order, step, self.batch_unlabelled)
+
+    def _pseudo_samples(self, step: int) -> list[Sample]:
+        return self._pick(self.pseudo, PSEUDO_ORDER, step, self.batch_unlabelled) if self.pseudo else []
 
     def _pick(self, samples: tuple[Sample, ...], stream: int, step: int, count: int) -> list[Sample]:
         picked = []
@@ -334,7 +376,16 @@ def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng([seed, stream, epoch]).permutation(count)
 
 
-def _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabelled) -> None:
+def _short_sublabels(path: Path) -> np.ndarray:
+    return _shortened(read_sublabels(path))
+
+
+def _shortened(sublabels: np.ndarray) -> np.ndarray:
+    """int16 takes half the memory and is sufficient except for very many subclasses."""
+    return sublabels.astype(np.int16) if sublabels.max() <= np.iinfo(np.int16).max else sublabels
+
+
+def _check(labelled, unlabelled, batch_labelled, batch_unlabelled) -> None:
     if batch_labelled < 1 or batch_unlabelled < 0:
         raise ValueError(
             f"`batch_labelled` must be at least 1 and `batch_unlabelled` at least 0, "
@@ -344,8 +395,6 @@ def _check(labelled, unlabelled, batch_labelled, batch_unlabelled, weak_unlabell
         raise DataError("`labelled` is empty: there are no labelled images")
     if batch_unlabelled and not unlabelled:
         raise DataError(f"there are no unlabelled images, but a batch needs {batch_unlabelled}")
-    if batch_unlabelled and weak_unlabelled is None:
-        raise ValueError("`weak_unlabelled` is required if `batch_unlabelled` is above 0")
     without_mask = [str(sample.image) for sample in labelled if sample.mask is None]
     if without_mask:
         raise DataError("labelled images must have masks; these have none:", errors=without_mask[:20])

@@ -20,6 +20,7 @@ def build_batches(
     dataset: Dataset,
     labelled: tuple[Sample, ...] | None = None,
     *,
+    pseudo: tuple[Sample, ...] = (),
     spec: BatchSpec | None = None,
     parents: np.ndarray | None = None,
 ) -> Batches:
@@ -29,6 +30,7 @@ def build_batches(
         recipe: Recipe with the views and batch sizes.
         dataset: Data set of the images.
         labelled: Labelled samples; None for those of the data set.
+        pseudo: Unlabelled samples with pseudo masks.
         spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
         parents: Class of each subclass, `(subclasses,)`, to check sublabels against the labels; None skips
             the check.
@@ -59,8 +61,9 @@ def build_batches(
     return Batches(
         labelled=labelled or dataset.labelled,
         unlabelled=dataset.unlabelled if spec.unlabelled else (),
+        pseudo=pseudo,
         batch_labelled=training.batch_labelled,
-        batch_unlabelled=training.batch_unlabelled if spec.unlabelled else 0,
+        batch_unlabelled=training.batch_unlabelled if spec.reads_unlabelled else 0,
         weak_labelled=WeakView(scale=tuple(views.scale_labelled), **weak),
         weak_unlabelled=WeakView(scale=tuple(views.scale_unlabelled), **weak),
         strong=strong,

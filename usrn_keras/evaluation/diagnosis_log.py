@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from usrn_keras.files import atomic_path, storage_errors
+from usrn_keras.files import atomic_path, read_json_lines, storage_errors
 
 
 class DiagnosisLog:
@@ -48,15 +48,15 @@ class DiagnosisLog:
         return any(record["step"] == step for record in self.records())
 
     def records(self) -> list[dict[str, Any]]:
-        """All records in order; a line that a crash left incomplete is skipped."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        return [record for line in lines if (record := _parsed(line)) is not None]
+        """All records in order; a line that a crash left incomplete is skipped.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        return read_json_lines(self.path, _record)
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
+def _record(value: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value["step"], int):
+        raise TypeError("`step` must be an integer")
+    return value

@@ -13,7 +13,7 @@ from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore
 from usrn_keras.evaluation.pseudo_label_quality import evenly_spaced
-from usrn_keras.files import atomic_path
+from usrn_keras.files import atomic_path, damage_reported
 from usrn_keras.report import Comparison
 from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
 from usrn_keras.report.picture_sheets import comparison_png, worst_png
@@ -94,12 +94,13 @@ def read_image_scores(path: Path) -> dict[str, dict[str, float | None]]:
     >>> read_image_scores(path)["B"]
     {'town/0': 0.5, 'town/1': None}
     """
-    text = path.read_text(encoding="utf-8").removesuffix(f"# {NOTE}\n")
-    (_, *models), *rows = csv.reader(text.splitlines(keepends=True))
-    return {
-        model: {name: float(cells[i]) if cells[i] else None for name, *cells in rows}
-        for i, model in enumerate(models)
-    }
+    with damage_reported(path):
+        text = path.read_text(encoding="utf-8").removesuffix(f"# {NOTE}\n")
+        (_, *models), *rows = csv.reader(text.splitlines(keepends=True))
+        return {
+            model: {name: float(cells[i]) if cells[i] else None for name, *cells in rows}
+            for i, model in enumerate(models)
+        }
 
 
 def worst_images(measured: EvaluationResult, count: int = WORST) -> list[ImageScore]:

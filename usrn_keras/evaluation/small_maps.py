@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.files import atomic_path
+from usrn_keras.files import atomic_path, damage_reported
 
 
 def write_small_maps(path: Path, maps: Mapping[str, np.ndarray]) -> None:
@@ -31,5 +31,5 @@ def read_small_maps(path: Path) -> dict[str, np.ndarray]:
     """
     if not path.exists():
         return {}
-    with np.load(path) as file:
+    with damage_reported(path), np.load(path) as file:
         return {name: file[str(i)] for i, name in enumerate(file["names"].tolist())}

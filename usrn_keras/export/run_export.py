@@ -181,11 +181,12 @@ def export_run(
     """
     path = Path(out) if out is not None else Path(run_dir) / "export" / find_format(format).file_name
     run = open_run(run_dir)
+    described = labels(run, format, input_size)  # before the conversion, which takes long
     # Export formats and runtimes do not support convolutions in bfloat16.
     model = load_segmenter(run.model_path, float32=True)
     report = export_model(model, path, format=format, input_size=input_size)
     labels_path = path.with_name(f"{path.name}.labels.json")
-    write_json(labels_path, labels(run, format, input_size))
+    write_json(labels_path, described)
     return replace(report, labels=str(labels_path))
 
 

@@ -1,5 +1,7 @@
 """Losses: pure functions of logits and labels, without layers, recipe or state."""
 
+from usrn_keras.losses.bootstrapped import bootstrapped_pixels
+from usrn_keras.losses.consistency import consistency, sigmoid_ramp
 from usrn_keras.losses.contrast import directional_contrast
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import (
@@ -19,6 +21,8 @@ from usrn_keras.losses.usrn_objective import (
 
 __all__ = [
     "Gate",
+    "bootstrapped_pixels",
+    "consistency",
     "cross_entropy",
     "cross_entropy_and_accuracy",
     "directional_contrast",
@@ -27,6 +31,7 @@ __all__ = [
     "pixel_cross_entropy",
     "pseudo_labels",
     "self_training_losses",
+    "sigmoid_ramp",
     "supervised_losses",
     "unbiased_class_probabilities",
     "unlabelled_losses",

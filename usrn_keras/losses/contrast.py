@@ -20,16 +20,16 @@ def directional_contrast(
     features: Tensor,
     positives: Tensor,
     labels: Tensor,
-    mask: Tensor,
+    weights: Tensor,
     bank: Tensor,
     bank_labels: Tensor,
     *,
     temperature: float = 0.1,
 ) -> Tensor:
-    """Compute the mean contrast of features with their positives and the negatives of a bank.
+    """Compute the weighted contrast of features with their positives and the negatives of a bank.
 
         loss_i = log( e^(f_i . p_i / t) + sum e^(f_i . b_n / t) over labels(b_n) != labels_i ) - f_i . p_i / t
-        loss   = sum mask_i loss_i / sum mask_i
+        loss   = sum weights_i loss_i
 
     The features alone have a gradient, which is exact. Both are computed in one pass over the bank, a block
     at a time, with a running maximum: the similarities of all features with the bank are never stored.
@@ -39,29 +39,30 @@ def directional_contrast(
         features: Features f of unit length, `(anchors, channels)` float32.
         positives: Feature p of each anchor's positive, `(anchors, channels)`, without gradient.
         labels: Label of each anchor, `(anchors,)` int.
-        mask: Anchors that count, `(anchors,)` bool.
+        weights: Weight of each anchor, `(anchors,)` float32, without gradient.
         bank: Features b of unit length in groups, `(groups, rows, channels)`, without gradient.
         bank_labels: Labels of the bank, `(groups, rows)` int; -1 for rows without a feature.
         temperature: Temperature t, above 0.
 
     Returns:
-        float32 scalar; 0 if no anchor counts.
+        float32 scalar.
 
     Example:
 
     >>> import numpy as np
     >>> one, two = np.float32([[1, 0]]), np.float32([[[1, 0], [0, 1], [0, 0]]])
     >>> labels, bank_labels = np.array([0]), np.array([[0, 1, -1]])  # one negative, at a right angle
-    >>> loss = directional_contrast(one, one, labels, labels == 0, two, bank_labels, temperature=1.0)
+    >>> weights = np.ones(1, "float32")
+    >>> loss = directional_contrast(one, one, labels, weights, two, bank_labels, temperature=1.0)
     >>> round(float(loss), 4)  # log(e + 1) - 1
     0.3133
     """
     blocks = _blocks(bank, features.shape[0])
     bank = ops.stop_gradient(ops.reshape(bank, (-1, bank.shape[1] // blocks, bank.shape[2])))
+    bank = ops.convert_to_tensor(bank)  # JAX gives back a NumPy array where it has nothing to compute
     bank_labels = ops.reshape(ops.cast(bank_labels, "int32"), (-1, bank.shape[1]))
     positives, labels = ops.stop_gradient(ops.convert_to_tensor(positives)), ops.cast(labels, "int32")
-    weights = ops.cast(mask, "float32")
-    weights = weights / ops.maximum(ops.sum(weights), 1.0)
+    weights = ops.stop_gradient(ops.convert_to_tensor(weights))
 
     @ops.custom_gradient
     def loss(features: Tensor) -> tuple[Tensor, Any]:

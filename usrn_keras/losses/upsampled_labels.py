@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
 from usrn_keras.losses.bilinear import upsample
-from usrn_keras.losses.cross_entropy import UNKNOWN_BATCH, blocks_of_rows
+from usrn_keras.losses.cross_entropy import UNKNOWN_BATCH, blocks_of_rows, pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import Gate, pseudo_labels
 
 Tensor = Any
@@ -82,8 +83,29 @@ def upsampled_corrected_labels(
     return dict(zip(CORRECTED, _in_blocks(label, [logits, sub_logits], factor), strict=True))
 
 
-def _in_blocks(label: Any, inputs: list[Tensor], factor: int) -> list[Tensor]:
-    """Apply `label` to blocks of rows of the upsampled inputs; join its results, `(batch, height, width)`."""
+def label_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute the probability of the label of every pixel, of bilinearly upsampled logits, without gradient.
+
+    Args:
+        logits: Logits `(batch, height / f, width / f, channels)` with an integer f.
+        labels: Labels `(batch, height, width)` int below `channels`.
+
+    Returns:
+        `(batch, height, width)` float32 in 0..1.
+    """
+
+    def probability(full: Tensor, labels: Tensor) -> tuple[Tensor]:
+        return (ops.exp(-pixel_cross_entropy(full, labels)),)
+
+    factor = labels.shape[1] // logits.shape[1]
+    return _in_blocks(probability, [logits], factor, [ops.cast(labels, "int32")])[0]
+
+
+def _in_blocks(label: Any, inputs: list[Tensor], factor: int, full: Sequence[Tensor] = ()) -> list[Tensor]:
+    """Apply `label` to blocks of rows of the upsampled inputs; join its results, `(batch, height, width)`.
+
+    `full` are further arguments of `label`, which have full size, `(batch, height, width)`.
+    """
     inputs = [ops.stop_gradient(ops.cast(values, "float32")) for values in inputs]
     batch, rows, columns = inputs[0].shape[:3]
     height, width = rows * factor, columns * factor
@@ -95,8 +117,12 @@ def _in_blocks(label: Any, inputs: list[Tensor], factor: int) -> list[Tensor]:
         tall = ops.reshape(tall, (-1, blocks, height // blocks, columns, values.shape[-1]))
         return ops.transpose(tall, (1, 0, 2, 3, 4))
 
-    def block(some: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return label(*(upsample(values, factor, axis=2) for values in some))
+    def split_full(values: Tensor) -> Tensor:
+        return ops.transpose(ops.reshape(values, (-1, blocks, height // blocks, width)), (1, 0, 2, 3))
 
-    found = ops.map(block, tuple(split(values) for values in inputs))
+    def block(some: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        wide = (upsample(values, factor, axis=2) for values in some[: len(inputs)])
+        return label(*wide, *some[len(inputs) :])
+
+    found = ops.map(block, (*map(split, inputs), *map(split_full, full)))
     return [ops.reshape(ops.transpose(values, (1, 0, 2, 3)), (-1, height, width)) for values in found]

@@ -4,11 +4,17 @@ from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.methods.augseg import AugSeg
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC
+from usrn_keras.methods.cct import CCT
 from usrn_keras.methods.cps import CPS
+from usrn_keras.methods.crest import CReST
+from usrn_keras.methods.dars import DARS
+from usrn_keras.methods.dsbn import DSBN
 from usrn_keras.methods.find import METHODS, find_method, stages_of
 from usrn_keras.methods.fixmatch import FixMatch
+from usrn_keras.methods.gct import GCT
 from usrn_keras.methods.host_method import HostMethod
 from usrn_keras.methods.loss_part import LossPart, labelled_images, unlabelled_images
+from usrn_keras.methods.offline_method import OfflineMethod
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.methods.second_head import SecondHead
@@ -20,17 +26,23 @@ from usrn_keras.networks.two_branch import ForwardPass, Network
 
 __all__ = [
     "CAC",
+    "CCT",
     "CPS",
+    "DARS",
+    "DSBN",
+    "GCT",
     "METHODS",
     "USRN",
     "AugSeg",
     "BatchSpec",
+    "CReST",
     "FixMatch",
     "ForwardPass",
     "HostMethod",
     "LossPart",
     "Method",
     "Network",
+    "OfflineMethod",
     "PrototypeEnsemble",
     "PseudoLabelMethod",
     "SecondHead",

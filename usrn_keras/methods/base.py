@@ -107,6 +107,22 @@ class Method(keras.Model):
         """Forward passes of one training step, used to count operations."""
         return (ForwardPass("labelled", "labelled", ("F",)),)
 
+    def other_flops(
+        self, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    ) -> dict[str, int]:
+        """Count the operations of a training step beside its forward passes; override it if there are many.
+
+        Args:
+            batch_labelled: Number of labelled images in a batch.
+            batch_unlabelled: Number of unlabelled images in a batch.
+            height: Height of a crop in pixels.
+            width: Width of a crop in pixels.
+
+        Returns:
+            Number of operations by name, two for each multiply-add, backward passes included.
+        """
+        return {}
+
     @classmethod
     def stages(cls, recipe: Recipe) -> list[Stage]:
         """Return the stages of a run: the Baseline, clustering if needed, and the method.
@@ -136,7 +152,8 @@ class Method(keras.Model):
         Args:
             options: Options of the method.
             build: Builder of the parts: `build.networks(with_sub=..., count=...)`, `build.subclasses`,
-                `build.ignore_index`, and `build.arguments` that all methods have.
+                `build.ignore_index`, `build.pseudo` (whether the stage has pseudo masks), and
+                `build.arguments` that all methods have.
         """
         keys = options.arguments() if options is not None else {}
         return cls(build.networks(), **build.arguments, **keys)
@@ -266,7 +283,8 @@ class Method(keras.Model):
 
     def images_per_step(self, batch: Batch) -> int:
         """Return the number of images in a training batch."""
-        return sum(len(batch[name]) for name in ("labelled", "weak") if name in batch)
+        names = ("labelled", "pseudo" if self.inputs.pseudo else "weak")
+        return sum(len(batch[name]) for name in names if name in batch)
 
     def slow_variables(self) -> list[keras.Variable]:
         """Return the variables of the backbones, which have a lower learning rate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,9 +66,9 @@ class CAC(HostMethod):
     With a `second_head` the first crop also learns the corrected labels of its weak view, as in `USRN` at
     stride 8 and from the first step on, since F alone learns no labels of unlabelled images.
 
-    The contrast takes the time of `16 * bank_steps * (U * P)^2 * channels` operations, and the memory of the
-    bank, three blocks of 64 MB and six times the features of a crop: with 8 + 8 crops of 320 pixels, 128
-    channels and two steps 26, 192 and 40 MB. The activations of both crops are in memory at a time.
+    The contrast takes `8 * bank_steps * (U * P)^2 * channels` operations, and the memory of the bank twice,
+    three blocks of up to 64 MB and six times the features of a crop: with 8 + 8 crops of 320 pixels, 128
+    channels and two steps 52, 123 and 40 MB. The activations of both crops are in memory at a time.
 
     Args:
         networks: The network; its F is trained.
@@ -140,7 +141,7 @@ class CAC(HostMethod):
             "batch_unlabelled": recipe.training.batch_unlabelled,
             "crop_size": recipe.views.crop_size,
         }
-        method = cls(networks, **sizes, **build.arguments, **options.model_dump())
+        method = cls(networks, **sizes, **build.arguments, **options.arguments())
         # The generator of a second network's heads, which this method does not have.
         draw_weights(method.projector, np.random.default_rng([recipe.training.seed, len(networks)]))
         return method
@@ -167,6 +168,16 @@ class CAC(HostMethod):
     def second_crop_heads(self) -> tuple[str, ...]:
         """Branches of the second crop, which no label teaches."""
         return self.heads if self.negatives_by == "gated" else ("F",)
+
+    def other_flops(
+        self, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    ) -> dict[str, int]:
+        pixels = batch_unlabelled * (height // STRIDE) * (width // STRIDE)
+        kernels = sum(math.prod(kernel.shape) for kernel in self.projector.trainable_weights[::2])
+        channels = self.projector.output_shape[-1]
+        # The similarities of the crop that learns with the bank, and the mean of the bank, its gradient.
+        contrast = 2 * 2 * pixels * (2 * pixels * self.bank_steps) * channels
+        return {"projector": 2 * 3 * 2 * pixels * kernels, "contrast": contrast}
 
     def loss_parts(self) -> list[LossPart]:
         trains = self.networks[0].trainable_variables
@@ -229,27 +240,37 @@ class CAC(HostMethod):
             ops.concatenate([first.features, second.features]), ops.concatenate([first.labels, second.labels])
         )
         one, two = first.at(batch["overlap_1"]), second.at(batch["overlap_2"])
-        contrast, masks = 0.0, []
-        for anchors, others in ((one, two), (two, one)):
-            sure = ops.logical_and(others.confidence > self.threshold, anchors.confidence < others.confidence)
-            mask = ops.logical_and(sure, batch["overlap_valid"])
-            contrast = contrast + directional_contrast(
-                _rows(anchors.features),
-                _rows(ops.stop_gradient(others.features)),
-                ops.reshape(anchors.labels, (-1,)),
-                ops.reshape(mask, (-1,)),
-                bank,
-                bank_labels,
-                temperature=self.temperature,
-            )
-            masks.append(mask)
-        count = [ops.sum(ops.cast(mask, "float32")) for mask in (*masks, batch["overlap_valid"])]
-        return contrast, (count[0] + count[1]) / ops.maximum(count[2], 1.0)
+        # At each position one crop is the less confident one, so a single pass has both directions.
+        first_learns = one.confidence < two.confidence
+        anchors, others = _choose(first_learns, one, two), _choose(first_learns, two, one)
+        sure = ops.logical_and(others.confidence > self.threshold, anchors.confidence < others.confidence)
+        sure = ops.logical_and(sure, batch["overlap_valid"])
+        weights, count = 0.0, 0.0
+        for learns in (first_learns, ops.logical_not(first_learns)):
+            mask = ops.cast(ops.logical_and(sure, learns), "float32")
+            weights = weights + mask / ops.maximum(ops.sum(mask), 1.0)
+            count = count + ops.sum(mask)
+        contrast = directional_contrast(
+            _rows(anchors.features),
+            _rows(others.features),
+            ops.reshape(anchors.labels, (-1,)),
+            ops.reshape(weights, (-1,)),
+            bank,
+            bank_labels,
+            temperature=self.temperature,
+        )
+        return contrast, count / ops.maximum(ops.sum(ops.cast(batch["overlap_valid"], "float32")), 1.0)
 
     def get_config(self) -> dict[str, Any]:
         names = ("batch_unlabelled", "crop_size", "weight", "threshold", "temperature", "bank_steps")
         own = {name: getattr(self, name) for name in (*names, "negatives_by")}
         return super().get_config() | own
+
+
+def _choose(mask: Tensor, crop: Crop, other: Crop) -> Crop:
+    """The values of one crop where a mask `(U, P)` is true, and of the other one where it is false."""
+    features = ops.where(mask[..., None], crop.features, other.features)
+    return Crop(features, *(ops.where(mask, *values) for values in zip(crop[1:], other[1:], strict=True)))
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -8,8 +8,13 @@ from usrn_keras.errors import RecipeError
 from usrn_keras.methods.augseg import AugSeg
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC
+from usrn_keras.methods.cct import CCT
 from usrn_keras.methods.cps import CPS
+from usrn_keras.methods.crest import CReST
+from usrn_keras.methods.dars import DARS
+from usrn_keras.methods.dsbn import DSBN
 from usrn_keras.methods.fixmatch import FixMatch
+from usrn_keras.methods.gct import GCT
 from usrn_keras.methods.prototype_ensemble import PrototypeEnsemble
 from usrn_keras.methods.self_training import SelfTraining
 from usrn_keras.methods.supervised import Supervised
@@ -22,7 +27,10 @@ from usrn_keras.recipe.stage_plan import Stage
 
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
-    for method in (Supervised, SelfTraining, FixMatch, UniMatch, AugSeg, CPS, CAC, USRN, PrototypeEnsemble)
+    for method in (
+        *(Supervised, SelfTraining, FixMatch, UniMatch, AugSeg, CPS, CAC, DARS, CReST, DSBN, CCT, GCT, USRN),
+        PrototypeEnsemble,
+    )
 }
 
 

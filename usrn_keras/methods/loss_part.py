@@ -39,10 +39,18 @@ class LossPart:
 
 def labelled_images(batch: Batch) -> Tensor:
     """Return the labelled images of a batch as float32, jittered if the batch has parameters."""
-    images = ops.cast(batch["labelled"], "float32")
-    if "labelled_parameters" in batch:
-        images = strong_view(images, batch["labelled_parameters"])
-    return images
+    return _jittered("labelled", batch)
+
+
+def pseudo_images(batch: Batch) -> Tensor:
+    """Return the images with pseudo masks of a batch as float32, jittered if the batch has parameters."""
+    return _jittered("pseudo", batch)
+
+
+def _jittered(name: str, batch: Batch) -> Tensor:
+    images = ops.cast(batch[name], "float32")
+    parameters = f"{name}_parameters"
+    return strong_view(images, batch[parameters]) if parameters in batch else images
 
 
 def unlabelled_images(batch: Batch, *, donor: bool = False, number: int = 1) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,8 @@
 
 The count includes convolutions, dense layers and attention, with two operations per multiply-add. It excludes
 normalisation, activations, pooling, upsampling, losses, the strong view and the optimizer, which are limited
-by memory bandwidth and have less than 2 % of the operations of these networks.
+by memory bandwidth and have less than 2 % of the operations of these networks. What else a method computes is
+in its `other_flops`.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def step_flops(
     A part that both branches of a network share is counted once per view.
 
     Args:
-        method: Method, whose `networks` and `forward_passes` are read.
+        method: Method, whose `networks`, `forward_passes` and `other_flops` are read.
         batch_labelled, batch_unlabelled: Number of images in a batch.
         height, width: Size of a crop in pixels.
 
@@ -95,7 +96,7 @@ def step_flops(
     found: dict[str, int] = {}
     for one in part_passes(method, height, width):
         found[one.view] = found.get(one.view, 0) + batches[one.images] * one.operations
-    return found
+    return found | method.other_flops(batch_labelled, batch_unlabelled, height, width)
 
 
 def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:

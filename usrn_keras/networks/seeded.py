@@ -1,14 +1,15 @@
 """Initial weights and dropout from a seed, the same on every backend.
 
 The random generators of the backends differ, so that one seed would be three experiments. Therefore NumPy
-draws the weights on the host, and dropout is an integer hash of the seed, the call and the position.
+draws the weights on the host, and dropout and other draws on the device are an integer hash of the seed, the
+call and the position.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -144,18 +145,9 @@ class SeededDropout(layers.Layer):
         sizes = list(ops.shape(inputs))
         if self.noise_shape is not None:
             sizes = [size if own is None else own for size, own in zip(sizes, self.noise_shape, strict=True)]
-        kept = self._hashes(sizes) >= round(self.rate * 2**24)
-        return inputs * (ops.cast(kept, inputs.dtype) * (1 / (1 - self.rate)))
-
-    def _hashes(self, sizes: list[Any]) -> Tensor:
-        """Compute uniform integers of 24 bits; int32 arithmetic wraps around equally on every backend."""
         state = ops.cast(self.seed_generator.next(), "int32")
-        count = math.prod(sizes) if all(isinstance(size, int) for size in sizes) else ops.prod(sizes)
-        bits = ops.arange(count, dtype="int32") * KEYS[0] + state[0] + state[1] * KEYS[1]
-        for shift, multiplier in MIXERS:
-            bits = ops.bitwise_xor(bits, _shifted(bits, shift)) * multiplier
-        bits = ops.bitwise_xor(bits, _shifted(bits, 16))
-        return ops.reshape(ops.bitwise_and(bits, 2**24 - 1), sizes)
+        kept = _hashes(state, sizes) >= round(self.rate * 2**24)
+        return inputs * (ops.cast(kept, inputs.dtype) * (1 / (1 - self.rate)))
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
@@ -173,6 +165,65 @@ class SeededDropout(layers.Layer):
     def get_config(self) -> dict[str, Any]:
         own = {"rate": self.rate, "noise_shape": self.noise_shape, "seed": self.seed}
         return super().get_config() | own
+
+
+@keras.saving.register_keras_serializable(package="usrn_keras")
+class SeededDraws(layers.Layer):
+    """Draws uniform numbers, the same on every backend.
+
+    The state, the seed and the number of draws, is a variable: checkpoints and saved models store it. (Saved
+    models do not store the state of a `keras.random.SeedGenerator`.)
+
+    Args:
+        seed: Seed of the hash.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Example:
+
+    >>> draws = SeededDraws(0)
+    >>> 0.45 < float(ops.mean(draws.uniform((1000,)))) < 0.55
+    True
+    """
+
+    def __init__(self, seed: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.seed = int(seed)
+        self.state = self.add_weight(
+            shape=(2,), initializer=self._start, dtype="int32", trainable=False, name="state"
+        )
+        self.built = True
+
+    def uniform(self, sizes: Sequence[Any]) -> Tensor:
+        """Draw numbers.
+
+        Args:
+            sizes: Shape of the result; sizes that are unknown while a graph is traced are tensors.
+
+        Returns:
+            float32 tensor of multiples of 2^-24 in [0, 1).
+        """
+        state = self.state.value * 1  # a copy, as the variable changes in place
+        self.state.assign(state + ops.convert_to_tensor([0, 1], dtype="int32"))
+        return ops.cast(_hashes(state, list(sizes)), "float32") * 2.0**-24
+
+    def _start(self, shape: tuple[int, ...], dtype: str) -> Tensor:
+        return ops.convert_to_tensor([self.seed, 0], dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"seed": self.seed}
+
+
+def _hashes(state: Tensor, sizes: list[Any]) -> Tensor:
+    """Compute uniform integers of 24 bits; int32 arithmetic wraps around equally on every backend.
+
+    `state` is the seed and the number of the call, `(2,)` int32.
+    """
+    count = math.prod(sizes) if all(isinstance(size, int) for size in sizes) else ops.prod(sizes)
+    bits = ops.arange(count, dtype="int32") * KEYS[0] + state[0] + state[1] * KEYS[1]
+    for shift, multiplier in MIXERS:
+        bits = ops.bitwise_xor(bits, _shifted(bits, shift)) * multiplier
+    bits = ops.bitwise_xor(bits, _shifted(bits, 16))
+    return ops.reshape(ops.bitwise_and(bits, 2**24 - 1), sizes)
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:

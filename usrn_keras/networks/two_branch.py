@@ -92,7 +92,7 @@ class Network(NamedTuple):
             heads: Names of the branches to compute.
             pooled: Whether to average-pool the features 2x2.
             training: Whether batch normalisation uses the statistics of this view and dropout is active.
-            perturb: Function from a feature map of the backbone to a perturbed one.
+            perturb: Function from a feature map of the backbone to a perturbed one, or None.
 
         Returns:
             `(batch, height / stride, width / stride, channels)`, by branch.
@@ -101,7 +101,7 @@ class Network(NamedTuple):
         lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
         highs = self._apply_part("tail", lows, training)
         if perturb is not None:
-            lows, highs = (_with_perturbed(one, perturb) for one in (lows, highs))
+            lows, highs = (_with_perturbed(features, perturb) for features in (lows, highs))
         features = {}
         for name, branch in branches.items():
             found = branch.features(lows[name], highs[name], training=training)

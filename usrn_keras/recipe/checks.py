@@ -46,6 +46,11 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
         yield from options.contradictions(method, training.start)
         if not training.with_usrn:
             yield from options.without_usrn(method)
+        if "views" in sections and (crop := sections["views"].crop_size) < options.smallest_crop:
+            yield (
+                f"views.crop_size: must be at least {options.smallest_crop} with training.method = "
+                f"{method!r}, received {crop}"
+            )
     if isinstance(usrn := sections.get("usrn"), USRNOptions):
         yield from _usrn_on_top(training, usrn, options)
 
@@ -73,6 +78,11 @@ def _usrn_on_top(training: TrainingSection, usrn: USRNOptions, host: Section | N
                 f"usrn.{key}: not used with training.with_usrn = true, where the terms and the weight are "
                 f"those of {training.method!r}, received {getattr(usrn, key)!r}; remove this key"
             )
+    if host.selects_sublabels and usrn.threshold != USRNOptions.model_fields["threshold"].get_default():
+        yield (
+            f"usrn.threshold: not used with training.method = {training.method!r}, whose quotas select the "
+            f"sublabels, received {usrn.threshold}; remove this key"
+        )
     if host.overrides_labels and not usrn.on_disagreement:
         yield (
             f"usrn.on_disagreement: required with training.method = {training.method!r}, which has no "

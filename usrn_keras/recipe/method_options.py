@@ -12,6 +12,8 @@ from usrn_keras.recipe.section import Section
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 Term = Literal["msl", "ost", "usr", "sst", "egm"]
 Gate = Literal["fallback", "stop", "off"]
 
@@ -25,6 +27,16 @@ TERMS: dict[Term, str] = {
 REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # the term that each requires
 ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
 
+CCT_PERTURBATIONS = (
+    "drop",
+    "cutout",
+    "vat",
+    "context_masking",
+    "object_masking",
+    "feature_drop",
+    "feature_noise",
+)
+
 
 class MethodOptions(Section):
     """Base of the options of a method.
@@ -34,6 +46,8 @@ class MethodOptions(Section):
 
     starts_from_baseline: ClassVar[bool] = False  # whether the method needs training.start = "baseline"
     takes_usrn: ClassVar[bool] = False  # whether training.with_usrn = true is allowed
+    selects_sublabels: ClassVar[bool] = False  # whether it selects sublabels without usrn.threshold
+    smallest_crop: ClassVar[int] = 0  # pixels on each side of the crops that the method needs
 
     @property
     def overrides_labels(self) -> bool:
@@ -190,6 +204,120 @@ class CACOptions(MethodOptions):
             )
 
 
+class DARSOptions(MethodOptions):
+    """Options of `dars`: rounds of pseudo masks with the class frequencies of the labelled images."""
+
+    takes_usrn: ClassVar[bool] = True
+    selects_sublabels: ClassVar[bool] = True
+
+    ratios: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.4, 0.5],
+        min_length=1,
+        description="Share of the unlabelled pixels that is labelled in each round, one value for each "
+        "round (official code: 0.4, 0.5 on VOC and 0.4, 0.65 on Cityscapes).",
+    )
+
+
+class CReSTOptions(MethodOptions):
+    """Options of `crest`: generations of pseudo masks that prefer rare classes."""
+
+    generations: int = Field(
+        5, gt=0, description="Number of generations after the Baseline; each is trained from the start."
+    )
+    alpha: float = Field(
+        3.0,
+        gt=0,
+        description="Kept share of the pixels predicted as a class is (ratio of frequencies)^(1 / alpha); "
+        "larger: more pixels of frequent classes.",
+    )
+    alignment: bool = Field(
+        True,
+        description="Whether predictions are aligned with the class frequencies of the labelled images "
+        "(CReST+), which takes a second prediction of every image.",
+    )
+    temperature: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Exponent of the class frequencies in the last generation; it falls from 1 in the "
+        "Baseline. Lower: more labels of rare classes.",
+    )
+
+    def temperature_of(self, generation: int) -> float:
+        """Exponent of the class frequencies in a generation, from 1.
+
+        Example:
+
+        >>> [CReSTOptions().temperature_of(number) for number in (1, 5)]
+        [0.9, 0.5]
+        """
+        return 1.0 - (1.0 - self.temperature) * generation / self.generations
+
+
+class DSBNOptions(MethodOptions):
+    """Options of `dsbn`: one pass of pseudo masks, doubled batch norms, a loss that corrects noisy labels."""
+
+    weights: Literal["own", "official"] = Field(
+        "own",
+        description="Weight of the two parts of the loss of a pixel: by its own confidence (own), or by the "
+        "mean over the images of the batch, as in the official code (official).",
+    )
+
+
+class CCTOptions(MethodOptions):
+    """Options of `cct`: auxiliary decoders agree on perturbed features with the main decoder."""
+
+    weight: Weight = Field(30.0, description="Weight of the consistency loss after its ramp.")
+    ramp: Share = Field(0.1, description="Share of the training in which the weight grows.")
+    supervised: Literal["ce", "abce"] = Field(
+        "ce",
+        description="Loss on the masks: cross entropy (ce), or that of the pixels that are not confident yet "
+        "(abce, annealed bootstrapped cross entropy).",
+    )
+    drop: Count = Field(6, description="Number of decoders of features with dropped channels.")
+    cutout: Count = Field(
+        6, description="Number of decoders of features with a window cut out of the foreground."
+    )
+    vat: Count = Field(2, description="Number of decoders of adversarial features.")
+    context_masking: Count = Field(2, description="Number of decoders of the features of the foreground.")
+    object_masking: Count = Field(2, description="Number of decoders of the features of the background.")
+    feature_drop: Count = Field(
+        6, description="Number of decoders of features without the most active positions."
+    )
+    feature_noise: Count = Field(6, description="Number of decoders of features with multiplicative noise.")
+
+    def arguments(self) -> dict[str, Any]:
+        keys = self.model_dump()
+        return {"decoders": {name: keys.pop(name) for name in CCT_PERTURBATIONS}, **keys}
+
+    def contradictions(self, name: str, start: str) -> Iterator[str]:
+        yield from super().contradictions(name, start)
+        if not any(self.arguments()["decoders"].values()):
+            yield (
+                f"{name}: must have an auxiliary decoder, received 0 of each; set one of "
+                f"{', '.join(f'{name}.{key}' for key in CCT_PERTURBATIONS)} to 1 or more"
+            )
+
+
+class GCTOptions(MethodOptions):
+    """Options of `gct`: two networks and a flaw detector, which finds what one can learn from the other."""
+
+    smallest_crop: ClassVar[int] = 64
+
+    weight: Weight = Field(100.0, description="Weight of the consistency loss after its ramp.")
+    ramp: Share = Field(0.1, description="Share of the training in which the weight grows.")
+    threshold: Threshold = Field(
+        0.6, description="Flaw in 0..1 above which a prediction is taken to be wrong."
+    )
+    correction_weight: Weight = Field(
+        1.0, description="Weight of the flaws of pixels that both networks predict wrongly."
+    )
+    detector_weight: Weight = Field(10.0, description="Weight of the loss of the flaw detector.")
+    detector_rate: float = Field(
+        1e-4, gt=0, description="Initial learning rate of the flaw detector, by Adam (betas 0.9 and 0.99)."
+    )
+
+
 class USRNOptions(MethodOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
@@ -306,6 +434,11 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "augseg": AugSegOptions,
     "cps": CPSOptions,
     "cac": CACOptions,
+    "dars": DARSOptions,
+    "crest": CReSTOptions,
+    "dsbn": DSBNOptions,
+    "cct": CCTOptions,
+    "gct": GCTOptions,
     "usrn": USRNOptions,
     "prototype_ensemble": PrototypeEnsembleOptions,
 }

@@ -11,6 +11,8 @@ from pydantic import Field
 from usrn_keras.recipe.method_options import METHOD_OPTIONS, MethodOptions
 from usrn_keras.recipe.section import Section
 
+OTHER_METHODS = [name for name in METHOD_OPTIONS if name != "usrn"]
+
 Positive = Annotated[int, Field(gt=0)]
 Batch = Annotated[int, Field(ge=2)]  # batch normalisation of pooled features needs more than one value
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -233,9 +235,8 @@ class TrainingSection(Section):
 
     method: str = Field(
         "usrn",
-        description="Method to train: usrn (the paper), self_training, fixmatch, unimatch, augseg, cps, cac, "
-        "prototype_ensemble, supervised (the Baseline alone), or MODULE:CLASS. Its options are in the "
-        "section of the same name.",
+        description=f"Method to train: usrn (the paper), {', '.join(OTHER_METHODS)}, or MODULE:CLASS. Its "
+        "options are in the section of the same name; supervised is the Baseline alone.",
     )
     with_usrn: bool = Field(
         False,

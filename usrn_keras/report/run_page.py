@@ -20,6 +20,8 @@ LOSSES = {
     "supervised_sub": "F_sub, labelled",
     "self_training": "F, unlabelled",
     "self_training_sub": "F_sub, unlabelled",
+    "pseudo": "F, pseudo masks",
+    "pseudo_sub": "F_sub, pseudo masks",
     "supervised_2": "network 2, labelled",
     "cross": "F, labels of network 2",
     "cross_2": "network 2, labels of F",

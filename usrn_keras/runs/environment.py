@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import pydantic
 
 from usrn_keras._version import NUMERICS, __version__
 from usrn_keras.backends import device_names
 from usrn_keras.files import read_json
+from usrn_keras.runs.run_files import Session
+
+ENVIRONMENT_FILE = "environment.json"
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "opencv-python-headless")
 
@@ -41,8 +45,20 @@ def recorded_numerics(run: Path) -> str:
     Args:
         run: Path of the run folder.
     """
-    sessions = read_json(run / "environment.json")
-    return ", ".join(sorted({str(session.get("numerics", 0)) for session in sessions}))
+    return ", ".join(sorted({str(session.numerics) for session in read_sessions(run)}))
+
+
+def read_sessions(run: Path) -> list[Session]:
+    """Return the sessions in which a run was trained; empty without `environment.json`.
+
+    Args:
+        run: Path of the run folder.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    file = run / ENVIRONMENT_FILE
+    return read_json(file, pydantic.TypeAdapter(list[Session]).validate_python) if file.exists() else []
 
 
 def _version(package: str) -> str | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from usrn_keras.files import atomic_path, storage_errors
+from usrn_keras.files import atomic_path, read_json_lines, storage_errors
 
 
 class MetricsLog:
@@ -46,14 +45,12 @@ class MetricsLog:
         writer.flush()
 
     def rewind(self, step: int) -> None:
-        """Remove the records of this stage after `step`, and lines that a crash left incomplete."""
+        """Remove the records of this stage after `step`, and a line that a crash left incomplete."""
         if not self.path.exists():
             return
-        kept = [
-            line for line in self.path.read_text(encoding="utf-8").splitlines() if self._keeps(line, step)
-        ]
+        kept = [record for record in self._all() if record["stage"] != self.stage or record["step"] <= step]
         with atomic_path(self.path) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def take_over(self, other: MetricsLog) -> None:
         """Replace the records of this stage by those of another run."""
@@ -62,25 +59,19 @@ class MetricsLog:
             self.record({key: value for key, value in record.items() if key != "stage"})
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Iterate over the records of this stage; lines that a crash left incomplete are skipped."""
-        if not self.path.exists():
-            return
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                record = json.loads(line)
-                if record["stage"] == self.stage:
-                    yield record
+        """Iterate over the records of this stage; a line that a crash left incomplete is skipped.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        return (record for record in self._all() if record["stage"] == self.stage)
 
     def holds(self, step: int, key: str) -> bool:
         """Whether a record of this stage has `key` at `step`."""
         return any(record["step"] == step and key in record for record in self.records())
 
-    def _keeps(self, line: str, step: int) -> bool:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            return False
-        return record["stage"] != self.stage or record["step"] <= step
+    def _all(self) -> list[dict[str, Any]]:
+        return read_json_lines(self.path, _record)
 
     def _board_writer(self) -> Any:
         if self._writer is None:
@@ -88,6 +79,18 @@ class MetricsLog:
 
             self._writer = SummaryWriter(str(self._board))
         return self._writer
+
+
+def _record(value: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value["stage"], str) or not isinstance(value["step"], int):
+        raise TypeError("`stage` must be text and `step` an integer")
+    if words := [key for key, number in value.items() if key != "stage" and not _is_number(number)]:
+        raise TypeError(f"{', '.join(words)}: not a number")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _short(value: float) -> float:

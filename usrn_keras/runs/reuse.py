@@ -10,11 +10,11 @@ from typing import Any
 
 import keras
 
-from usrn_keras.files import collect_files, read_json, staged_path
+from usrn_keras.files import collect_files, staged_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
-from usrn_keras.recipe.stage_plan import Stage, Train
-from usrn_keras.runs.environment import recorded_numerics
+from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
+from usrn_keras.runs.environment import read_sessions, recorded_numerics
 from usrn_keras.runs.run import FREE_KEYS, Run, flat_recipe
 
 # Keys that the Baseline does not depend on, in addition to FREE_KEYS and the options of methods. New keys
@@ -38,9 +38,14 @@ def is_method_key(key: str) -> bool:
     return key in _METHOD_KEYS or section == "subclasses" or section not in common_sections()
 
 
-def stage_key(
-    recipe: Recipe, stage: Stage, *, data: str, backend: str, is_final: bool = False
-) -> dict[str, Any]:
+def is_of_method(recipe: Recipe, stage: Stage) -> bool:
+    """Whether a stage depends on the options of the method: all but the Baseline and the subclasses."""
+    if isinstance(stage, Train):
+        return stage.method == recipe.training.method != "supervised"
+    return not isinstance(stage, Cluster)
+
+
+def stage_key(recipe: Recipe, stage: Stage, *, data: str, backend: str) -> dict[str, Any]:
     """Collect everything that the result of a stage depends on; stages with equal keys are interchangeable.
 
     Args:
@@ -48,11 +53,10 @@ def stage_key(
         stage: Stage of the run.
         data: Description of images and masks.
         backend: Name of the Keras backend; backends round differently.
-        is_final: Whether the stage is the last of several, which depends on the whole recipe.
     """
     free = FREE_KEYS - _CHECKPOINT_KEYS
     values = {key: value for key, value in flat_recipe(recipe).items() if key not in free}
-    if is_final:
+    if is_of_method(recipe, stage):
         pass
     elif isinstance(stage, Train):
         values = {key: value for key, value in values.items() if not is_method_key(key)}
@@ -113,7 +117,7 @@ def _offers(donor: Run, run: Run, stage: str) -> bool:
 
 def _shareable(run: Run) -> tuple[str, ...]:
     """Folders of the stages that do not depend on the whole recipe."""
-    return run.stages[:1] if len(run.stages) == 1 else run.stages[:-1]
+    return tuple(folder for folder, stage in run.plan.items() if not is_of_method(run.recipe, stage))
 
 
 def _differences(needed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
@@ -125,7 +129,7 @@ def _differences(needed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
 
 
 def _key(run: Run, stage: str) -> dict[str, Any]:
-    backends = {session["backend"] for session in read_json(run.path / "environment.json")}
+    backends = {session.backend for session in read_sessions(run.path)}
     backend = ", ".join(sorted(backends)) or keras.backend.backend()
     known = run.data
     files = known.get("contents", {}).get("labelled", "not known")

@@ -19,15 +19,24 @@ from usrn_keras.recipe import Recipe, load_run_recipe
 from usrn_keras.recipe.old_keys import stages_of_earlier_version
 from usrn_keras.recipe.stage_plan import (
     Cluster,
+    Label,
     Stage,
     Train,
     stage_folders,
     stages_from_json,
     stages_to_json,
 )
-from usrn_keras.runs.environment import describe_environment
+from usrn_keras.runs.environment import ENVIRONMENT_FILE, describe_environment
 from usrn_keras.runs.identity import check_same_data, describe
 from usrn_keras.runs.log import MetricsLog
+from usrn_keras.runs.run_files import (
+    BestWeights,
+    DatasetFile,
+    Session,
+    StageFacts,
+    as_written,
+    evaluation_results,
+)
 
 STAGES_FILE = "stages.json"
 
@@ -39,6 +48,9 @@ FREE_KEYS = {
     "evaluation.flip", "evaluation.scales", "evaluation.checkpoint", "evaluation.diagnosis",
     "subclasses.batch",
 }  # fmt: skip
+
+# Of these, the keys that pseudo masks depend on: fixed from the first labelling stage to the end of training.
+LABEL_KEYS = {"evaluation.mode", "evaluation.overlap", "evaluation.flip", "evaluation.scales"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,15 @@ class Run:
         """Whether the run has a complete clustering stage."""
         return bool(self.cluster_stage) and self.is_complete(self.cluster_stage)
 
+    @property
+    def compared_models(self) -> tuple[str, ...]:
+        """Models of reports and tables: the first and the final one, without the rounds between them."""
+        return tuple(dict.fromkeys((self.models[0], self.models[-1])))
+
+    def folder_of(self, name: str) -> str:
+        """Return the folder name of the stage of any kind with this name."""
+        return next(folder for folder, stage in self.plan.items() if stage.name == name)
+
     def stage_of(self, model: str) -> str:
         """Return the folder name of the stage that trains a model.
 
@@ -106,7 +127,7 @@ class Run:
     @property
     def data(self) -> dict[str, Any]:
         """Description of the data set at the start of the run; see `identity.describe`."""
-        return read_json(self.path / "dataset.json")
+        return read_json(self.path / "dataset.json", as_written(DatasetFile))
 
     @property
     def model_path(self) -> Path:
@@ -157,12 +178,21 @@ class Run:
         """Describe a checkpoint: `last`, or `best` with its step."""
         if checkpoint == "last":
             return checkpoint
-        return f"best (step {read_json(self.model_folder(model) / 'best.json')['step']})"
+        return f"best (step {self.best_record(model)['step']})"
+
+    def best_record(self, model: str) -> dict[str, Any]:
+        """Return the content of `best.json` beside the best weights of a model."""
+        return read_json(self.model_folder(model) / "best.json", as_written(BestWeights))
 
     @property
     def evaluation_file(self) -> Path:
         """Path of the scores of the models; exists once they are evaluated."""
         return self.path / "evaluation.json"
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Content of `evaluation.json`: `scores` of the models, and how they were measured."""
+        return read_json(self.evaluation_file, evaluation_results)
 
     def stage(self, name: str) -> Path:
         """Return the folder of a stage."""
@@ -180,9 +210,19 @@ class Run:
         """Mark a stage as complete, and store facts about it."""
         write_json(self.stage(stage) / "complete.json", facts)
 
-    def facts(self, stage: str) -> dict[str, Any]:
-        """Return the facts that were stored by `complete`."""
-        return read_json(self.stage(stage) / "complete.json")
+    def facts(self, stage: str, *required: str) -> dict[str, Any]:
+        """Return the facts that were stored by `complete`.
+
+        Args:
+            stage: Folder name of a complete stage.
+            *required: Facts that must be there.
+        """
+
+        def parse(value: Any) -> dict[str, Any]:
+            facts = as_written(StageFacts)(value)
+            return {key: facts[key] for key in (*required, *facts)}
+
+        return read_json(self.stage(stage) / "complete.json", parse)
 
     @property
     def fixed_lists(self) -> tuple[str, ...]:
@@ -213,7 +253,7 @@ def open_run(path: Path | str) -> Run:
 def _stored_plan(path: Path, recipe: Recipe) -> Mapping[str, Stage]:
     """Read the stages of a run folder; the first versions did not write `stages.json`."""
     if (path / STAGES_FILE).exists():
-        return stage_folders(stages_from_json(read_json(path / STAGES_FILE)))
+        return stage_folders(read_json(path / STAGES_FILE, stages_from_json))
     return stage_folders(stages_of_earlier_version(recipe))
 
 
@@ -255,8 +295,11 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[
 
 
 def _is_run(path: Path) -> bool:
-    """Whether a folder is a run, including one that was killed before `dataset.json` was written."""
-    if (path / "dataset.json").exists():
+    """Whether a folder is a run, including one that was killed before `dataset.json` was written.
+
+    `dataset.json` may have been deleted because it was damaged; it is written again.
+    """
+    if any((path / name).exists() for name in ("dataset.json", STAGES_FILE)):
         return True
     names = {file.name for file in path.iterdir()}
     return ".lock" in names and all(name == "recipe.toml" or name.startswith(".") for name in names)
@@ -274,8 +317,9 @@ def _claim(run: Run, dataset: Dataset) -> None:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
     write_json(dataset_file, describe(dataset))
     write_json(run.path / STAGES_FILE, stages_to_json(tuple(run.plan.values())))
-    environment_file = run.path / "environment.json"
-    sessions = read_json(environment_file) if environment_file.exists() else []
+    environment_file = run.path / ENVIRONMENT_FILE
+    known = environment_file.exists()
+    sessions = read_json(environment_file, as_written(list[Session])) if known else []
     write_json(environment_file, [*sessions, describe_environment()])
 
 
@@ -292,17 +336,25 @@ def _check_same_recipe(run: Run, stored: Recipe) -> None:
             hint="`usrn evaluate`, `predict`, `export` and `report` can read it. To train, choose another "
             "folder: --run FOLDER",
         )
+    free = FREE_KEYS - LABEL_KEYS if _is_labelling(run) else FREE_KEYS
     errors = [
         f"{key}: the run has {before.get(key)!r}, the recipe {now.get(key)!r}"
         for key in {**before, **now}
-        if before.get(key) != now.get(key) and key not in FREE_KEYS
+        if before.get(key) != now.get(key) and key not in free
     ]
     if errors:
         raise RunError(
             f"{run.path} is a run of another recipe",
             errors=errors,
-            hint="Choose another folder: --run FOLDER",
+            hint=f"Choose another folder: --run FOLDER; with --reuse {run.path} it takes over the stages "
+            "that do not change. Or restore these keys to resume this run.",
         )
+
+
+def _is_labelling(run: Run) -> bool:
+    """Whether a labelling stage was started and not all stages are complete."""
+    started = (isinstance(stage, Label) and run.stage(name).exists() for name, stage in run.plan.items())
+    return any(started) and not all(map(run.is_complete, run.stages))
 
 
 def flat_recipe(recipe: Recipe) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def build_method(
     """
     seed_everything(recipe)
     is_own = stage.method == recipe.training.method  # and not the Baseline before it
-    builder = Builder(recipe, dataset, subclasses, pretrained, with_usrn=is_own and recipe.training.with_usrn)
+    with_usrn = is_own and recipe.training.with_usrn
+    builder = Builder(recipe, dataset, subclasses, pretrained, with_usrn=with_usrn, pseudo=bool(stage.labels))
     method = find_method(stage.method).from_recipe(recipe.options if is_own else None, builder)
     compile_method(method, recipe, stage)
     return method
@@ -55,6 +56,7 @@ class Builder:
         subclasses: The subclasses; None where they are not known.
         pretrained: Whether to load the weights of the backbone.
         with_usrn: Whether USRN is put on top of the method.
+        pseudo: Whether the stage is trained on pseudo masks.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Builder:
         pretrained: bool = True,
         *,
         with_usrn: bool = False,
+        pseudo: bool = False,
     ):
         self.recipe = recipe
         self.dataset = dataset
         self.subclasses = subclasses
         self.pretrained = pretrained
         self.with_usrn = with_usrn
+        self.pseudo = pseudo
 
     @property
     def ignore_index(self) -> int:

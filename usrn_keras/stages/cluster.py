@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,12 +68,12 @@ def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[
 
 def cluster_report(run: Run) -> ClusterReport:
     """The figures of a run whose subclasses are complete."""
-    facts = run.facts(run.cluster_stage)
-    plain = read_json(plain_file(run))["sizes"] if plain_file(run).exists() else None
+    facts = run.facts(run.cluster_stage, "seconds", "resumed")
+    plain = read_json(plain_file(run), _plain_sizes) if plain_file(run).exists() else None
     return ClusterReport(
         SubclassMap.load(run.stage(run.cluster_stage)),
         assignment=run.recipe.subclasses.assignment,
-        plain=None if plain is None else np.array(plain),
+        plain=plain,
         seconds=facts["seconds"],
         resumed=facts["resumed"],
     )
@@ -82,6 +82,10 @@ def cluster_report(run: Run) -> ClusterReport:
 def plain_file(run: Run) -> Path:
     """Where the sizes of plain k-means are kept."""
     return run.stage(run.cluster_stage) / "plain.json"
+
+
+def _plain_sizes(value: dict[str, Any]) -> np.ndarray:
+    return np.array(value["sizes"], np.int64)
 
 
 def _clustering(run: Run) -> Clustering:

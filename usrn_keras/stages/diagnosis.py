@@ -40,20 +40,23 @@ class DiagnosisCallback:
 
     def __init__(self, run: Run, folder: str, method: Method, dataset: Dataset, log: Callable[[str], None]):
         self._method, self._dataset, self._tell = method, dataset, log
-        self._steps = run.training_stages[folder].steps
+        stage = run.training_stages[folder]
+        self._begin, self._steps = stage.begin, stage.steps
         self._log = diagnosis_log(run, folder)
         self._samples = evenly_spaced(dataset.unlabelled)
-        self.every = diagnosis_period(run.recipe, self._samples, self._steps) if self._samples else 0
+        self.every = diagnosis_period(run.recipe, self._samples, stage.length) if self._samples else 0
 
     def resume(self, step: int) -> None:
         """Bring the records to the step that training resumes from, its weights in place."""
-        self._log.rewind(step if step else -1)  # a training that starts again may start from other weights
+        self._log.rewind(
+            step if step > self._begin else -1
+        )  # a training that starts again may start from other weights
         if self.due(step):
             self.after_step(step)
 
     def due(self, step: int) -> bool:
         """Whether to measure after this step."""
-        return self.every > 0 and (step % self.every == 0 or step == self._steps)
+        return self.every > 0 and (step % self.every == 0 or step in (self._begin, self._steps))
 
     def after_step(self, step: int) -> None:
         """Measure the weights of a step, unless there is a record of it."""

@@ -57,7 +57,7 @@ def dry_run(recipe: Recipe, run_dir: Path | str) -> Budget:
     if device["gpu"]:
         kept_images = 0  # they are in the memory of the machine
     found = Extrapolation(steps, failed, device["room"], network.pop("trainable"), kept_images)
-    planned = {stage.title: stage.steps for stage in training_stages(recipe)}
+    planned = {stage.title: stage.length for stage in training_stages(recipe)}
     return make_budget(
         facts, network, found, step_sizes(recipe), steps=planned, step_keys=step_counts(recipe)
     )

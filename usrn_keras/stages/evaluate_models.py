@@ -20,6 +20,7 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.report.picture_sheets import comparison_png
 from usrn_keras.report.pictures import SIDE, fit
 from usrn_keras.runs import Run
+from usrn_keras.runs.run_files import model_scores
 from usrn_keras.stages.preflight import validate_evaluation
 from usrn_keras.stages.report import fixed_samples, leave_report, predict_images, small_maps_file
 
@@ -41,7 +42,7 @@ def evaluate_models(run: Run, dataset: Dataset, progress: Progress) -> dict[str,
         model: Predictor(
             load_segmenter(run.model_file(model, settings.checkpoint)), options, batch=settings.batch
         )
-        for model in run.models
+        for model in run.compared_models
     }
     measured = {
         model: _evaluate(run, model, predictor, dataset, progress) for model, predictor in predictors.items()
@@ -82,7 +83,7 @@ def _evaluate(
         "contents": dataset.contents(settings.split),
     }
     if is_first and file.exists() and small_maps_file(run, model).exists():  # the first stages had no maps
-        known = read_json(file)
+        known = read_json(file, model_scores)
         if known["asked"] == asked and "images" in known:  # the first files had no scores of images
             return known
 
@@ -105,8 +106,9 @@ def _subclasses(run: Run) -> dict[str, Any]:
     """How balanced they are, and how many."""
     if not run.cluster_stage:
         return {}
-    facts = run.facts(run.cluster_stage)
-    return {key: facts[key] for key in ("class_balance_rate", "subclasses")}
+    keys = "class_balance_rate", "subclasses"
+    facts = run.facts(run.cluster_stage, *keys)
+    return {key: facts[key] for key in keys}
 
 
 def known_results(run: Run, recipe: Recipe, contents: str = "") -> dict[str, Any] | None:
@@ -119,7 +121,7 @@ def known_results(run: Run, recipe: Recipe, contents: str = "") -> dict[str, Any
     """
     if not run.evaluation_file.exists():
         return None
-    known = read_json(run.evaluation_file)
+    known = run.results
     other = contents and known.get("contents", contents) != contents  # the first files had none
     return known if not other and _settings_of(recipe).items() <= known.items() else None
 

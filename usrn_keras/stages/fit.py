@@ -9,10 +9,11 @@ from typing import Any
 from usrn_keras.data import Dataset
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
-from usrn_keras.recipe.stage_plan import Train
+from usrn_keras.recipe.stage_plan import Label, Train
 from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
 from usrn_keras.stages.cluster import cluster
 from usrn_keras.stages.evaluate_models import evaluate_models
+from usrn_keras.stages.label import label
 from usrn_keras.stages.preflight import validate_run
 from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.stages.train import train
@@ -74,6 +75,8 @@ def stage_work(
     """
     if isinstance(run.plan[folder], Train):
         return lambda: train(run, folder, dataset, progress)
+    if isinstance(run.plan[folder], Label):
+        return lambda: label(run, folder, dataset, progress, log)
     return lambda: cluster(run, dataset, progress, log)
 
 

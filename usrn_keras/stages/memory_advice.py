@@ -45,7 +45,8 @@ def step_sizes(recipe: Recipe) -> StepSizes:
 
 def step_counts(recipe: Recipe) -> dict[str, int]:
     """Recipe keys that set the numbers of training steps, with their values."""
-    return {stage.steps_key: stage.steps for stage in training_stages(recipe)}
+    keys = dict.fromkeys(stage.steps_key for stage in training_stages(recipe))
+    return {key: getattr(recipe.training, key.partition(".")[2]) for key in keys}
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

@@ -8,20 +8,44 @@ from usrn_keras.data import Dataset, read_mask
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import SubclassesSection
+from usrn_keras.recipe.stage_plan import Label
 from usrn_keras.runs import Run
+
+MOST_CLASSES = 255  # of an 8-bit mask, in which 255 means no label
 
 
 def validate_run(run: Run, dataset: Dataset) -> None:
     """Raise what a later stage would raise, as far as it is known before the first one begins.
 
     Raises:
-        DataError: `evaluation.split` has no images, or no labelled image has a pixel with a class.
+        DataError: `evaluation.split` has no images, no labelled image has a pixel with a class, or the
+            unlabelled images cannot be labelled as the method needs it.
         RecipeError: `subclasses.counts` are not those of the classes.
         RunError: The best weights are asked for, of a stage that is complete and kept none.
     """
+    validate_labelling(run, dataset)
     validate_evaluation(run.recipe, dataset)
     validate_clustering(run, dataset)
     _validate_best_weights(run)
+
+
+def validate_labelling(run: Run, dataset: Dataset) -> None:
+    """Raise a `DataError` where a run has labelling stages, and the data set does not allow them."""
+    if not any(isinstance(stage, Label) for stage in run.plan.values()):
+        return
+    method = run.recipe.training.method
+    if not dataset.unlabelled:
+        raise DataError(
+            f"training.method = {method!r} labels the unlabelled images, but {dataset.name} has none",
+            hint="Add unlabelled images (with data.labels = 'all' there are none), or choose "
+            "training.method = 'supervised'.",
+        )
+    if len(dataset.classes) > MOST_CLASSES:
+        raise DataError(
+            f"training.method = {method!r} writes pseudo masks of 8 bits for at most {MOST_CLASSES} classes; "
+            f"{dataset.name} has {len(dataset.classes)}",
+            hint="Choose a method that makes its labels while it trains, such as self_training.",
+        )
 
 
 def validate_clustering(run: Run, dataset: Dataset) -> None:

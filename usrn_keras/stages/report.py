@@ -14,7 +14,7 @@ from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, read_image_scores
 from usrn_keras.evaluation.small_maps import read_small_maps
-from usrn_keras.files import atomic_path, read_json
+from usrn_keras.files import atomic_path
 from usrn_keras.metrics import Scores
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
@@ -121,7 +121,7 @@ def collect_summary(
         pseudo_label_note="" if options is None else options.pseudo_label_note,
     )
     if run.evaluation_file.exists():
-        summary.scores = [Scores.from_json(scores) for scores in read_json(run.evaluation_file)["scores"]]
+        summary.scores = [Scores.from_json(scores) for scores in run.results["scores"]]
     else:
         done = ", ".join(stage for stage in run.stages if run.is_complete(stage)) or "no stage"
         summary.missing["scores"] = (
@@ -169,7 +169,9 @@ def _add_pictures(
             check_same_data(run.path, run.data, dataset)
         samples = getattr(dataset, run.recipe.evaluation.split)
         summary.measured = len(samples)
-        maps = {run.titles[model]: read_small_maps(small_maps_file(run, model)) for model in run.models}
+        maps = {
+            run.titles[model]: read_small_maps(small_maps_file(run, model)) for model in run.compared_models
+        }
         mapped = [sample for sample in samples if all(sample.name in known for known in maps.values())]
         if mapped:
             summary.images = _with_maps(mapped, dataset, maps, mious, run.recipe.data.workers)
@@ -236,7 +238,7 @@ def _known_mious(
 
 def _predictors(run: Run) -> dict[str, Predictor]:
     settings, options = run.recipe.evaluation, inference_of(run.recipe)
-    files = {model: run.model_file(model, settings.checkpoint) for model in run.models}
+    files = {model: run.model_file(model, settings.checkpoint) for model in run.compared_models}
     return {
         model: Predictor(load_segmenter(file), options, batch=settings.batch) for model, file in files.items()
     }

@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from usrn_keras.data.dataset import PARTS
-from usrn_keras.files import read_json
 from usrn_keras.progress import duration
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import NetworkSection
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import Run
+from usrn_keras.runs.environment import read_sessions
+from usrn_keras.runs.run_files import Session
 
 BACKEND_PACKAGES = ("keras", "jax", "tensorflow", "torch")
 
 
 def run_facts(run: Run) -> list[tuple[str, str]]:
     """Names and values; what is not known is left out."""
-    file = run.path / "environment.json"
-    sessions = read_json(file) if file.exists() else []
+    sessions = read_sessions(run.path)
     facts = [("data set", _dataset(run)), *_recipe_facts(run), *_time(run)]
     return facts + (_environment(sessions) if sessions else [])
 
 
 def _dataset(run: Run) -> str:
-    known = read_json(run.path / "dataset.json")
+    known = run.data
     counts = ", ".join(f"{known['images'][part]:,} {part}" for part in PARTS if part in known["images"])
     return f"{known['name']}: {counts}; {len(known['classes'])} classes; lists {known['fingerprint']}"
 
@@ -40,7 +40,7 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
     return [
         ("method", _method(run.recipe, stages[-1])),
         ("network", _network(run.recipe.network)),
-        ("steps", ", ".join(f"{stage.steps:,} of {stage.title}" for stage in stages)),
+        ("steps", ", ".join(f"{stage.length:,} of {stage.title}" for stage in stages)),
         ("batch", f"{batch} images, crops of {views.crop_size} x {views.crop_size} pixels"),
         ("learning rate", f"{rates}; of the backbone {training.backbone_multiplier:g} times that"),
         ("seed", str(training.seed)),
@@ -49,12 +49,14 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
 
 def _method(recipe: Recipe, stage: Train) -> str:
     """Name, options and start of the method, all of them as in the recipe."""
-    options = {} if recipe.options is None else recipe.options.arguments()
-    shown = ", ".join(
-        f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in options.items()
-    )
+    options = {} if recipe.options is None else recipe.options.model_dump()
+    shown = ", ".join(f"{key} {_text(value)}" for key, value in options.items() if value != "")
     start = f"; starts from {stage.start}" if stage.start else ""
     return f"{stage.title}{': ' if shown else ''}{shown}{start}"
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _network(network: NetworkSection) -> str:
@@ -76,7 +78,7 @@ def _time(run: Run) -> list[tuple[str, str]]:
 
 def _recorded_seconds(run: Run, stage: str) -> float:
     """What the records of a training stage add up to, without what an interruption threw away."""
-    seconds, before = 0.0, 0
+    seconds, before = 0.0, getattr(run.plan[stage], "begin", 0)
     for record in run.log(stage).records():
         if "seconds_per_step" in record:
             seconds += (record["step"] - before) * record["seconds_per_step"]
@@ -84,15 +86,16 @@ def _recorded_seconds(run: Run, stage: str) -> float:
     return seconds
 
 
-def _environment(sessions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _environment(sessions: list[Session]) -> list[tuple[str, str]]:
     """Of the last session, and how many there were."""
     last = sessions[-1]
-    packages = [f"{name} {last['packages'][name]}" for name in BACKEND_PACKAGES if name in last["packages"]]
-    facts = [
-        ("backend", f"{last['backend']} ({', '.join(packages)})"),
-        ("usrn-keras", last["usrn_keras"]),
-        ("hardware", ", ".join([last["platform"], f"{last['cpus']} CPU cores", *last["devices"]])),
-        ("started", sessions[0]["started"] + (f", in {len(sessions)} parts" if len(sessions) > 1 else "")),
+    packages = [f"{name} {last.packages[name]}" for name in BACKEND_PACKAGES if name in last.packages]
+    parts = f", in {len(sessions)} parts" if len(sessions) > 1 else ""
+    program, *arguments = last.command or [""]
+    return [
+        ("backend", f"{last.backend} ({', '.join(packages)})"),
+        ("usrn-keras", last.usrn_keras),
+        ("hardware", ", ".join([last.platform, f"{last.cpus} CPU cores", *last.devices])),
+        ("started", sessions[0].started + parts),
+        ("command", " ".join([Path(program).name, *arguments])),
     ]
-    program, *arguments = last["command"] or [""]
-    return [*facts, ("command", " ".join([Path(program).name, *arguments]))]

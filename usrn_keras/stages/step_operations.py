@@ -74,7 +74,7 @@ def _operations(recipe: Recipe, counts: Sequence[int]) -> int:
     total = 0
     for stage in training_stages(recipe)[1:]:
         method = build_method(recipe, stage, dataset, made_up_subclasses(counts), pretrained=False)
-        total += stage.steps * operations_per_step(method, recipe)
+        total += stage.length * operations_per_step(method, recipe)
     return total
 
 

@@ -141,8 +141,10 @@ def _measure(
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=batch)})
     if "sublabels" not in method.batch_keys:
         labelled = tuple(replace(sample, sublabels=None) for sample in dataset.labelled)
-        dataset = replace(dataset, labelled=labelled)
-    batches = build_batches(recipe, dataset, spec=method.inputs, parents=subclasses.parents)
+        dataset = replace(dataset, labelled=labelled, unlabelled=labelled)
+    batches = build_batches(
+        recipe, dataset, pseudo=dataset.unlabelled, spec=method.inputs, parents=subclasses.parents
+    )
     step, memory = CompiledStep(method), PeakMemory()
     held = memory.peak()
     with contextlib.closing(batches.iterate(0, BATCHES_AHEAD)) as stream:
@@ -164,14 +166,19 @@ def _seconds(step: CompiledStep, batch: dict[str, np.ndarray]) -> float:
 def _parts(method: Method, crop: int) -> list[dict[str, Any]]:
     """Each part of the networks once, with the shape that it has in the first view that passes through it."""
     rows: dict[int, dict[str, Any]] = {}
+    counted: set[int] = set()  # parts of several networks may share layers
     for one in part_passes(method, crop, crop):
         network = method.networks[one.network]
         model = getattr(network.F_sub if one.branch == "F_sub" else network.F, one.part)
         # Seeds of dropout are variables, too, of integers.
         rest = [variable for variable in model.non_trainable_variables if "float" in variable.dtype]
-        row = {"network": one.network, "branch": one.branch, "part": one.part, "shape": one.shape}
-        row |= {"trained": _count(model.trainable_variables), "not_trained": _count(rest)}
-        known = rows.setdefault(id(model), row)
+        if id(model) not in rows:
+            row = {"network": one.network, "branch": one.branch, "part": one.part, "shape": one.shape}
+            for name, variables in (("trained", model.trainable_variables), ("not_trained", rest)):
+                row[name] = _count([variable for variable in variables if id(variable) not in counted])
+            counted |= {id(variable) for variable in model.variables}
+            rows[id(model)] = row
+        known = rows[id(model)]
         if known["branch"] != one.branch:  # one view needs F alone, another one both branches
             known["branch"] = "both"
     return sorted(rows.values(), key=lambda row: (row["network"], PARTS.index(row["part"])))

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from usrn_keras.data import Dataset
+from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.errors import DataError
 from usrn_keras.methods import Method
 from usrn_keras.progress import Progress
+from usrn_keras.pseudo_masks.pseudo_mask_files import SUBLABELS, pseudo_samples
+from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import Run
 from usrn_keras.stages.build import Start, build_method
 from usrn_keras.stages.diagnosis import DiagnosisCallback
@@ -40,11 +42,14 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
     subclasses = _subclasses(run, folder)
     pretrained = not resumes and not stage.start
     method = build_method(recipe, stage, dataset, subclasses, pretrained=pretrained)
-    if stage.start and not resumes:
+    if stage.continues and not resumes:
+        _continue_from(method, trained_method(run, stage.start, dataset))
+    elif stage.start and not resumes:
         method.start_from(_start(run, stage.start, dataset, subclasses))
     batches = build_batches(
         recipe,
         _with_sublabels(run, dataset) if subclasses is not None else dataset,
+        pseudo=_pseudo_samples(run, stage, dataset),
         spec=method.inputs,
         parents=None if subclasses is None else subclasses.parents,
     )
@@ -55,6 +60,7 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         model=method,
         batches=batches,
         steps=stage.steps,
+        begin=stage.begin,
         checkpoint=checkpoint_file(run, folder),
         checkpoint_seconds=recipe.training.checkpoint_seconds,
         log_every=recipe.training.log_every,
@@ -64,14 +70,14 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         progress=progress,
         description=folder,
     )
-    with memory_watched(recipe, folder, unlabelled=method.inputs.unlabelled) as memory:
+    with memory_watched(recipe, folder, unlabelled=method.inputs.reads_unlabelled) as memory:
         loop.run()
     for file in (run.evaluation_file, run.stage(folder) / "scores.json"):  # of a model that was here before
         file.unlink(missing_ok=True)
     save_segmenter(method.inference_network, run.model_folder(stage.name) / "model.keras")
     run.complete(
         folder,
-        steps=stage.steps,
+        steps=stage.length,
         seconds=round(loop.seconds, 3),
         peak_memory=memory.peak(),
         step_flops=operations_per_step(method, recipe),
@@ -79,7 +85,7 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
 
 
 def trained_method(run: Run, model: str, dataset: Dataset) -> Method:
-    """The method of a complete training stage without subclasses, restored from its checkpoint.
+    """The method of a complete training stage, restored from its checkpoint.
 
     Args:
         run: The run.
@@ -87,9 +93,28 @@ def trained_method(run: Run, model: str, dataset: Dataset) -> Method:
         dataset: The data set.
     """
     folder = run.stage_of(model)
-    method = build_method(run.recipe, run.training_stages[folder], dataset, pretrained=False)
+    stage, subclasses = run.training_stages[folder], _subclasses(run, folder)
+    method = build_method(run.recipe, stage, dataset, subclasses, pretrained=False)
     load_checkpoint(checkpoint_file(run, folder), method)
     return method
+
+
+def _continue_from(method: Method, earlier: Method) -> None:
+    """Copy weights, statistics, states of dropout and the optimizer state of the method before it."""
+    for ours, theirs in zip(method.networks, earlier.networks, strict=True):
+        for name, branch in ours.branches.items():
+            for variable, source in zip(branch.variables, theirs.branches[name].variables, strict=True):
+                variable.assign(source.value)
+    for variable, source in zip(method.optimizer.variables, earlier.optimizer.variables, strict=True):
+        variable.assign(source.value)
+
+
+def _pseudo_samples(run: Run, stage: Train, dataset: Dataset) -> tuple[Sample, ...]:
+    """The unlabelled samples with the pseudo masks that a stage is trained on."""
+    if not stage.labels:
+        return ()
+    folder = run.stage(run.folder_of(stage.labels))
+    return pseudo_samples(folder, dataset.unlabelled, with_sub=(folder / SUBLABELS).exists())
 
 
 def _subclasses(run: Run, folder: str) -> SubclassMap | None:

@@ -11,7 +11,7 @@ from usrn_keras.data import Dataset
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, evaluate_with
 from usrn_keras.evaluation.predictor import inference_of
-from usrn_keras.files import read_json, write_json
+from usrn_keras.files import write_json
 from usrn_keras.networks import Branch
 from usrn_keras.runs import Run
 from usrn_keras.stages.stage_files import save_segmenter
@@ -44,8 +44,9 @@ class ValidationCallback:
             )
         self._run, self._stage, self._branch, self._dataset = run, folder, branch, dataset
         stage = run.training_stages[folder]
-        self._steps = stage.steps
+        self._begin, self._steps = stage.begin, stage.steps
         self._log = run.log(folder)
+        self._model = stage.name
         self._weights = run.model_folder(stage.name) / "best.keras"
         self._file = self._weights.with_suffix(".json")
 
@@ -56,7 +57,7 @@ class ValidationCallback:
             self._weights.unlink(missing_ok=True)
             self._file.unlink()
         self._save()
-        if step and self.due(step):
+        if step > self._begin and self.due(step):
             self.after_step(step)
 
     def due(self, step: int) -> bool:
@@ -97,7 +98,7 @@ class ValidationCallback:
         return Predictor(self._branch.segmenter(), inference_of(recipe), batch=recipe.evaluation.batch)
 
     def _best(self) -> dict[str, Any]:
-        return read_json(self._file) if self._file.exists() else {}
+        return self._run.best_record(self._model) if self._file.exists() else {}
 
 
 def _number(value: float) -> float:

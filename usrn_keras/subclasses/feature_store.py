@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.errors import StorageError
-from usrn_keras.files import storage_errors
+from usrn_keras.files import damage_reported, storage_errors
 
 BYTES_PER_NUMBER = 2  # float16
 
@@ -113,8 +113,9 @@ class FeatureStore:
     def _committed(self) -> np.ndarray:
         lines = self._lines()
         known = lines[1:] if lines and lines[0] == self.key else []
-        counts = [image for line in known for image in json.loads(line)["rows"]]
-        return np.array(counts, np.int64).reshape(-1, self.classes + 1)
+        with damage_reported(self._index):
+            counts = [image for line in known for image in json.loads(line)["rows"]]
+            return np.array(counts, np.int64).reshape(-1, self.classes + 1)
 
     def _truncate_to_index(self) -> bool:
         """Truncate all files to their sizes in the index; False if one is too short or the store is empty."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from usrn_keras.errors import RunError
-from usrn_keras.files import atomic_path, read_json, write_json
+from usrn_keras.files import atomic_path, damage_reported, read_json, write_json
 
 # Entries of subclasses.json in addition to the class names.
 NUMBERS = {
@@ -115,15 +116,18 @@ class SubclassMap:
             folder: Folder of the files.
 
         Raises:
-            RunError: The files are from an older version of the package.
+            RunError: The files are damaged, or from an older version of the package.
         """
-        facts = read_json(folder / "subclasses.json")
-        missing = [name for name in NUMBERS if name not in facts]
-        if missing:
-            raise RunError(
-                f"{folder} is from an older version: subclasses.json lacks {', '.join(missing)}",
-                hint=f"Delete {folder} and run the same command again to rebuild the subclasses.",
-            )
-        centers = np.load(folder / "centers.npy", allow_pickle=False)
-        numbers = {name: np.array(facts[name], dtype) for name, dtype in NUMBERS.items()}
-        return cls(tuple(facts["classes"]), centers=centers, **numbers)
+
+        def parse(value: dict[str, Any]) -> dict[str, Any]:
+            if missing := [name for name in NUMBERS if name not in value]:
+                raise RunError(
+                    f"{folder} is from an older version: subclasses.json lacks {', '.join(missing)}",
+                    hint=f"Delete {folder} and run the same command again to rebuild the subclasses.",
+                )
+            numbers = {name: np.array(value[name], dtype) for name, dtype in NUMBERS.items()}
+            return {"classes": tuple(map(str, value["classes"])), **numbers}
+
+        facts = read_json(folder / "subclasses.json", parse)
+        with damage_reported(folder / "centers.npy"):
+            return cls(centers=np.load(folder / "centers.npy", allow_pickle=False), **facts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import time
@@ -114,7 +113,6 @@ class Family:
 
 def _described(holder: Path) -> str:
     try:
-        who = read_json(holder)
-        return f"process {who['pid']} on {who['host']}, since {who['since']}"
-    except (OSError, json.JSONDecodeError, KeyError):
+        return read_json(holder, lambda who: f"process {who['pid']} on {who['host']}, since {who['since']}")
+    except RunError:  # the file is written after the lock is taken
         return "unknown process"

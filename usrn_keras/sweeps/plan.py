@@ -272,17 +272,17 @@ def _toml(value: Any) -> str:
 def _planned(recipe: Recipe, row: Row, split: str, seed: int, backend: str) -> PlannedRun:
     # Lists of images follow from the keys of [data] within a family; `check_data` checks it.
     plan = stage_folders(stages_of(recipe))
-    *earlier, final = plan
+    *_, final = plan
     keys = {
         folder: {
-            **stage_key(recipe, stage, data="", backend=backend, is_final=bool(earlier) and folder == final),
+            **stage_key(recipe, stage, data="", backend=backend),
             "numerics": NUMERICS,
         }
         for folder, stage in plan.items()
     }
     key = _hash({name: value for name, value in keys[final].items() if name not in _left_out(recipe)})
     name = "-".join(filter(None, (_slug(row.name), _slug(split), f"seed{seed}", key)))
-    steps = {folder: stage.steps for folder, stage in plan.items() if isinstance(stage, Train)}
+    steps = {folder: stage.length for folder, stage in plan.items() if isinstance(stage, Train)}
     return PlannedRun(recipe, key, name, {folder: _hash(keys[folder]) for folder in keys}, steps)
 
 

@@ -34,8 +34,9 @@ class Loop:
     Args:
         model: Compiled method to train.
         batches: Source of batches; a batch must depend only on its step.
-        steps: Total number of steps.
+        steps: Number of the step after the last.
         checkpoint: Path of the checkpoint; training resumes from it if it exists.
+        begin: Number of the first step if there is no checkpoint.
         checkpoint_seconds: Maximum time between two checkpoints, in seconds.
         log_every: Number of steps between two records; values are fetched from the device only then.
         record: Function called with each record, a flat dict of numbers.
@@ -53,6 +54,7 @@ class Loop:
     batches: BatchSource
     steps: int
     checkpoint: Path
+    begin: int = 0
     checkpoint_seconds: float = 300
     log_every: int = 20
     record: Callable[[dict[str, float]], None] = lambda numbers: None
@@ -72,7 +74,9 @@ class Loop:
         if start >= self.steps:
             return
         with (
-            self.progress.task(self.description, total=self.steps, done=start) as task,
+            self.progress.task(
+                self.description, total=self.steps - self.begin, done=start - self.begin
+            ) as task,
             deferred_interrupt() as interrupt,
         ):
             self._window = saved = time.monotonic()
@@ -105,7 +109,7 @@ class Loop:
 
     def _restore(self) -> int:
         if not self.checkpoint.exists():
-            return 0
+            return self.begin
         facts = load_checkpoint(self.checkpoint, self.model)
         self._seconds = facts["seconds"]
         return facts["step"]
