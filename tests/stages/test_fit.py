@@ -167,7 +167,8 @@ def test_self_training_needs_no_subclasses(recipe_file, tmp_path):
 
 @pytest.mark.parametrize(
     ("method", "override", "title"),
-    [("fixmatch", "fixmatch.threshold=0.5", "FixMatch"), ("cps", "cps.cutmix=true", "CPS"),
+    [("fixmatch", "fixmatch.threshold=0.5", "FixMatch"), ("unimatch", "unimatch.threshold=0.5", "UniMatch"),
+     ("augseg", "views.strong=random_intensity", "AugSeg"), ("cps", "cps.cutmix=true", "CPS"),
      ("cps", "cps.recompute=true", "CPS")],
 )  # fmt: skip
 def test_methods_of_other_papers_train(recipe_file, tmp_path, method, override, title):
@@ -211,8 +212,9 @@ def arrays(stage_dir) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("stage", "overrides"),
     [("3-usrn", []), ("2-fixmatch", ["training.method=fixmatch"]),
+     ("2-unimatch", ["training.method=unimatch"]), ("2-augseg", ["training.method=augseg"]),
      ("2-cps", ["training.method=cps", "cps.cutmix=true"])],
-    ids=["usrn", "fixmatch", "cps"],
+    ids=["usrn", "fixmatch", "unimatch", "augseg", "cps"],
 )  # fmt: skip
 @pytest.mark.slow
 @pytest.mark.timeout(900)
