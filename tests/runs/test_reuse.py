@@ -9,8 +9,10 @@ import pytest
 from tests.runs.test_run import dataset, recipe
 from tests.tools import started
 from usrn_keras._version import NUMERICS
+from usrn_keras.methods import stages_of
 from usrn_keras.runs import reuse_stages, why_not_reused
 from usrn_keras.runs.environment import recorded_numerics
+from usrn_keras.runs.reuse import stage_key
 
 BASELINE, SUBCLASSES = "1-baseline", "2-subclasses"
 
@@ -112,3 +114,18 @@ def test_what_is_not_taken_over_says_why(tmp_path, donor):
         )
     with started(tmp_path / "equal", recipe(), dataset()) as run:
         assert list(reuse_stages(run, donor)) == [BASELINE, SUBCLASSES] and why_not_reused(run, [donor]) == ""
+
+
+def test_pseudo_masks_depend_on_how_they_were_predicted():
+    """Their stages and those trained on them do, the Baseline before them does not."""
+    keys = []
+    for overrides in ([], ["evaluation.flip=true"], ["evaluation.split=test"]):
+        chosen = recipe("training.method=dars", *overrides)
+        stages = stages_of(chosen)
+        keys.append([stage_key(chosen, stage, data="", backend="torch") for stage in stages])
+    same = [one == other for one, other in zip(keys[0], keys[1], strict=True)]
+    assert same == [True, False, False, False, False] and keys[0] == keys[2]
+    usrn = [recipe(*overrides) for overrides in ([], ["evaluation.flip=true"])]
+    assert stage_key(usrn[0], stages_of(usrn[0])[-1], data="", backend="torch") == stage_key(
+        usrn[1], stages_of(usrn[1])[-1], data="", backend="torch"
+    )

@@ -70,7 +70,7 @@ def _control(summary: RunSummary) -> Point:
         folder = _quoted(f"{summary.name}-controls")
         command = f"usrn table controls {_quoted(summary.recipe_file)} --seeds 0,1,2 --folder {folder}"
         return _step(text, command if summary.recipe_file else "")
-    steps = sum(stage.steps for stage in summary.stages)
+    steps = sum(stage.length for stage in summary.stages)
     other = "" if last.method == "self_training" else "self-training or "
     text = f"{gain} {other}longer training alone; train {first.title} for as many steps in all"
     sets = ["training.method=supervised", f"{first.steps_key}={steps}"]

@@ -13,9 +13,9 @@ import keras
 from usrn_keras.files import collect_files, staged_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
-from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
+from usrn_keras.recipe.stage_plan import Cluster, Label, Stage, Train
 from usrn_keras.runs.environment import read_sessions, recorded_numerics
-from usrn_keras.runs.run import FREE_KEYS, Run, flat_recipe
+from usrn_keras.runs.run import FREE_KEYS, LABEL_KEYS, Run, flat_recipe
 
 # Keys that the Baseline does not depend on, in addition to FREE_KEYS and the options of methods. New keys
 # are assumed to matter until they are listed here.
@@ -55,6 +55,8 @@ def stage_key(recipe: Recipe, stage: Stage, *, data: str, backend: str) -> dict[
         backend: Name of the Keras backend; backends round differently.
     """
     free = FREE_KEYS - _CHECKPOINT_KEYS
+    if isinstance(stage, Label) or getattr(stage, "labels", ""):
+        free -= LABEL_KEYS
     values = {key: value for key, value in flat_recipe(recipe).items() if key not in free}
     if is_of_method(recipe, stage):
         pass

@@ -21,7 +21,7 @@ from usrn_keras.recipe.schema import TrainingSection, options_section
 from usrn_keras.recipe.shipped import RECIPES
 from usrn_keras.recipe.stage_plan import Train, stage_folders
 from usrn_keras.runs.reuse import stage_key
-from usrn_keras.runs.run import FREE_KEYS
+from usrn_keras.runs.run import FREE_KEYS, LABEL_KEYS
 from usrn_keras.sweeps.equal_compute import equal_compute_notes, steps_of_equal_compute
 from usrn_keras.sweeps.spec import Row, TableSpec
 
@@ -295,7 +295,7 @@ def _left_out(recipe: Recipe) -> set[str]:
         for key in values
         if key not in chosen.get(section, {})
     }
-    return FREE_KEYS | defaults
+    return FREE_KEYS - LABEL_KEYS | defaults  # the last are in the keys of stages with pseudo masks alone
 
 
 def _slug(text: str) -> str:
