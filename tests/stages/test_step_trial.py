@@ -96,3 +96,33 @@ def test_a_long_first_step_leaves_the_larger_one_out(recipe, tmp_path, monkeypat
     ended, messages = trial_of(recipe, tmp_path, monkeypatch, lambda *given: MeasuredStep(given[-1], 2, 3.0))
     assert ended == {"out_of_memory": ""}
     assert [list(message) for message in messages] == [["network"], ["try"], ["step"]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "stages"),
+    [
+        (["training.method=dsbn"], ["Baseline", "DSBN"]),
+        (
+            ["training.method=dars", "training.with_usrn=true", "usrn.on_disagreement=drop"],
+            ["Baseline", "Teacher with F_sub", "DARS + USRN, round 1", "DARS + USRN"],
+        ),
+    ],
+)
+def test_methods_with_pseudo_masks_are_measured(recipe_file, tmp_path, monkeypatch, settings, stages):
+    """With made-up masks; layers that two networks share are counted once."""
+    recipe = load_recipe(str(recipe_file), settings)
+    methods = []
+
+    def measure(method, *arguments, original=step_trial._measure):
+        methods.append(method)
+        return original(method, *arguments)
+
+    ended, (network, *steps) = trial_of(recipe, tmp_path, monkeypatch, measure)
+    assert ended == {"out_of_memory": ""} and steps[1]["step"]["seconds"] > 0
+    assert list(network["network"]["flops"]) == stages
+    learnt = sum(np.prod(variable.shape) for variable in methods[0].trainable_variables)
+    assert (
+        sum(row["trained"] for row in network["network"]["parts"])
+        == network["network"]["trainable"]
+        == learnt
+    )
