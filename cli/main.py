@@ -135,5 +135,5 @@ def main(debug: bool) -> None:
       usrn recipes list
 
     The environment variable KERAS_BACKEND selects the backend: jax (the default, unless keras.json names
-    another), tensorflow or torch.
+    torch), tensorflow or torch.
     """

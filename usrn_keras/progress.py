@@ -140,6 +140,9 @@ class _PlainTask:
         self.progress.log(", ".join([*parts, *_shown(self.numbers)]))
 
 
+WIDE = 100  # columns of a terminal with room for long bars
+
+
 class RichProgress:
     """Shows bars on a terminal, with items per second, remaining time and the latest numbers.
 
@@ -180,6 +183,7 @@ class _RichTask:
 def _bars(console: Console | None) -> RichBars:
     from rich import progress
     from rich.console import Console
+    from rich.table import Column
 
     class SpeedColumn(progress.ProgressColumn):
         def render(self, task: progress.Task) -> str:
@@ -194,14 +198,25 @@ def _bars(console: Console | None) -> RichBars:
                 return duration(task.finished_time)
             return "" if task.time_remaining is None else f"{duration(task.time_remaining)} left"
 
+    console = console or Console(stderr=True)
+
+    def whole() -> Column:
+        return Column(no_wrap=True)
+
     return progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(bar_width=24),
-        progress.MofNCompleteColumn(),
-        SpeedColumn(),
-        TimeColumn(),
-        progress.TextColumn("{task.fields[numbers]}", markup=False),
-        console=console or Console(stderr=True),
+        progress.TextColumn("{task.description}", markup=False, table_column=whole()),
+        progress.BarColumn(bar_width=24 if console.width >= WIDE else 8, table_column=whole()),
+        progress.MofNCompleteColumn(table_column=whole()),
+        SpeedColumn(table_column=whole()),
+        TimeColumn(table_column=whole()),
+        # What the other columns leave, shortened: in a narrow terminal the numbers are the last to be shown.
+        progress.TextColumn(
+            "{task.fields[numbers]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
+        console=console,
+        expand=True,
         speed_estimate_period=600,  # seconds; a step of a large network may take a minute on a CPU
     )
 

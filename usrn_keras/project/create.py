@@ -26,7 +26,7 @@ from usrn_keras.project.proposal import (
     detect_machine,
     propose,
 )
-from usrn_keras.project.recipe_text import command, recipe_text
+from usrn_keras.project.recipe_text import backend_note, command, recipe_text
 from usrn_keras.project.sources import Sources, Survey, find_sources, survey_files
 from usrn_keras.recipe import load_recipe
 
@@ -166,7 +166,7 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
         proposal=proposal,
         fingerprint=dataset.fingerprint(),
         assumptions=tuple(sentence for found in assumptions.values() for sentence in found),
-        notes=(*sources.notes, *_few(parts)),
+        notes=(*sources.notes, *_few(parts), *filter(None, [backend_note(machine.gpu)])),
         commands=(f"usrn data check {quote(str(shown_recipe))}", command(shown_recipe, machine.gpu)),
     )
 

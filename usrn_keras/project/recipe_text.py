@@ -10,6 +10,7 @@ from textwrap import wrap
 
 import numpy as np
 
+from usrn_keras.backend_choice import BACKENDS, is_installed
 from usrn_keras.data.formats.lists import Lists
 from usrn_keras.data.mask_values import unpack
 from usrn_keras.progress import duration
@@ -61,9 +62,19 @@ def recipe_text(
 
 
 def command(recipe: Path, gpu: bool) -> str:
-    """Return the training command, with the backend that is fastest for the proposed network."""
-    # Torch is fastest for depthwise convolutions on a CPU.
-    return ("" if gpu else "KERAS_BACKEND=torch ") + f"usrn fit {quote(str(recipe))}"
+    """Return the training command, with the fastest backend for the proposed network if it is installed."""
+    prefix = "KERAS_BACKEND=torch " if not gpu and is_installed("torch") else ""
+    return f"{prefix}usrn fit {quote(str(recipe))}"
+
+
+def backend_note(gpu: bool) -> str:
+    """Say that another backend would be faster for the proposed network; empty if it is installed."""
+    if gpu or is_installed("torch"):
+        return ""
+    return (
+        "PyTorch is not installed; on a CPU it is the fastest backend for this network: "
+        f"{BACKENDS['torch'].install}"
+    )
 
 
 def time_line(proposal: Proposal) -> str:

@@ -162,7 +162,8 @@ def _next_steps(summary: RunSummary) -> Iterator[Point]:
         titles = _listed([stage.title for stage in unfinished])
         sets = [f"{stage.steps_key}={2 * stage.steps}" for stage in unfinished]
         text = f"{titles} still improved in the last quarter of the steps; train longer"
-        yield _step(text, _fit(summary, "longer", *sets))
+        first = summary.stages[0]
+        yield _step(text, _fit(summary, "longer", *sets, reuse=first not in unfinished))
     if method := _other_method(summary):
         text = (
             "This run used no unlabelled images. If you have some, train a method that learns from them"
