@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from keras import ops
 from usrn_keras.backends import no_gradient, run_graph
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.losses import directional_contrast, pseudo_labels
+from usrn_keras.methods.crop_features import CropFeatures
 from usrn_keras.methods.feature_bank import FeatureBank
 from usrn_keras.methods.host_method import HostMethod, Logits, Target, named, view_of
 from usrn_keras.methods.loss_part import (
@@ -31,20 +32,6 @@ from usrn_keras.recipe.method_options import CACOptions
 STRIDE = 8
 START = 1 / 16  # share of the training without the contrast
 SECOND_CROP = {"pair": "weak", "pair_strong": "strong", "pair_strong_parameters": "strong_parameters"}
-
-
-class Crop(NamedTuple):
-    """What the network says about a crop of U images, at the P positions of its features at stride 8."""
-
-    features: Tensor  # (U, P, channels), of unit length
-    labels: Tensor  # (U, P) int32: the labels that select the negatives
-    confidence: Tensor  # (U, P): of F
-
-    def at(self, positions: Tensor) -> Crop:
-        """Take the features, labels and confidences at positions `(U, P)`."""
-        features = ops.take_along_axis(self.features, positions[..., None], axis=1)
-        rest = (ops.take_along_axis(values, positions, axis=1) for values in self[1:])
-        return Crop(features, *rest)
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
@@ -214,7 +201,7 @@ class CAC(HostMethod):
         learnt = self.learn(logits, view_of("weak", context), threshold=self.threshold)
         return learnt | terms | {"loss": learnt["loss"] + terms["loss"]}, {}
 
-    def _crop(self, images: Tensor, heads: Sequence[str]) -> tuple[Crop, Logits]:
+    def _crop(self, images: Tensor, heads: Sequence[str]) -> tuple[CropFeatures, Logits]:
         """The features and labels of a crop, and its logits at stride 8."""
         features = self.networks[0].features(images, heads, pooled=True)
         logits = self.networks[0].classify(features)
@@ -222,7 +209,7 @@ class CAC(HostMethod):
         projected = ops.normalize(ops.cast(projected, "float32"), axis=-1, epsilon=1e-12)
         found = self._selection(logits)
         positions = projected.shape[1] * projected.shape[2]
-        return Crop(
+        return CropFeatures(
             ops.reshape(projected, (-1, positions, projected.shape[-1])),
             ops.reshape(found["labels"], (-1, positions)),
             ops.reshape(found["own_confidence"], (-1, positions)),
@@ -234,7 +221,7 @@ class CAC(HostMethod):
             return pseudo_labels(logits["F"], logits["F_sub"], self._parents, gate=self.second_head.gate)
         return pseudo_labels(logits["F"], None, None)
 
-    def _contrast(self, first: Crop, second: Crop, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _contrast(self, first: CropFeatures, second: CropFeatures, batch: Batch) -> tuple[Tensor, Tensor]:
         """The sum of both directions, and the share of the overlap with a positive in one of them."""
         bank, bank_labels = self.bank.push(
             ops.concatenate([first.features, second.features]), ops.concatenate([first.labels, second.labels])
@@ -242,7 +229,7 @@ class CAC(HostMethod):
         one, two = first.at(batch["overlap_1"]), second.at(batch["overlap_2"])
         # At each position one crop is the less confident one, so a single pass has both directions.
         first_learns = one.confidence < two.confidence
-        anchors, others = _choose(first_learns, one, two), _choose(first_learns, two, one)
+        anchors, others = one.where(first_learns, two), two.where(first_learns, one)
         sure = ops.logical_and(others.confidence > self.threshold, anchors.confidence < others.confidence)
         sure = ops.logical_and(sure, batch["overlap_valid"])
         weights, count = 0.0, 0.0
@@ -251,8 +238,8 @@ class CAC(HostMethod):
             weights = weights + mask / ops.maximum(ops.sum(mask), 1.0)
             count = count + ops.sum(mask)
         contrast = directional_contrast(
-            _rows(anchors.features),
-            _rows(others.features),
+            anchors.rows,
+            others.rows,
             ops.reshape(anchors.labels, (-1,)),
             ops.reshape(weights, (-1,)),
             bank,
@@ -265,14 +252,3 @@ class CAC(HostMethod):
         names = ("batch_unlabelled", "crop_size", "weight", "threshold", "temperature", "bank_steps")
         own = {name: getattr(self, name) for name in (*names, "negatives_by")}
         return super().get_config() | own
-
-
-def _choose(mask: Tensor, crop: Crop, other: Crop) -> Crop:
-    """The values of one crop where a mask `(U, P)` is true, and of the other one where it is false."""
-    features = ops.where(mask[..., None], crop.features, other.features)
-    return Crop(features, *(ops.where(mask, *values) for values in zip(crop[1:], other[1:], strict=True)))
-
-
-def _rows(values: Tensor) -> Tensor:
-    """`(U, P, channels)` -> `(U * P, channels)`"""
-    return ops.reshape(values, (-1, values.shape[-1]))
