@@ -40,6 +40,27 @@ checkpoint_seconds = 1
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_programs():
+    """Let JAX compile without most optimizations, which take longer than a program of a test runs."""
+    _optimize_programs(False)
+
+
+@pytest.fixture
+def optimized_programs(plain_programs):
+    """Let JAX compile as in training, in one test."""
+    _optimize_programs(True)
+    yield
+    _optimize_programs(False)
+
+
+def _optimize_programs(optimize: bool) -> None:
+    if os.environ["KERAS_BACKEND"] == "jax":
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", not optimize)
+
+
 @pytest.fixture
 def recipe_file(tmp_path):
     return make_recipe(tmp_path)

@@ -191,7 +191,7 @@ def test_an_unforeseen_error_names_the_file(make, monkeypatch):
     def fail(path, at_least):
         raise MemoryError("no memory")
 
-    monkeypatch.setattr("usrn_keras.data.loader.read_image", fail)
+    monkeypatch.setattr("usrn_keras.data.sample_reader.read_image", fail)
     batches = make()
     with pytest.raises(MemoryError) as caught:
         next(batches.iterate(0, 1))
@@ -238,7 +238,7 @@ def test_a_large_photograph_is_decoded_small_and_its_masks_whole(make, tmp_path)
     settings = {"batch_labelled": 4, "batch_unlabelled": 0, "ignore_index": 65535, "num_classes": None}
     batches = make(labelled=(sample,), weak_labelled=replace(view, ignore_index=65535), **settings)
     arrays = batches.batch(0)
-    assert batches._cache.size_bytes == 375 * 500 * 3 + (2 + 2) * 3000 * 4000
+    assert batches._reader._cache.size_bytes == 375 * 500 * 3 + (2 + 2) * 3000 * 4000
     shown = arrays["labels"] != 65535
     np.testing.assert_array_equal(arrays["sublabels"] == -1, ~shown)
     found = shifts(*(arrays[key][shown] for key in ("labelled", "labels", "sublabels")))
@@ -253,7 +253,7 @@ def test_an_image_in_both_lists_is_read_for_the_larger_of_its_views(make, files,
     for first, second in ((small, large), (large, small)):
         batches = make(**settings, weak_labelled=first, weak_unlabelled=second)
         batches.batch(0)
-        assert batches._cache.size_bytes == 120 * 160 + 3 * 30 * 40
+        assert batches._reader._cache.size_bytes == 120 * 160 + 3 * 30 * 40
 
 
 def test_mask_with_ids_outside_the_classes(make):

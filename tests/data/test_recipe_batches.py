@@ -8,6 +8,7 @@ import pytest
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.catalog import load_dataset
 from usrn_keras.data.padding import IMAGE_MEAN
+from usrn_keras.data.random_intensity import RandomIntensity
 from usrn_keras.data.recipe_batches import build_batches
 from usrn_keras.recipe import load_recipe
 from usrn_keras.recipe.schema import ViewsSection
@@ -51,6 +52,16 @@ def test_keys_of_the_recipe_arrive(batches):
     assert built.strong == StrongView((0.1, 0.2, 0.3, 0.05), 0.6, 0.1, 0.9)
     assert built.labelled_view == StrongView((0.1, 0.2, 0.3, 0.05), 1.0, 0.0, 0.0)
     assert (built.batch_labelled, built.batch_unlabelled, built.seed) == (2, 3, 5)
+
+
+def test_strong_views_of_random_intensity(batches):
+    """Computed on the host, from the weak views of the batch."""
+    built = batches("views.strong=random_intensity")
+    assert built.strong == RandomIntensity()
+    batch = built.batch(0)
+    assert "strong_parameters" not in batch and batch["strong"].shape == batch["weak"].shape
+    assert (batch["strong"] != batch["weak"]).any()
+    np.testing.assert_array_equal(built.batch(0)["strong"], batch["strong"])
 
 
 def test_no_unlabelled_images_for_the_baseline(batches):

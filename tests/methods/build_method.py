@@ -16,6 +16,7 @@ from usrn_keras.methods import (
     DSBN,
     GCT,
     USRN,
+    AugSeg,
     CReST,
     FixMatch,
     Network,
@@ -62,6 +63,8 @@ def build_method(
         return GCT(two, detector_width=4, seed=0, ignore_index=ignore_index)
     if method == "fixmatch":
         return FixMatch([Network(branch)], **options)
+    if method == "augseg":
+        return AugSeg([Network(branch), Network(second_branch())], **options)
     if method == "unimatch":
         return UniMatch([Network(branch)], **options)
     if method == "prototype_ensemble":

@@ -158,13 +158,18 @@ def _check_resuming(
 
 
 def _check_fit(make_method: Callable, batches: list[dict[str, np.ndarray]]) -> Method:
-    """Keras' own loop, with metrics and validation, at a rate of 0: logs are means over the epoch."""
+    """Keras' own loop, with metrics and validation, at a rate of 0: logs are means over the epoch.
+
+    On TensorFlow this loop takes no scalars, so they are arrays of one value.
+    """
+    batches = [{name: np.atleast_1d(value) for name, value in batch.items()} for batch in batches]
     metric = keras.metrics.MeanIoU(CLASSES, ignore_class=255, sparse_y_pred=False, name="miou")
     method = compiled(make_method, SGD(0.0), [metric])
     images, labels = (batches[0][name] for name in ("labelled", "labels"))
 
     def fit(some: list[dict[str, np.ndarray]], **options) -> dict[str, list[float]]:
-        batches = ((batch,) for batch in some)
+        arrays = ({name: np.atleast_1d(value) for name, value in batch.items()} for batch in some)
+        batches = ((batch,) for batch in arrays)
         return method.fit(batches, steps_per_epoch=len(some), shuffle=False, verbose=0, **options).history
 
     start = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in method.variables]

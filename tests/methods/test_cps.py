@@ -22,7 +22,8 @@ from tests.methods.rival_golden import rival_golden
 from tests.tools import fill, gradients
 from usrn_keras.data import load_dataset
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
-from usrn_keras.methods import CPS, Network, stages_of
+from usrn_keras.losses import cross_entropy, ohem_pixels
+from usrn_keras.methods import CPS, Network, labelled_images, stages_of
 from usrn_keras.optimizers import SGD
 from usrn_keras.recipe import load_recipe
 from usrn_keras.stages import build
@@ -118,6 +119,23 @@ def test_batches_of_different_sizes_are_one_mean_over_all_pixels():
     cross = [4 * found[f"cross_labelled{end}"] + found[f"cross{end}"] for end in ("", "_2")]
     expected = found["supervised"] + found["supervised_2"] + 2.0 * sum(cross) / 5
     assert found["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_hard_pixels_of_each_network():
+    """With OHEM, a mask counts where the network is not confident; the cross supervision is as without."""
+    terms = {}
+    for supervised in ("ce", "ohem"):
+        method, batch = make(supervised=supervised), handmade_batch(0)
+        fill(method.variables)
+        terms[supervised] = values_of(method.loss_terms(batch))
+    logits = method.networks[1].logits(labelled_images(batch))["F"]
+    valid = ops.convert_to_tensor(batch["labels"] != 255)
+    hard = ops.convert_to_numpy(ohem_pixels(logits, batch["labels"], valid))
+    assert 0.2 < hard.mean() < 0.9
+    expected = cross_entropy(logits, batch["labels"], ops.convert_to_tensor(hard))
+    assert terms["ohem"]["supervised_2"] == pytest.approx(float(ops.stop_gradient(expected)), rel=1e-5)
+    assert terms["ohem"]["supervised_2"] > terms["ce"]["supervised_2"]
+    assert terms["ohem"]["cross"] == pytest.approx(terms["ce"]["cross"], rel=1e-6)
 
 
 def test_recompute_gives_the_step_of_the_plain_one():

@@ -17,6 +17,7 @@ TENSORFLOW = 5e-6
 """TensorFlow may order sums otherwise in another process: 1e-6 was seen on the same machine."""
 
 
+@pytest.mark.usefixtures("optimized_programs")
 @pytest.mark.parametrize("run", RUNS)
 def test_a_run_ends_as_stored(run):
     """Bit-equal where the machine is the one that stored the values, else up to the order of sums."""

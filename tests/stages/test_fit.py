@@ -167,8 +167,10 @@ def test_self_training_needs_no_subclasses(recipe_file, tmp_path):
 
 @pytest.mark.parametrize(
     ("method", "override", "title"),
-    [("fixmatch", "fixmatch.threshold=0.5", "FixMatch"), ("cps", "cps.cutmix=true", "CPS"),
-     ("cps", "cps.recompute=true", "CPS")],
+    [("fixmatch", "fixmatch.threshold=0.5", "FixMatch"), ("unimatch", "unimatch.threshold=0.5", "UniMatch"),
+     ("augseg", "views.strong=random_intensity", "AugSeg"), ("cps", "cps.cutmix=true", "CPS"),
+     ("cps", "cps.recompute=true", "CPS"), ("cac", "cac.bank_steps=3", "CAC"),
+     ("cct", "cct.supervised=abce", "CCT"), ("gct", "views.crop_size=64", "GCT")],
 )  # fmt: skip
 def test_methods_of_other_papers_train(recipe_file, tmp_path, method, override, title):
     """Without subclasses, after the Baseline that tables compare with, in both precisions."""
@@ -211,8 +213,11 @@ def arrays(stage_dir) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("stage", "overrides"),
     [("3-usrn", []), ("2-fixmatch", ["training.method=fixmatch"]),
-     ("2-cps", ["training.method=cps", "cps.cutmix=true"])],
-    ids=["usrn", "fixmatch", "cps"],
+     ("2-unimatch", ["training.method=unimatch"]), ("2-augseg", ["training.method=augseg"]),
+     ("2-cps", ["training.method=cps", "cps.cutmix=true"]),
+     ("3-cac", ["training.method=cac", "training.with_usrn=true", "cac.negatives_by=gated"]),
+     ("2-cct", ["training.method=cct"]), ("2-gct", ["training.method=gct", "views.crop_size=64"])],
+    ids=["usrn", "fixmatch", "unimatch", "augseg", "cps", "cac", "cct", "gct"],
 )  # fmt: skip
 @pytest.mark.slow
 @pytest.mark.timeout(900)

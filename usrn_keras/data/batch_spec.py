@@ -15,7 +15,8 @@ class BatchSpec:
         unlabelled: Whether the batch contains weak views of unlabelled images, `weak`.
         strong: Number of strong views of the unlabelled images, 0, 1 or 2.
         sublabels: Whether the batch contains the subclass of each labelled pixel, `sublabels`.
-        progress: Whether the batch contains `progress`, the completed share of training (float32 scalar).
+        progress: Whether the batch contains `progress`, the completed share of training, a float32 scalar;
+            `(1,)` for `fit` of Keras, which on TensorFlow takes no scalars.
         donor: Whether the batch contains views of other unlabelled images, `donor`, for CutMix.
         boxes: Distribution of the boxes of CutMix, `boxes (U, n, 4)` int32; None for no boxes.
         boxes_2: Distribution of a second set of boxes, `boxes_2 (U, n, 4)` int32; None for no such boxes.

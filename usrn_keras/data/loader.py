@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,14 +11,14 @@ import numpy as np
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.crop_pair import overlaps, second_window
 from usrn_keras.data.dataset import Sample
-from usrn_keras.data.images import image_size, read_image
-from usrn_keras.data.mask_files import check_sublabels, read_sublabels
-from usrn_keras.data.masks import Rules, check_size, read_mask
-from usrn_keras.data.prefetch import ArrayCache, ordered_map
+from usrn_keras.data.masks import Rules
+from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.sample_reader import SampleReader
 from usrn_keras.data.weak_view import WeakView, Window
 from usrn_keras.errors import DataError
 
 if TYPE_CHECKING:
+    from usrn_keras.data.random_intensity import RandomIntensity
     from usrn_keras.strong_view import StrongView
 
 # Purposes of random numbers, each with its own generator.
@@ -67,7 +66,7 @@ class Batches:
         weak_labelled: Weak view of the labelled images, and of those with pseudo masks.
         weak_unlabelled: Weak view of the unlabelled images.
         strong: Distribution of the strong views of the unlabelled images; None for no strong view.
-        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and parameters `(U, P)` to strong views,
+        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and their parameters to strong views,
             such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
         labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
         spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
@@ -105,7 +104,7 @@ class Batches:
         batch_unlabelled: int = 0,
         weak_labelled: WeakView,
         weak_unlabelled: WeakView | None = None,
-        strong: StrongView | None = None,
+        strong: StrongView | RandomIntensity | None = None,
         strong_on_host: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
         labelled_view: StrongView | None = None,
         spec: BatchSpec | None = None,
@@ -142,18 +141,16 @@ class Batches:
         self.spec = spec
         self.pseudo = tuple(pseudo) if spec.pseudo else ()
         self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: spec.unlabelled * (1 + spec.donor)]
-        self.rules = Rules(num_classes, ignore_index, id_map, colour_map)
-        self.pseudo_rules = Rules(num_classes, ignore_index)
-        self.parents = parents
         self.seed = seed
         self.workers = workers
         self.prefetch = prefetch
-        self._has_sublabels = labelled[0].sublabels is not None
-        self._cache = ArrayCache(cache_bytes)
-        self._sizes: dict[Path, tuple[int, int]] = {}
         views = [view for view in (weak_labelled, weak_unlabelled) if view is not None]
-        # Large photographs are decoded and cached at the size that the largest view needs.
-        self._read_image = functools.partial(read_image, at_least=max(view.largest for view in views))
+        self._reader = SampleReader(
+            Rules(num_classes, ignore_index, id_map, colour_map),
+            parents=parents,
+            at_least=max(view.largest for view in views),
+            cache_bytes=cache_bytes,
+        )
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """Compute the batch of a step.
@@ -225,11 +222,11 @@ class Batches:
         return ordered_map(self.batch, steps, workers=self.workers, ahead=self.prefetch)
 
     def _labelled_arrays(self, step: int) -> dict[str, np.ndarray]:
-        keys = ["labelled", "labels", "sublabels"][: 2 + self._has_sublabels]
         views = [
-            self._view(self.weak_labelled, LABELLED, step, position, sample, self._read_labelled)
+            self._view(self.weak_labelled, LABELLED, step, position, sample, self._reader.labelled)
             for position, sample in enumerate(self._labelled_samples(step))
         ]
+        keys = ["labelled", "labels", "sublabels"][: len(views[0])]
         arrays = {key: np.stack(parts) for key, parts in zip(keys, zip(*views, strict=True), strict=True)}
         if self.labelled_view is not None:
             rng = np.random.default_rng([self.seed, LABELLED_COLOUR, step])
@@ -238,7 +235,7 @@ class Batches:
 
     def _pseudo_arrays(self, step: int) -> dict[str, np.ndarray]:
         views = [
-            self._view(self.weak_labelled, PSEUDO, step, position, sample, self._read_pseudo)
+            self._view(self.weak_labelled, PSEUDO, step, position, sample, self._reader.pseudo)
             for position, sample in enumerate(self._pseudo_samples(step))
         ]
         keys = ["pseudo", "pseudo_labels", "pseudo_sublabels"][: len(views[0])]
@@ -256,7 +253,7 @@ class Batches:
     def _unlabelled_arrays(self, step: int, stream: UnlabelledStream = OWN_STREAM) -> dict[str, np.ndarray]:
         samples = self._unlabelled_samples(step, stream)
         views = [
-            self._view(self.weak_unlabelled, stream.views, step, position, sample, self._read_unlabelled)
+            self._view(self.weak_unlabelled, stream.views, step, position, sample, self._reader.unlabelled)
             for position, sample in enumerate(samples)
         ]
         arrays = {stream.weak: np.stack([image for (image,) in views])}
@@ -267,7 +264,7 @@ class Batches:
         return arrays
 
     def _strong_arrays(self, step: int, name: str, purpose: int, weak: np.ndarray) -> dict[str, np.ndarray]:
-        """The strong view of some weak views, or its parameters."""
+        """A strong view of some weak views, or its parameters."""
         if self.strong is None:
             return {}
         parameters = self.strong.draw(np.random.default_rng([self.seed, purpose, step]), len(weak))
@@ -285,7 +282,7 @@ class Batches:
         ]
         arrays = overlaps(firsts, seconds)
         parts = zip(seconds, samples, strict=True)
-        arrays["pair"] = np.stack([one.cut_image(*self._read_unlabelled(sample)) for one, sample in parts])
+        arrays["pair"] = np.stack([one.cut_image(*self._reader.unlabelled(sample)) for one, sample in parts])
         return arrays | self._strong_arrays(step, "pair_strong", PAIR_STRONG, arrays["pair"])
 
     def _filled_boxes(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> np.ndarray:
@@ -295,7 +292,7 @@ class Batches:
     def _windows(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> list[Window]:
         """Windows of the views of a stream; the generators are those of the views."""
         return [
-            self.weak_unlabelled.draw(rng, *self._size(sample.image))
+            self.weak_unlabelled.draw(rng, *self._reader.size(sample.image))
             for rng, sample in zip(self._generators(step, stream.views), samples, strict=True)
         ]
 
@@ -308,50 +305,12 @@ class Batches:
         """Compute the weak view of one sample; unexpected errors get a note with the file name."""
         try:
             rng = np.random.default_rng([self.seed, stream, step, position])
-            return view(rng, *read(sample), size=self._size(sample.image))
+            return view(rng, *read(sample), size=self._reader.size(sample.image))
         except DataError:
             raise
         except Exception as error:
             error.add_note(f"while reading {sample.image}")
             raise
-
-    def _size(self, path: Path) -> tuple[int, int]:
-        """Height and width of a whole image; its header is read once."""
-        if path not in self._sizes:
-            self._sizes[path] = image_size(path)
-        return self._sizes[path]
-
-    def _read_unlabelled(self, sample: Sample) -> tuple[np.ndarray]:
-        return (self._cache.get(sample.image, self._read_image),)
-
-    def _read_labelled(self, sample: Sample) -> tuple[np.ndarray, ...]:
-        image = self._cache.get(sample.image, self._read_image)
-        labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.rules))
-        # The image may be reduced; the mask has the size of the whole image.
-        check_size(sample.image, self._size(sample.image), sample.mask, labels.shape)
-        if not self._has_sublabels:
-            return image, labels
-        sublabels = self._cache.get(
-            sample.sublabels, functools.partial(self._read_sublabels, image=sample.image, labels=labels)
-        )
-        return image, labels, sublabels
-
-    def _read_pseudo(self, sample: Sample) -> tuple[np.ndarray, ...]:
-        image = self._cache.get(sample.image, self._read_image)
-        labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=self.pseudo_rules))
-        check_size(sample.image, self._size(sample.image), sample.mask, labels.shape)
-        if sample.sublabels is None:
-            return image, labels
-        # Labels and sublabels are selected separately, so a pixel may have one of them alone.
-        return image, labels, self._cache.get(sample.sublabels, _short_sublabels)
-
-    def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
-        """Read and check a sublabel file; a cached file is checked once."""
-        sublabels = read_sublabels(path)
-        check_size(image, labels.shape, path, sublabels.shape)
-        if self.parents is not None:
-            check_sublabels(path, sublabels, labels, self.parents, self.rules.ignore_index)
-        return _shortened(sublabels)
 
     def _labelled_samples(self, step: int) -> list[Sample]:
         return self._pick(self.labelled, LABELLED_ORDER, step, self.batch_labelled)
@@ -373,15 +332,6 @@ class Batches:
 @functools.lru_cache(maxsize=16)
 def _order(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng([seed, stream, epoch]).permutation(count)
-
-
-def _short_sublabels(path: Path) -> np.ndarray:
-    return _shortened(read_sublabels(path))
-
-
-def _shortened(sublabels: np.ndarray) -> np.ndarray:
-    """int16 takes half the memory and is sufficient except for very many subclasses."""
-    return sublabels.astype(np.int16) if sublabels.max() <= np.iinfo(np.int16).max else sublabels
 
 
 def _check(labelled, unlabelled, batch_labelled, batch_unlabelled) -> None:

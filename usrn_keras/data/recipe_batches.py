@@ -8,6 +8,7 @@ from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.dataset import Dataset, Sample
 from usrn_keras.data.keras_cv_view import REQUIRED_BY, KerasCVView
 from usrn_keras.data.loader import Batches
+from usrn_keras.data.random_intensity import RandomIntensity
 from usrn_keras.data.weak_view import WeakView
 from usrn_keras.optional import require_keras_cv
 from usrn_keras.recipe import Recipe
@@ -45,12 +46,18 @@ def build_batches(
     weak["ignore_index"] = dataset.ignore_index
     jitter = tuple(views.jitter)
     always = StrongView(jitter, jitter_probability=1.0, grayscale_probability=0.0, blur_probability=0.0)
-    strong = StrongView(
-        jitter,
-        jitter_probability=views.jitter_probability,
-        grayscale_probability=views.grayscale_probability,
-        blur_probability=views.blur_probability,
-    )
+    strong, on_host = None, None
+    if views.strong == "random_intensity":
+        strong = on_host = RandomIntensity()
+    elif views.strong != "none":
+        strong = StrongView(
+            jitter,
+            jitter_probability=views.jitter_probability,
+            grayscale_probability=views.grayscale_probability,
+            blur_probability=views.blur_probability,
+        )
+    if views.strong == "keras_cv" and spec.strong:
+        on_host = KerasCVView()
     return Batches(
         labelled=labelled or dataset.labelled,
         unlabelled=dataset.unlabelled if spec.unlabelled else (),
@@ -59,8 +66,8 @@ def build_batches(
         batch_unlabelled=training.batch_unlabelled if spec.reads_unlabelled else 0,
         weak_labelled=WeakView(scale=tuple(views.scale_labelled), **weak),
         weak_unlabelled=WeakView(scale=tuple(views.scale_unlabelled), **weak),
-        strong=None if views.strong == "none" else strong,
-        strong_on_host=KerasCVView() if spec.strong and views.strong == "keras_cv" else None,
+        strong=strong,
+        strong_on_host=on_host,
         labelled_view=always if views.labelled_jitter else None,
         spec=spec,
         ignore_index=dataset.ignore_index,

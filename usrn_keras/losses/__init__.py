@@ -1,9 +1,9 @@
 """Losses: pure functions of logits and labels, without layers, recipe or state."""
 
-from usrn_keras.losses.bootstrapped import bootstrapped_pixels
 from usrn_keras.losses.consistency import consistency, sigmoid_ramp
 from usrn_keras.losses.contrast import directional_contrast
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
+from usrn_keras.losses.hard_pixels import bootstrapped_pixels, ohem_pixels
 from usrn_keras.losses.pseudo_labels import (
     Gate,
     ensemble_pseudo_labels,
@@ -28,6 +28,7 @@ __all__ = [
     "directional_contrast",
     "ensemble_pseudo_labels",
     "normalised_entropy",
+    "ohem_pixels",
     "pixel_cross_entropy",
     "pseudo_labels",
     "self_training_losses",

@@ -1,6 +1,7 @@
 """Training methods: one file each, a `keras.Model` with its own `train_step`."""
 
 from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.methods.augseg import AugSeg
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC
 from usrn_keras.methods.cct import CCT
@@ -32,6 +33,7 @@ __all__ = [
     "GCT",
     "METHODS",
     "USRN",
+    "AugSeg",
     "BatchSpec",
     "CReST",
     "FixMatch",

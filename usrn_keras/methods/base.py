@@ -237,6 +237,8 @@ class Method(keras.Model):
     def batch_of(self, data: Any) -> Batch:
         """Convert the data of a step to a dict; `(images, labels)` pairs are labelled images.
 
+        `progress` may have the shape `(1,)`.
+
         Args:
             data: Data that Keras passes to `train_step`.
 
@@ -251,6 +253,8 @@ class Method(keras.Model):
             raise ValueError(
                 f"a batch of `{type(self).__name__}` must be a dict of {', '.join(needed)}; missing: {lacks}"
             )
+        if "progress" in data:  # `fit` of Keras takes no scalars
+            return data | {"progress": ops.reshape(data["progress"], ())}
         return data
 
     @property

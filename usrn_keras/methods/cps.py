@@ -12,7 +12,7 @@ from keras import ops
 from usrn_keras.backends import no_gradient
 from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
-from usrn_keras.losses import pseudo_labels
+from usrn_keras.losses import ohem_pixels, pseudo_labels
 from usrn_keras.methods.cutmix import box_mask, paste
 from usrn_keras.methods.host_method import HostMethod, Logits, Target, named, view_of
 from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images, unique
@@ -51,6 +51,8 @@ class CPS(HostMethod):
             and 5.
         cutmix: Whether the unlabelled images are mixed.
         recompute: Whether labels come from passes of their own; always so with CutMix.
+        supervised: Loss on masks: `ce`, or `ohem` for the hard pixels of each network alone, see
+            `usrn_keras.losses.ohem_pixels`; F_sub learns the same pixels as F.
         **kwargs: Arguments of `HostMethod`: `ignore_index` and `second_head`.
 
     A batch is a dict as for `SelfTraining`, without a strong view, and with CutMix with other weak views,
@@ -83,6 +85,7 @@ class CPS(HostMethod):
         weight: float = 1.5,
         cutmix: bool = False,
         recompute: bool = False,
+        supervised: str = "ce",
         **kwargs: Any,
     ):
         if len(networks) != 2:
@@ -91,6 +94,7 @@ class CPS(HostMethod):
         self.weight = weight
         self.cutmix = cutmix
         self.recompute = recompute
+        self.supervised_by = supervised
 
     @classmethod
     def from_recipe(cls, options: CPSOptions, build: Any) -> CPS:
@@ -177,7 +181,7 @@ class CPS(HostMethod):
         terms, loss = {}, 0.0
         for n in numbers:
             if view == "labelled":
-                supervised = self.supervised(logits[n], batch)
+                supervised = self.supervised(logits[n], self._hard(batch, logits[n]))
                 loss = loss + supervised.pop("loss")
                 terms |= {name + SUFFIX[n]: value for name, value in supervised.items()}
             if targets[1 - n]:  # with CutMix the labelled images have no cross supervision
@@ -196,6 +200,14 @@ class CPS(HostMethod):
         if self.second_head is None:
             terms.pop("confident")  # always 1
         return loss, {"cross": cross, **terms}
+
+    def _hard(self, batch: Batch, logits: Logits) -> Batch:
+        """The batch, with OHEM without the labels of the pixels that are not hard for a network."""
+        if self.supervised_by == "ce":
+            return batch
+        labels = batch["labels"]
+        hard = ohem_pixels(logits["F"], labels, labels != self.ignore_index)
+        return batch | {"labels": ops.where(hard, labels, self.ignore_index)}
 
     def _images(self, view: str, batch: Batch) -> Tensor:
         if view == "labelled":
@@ -222,4 +234,5 @@ class CPS(HostMethod):
 
     def get_config(self) -> dict[str, Any]:
         own = {"weight": self.weight, "cutmix": self.cutmix, "recompute": self.recompute}
+        own |= {"supervised": self.supervised_by}
         return super().get_config() | own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 from usrn_keras.errors import RecipeError
+from usrn_keras.methods.augseg import AugSeg
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC
 from usrn_keras.methods.cct import CCT
@@ -27,8 +28,8 @@ from usrn_keras.recipe.stage_plan import Stage
 METHODS: dict[str, type[Method]] = {
     method.method_name: method
     for method in (
-        *(Supervised, SelfTraining, FixMatch, UniMatch, CPS, CAC, DARS, CReST, DSBN, CCT, GCT, USRN),
-        PrototypeEnsemble,
+        *(Supervised, SelfTraining, FixMatch, UniMatch, AugSeg, CPS, CAC, DARS, CReST, DSBN, CCT, GCT),
+        *(USRN, PrototypeEnsemble),
     )
 }
 

@@ -34,10 +34,9 @@ BETAS, EPSILON = (0.9, 0.99), 1e-8  # of the detector's optimizer
 class GCT(Method):
     """Guided collaborative training (ECCV 2020, arXiv 2008.05258).
 
-    Two networks with equal pretrained weights and heads of their own predict `p_1` and `p_2` of the labelled
-    and unlabelled images. A flaw detector `D` finds the pixels that a network predicts wrongly. Where a
-    network has the larger flaw, it learns the probabilities of the other one, and where both have a large
-    flaw, it learns to have none:
+    Two networks with equal pretrained weights and heads of their own predict `p_1` and `p_2` of all images. A
+    flaw detector `D` finds the pixels that a network predicts wrongly. Where a network has the larger flaw,
+    it learns the probabilities of the other one; where both have a large flaw, it learns to have none:
 
         L_i = CE(p_i, y) + correction_weight * mean [h_1 > threshold] [h_2 > threshold] D(x, p_i)^2
               + weight * exp(-5 (1 - t)^2) * mean (p_i - target_i)^2
@@ -48,10 +47,9 @@ class GCT(Method):
     All means are over images and pixels at full size, that of the probabilities over classes too, and CE is
     divided by all pixels, without a class included, as in the official code. Network 1 is used at inference.
 
-    Targets and L_D come from passes without gradient by the networks, in one part with the gradient of the
-    detector; then each network has a part of its own, in which the detector stays as it is. All gradients are
-    taken before any variable moves. The detector has an Adam optimizer of its own, whose learning rate
-    follows the schedule of the recipe. All passes use the statistics of their batch.
+    Targets and L_D come from passes of the networks without gradient; then each network has a part of its
+    own, in which the detector stays as it is. All gradients are taken before any variable moves. The detector
+    has an Adam optimizer of its own, which follows the schedule of the recipe.
 
     Args:
         networks: Two networks.
@@ -161,19 +159,12 @@ class GCT(Method):
         return optimizer
 
     def loss_parts(self) -> list[LossPart]:
-        terms = ("supervised", "consistency", "correction")
-        return [
-            LossPart("detector", self.detect, self.detector.trainable_variables, ("detector",)),
-            *(
-                LossPart(
-                    f"network{SUFFIX[number]}",
-                    partial(self.learn, number),
-                    self.networks[number].trainable_variables,
-                    [name + SUFFIX[number] for name in terms],
-                )
-                for number in BOTH
-            ),
-        ]
+        parts = [LossPart("detector", self.detect, self.detector.trainable_variables, ("detector",))]
+        for number, end in enumerate(SUFFIX):
+            trains, learn = self.networks[number].trainable_variables, partial(self.learn, number)
+            reports = [name + end for name in ("supervised", "consistency", "correction")]
+            parts.append(LossPart(f"network{end}", learn, trains, reports))
+        return parts
 
     def detect(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Compute the loss of the detector, and the targets of both networks."""

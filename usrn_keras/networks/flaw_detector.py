@@ -66,7 +66,7 @@ def flaw_detector(classes: int, *, width: int = 64) -> keras.Model:
 
     Example:
 
-    >>> flaw_detector(21, width=4)(ops.zeros((1, 96, 96, 24))).shape
+    >>> tuple(flaw_detector(21, width=4)(ops.zeros((1, 96, 96, 24))).shape)
     (1, 2, 2, 1)
     """
     inputs = keras.Input((None, None, 3 + classes), dtype="float32")

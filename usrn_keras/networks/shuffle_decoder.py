@@ -31,7 +31,7 @@ class ShuffleDecoder(layers.Layer):
 
     Example:
 
-    >>> ShuffleDecoder(8, classes=3, shuffles=2)(ops.zeros((1, 5, 7, 8))).shape
+    >>> tuple(ShuffleDecoder(8, classes=3, shuffles=2)(ops.zeros((1, 5, 7, 8))).shape)
     (1, 20, 28, 3)
     """
 

@@ -155,6 +155,11 @@ class CPSOptions(MethodOptions):
         False,
         description="Whether labels come from passes of their own, which takes less memory and more time.",
     )
+    supervised: Literal["ce", "ohem"] = Field(
+        "ce",
+        description="Loss on the masks: cross entropy (ce), or that of hard pixels (ohem; official code on "
+        "Cityscapes).",
+    )
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         yield from super().contradictions(name, start)
@@ -431,6 +436,7 @@ METHOD_OPTIONS: dict[str, type[MethodOptions] | None] = {
     "self_training": SelfTrainingOptions,
     "fixmatch": FixMatchOptions,
     "unimatch": UniMatchOptions,
+    "augseg": AugSegOptions,
     "cps": CPSOptions,
     "cac": CACOptions,
     "dars": DARSOptions,

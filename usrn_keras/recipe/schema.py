@@ -209,10 +209,11 @@ class ViewsSection(Section):
     )
     flip: Fraction = Field(0.5, description="Probability of a horizontal flip.")
     labelled_jitter: bool = Field(False, description="Whether colour jitter is applied to labelled images.")
-    strong: Literal["device", "keras_cv", "none"] = Field(
+    strong: Literal["device", "keras_cv", "random_intensity", "none"] = Field(
         "device",
-        description="Where strong views are computed: in the training step (device), by keras-cv layers in a "
-        "tf.data pipeline (keras_cv), or not at all (none).",
+        description="Strong views: jitter, grayscale and blur in the training step (device) or by keras-cv "
+        "layers in a tf.data pipeline (keras_cv); one to three random changes of intensity as in AugSeg, "
+        "on the host, without other keys (random_intensity); or none.",
     )
     jitter: list[Annotated[float, Field(ge=0)]] = Field(
         [0.4, 0.4, 0.4, 0.1],

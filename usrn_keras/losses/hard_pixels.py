@@ -1,4 +1,4 @@
-"""Annealed bootstrapped cross entropy: the pixels that a network does not predict confidently yet."""
+"""Hard pixels, which alone count in a cross entropy: those that a network does not predict confidently."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ Tensor = Any
 
 RAMP_SHARE = 0.4  # share of training after which the threshold has 99 % of its range
 LARGEST_THRESHOLD = 0.9
+OHEM_THRESHOLD, OHEM_KEPT = 0.7, 5 / 64  # share of the pixels: 50,000 of a crop of 800 x 800
 
 
 def bootstrapped_pixels(
@@ -44,3 +45,38 @@ def bootstrapped_pixels(
     count = ops.sum(ops.cast(valid, "int32"))
     place = ops.maximum(ops.minimum(ops.cast(ops.shape(labels)[0], "int32"), count - 1), 0)
     return ops.logical_and(valid, probabilities < ops.maximum(threshold, ops.take(lowest, place)))
+
+
+def ohem_pixels(
+    logits: Tensor,
+    labels: Tensor,
+    valid: Tensor,
+    *,
+    threshold: float = OHEM_THRESHOLD,
+    kept: int | None = None,
+) -> Tensor:
+    """Select the pixels of online hard example mining (OHEM), as in the code of CPS for Cityscapes.
+
+    The mean cross entropy of these pixels is the loss. A pixel counts if the probability of its label is at
+    most the threshold. If fewer than `kept` pixels do, the `kept` least confident ones count, and if fewer
+    than `kept` pixels have a label, all of them.
+
+    Args:
+        logits: Logits `(batch, height / f, width / f, classes)` with an integer f.
+        labels: Labels `(batch, height, width)` int.
+        valid: Pixels with a label, `(batch, height, width)` bool.
+        threshold: Largest probability of a hard pixel.
+        kept: Number of pixels that count at least; None for 5/64 of all pixels.
+
+    Returns:
+        `(batch, height, width)` bool, a mask for `cross_entropy`.
+    """
+    probabilities = label_probabilities(logits, ops.where(valid, ops.cast(labels, "int32"), 0))
+    lowest = ops.sort(ops.reshape(ops.where(valid, probabilities, 1.0), (-1,)))
+    pixels = ops.cast(ops.size(labels), "int32")
+    if kept is None:
+        kept = ops.cast(ops.cast(pixels, "float32") * OHEM_KEPT, "int32")
+    least = ops.take(lowest, ops.maximum(ops.minimum(kept, pixels) - 1, 0))
+    few = ops.sum(ops.cast(valid, "int32")) < kept
+    hard = ops.logical_or(probabilities <= ops.maximum(threshold, least), few)
+    return ops.logical_and(valid, hard)
