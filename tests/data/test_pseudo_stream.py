@@ -121,6 +121,15 @@ def test_other_streams_are_bit_equal(make, samples):
     assert (one["pseudo"] != one["weak"]).any()  # an order and views of its own
 
 
+def test_views_differ_by_step_and_position(make, samples):
+    """Of the same image; and each step gives the same views again."""
+    batches = make(pseudo=samples[1][:1])
+    arrays = [batches.batch(step)["pseudo"] for step in (0, 1, 0)]
+    views = [view for array in arrays[:2] for view in array]
+    assert len({view.tobytes() for view in views}) == len(views)
+    np.testing.assert_array_equal(arrays[0], arrays[2])
+
+
 def test_every_image_once_an_epoch(make):
     batches = make(batch_unlabelled=5)
     assert {tuple(sorted(batches.names(step)[2:])) for step in range(3)} == {
