@@ -208,8 +208,8 @@ def _download_weights(backbone: Backbone, name: str) -> list[np.ndarray]:
     except Exception as error:  # downloads raise many types of errors
         raise WeightsError(
             f"network.weights: the ImageNet weights of {name} cannot be downloaded: {error}",
-            hint="Without internet access, use a file: --set network.weights=PATH.weights.h5 (or none); or copy "
-            "the file that Keras keeps in ~/.keras/models from a machine that has it.",
+            hint="Without internet access, use a file: --set network.weights=PATH.weights.h5 (or none); or "
+            "copy the file that Keras keeps in ~/.keras/models from a machine that has it.",
         ) from error
     return whole.get_weights()
 
