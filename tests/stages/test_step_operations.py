@@ -28,5 +28,11 @@ def test_a_child_process_counts_what_the_methods_have(recipe):
         method = build_method(
             asked, training_stages(asked)[-1], dataset, made_up_subclasses([2, 3]), pretrained=False
         )
-        expected.append(asked.training.usrn_steps * operations_per_step(method, asked))
-    assert found == [*expected, 0] and expected[0] != expected[1]
+        expected.append((asked.training.usrn_steps * operations_per_step(method, asked), 0))
+    assert found == [*expected, (0, 0)] and expected[0] != expected[1]
+
+
+def test_the_teacher_of_dars_is_counted_apart(recipe):
+    asked = ["training.method=dars", "training.with_usrn=true", "usrn.on_disagreement=drop"]
+    (found,) = operations_of_training([recipe(*asked, "training.baseline_steps=3", "training.usrn_steps=5")])
+    assert 0 < found.other < found.method  # two rounds of 5 steps, with two streams; 3 steps of the teacher

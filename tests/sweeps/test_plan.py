@@ -7,6 +7,7 @@ import pytest
 from tests.sweeps.made import BASELINE, SUBCLASSES, USRN
 from usrn_keras.errors import RecipeError, RunError
 from usrn_keras.recipe.load import load_recipe, shipped_recipes
+from usrn_keras.stages.step_operations import TrainingOperations
 from usrn_keras.sweeps import equal_compute
 from usrn_keras.sweeps.plan import make_plan
 from usrn_keras.sweeps.spec import Row, TableSpec, load_table
@@ -237,9 +238,11 @@ def test_options_of_usrn_are_for_the_rows_that_put_it_on_top():
 
 def test_rows_of_equal_compute_cost_what_the_recipe_costs(monkeypatch):
     """Operations are counted for the recipe and for each row; steps follow in proportion."""
-    costs = {"usrn": 100, "fixmatch": 50, "self_training": 200}
+    costs = {"usrn": (100, 0), "fixmatch": (50, 0), "self_training": (160, 20)}  # of the method, of a teacher
     monkeypatch.setattr(
-        equal_compute, "operations_of_training", lambda recipes: [costs[r.training.method] for r in recipes]
+        equal_compute,
+        "operations_of_training",
+        lambda recipes: [TrainingOperations(*costs[one.training.method]) for one in recipes],
     )
     rows = [BASE, PLAIN, *(Row(name=name, set={"training.method": name}) for name in [*costs][1:])]
     plan = make_plan(table(*rows), "quickstart", [], seeds=(0, 1), equal="compute", backend="torch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -35,7 +35,19 @@ def operations_per_step(method: Method, recipe: Recipe) -> int:
     return sum(found.values())
 
 
-def operations_of_training(recipes: Sequence[Recipe]) -> list[int]:
+class TrainingOperations(NamedTuple):
+    """Operations of all training steps after the Baseline.
+
+    Attributes:
+        method: Of the stages whose number of steps is `training.usrn_steps`.
+        other: Of other stages, such as the training of a teacher.
+    """
+
+    method: int
+    other: int = 0
+
+
+def operations_of_training(recipes: Sequence[Recipe]) -> list[TrainingOperations]:
     """Count the operations of all training steps after the Baseline of each recipe, in a child process.
 
     Args:
@@ -50,7 +62,7 @@ def operations_of_training(recipes: Sequence[Recipe]) -> list[int]:
     ]
     environment = {"KERAS_BACKEND": keras.backend.backend()}
     with Worker(TARGET, {"recipes": asked}, environment) as worker:
-        return worker.result()["operations"]
+        return [TrainingOperations(*found) for found in worker.result()["operations"]]
 
 
 def count_in_worker(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, Any]:
@@ -68,14 +80,15 @@ def count_in_worker(order: dict[str, Any], send: Callable[[dict], None]) -> dict
     return {"operations": operations}
 
 
-def _operations(recipe: Recipe, counts: Sequence[int]) -> int:
+def _operations(recipe: Recipe, counts: Sequence[int]) -> TrainingOperations:
     classes = tuple(map(str, range(len(counts))))
     dataset = Dataset("made up", classes, np.zeros((len(counts), 3), np.uint8), (), (), ())
-    total = 0
+    operations = {True: 0, False: 0}
     for stage in training_stages(recipe)[1:]:
         method = build_method(recipe, stage, dataset, made_up_subclasses(counts), pretrained=False)
-        total += stage.length * operations_per_step(method, recipe)
-    return total
+        scales = stage.steps_key == "training.usrn_steps"
+        operations[scales] += stage.length * operations_per_step(method, recipe)
+    return TrainingOperations(operations[True], operations[False])
 
 
 def _counts(recipe: Recipe) -> np.ndarray:

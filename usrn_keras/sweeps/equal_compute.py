@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from usrn_keras.recipe import Recipe
 from usrn_keras.stages.memory_advice import training_stages
-from usrn_keras.stages.step_operations import operations_of_training
+from usrn_keras.stages.step_operations import TrainingOperations, operations_of_training
 
 
 def steps_of_equal_compute(
@@ -26,13 +26,18 @@ def steps_of_equal_compute(
     """
     counted = {place: recipe for place, recipe in rows.items() if len(training_stages(recipe)) > 1}
     found = operations_of_training([*bases.values(), *counted.values()])
-    allowed = dict(zip(bases, found, strict=False))
+    allowed = {split: sum(operations) for split, operations in zip(bases, found, strict=False)}
     operations = dict(zip(counted, found[len(bases) :], strict=True))
     return {
-        (row, split): max(1, round(recipe.training.usrn_steps * allowed[split] / operations[row, split]))
+        (row, split): _steps(recipe.training.usrn_steps, operations[row, split], allowed[split])
         for (row, split), recipe in counted.items()
         if allowed[split] > 0
     }
+
+
+def _steps(steps: int, operations: TrainingOperations, allowed: int) -> int:
+    """The number of steps of the method that brings all operations to what is allowed; at least 1."""
+    return max(1, round(steps * (allowed - operations.other) / operations.method))
 
 
 def equal_compute_notes(steps: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
