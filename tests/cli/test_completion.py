@@ -35,7 +35,7 @@ def completed(line: str) -> list[str]:
 )
 def test_recipes_complete(verb, folder):
     assert completed(f"{verb} ") == list(shipped_recipes())
-    assert completed(f"{verb} cityscapes_1_1") == ["cityscapes_1_16"]
+    assert completed(f"{verb} cityscapes_1_3") == ["cityscapes_1_32"]
     assert completed(f"{verb} other/") == [None]
     (folder / "quick.toml").touch()
     assert completed(f"{verb} qui") == ["quickstart", "quick.toml"]
