@@ -1,6 +1,10 @@
 """Generated parts of the documentation: recipe keys, commands, and tables from benchmarks/results/.
 
-mkdocs calls `on_files` and `on_page_markdown` (`hooks` in mkdocs.yml). Nothing is written to disk.
+mkdocs calls `on_files` (`hooks` in mkdocs.yml) for the pages of keys and commands, which are not files. The
+tables of results stand in docs/results.md, so that they can be read in the repository too. Write them again after
+benchmarks/results/ has changed; a test compares them:
+
+    python docs/generate.py
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ from usrn_keras.recipe.key_list import RecipeKey, recipe_keys
 
 HELP_WIDTH = 100  # columns of the help texts
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-TABLE_MARK = re.compile(r"<!-- generated table: (\w+) -->")
+RESULTS_PAGE = Path(__file__).parent / "results.md"
+TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -33,9 +38,14 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, **page: Any) -> str:
-    """Replace each `<!-- generated table: NAME -->` by the table."""
-    return TABLE_MARK.sub(lambda mark: TABLES[mark[1]](), markdown)
+def with_tables(markdown: str) -> str:
+    """Fill each `<!-- table: NAME --> ... <!-- end of table -->`, a file of results or a key of `TABLES`."""
+
+    def filled(mark: re.Match[str]) -> str:
+        table = TABLES[mark[2]]() if mark[2] in TABLES else (RESULTS / mark[2]).read_text(encoding="utf-8")
+        return f"{mark[1]}{table.strip()}\n{mark[4]}"
+
+    return TABLE.sub(filled, markdown)
 
 
 def recipe_keys_page() -> str:
@@ -125,3 +135,7 @@ def _table(values: Mapping[tuple[str, str], Sequence[float]], title: str, column
         shown = [f"{100 * mean(cell):.1f} ± {100 * stdev(cell):.1f}" for cell in cells]
         lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    RESULTS_PAGE.write_text(with_tables(RESULTS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
