@@ -1,8 +1,8 @@
 """Generated parts of the documentation: recipe keys, commands, and tables from benchmarks/results/.
 
 mkdocs calls `on_files` (`hooks` in mkdocs.yml) for the pages of keys and commands, which are not files. The
-tables of results stand in docs/results.md, so that they can be read in the repository too. Write them again after
-benchmarks/results/ has changed; a test compares them:
+tables of results stand in docs/results.md, so that they can be read in the repository too. Write them again
+after benchmarks/results/ has changed; a test compares them:
 
     python docs/generate.py
 """
