@@ -146,6 +146,7 @@ def private_names() -> dict[str, set[str]]:
         for path in PACKAGE.rglob("*.py")
     }
     own = {name for tree in trees.values() for name in _defined(tree)} - USES.keys()
+    own |= {"_replace"}  # public, of `typing.NamedTuple`
     found: dict[str, set[str]] = {}
     for file, tree in trees.items():
         defined_here = set(_defined(tree))

@@ -124,7 +124,7 @@ def test_masks_of_another_tool_beside_a_run(made, folder, tmp_path):
     assert f"{others}: masks are named NAME_pred.png" in result.stderr.splitlines()
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "scores.json", "confusion_usrn_val.png", "confusion_usrn_val.csv", "worst_usrn_val.png",
-        "confusion_masks_val.png", "confusion_masks_val.csv", "worst_masks_val.png",
+        "confusion_masks_val.png", "confusion_masks_val.csv", "worst_masks_val.png", "comparison.png",
     }  # fmt: skip
 
 

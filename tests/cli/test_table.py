@@ -47,7 +47,7 @@ def test_one_broken_run_leaves_a_gap_and_the_rest_is_done(recipe_file, table_fil
     assert [bool(row["seeds"]) for row in told["rows"]] == [True, True, False]
     assert told["rows"][1]["difference"]["miou"]["seeds"] == 1
     written = {path.name for path in (folder / "tables/mine").iterdir()}
-    assert written == {"table.json", "table.md", "table.csv", "index.html"}
+    assert written == {"table.json", "table.md", "table.csv", "index.html", "comparison.png"}
     assert "1 of 3 cells have no value" in result.stderr and "broken-seed0-" in result.stderr
     logs = [path.read_text() for path in folder.glob("*.log")]
     assert logs and not any("taken over" in log for log in logs)  # every row has a Baseline of its own

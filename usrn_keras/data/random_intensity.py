@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -79,7 +80,8 @@ def _between(lowest: float, highest: float, strength: float) -> float:
     return lowest + abs(strength) * (highest - lowest)
 
 
-def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> Change:
+def _enhanced(kind: Callable[[Image.Image], Any]) -> Change:
+    """A change by a class of `PIL.ImageEnhance`."""
     return lambda image, strength: kind(image).enhance(_between(*FACTORS, strength))
 
 
