@@ -420,7 +420,7 @@ def test_how_labels_are_predicted_cannot_change_between_the_rounds(recipe_file, 
 
 def test_data_sets_that_cannot_be_labelled(dsbn):
     dataset = load_dataset(dsbn.recipe.data)
-    with pytest.raises(DataError, match="labels the unlabelled images, but data has none"):
+    with pytest.raises(DataError, match="learns from unlabelled images, but data has none"):
         validate_run(dsbn, replace(dataset, unlabelled=()))
     with pytest.raises(DataError, match="pseudo masks of 8 bits for at most 255 classes; data has 256"):
         validate_run(dsbn, replace(dataset, classes=tuple(map(str, range(256)))))

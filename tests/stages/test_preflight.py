@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +15,7 @@ from usrn_keras.methods import stages_of
 from usrn_keras.recipe import load_recipe
 from usrn_keras.runs import start_run
 from usrn_keras.stages import fit
+from usrn_keras.stages.preflight import validate_unlabelled
 from usrn_keras.stages.subclasses import cluster_run
 
 
@@ -43,3 +47,21 @@ def test_best_weights_of_a_stage_that_kept_none(recipe_file, tmp_path):
     best = ["evaluation.every=2", "evaluation.checkpoint=best"]
     with pytest.raises(RunError, match="kept no best weights of its baseline model, which is complete"):
         fit(load_recipe(str(recipe_file), best), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "needed"),
+    [
+        (["training.method=self_training"], True),
+        (["training.method=cps", "cps.cutmix=true"], True),
+        (["training.method=cct"], True),
+        (["training.method=supervised"], False),
+        (["training.method=usrn", "usrn.terms=['msl']"], False),
+    ],
+)
+def test_a_method_without_unlabelled_images_is_refused_before_the_baseline(recipe_file, overrides, needed):
+    recipe = load_recipe(str(recipe_file), overrides)
+    dataset = replace(load_dataset(recipe.data), unlabelled=())
+    context = pytest.raises(DataError, match="but data has none") if needed else contextlib.nullcontext()
+    with context:
+        validate_unlabelled(recipe, dataset)

@@ -55,6 +55,11 @@ class MethodOptions(Section):
         return getattr(self, "threshold", 0.0) <= 0.5
 
     @property
+    def reads_unlabelled(self) -> bool:
+        """Whether the method learns from unlabelled images."""
+        return True
+
+    @property
     def has_gate(self) -> bool:
         """Whether a gate selects the corrected pseudo labels; reports show how often it is open."""
         return False
@@ -360,6 +365,10 @@ class USRNOptions(MethodOptions):
         if errors := list(term_errors(terms)):
             raise ValueError("; ".join(errors))
         return terms
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        return not {"ost", "sst"}.isdisjoint(self.terms)
 
     @property
     def has_gate(self) -> bool:

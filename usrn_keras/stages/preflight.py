@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from usrn_keras.data import Dataset, read_mask
+from usrn_keras.data.batch_spec import BatchSpec
 from usrn_keras.errors import DataError, RecipeError, RunError
+from usrn_keras.methods import find_method
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import SubclassesSection
 from usrn_keras.recipe.stage_plan import Label
@@ -18,15 +20,32 @@ def validate_run(run: Run, dataset: Dataset) -> None:
     """Raise what a later stage would raise, as far as it is known before the first one begins.
 
     Raises:
-        DataError: `evaluation.split` has no images, no labelled image has a pixel with a class, or the
-            unlabelled images cannot be labelled as the method needs it.
+        DataError: `evaluation.split` has no images, no labelled image has a pixel with a class, or there are
+            no unlabelled images, or too many classes, for the method.
         RecipeError: `subclasses.counts` are not those of the classes.
         RunError: The best weights are asked for, of a stage that is complete and kept none.
     """
+    validate_unlabelled(run.recipe, dataset)
     validate_labelling(run, dataset)
     validate_evaluation(run.recipe, dataset)
     validate_clustering(run, dataset)
     _validate_best_weights(run)
+
+
+def validate_unlabelled(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise a `DataError` where the method learns from unlabelled images, and there are none."""
+    method = find_method(recipe.training.method)
+    if isinstance(method.inputs, BatchSpec):
+        needed = method.inputs.reads_unlabelled
+    else:  # they depend on the options
+        needed = recipe.options is not None and recipe.options.reads_unlabelled
+    if needed and not dataset.unlabelled:
+        raise DataError(
+            f"training.method = {recipe.training.method!r} learns from unlabelled images, but {dataset.name} "
+            "has none",
+            hint="Add unlabelled images (with data.labels = 'all' there are none), or choose "
+            "training.method = 'supervised'.",
+        )
 
 
 def validate_labelling(run: Run, dataset: Dataset) -> None:
@@ -34,12 +53,6 @@ def validate_labelling(run: Run, dataset: Dataset) -> None:
     if not any(isinstance(stage, Label) for stage in run.plan.values()):
         return
     method = run.recipe.training.method
-    if not dataset.unlabelled:
-        raise DataError(
-            f"training.method = {method!r} labels the unlabelled images, but {dataset.name} has none",
-            hint="Add unlabelled images (with data.labels = 'all' there are none), or choose "
-            "training.method = 'supervised'.",
-        )
     if len(dataset.classes) > MOST_CLASSES:
         raise DataError(
             f"training.method = {method!r} writes pseudo masks of 8 bits for at most {MOST_CLASSES} classes; "
