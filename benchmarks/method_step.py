@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks.devices import device_of
@@ -42,7 +43,13 @@ class MethodStep(TimedStep):
         stage = [stage for stage in stages_of(recipe) if isinstance(stage, Train)][-1]
         self._method = build_method(recipe, stage, dataset, subclasses, pretrained=False)
         spec = self._method.inputs
-        self._batch = build_batches(recipe, dataset, labelled, spec=spec, parents=subclasses.parents).batch(0)
+        pseudo = (
+            labelled if spec.pseudo else ()
+        )  # masks in the place of predicted ones
+        batches = build_batches(
+            recipe, dataset, labelled, spec=spec, pseudo=pseudo, parents=subclasses.parents
+        )
+        self._batch = batches.batch(0) | ({"progress": np.float32(0.5)} if spec.progress else {})
         self._step = CompiledStep(self._method)
 
     def launch(self) -> Any:
