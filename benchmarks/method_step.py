@@ -43,9 +43,7 @@ class MethodStep(TimedStep):
         stage = [stage for stage in stages_of(recipe) if isinstance(stage, Train)][-1]
         self._method = build_method(recipe, stage, dataset, subclasses, pretrained=False)
         spec = self._method.inputs
-        pseudo = (
-            labelled if spec.pseudo else ()
-        )  # masks in the place of predicted ones
+        pseudo = labelled if spec.pseudo else ()  # masks in the place of predicted ones
         batches = build_batches(
             recipe, dataset, labelled, spec=spec, pseudo=pseudo, parents=subclasses.parents
         )
