@@ -57,7 +57,7 @@ def gated(
     """Find the labels of F that F_sub corrects, as `HostMethod.teach` and `learn` do in training.
 
     q is `p * onehot(parents[argmax p_sub])` where the normalised entropy of F_sub is at most that of F, and p
-    elsewhere. A pixel has the label argmax q and the confidence max q.
+    at the others. A pixel has the label argmax q and the confidence max q.
 
     Args:
         probabilities: Class probabilities of F, `(height, width, C)`.
