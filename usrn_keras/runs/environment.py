@@ -16,6 +16,7 @@ import pydantic
 from usrn_keras._version import NUMERICS, __version__
 from usrn_keras.backends import device_names
 from usrn_keras.files import read_json
+from usrn_keras.machine import has_nvidia_gpu, visible_gpus
 from usrn_keras.runs.run_files import Session
 
 ENVIRONMENT_FILE = "environment.json"
@@ -35,6 +36,11 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "devices": device_names(),
+        "gpus": [
+            {"name": gpu.name, "memory": gpu.total, "driver": gpu.driver}
+            for gpu in (visible_gpus() if has_nvidia_gpu() else ())
+        ],
+        "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "command": sys.argv,
     }
 
