@@ -56,6 +56,7 @@ class Method(keras.Model):
     inputs: BatchSpec = BatchSpec()
     needs_subclasses: ClassVar[bool] = False
     makes_pseudo_labels: ClassVar[bool] = False
+    trains_on_parts: ClassVar[bool] = False  # whether its losses are right where processes share a batch
 
     def __init__(
         self, networks: Sequence[Network | Sequence[Branch]], *, ignore_index: int = 255, **kwargs: Any

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from usrn_keras.backends import CompiledStep
+from usrn_keras.backends import CompiledStep, fetch
 from usrn_keras.errors import DivergedError
 from usrn_keras.methods import Method
 from usrn_keras.optimizers.learning_rates import rate_at
 from usrn_keras.progress import SILENT, Progress, Task
+from usrn_keras.ranks import ALONE, Ranks
 from usrn_keras.training.callbacks import Callback, deferred_interrupt
 from usrn_keras.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -44,6 +45,9 @@ class Loop:
         callbacks: Callbacks called after the steps at which they are due; the checkpoint is written first.
         progress: Progress display.
         description: Description of the progress bar.
+        devices: Number of devices of this process to train on.
+        ranks: Processes that train together. They stop at the same step; the first one writes checkpoints,
+            and the others have no `record` and no callbacks.
 
     Raises:
         DivergedError: If a loss is not finite; the message names the step and the images.
@@ -62,6 +66,8 @@ class Loop:
     callbacks: Sequence[Callback] = ()
     progress: Progress = SILENT
     description: str = "training"
+    devices: int = 1
+    ranks: Ranks = ALONE
     _pending: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False)
     _window: float = field(default=0.0, init=False)
     _seconds: float = field(default=0.0, init=False)
@@ -69,7 +75,8 @@ class Loop:
     def run(self) -> None:
         """Train until the last step."""
         start = self._restore()
-        step_function = CompiledStep(self.model)  # first: measurements round by the layout of the kernels
+        # Before the callbacks: their measurements round by the layout of the kernels.
+        step_function = CompiledStep(self.model, self.devices)
         self.rewind(start)
         if start >= self.steps:
             return
@@ -86,17 +93,23 @@ class Loop:
                 self._pending.append((step, step_function(batch)))
                 done = step + 1
                 last = done == self.steps
-                if last or interrupt.asked or done % self.log_every == 0 or step == start:
-                    self._flush(task, batch)
                 due = [callback for callback in self.callbacks if callback.due(done)]
-                if last or interrupt.asked or due or time.monotonic() - saved > self.checkpoint_seconds:
+                overdue = time.monotonic() - saved > self.checkpoint_seconds
+                stop, save = self.ranks.agree(interrupt.asked, bool(due) or overdue)
+                if step == start or last or stop:
+                    self.ranks.check_equal(self.model.variables, done)
+                if last or stop or done % self.log_every == 0 or step == start:
                     self._flush(task, batch)
-                    save_checkpoint(self.checkpoint, self.model, done, seconds=round(self._seconds, 3))
+                if last or stop or save:
+                    self._flush(task, batch)
+                    if self.ranks.writes:
+                        save_checkpoint(self.checkpoint, self.model, done, seconds=round(self._seconds, 3))
                     saved = time.monotonic()
                 for callback in due:
                     callback.after_step(done)
                     self._window = time.monotonic()  # exclude the callback from the training time
-                if interrupt.asked:  # also after the last step, because later work may take long
+                # Also after the last step, because later work may take long.
+                if stop or (due and interrupt.asked and self.ranks.world == 1):
                     raise KeyboardInterrupt(
                         f"interrupted after step {done} of {self.steps} of {self.description}, "
                         "checkpoint written; run the same command again to resume"
@@ -118,7 +131,8 @@ class Loop:
         """Fetch the pending loss terms from the device, check them, and record their means."""
         if not self._pending:
             return
-        terms = [(step, {name: float(value) for name, value in kept.items()}) for step, kept in self._pending]
+        steps, kept = zip(*self._pending, strict=True)
+        terms = list(zip(steps, fetch(kept), strict=True))
         self._pending.clear()
         for step, values in terms:
             self._check_finite(step, values)
@@ -126,7 +140,7 @@ class Loop:
         elapsed, self._window = now - self._window, now
         self._seconds += elapsed
         numbers = {name: float(np.mean([values[name] for _, values in terms])) for name in terms[0][1]}
-        images = len(terms) * self.model.images_per_step(batch)
+        images = len(terms) * self.model.images_per_step(batch) * self.ranks.world
         speed = images / elapsed
         shown = {name: numbers[name] for name in numbers if name in SHOWN}
         task.advance(len(terms), **shown, images_per_second=speed)
