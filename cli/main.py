@@ -11,6 +11,7 @@ import click
 
 from usrn_cli.suggestions import Group
 from usrn_keras import errors
+from usrn_keras.interrupts import check_interrupt, interrupt_exit_code, owned_signals, was_interrupted
 
 VERBS = {
     "init": "Create a recipe from folders of images and masks.",
@@ -23,6 +24,7 @@ VERBS = {
     "report": "Create a page with the scores, curves and pictures of a run.",
     "predict": "Segment images with a trained run.",
     "export": "Export a trained model for deployment.",
+    "runs": "List, check and clean run folders.",
     "recipes": "List, show and copy the shipped recipes; list all keys.",
     "doctor": "Check backends, devices and speed of this machine.",
 }
@@ -35,7 +37,7 @@ COMPLETION = {
 }
 """The line that enables completion in each shell, and its file."""
 
-INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C
+STOPPED = ((129, "SIGHUP"), (130, "Ctrl-C"), (143, "SIGTERM"))  # 128 + the number, as shells report it
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 
 
@@ -47,7 +49,7 @@ def exit_codes() -> list[tuple[int, str]]:
         (errors.USRNError.exit_code, "Internal error: a bug in usrn-keras."),
         (2, "Invalid command line."),
         *sorted((kind.exit_code, (kind.__doc__ or "").strip()) for kind in kinds),
-        (INTERRUPTED, "Interrupted (Ctrl-C)."),
+        *((code, f"Interrupted ({name}).") for code, name in STOPPED),
     ]
 
 
@@ -74,18 +76,25 @@ class Verbs(Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with owned_signals(hard_exit=True):
+                result = super().invoke(ctx)
+                check_interrupt("interrupted; the command was complete")
+                return result
         except KeyboardInterrupt as interrupt:
             click.echo(str(interrupt) or "interrupted", err=True)
-            code = INTERRUPTED
+            code = interrupt_exit_code()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             if _is_closed_pipe(error):
                 raise
             error = _known(error)
-            report(error, debug=ctx.params["debug"])
+            if was_interrupted() and not ctx.params["debug"]:  # some libraries convert what the signal raises
+                click.echo(f"interrupted, in {type(error).__name__}: {error}", err=True)
+            else:
+                report(error, debug=ctx.params["debug"])
             code = error.exit_code if isinstance(error, errors.USRNError) else errors.USRNError.exit_code
+            code = interrupt_exit_code() if was_interrupted() else code
         ctx.exit(code)
 
 

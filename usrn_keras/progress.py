@@ -8,6 +8,8 @@ A function that takes long receives a `Progress` and reports to it:
             task.advance(1, loss=0.42, images_per_second=31.0)
 
 `done` is the number of items that an interrupted run completed: they count for the progress, not the speed.
+Every report is a moment at which the loop may stop: `advance` raises `KeyboardInterrupt` if a signal asked
+for it and a library swallowed the exception, see `usrn_keras.interrupts`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TextIO
+
+from usrn_keras.interrupts import check_interrupt
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +67,7 @@ class _Silent:
         yield self
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
-        pass
+        check_interrupt()
 
     def log(self, line: str) -> None:
         pass
@@ -121,6 +125,7 @@ class _PlainTask:
         self.progress.log(f"{self.description} {self.done}/{self.total}")
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
+        check_interrupt()
         self.done += n
         self.numbers = numbers
         now = self.progress.clock()
@@ -177,6 +182,7 @@ class _RichTask:
         self._bars, self._identity = bars, identity
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
+        check_interrupt()
         self._bars.update(self._identity, advance=n, numbers="  ".join(_shown(numbers)))
 
 

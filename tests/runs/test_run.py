@@ -83,6 +83,25 @@ def test_second_process_is_refused(tmp_path):
         pass
 
 
+def test_the_lock_survives_its_file(tmp_path):
+    with started(tmp_path / "run", recipe(), dataset("a")):
+        (tmp_path / "run/.lock").unlink()
+        with (
+            pytest.raises(RunError, match="is used by another process"),
+            started(tmp_path / "run", recipe(), dataset("a")),
+        ):
+            pytest.fail("two processes train in a folder")
+
+
+def test_a_damaged_environment_stops_nothing(tmp_path):
+    file = tmp_path / "run/environment.json"
+    for _ in range(2):
+        with started(tmp_path / "run", recipe(), dataset("a")):
+            assert len(json.loads(file.read_text())) == 1
+        file.write_text("[{")
+    assert file.with_name("environment.damaged.json").read_text() == "[{"
+
+
 def test_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(RunError, match="not a run folder"), started(tmp_path, recipe(), dataset()):
