@@ -40,12 +40,13 @@ ORIENTATION = Kind("orientation", "images rotated by EXIF whose masks are not")
 MASK_WITHOUT_IMAGE = Kind("mask_without_image", "masks without an image")
 SMALL_IMAGE = Kind("small_image", "images much smaller than the crop")
 MIXED_SIZES = Kind("mixed_sizes", "images of several sizes")
+FILE_WARNING = Kind("file_warning", "files that are read, but are not as usual")
 
 ERRORS = (
     *(LAYOUT, UNREADABLE_IMAGE, UNREADABLE_MASK, SIZE_MISMATCH, MASK_VALUES, SUSPICIOUS_MASK),
     *(ALL_IGNORED, CLASS_NOT_LABELLED, DUPLICATE_ACROSS, CASE_COLLISION),
 )
-NOTES = (*(CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, MASK_WITHOUT_IMAGE, SMALL_IMAGE, MIXED_SIZES),)
+NOTES = (*(CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, MASK_WITHOUT_IMAGE, SMALL_IMAGE, MIXED_SIZES, FILE_WARNING),)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_image, read_mask
+from usrn_keras.data.file_facts import read_facts
 from usrn_keras.data.mask_files import RawMask, read_raw
 from usrn_keras.data.masks import MaskRules, Rules
 from usrn_keras.errors import DataError
 from usrn_keras.inspection.data_findings import (
     ALL_IGNORED,
+    FILE_WARNING,
     MASK_VALUES,
     ORIENTATION,
     SIZE_MISMATCH,
@@ -69,10 +71,16 @@ def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:
     if image is not None:
         reading.size = image.shape[:2]
         reading.digest = _digest(image)
+        _add_warnings(reading, sample.image)
     del image  # free its memory before the mask is read
     if sample.mask is not None and split != "unlabelled":
         _read_mask(reading, dataset)
     return reading
+
+
+def _add_warnings(reading: Reading, path: Path) -> None:
+    for warning in read_facts(path).warnings:
+        reading.add(FILE_WARNING, f"{path}: {warning}", "", path)
 
 
 def _digest(image: np.ndarray) -> bytes:
@@ -108,6 +116,7 @@ def _read_mask(reading: Reading, dataset: Dataset) -> None:
         message = error.message if isinstance(error, DataError) else f"{path}: {error}"
         reading.add(MASK_VALUES, message, _advice(error, raw, rules), path)
         ids = None
+    _add_warnings(reading, path)
     _check_size(reading, (ids if raw is None else raw.values).shape[:2])
     if ids is not None:
         reading.pixels = _count(ids, dataset)
