@@ -193,3 +193,30 @@ def test_masks_of_floating_point_hold_whole_numbers(tmp_path, dtype):
     assert cv2.imwrite(str(tmp_path / "b.tif"), ids + 0.25)
     with pytest.raises(DataError, match=r"b\.tif cannot be a mask: it is a TIFF of 1 band of .*floating"):
         read_raw(tmp_path / "b.tif")
+
+
+def test_16_bit_images_are_read_the_same_every_time(tmp_path):
+    """OpenCV 5 returns memory that was never written for RGB TIFFs with one of its flags."""
+    values = np.random.default_rng(0).integers(0, 4000, (64, 96, 3)).astype(np.uint16)
+    assert cv2.imwrite(str(tmp_path / "a.tif"), values[..., ::-1])
+    expected = np.round(np.clip((values - 100.0) / 3000, 0, 1) * 255).astype(np.uint8)
+    for seed in range(8):
+        np.full(values.size, seed, np.uint16)  # other content of the memory that is free now
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif", value_range=(100, 3100)), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_a_value_range_scales_16_bits_and_leaves_8_bits(tmp_path, dtype):
+    values = np.array([[-2000, -1000, 0, 1000, 3000]]) + (2000 if dtype == np.uint16 else 0)
+    low = int(values[0, 1])
+    assert cv2.imwrite(str(tmp_path / "a.tif"), values.astype(dtype))
+    found = read_image(tmp_path / "a.tif", value_range=(low, low + 2000))
+    assert found[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+    Image.new("RGB", (5, 4), (9, 99, 199)).save(tmp_path / "b.png")
+    assert (read_image(tmp_path / "b.png", value_range=(0, 3000)) == (9, 99, 199)).all()
+
+
+def test_signed_numbers_need_a_value_range(tmp_path):
+    assert cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((4, 5), np.int16))
+    with pytest.raises(DataError, match=r"which of its values is black and which is white is not known"):
+        read_image(tmp_path / "a.tif")

@@ -20,7 +20,9 @@ from usrn_keras.errors import DataError
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 
-ValueRange = tuple[int, int]
+
+class ImageKindError(DataError):
+    """A sound image has bands or numbers that are not read."""
 
 
 def read_image(
@@ -86,15 +88,15 @@ def check_image_kind(
         any_range: Whether a value range may be known later, as in `usrn init`.
 
     Raises:
-        DataError: The image has other bands, bits or numbers.
+        ImageKindError: The image has other bands, bits or numbers.
     """
     signed = facts.kind == "signed" and facts.bits == 16
     readable = facts.kind == "unsigned" or (signed and facts.format == "TIFF")
     if facts.bands not in (1, 2, 3, 4) or not readable or facts.bits not in (1, 2, 4, 8, 16):
-        raise DataError(
+        raise ImageKindError(
             f"{path} is a {facts}; images of 1, 3 or 4 bands of 8 or 16 bits are read (of 4 bands the first "
             "three, as red, green and blue)",
-            hint=_how_to_convert(path, facts),
+            hint=_how_to_convert(facts),
         )
     if facts.format == "JPEG" and facts.bits != 8:
         raise DataError(
@@ -116,8 +118,7 @@ def read_values(path: Path | str) -> np.ndarray:
     data = read_bytes(path)
     facts = read_facts(path, data)
     check_image_kind(path, facts, any_range=True)
-    data = pixels_only(path, data) if facts.format == "PNG" else data
-    return decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    return _decode_deep(path, pixels_only(path, data) if facts.format == "PNG" else data)
 
 
 def _decode(
@@ -129,8 +130,13 @@ def _decode(
         data = pixels_only(path, data)
     if value_range is None or facts.bits != 16:
         return decode(path, data, cv2.IMREAD_COLOR_RGB)
-    values = decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    values = _decode_deep(path, data)
     return _range_table(*value_range, values.dtype.str)[values.view(np.uint16)]
+
+
+def _decode_deep(path: Path | str, data: np.ndarray) -> np.ndarray:
+    # For RGB TIFFs of 16 bits, IMREAD_COLOR_RGB of OpenCV 5 returns memory that was never written.
+    return np.ascontiguousarray(decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)[..., ::-1])
 
 
 @lru_cache(maxsize=4)
@@ -163,11 +169,9 @@ def _check_shape(path: Path | str, image: np.ndarray, facts: FileFacts, factor: 
         )
 
 
-def _how_to_convert(path: Path | str, facts: FileFacts) -> str:
-    path = Path(path)
-    target = f"{path.stem}_rgb.tif"
+def _how_to_convert(facts: FileFacts) -> str:
     if facts.kind != "unsigned" or facts.bits > 16:
-        how = f"gdal_translate -ot UInt16 -scale MIN MAX 0 65535 {path.name} {target}"
-        return f"Write its values as integers of 8 or 16 bits, all files with the same scale: `{how}`."
-    how = f"gdal_translate -b 1 -b 2 -b 3 {path.name} {target}"
+        how = "gdal_translate -ot UInt16 -scale MIN MAX 0 65535 IN.tif OUT.tif"
+        return f"Write the values as integers of 8 or 16 bits, all files with the same scale: `{how}`."
+    how = "gdal_translate -b 1 -b 2 -b 3 IN.tif OUT.tif"
     return f"Write the three bands that show red, green and blue to files of their own: `{how}`."

@@ -40,6 +40,8 @@ ORIENTATION = Kind("orientation", "images rotated by EXIF whose masks are not")
 MASK_WITHOUT_IMAGE = Kind("mask_without_image", "masks without an image")
 SMALL_IMAGE = Kind("small_image", "images much smaller than the crop")
 MIXED_SIZES = Kind("mixed_sizes", "images of several sizes")
+DARK_IMAGES = Kind("dark_images", "16-bit images that use few of their values")
+FILES_LEFT_OUT = Kind("files_left_out", "files that are not used")
 FILE_WARNING = Kind("file_warning", "files that are read, but are not as usual")
 
 ERRORS = (
@@ -48,7 +50,7 @@ ERRORS = (
 )
 NOTES = (
     *(CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, MASK_WITHOUT_IMAGE, SMALL_IMAGE, MIXED_SIZES),
-    *(FILE_WARNING,),
+    *(DARK_IMAGES, FILES_LEFT_OUT, FILE_WARNING),
 )
 
 
