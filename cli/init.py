@@ -34,7 +34,7 @@ FOLDER = click.Path(path_type=Path)
     "--names",
     default="",
     metavar="FILE",
-    help="File of class names; per line NAME, ID NAME or RED GREEN BLUE NAME.",
+    help="File of class names; per line NAME, ID NAME or RED GREEN BLUE NAME; or labelmap.txt of CVAT.",
 )
 @click.option(
     "--ignore",
@@ -51,6 +51,12 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option(
     "--mask-pattern", default="", metavar="TEXT", help="Mask names, such as {name}_mask.  [default: detected]"
+)
+@click.option(
+    "--mask-threshold",
+    type=click.IntRange(0, 254),
+    metavar="VALUE",
+    help="Masks of two classes with soft edges or from JPEGs: larger values are the second class (127).",
 )
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random splits."

@@ -21,7 +21,7 @@ def calls(monkeypatch):
     """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
     calls = []
 
-    def predict_files(run_dir, inputs, out_dir, *, progress, wrote):
+    def predict_files(run_dir, inputs, out_dir, *, progress, wrote, left_out):
         calls.append((run_dir, list(inputs), out_dir))
         for path in inputs:
             for end in ("", "_overlay") if path.stem != "broken" else ():
@@ -44,7 +44,10 @@ def test_written_files_one_to_a_line(calls):
 
 def test_json(calls):
     result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--json")
-    assert json.loads(result.stdout) == {"written": ["out/photo.png", "out/photo_overlay.png"]}
+    assert json.loads(result.stdout) == {
+        "written": ["out/photo.png", "out/photo_overlay.png"],
+        "left_out": [],
+    }
 
 
 def test_broken_images_are_exit_code_4(calls):

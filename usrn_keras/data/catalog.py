@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, ErrorList
+from usrn_keras.data.dataset import PARTS, Dataset, ErrorList
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats import camvid, cityscapes, folder, voc
 from usrn_keras.data.formats.assemble import Layout
@@ -72,11 +72,21 @@ def load_dataset(data: DataSection, errors: ErrorList | None = None) -> Dataset:
             palette = np.zeros((len(data.classes), 3), np.uint8)
             return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
         dataset = load(root, data, found)
+    if data.value_range:
+        dataset = _with_value_range(dataset, tuple(data.value_range))
     if data.labels == "all":
         dataset = with_all_labels(dataset, found)
     if errors is None:
         found.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
     return dataset
+
+
+def _with_value_range(dataset: Dataset, value_range: tuple[int, int]) -> Dataset:
+    parts = {
+        part: tuple(replace(sample, value_range=value_range) for sample in getattr(dataset, part))
+        for part in PARTS
+    }
+    return replace(dataset, **parts)
 
 
 def root_of(data: DataSection) -> Path:

@@ -63,12 +63,14 @@ class Sample:
         image: Path of the image file.
         mask: Path of the file of class ids, or None.
         sublabels: Path of the file of subclass ids, or None before the subclasses are built.
+        value_range: Values of a 16-bit image that become 0 and 255; None keeps the upper eight bits.
     """
 
     name: str
     image: Path
     mask: Path | None = None
     sublabels: Path | None = None
+    value_range: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,7 @@ class Dataset:
             int32; None if masks contain class ids.
         colour_map: Rows of red, green, blue and class id or `ignore_index`, `(colours, 4)` int32; None if
             masks contain no colours.
+        mask_threshold: Largest grey value of class 0 in masks of two classes; None for other masks.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Dataset:
     ignore_index: int = 255
     id_map: np.ndarray | None = None
     colour_map: np.ndarray | None = None
+    mask_threshold: int | None = None
 
     @property
     def num_classes(self) -> int:

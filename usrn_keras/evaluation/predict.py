@@ -13,13 +13,14 @@ import numpy as np
 from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.left_out_files import LeftOut, find_unread
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
-from usrn_keras.runs import open_run
+from usrn_keras.runs import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def predict_files(
     *,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
+    left_out: Callable[[LeftOut], None] = lambda files: None,
 ) -> list[Path]:
     """Segment images with the model of a run, with the options of prediction of its recipe.
 
@@ -49,6 +51,7 @@ def predict_files(
             Images of a folder keep their sub-folder.
         progress: Progress bar, counts images.
         wrote: Called with the path of each file as soon as it is written.
+        left_out: Called with the pictures in the folders whose format is not read, if there are any.
 
     Returns:
         The written files, two for each image, in the order of `inputs`.
@@ -65,6 +68,8 @@ def predict_files(
     [PosixPath('predictions/photo.png'), PosixPath('predictions/photo_overlay.png'), ...]
     """
     errors = ErrorList()
+    for files in find_unread([Path(path) for path in inputs if Path(path).is_dir()], without=[Path(out_dir)]):
+        left_out(files)
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
@@ -76,7 +81,7 @@ def predict_files(
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
             try:
-                for path in _predict_file(predictor, job, run.palette):
+                for path in _predict_file(predictor, job, run):
                     written.append(path)
                     wrote(path)
             except DataError as error:
@@ -128,8 +133,9 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
         raise DataError("the predictions would overwrite files", errors=errors, hint=hint)
 
 
-def _predict_file(predictor: Predictor, job: Job, palette: np.ndarray) -> list[Path]:
-    image = read_image(job.image)
+def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
+    image = read_image(job.image, value_range=run.recipe.data.value_range or None)
+    palette = run.palette
     labels = predictor.ids(image)
     _write(job.labels, _labels_png(labels, palette))
     _write(job.overlay, overlay_png(image, labels, palette))

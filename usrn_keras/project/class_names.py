@@ -14,7 +14,11 @@ from usrn_keras.data.mask_values import pack, unpack, voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.project.mask_kinds import MAX_IDS, SPECK, MaskKind, ValueCounts, find_kind, shown
 
-FORMS = "a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`"
+# A line of labelmap.txt of CVAT, `label:color_rgb:parts:actions`; a name may contain colons.
+CVAT_LINE = re.compile(
+    r"(?P<name>.+):\s*(?P<red>\d+)\s*,\s*(?P<green>\d+)\s*,\s*(?P<blue>\d+)\s*:[^:]*:[^:]*"
+)
+FORMS = "a name, `ID name`, `RED GREEN BLUE name`, `name,RED,GREEN,BLUE` or `name:RED,GREEN,BLUE::`"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ def read_names(path: Path, errors: list[str]) -> list[Named]:
     """Read class names, one per line; empty lines and lines that start with `#` are skipped.
 
     All lines must have the same form: a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`
-    (separated by spaces, tabs or commas).
+    (separated by spaces, tabs or commas), or `name:RED,GREEN,BLUE:parts:actions` as in labelmap.txt of CVAT.
 
     Args:
         path: Path of the file.
@@ -72,6 +76,8 @@ def _is_heading(first: str, second: str) -> bool:
 
 
 def _parse(line: str) -> Named:
+    if match := CVAT_LINE.fullmatch(line):
+        return _coloured([match["red"], match["green"], match["blue"]], [match["name"].strip()])
     parts = [part for part in re.split(r"[,;\t ]+", line) if part]
     ahead, behind = _numbers(parts), _numbers(parts[::-1])
     if ahead >= 3:

@@ -52,10 +52,14 @@ class DataSection(Section):
     test_images: str = Field("", description="Folder of the test images, if separate (folder data sets).")
     test_masks: str = Field("", description="Folder of the test masks; required with test_images.")
     image_pattern: str = Field(
-        "{name}", description="File name of an image without suffix, such as {name}_rgb (folder data sets)."
+        "{name}",
+        description="File name of an image without suffix, such as {name}_rgb; a folder before it, as in "
+        "rgb/{name}, is left out of the name (folder data sets).",
     )
     mask_pattern: str = Field(
-        "{name}", description="File name of a mask without suffix, such as {name}_mask (folder data sets)."
+        "{name}",
+        description="File name of a mask without suffix, such as {name}_mask or mask/{name} (folder data "
+        "sets).",
     )
     classes: list[str] = Field(
         [], description="Class names in the order of their ids. Empty: read from classes.txt in the root."
@@ -67,6 +71,18 @@ class DataSection(Section):
     )
     mask_ids: list[Annotated[int, Field(ge=0, le=65535)]] = Field(
         [], description="Mask value of each class, such as [0, 255]. Empty: 0, 1, 2, ..."
+    )
+    mask_threshold: int = Field(
+        -1,
+        ge=-1,
+        le=65534,
+        description="Masks of two classes with values between, such as JPEGs: larger values are the second "
+        "class, such as 127 (folder data sets). -1: masks contain ids or colours.",
+    )
+    value_range: list[Annotated[int, Field(ge=-32768, le=65535)]] = Field(
+        [],
+        description="Values of 16-bit images that become black and white, such as [0, 4095], for all images; "
+        "8-bit images are not changed. Empty: the upper eight bits.",
     )
     labelled: str = Field("", description="List file of the labelled images. Empty: all images with a mask.")
     unlabelled: str = Field(

@@ -209,7 +209,10 @@ class _Labelling:
 
     def _images(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, np.ndarray]]:
         read = ordered_map(
-            lambda sample: read_image(sample.image), samples, workers=self.workers, ahead=2 * self.workers
+            lambda sample: read_image(sample.image, value_range=sample.value_range),
+            samples,
+            workers=self.workers,
+            ahead=2 * self.workers,
         )
         return zip(samples, read, strict=True)
 

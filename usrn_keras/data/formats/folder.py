@@ -15,10 +15,19 @@ from usrn_keras.data.file_index import add_file, index_files, read_lines
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import Lists, Names, given_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
-from usrn_keras.data.mask_values import colour_values, mask_values, read_palette, voc_palette
-from usrn_keras.data.masks import MASK_SUFFIXES
+from usrn_keras.data.mask_values import (
+    MaskValues,
+    colour_values,
+    internal_ignore_index,
+    mask_values,
+    read_palette,
+    voc_palette,
+)
+from usrn_keras.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES
+from usrn_keras.data.name_matching import match_masks
+from usrn_keras.data.name_pattern import Pattern, normal
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.checks import PLACEHOLDER, data_contradictions
+from usrn_keras.recipe.checks import data_contradictions
 from usrn_keras.recipe.schema import DataSection
 
 Files = dict[str, Path]
@@ -49,7 +58,7 @@ def index_folder(root: Path, data: DataSection, errors: ErrorList) -> FolderFile
         data: Section `[data]` of the recipe.
         errors: Receives the errors.
     """
-    folders = _folders(root, data, errors)
+    folders = data_folders(root, data, errors)
     images: Files = {}
     masks: Files = {}
     names: dict[str, Names] = {}
@@ -90,7 +99,7 @@ def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -
         for folder in folders:
             start = f"{folder}{os.sep}"
             for name, path in images.items():
-                stem = os.path.splitext(path)[0]
+                stem = normal(os.path.splitext(path)[0])
                 if stem.startswith(start):
                     found[stem.removeprefix(start).replace(os.sep, "/")] = name
         return found
@@ -98,8 +107,14 @@ def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -
     return lambda entry: entry if entry in images else aliases().get(entry, entry)
 
 
-def _folders(root: Path, data: DataSection, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
-    """Find the folders of images and masks of every part with its own folders."""
+def data_folders(root: Path, data: DataSection, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
+    """Find the folders of images and masks of every part with its own folders.
+
+    Args:
+        root: Folder of the data set, which relative folders refer to.
+        data: Section `[data]` of the recipe.
+        errors: Receives the errors.
+    """
     folders = {}
     for part, prefix in (("train", ""), ("val", "val_"), ("test", "test_")):
         named = [(key, getattr(data, key)) for key in (f"{prefix}images", f"{prefix}masks")]
@@ -125,10 +140,10 @@ def _index_pair(
 ) -> tuple[Files, Files]:
     """Index the images and masks of a part. If both patterns match a file, the longer one has priority."""
     image_pattern, mask_pattern = (
-        pattern if pattern.count(PLACEHOLDER) == 1 else PLACEHOLDER
-        for pattern in (data.image_pattern, data.mask_pattern)
+        str(Pattern.parse(pattern) or Pattern()) for pattern in (data.image_pattern, data.mask_pattern)
     )
     suffixes = IMAGE_SUFFIXES
+    mask_suffixes = MASK_SUFFIXES if data.mask_threshold < 0 else (*MASK_SUFFIXES, *LOSSY_SUFFIXES)
     if image_folder == mask_folder and image_pattern == mask_pattern:
         suffixes = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
 
@@ -139,9 +154,10 @@ def _index_pair(
 
     if len(image_pattern) > len(mask_pattern):
         images = index(image_folder, suffixes, image_pattern, {})
-        return images, index(mask_folder, MASK_SUFFIXES, mask_pattern, images)
-    masks = index(mask_folder, MASK_SUFFIXES, mask_pattern, {})
-    return index(image_folder, suffixes, image_pattern, masks), masks
+        return images, match_masks(images, index(mask_folder, mask_suffixes, mask_pattern, images))
+    masks = index(mask_folder, mask_suffixes, mask_pattern, {})
+    images = index(image_folder, suffixes, image_pattern, masks)
+    return images, match_masks(images, masks)
 
 
 LAYOUT = Layout(
@@ -178,7 +194,11 @@ def load_folder(
     files = index_folder(root, data, errors)
     classes = tuple(data.classes) or _read_classes(root / "classes.txt", errors)
     palette = _palette(root / "palette.txt", data, len(classes), errors)
-    if data.mask_format == "colours":
+    if data.mask_threshold >= 0:
+        values = MaskValues(internal_ignore_index(len(classes)))
+        if len(classes) != 2:
+            errors.add(f"data.mask_threshold needs 2 classes, received {len(classes)}: {', '.join(classes)}")
+    elif data.mask_format == "colours":
         values = colour_values(palette, data.ignore_colours, classes, errors)
     else:
         values = mask_values(data, classes, errors)
@@ -192,7 +212,8 @@ def load_folder(
         masks={**(extra_masks or {}), **files.masks},
         errors=errors,
     )
-    return replace(dataset, name=root.resolve().name)
+    threshold = data.mask_threshold if data.mask_threshold >= 0 else None
+    return replace(dataset, name=root.resolve().name, mask_threshold=threshold)
 
 
 def _read_classes(path: Path, errors: ErrorList) -> Names:
