@@ -41,7 +41,7 @@ COMPLETION = {
 """The line that enables completion in each shell, and its file."""
 
 STOPPED = ((129, "SIGHUP"), (130, "Ctrl-C"), (143, "SIGTERM"))  # 128 + the number, as shells report it
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EROFS, errno.EIO)
 
 
 def exit_codes() -> list[tuple[int, str]]:
@@ -115,7 +115,7 @@ def report(error: Exception, *, debug: bool) -> None:
 
 
 def _known(error: Exception) -> Exception:
-    """Convert errors about memory, a full disk or a name that is too long to those of the package."""
+    """Convert errors about memory, a full or broken disk or a long name to those of the package."""
     if ran_out_of_memory(error):
         first = str(error).strip().splitlines()[:1]
         known = errors.OutOfMemoryError(
