@@ -18,6 +18,7 @@ KINDS = ("rows", "kills", "errors", "signals", "recipes", "runs", "data", "model
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.attacks", description=__doc__)
     parser.add_argument("--kinds", default=",".join(KINDS), help="Attacks, comma-separated.")
+    parser.add_argument("--rows", type=int, default=10, help="Runs that are attacked again and again.")
     parser.add_argument(
         "--kills", type=int, default=100, help="Kills in each stage; as many at random times."
     )
