@@ -23,7 +23,9 @@ from usrn_keras.errors import StorageError
 _SPACE = "Free disk space or raise the quota, then run the same command again to resume."
 _PERMISSION = "Get write permission or choose another folder, then run the same command again to resume."
 _PATH = "Choose another path: a part of it is a file where a folder is needed, or exists, or is too long."
+_DEVICE = "The device reports an error: check the disk, then run the same command again to resume."
 WRITE_ERROR_HINTS = {
+    errno.EIO: _DEVICE,
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
     **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _PERMISSION),
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), _PATH),

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from usrn_keras.interrupts import check_interrupt
+from usrn_keras.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,7 +112,7 @@ class PlainProgress:
         task.finish()
 
     def log(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        print(printable(line), file=self.stream, flush=True)
 
 
 class _PlainTask:
@@ -174,7 +175,7 @@ class RichProgress:
         self._bars.stop_task(identity)
 
     def log(self, line: str) -> None:
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class _RichTask:

@@ -17,8 +17,8 @@ from tests.architecture.package_graph import PACKAGE, circles, imports, part, sh
 
 # From the lowest to the highest; the parts of one layer do not import each other.
 LAYERS = (
-    {"errors", "interrupts", "_version"},
-    {"recipe", "metrics", "losses", "optimizers", "clustering", "damaged_files"},
+    {"errors", "interrupts", "printable", "_version"},
+    {"recipe", "metrics", "losses", "optimizers", "clustering", "damaged_files", "memory_errors"},
     {"files", "progress", "lazy_imports", "backend_choice", "strong_view"},
     {"optional", "machine", "worker"},
     {"backends"},

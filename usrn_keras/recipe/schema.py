@@ -16,6 +16,7 @@ OTHER_METHODS = [name for name in METHOD_OPTIONS if name != "usrn"]
 Positive = Annotated[int, Field(gt=0)]
 Batch = Annotated[int, Field(ge=2)]  # batch normalisation of pooled features needs more than one value
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators take
 Scale = Annotated[float, Field(gt=0)]
 
 
@@ -35,7 +36,7 @@ class DataSection(Section):
         description="Name of a shipped split, such as 1_8; folder written by `usrn split`; or list file of "
         "the labelled images. Empty: the keys labelled, unlabelled, val and test.",
     )
-    split_seed: int = Field(0, ge=0, description="Number of the random split of that name (camvid).")
+    split_seed: Seed = Field(0, description="Number of the random split of that name (camvid).")
     labels: Literal["split", "all"] = Field(
         "split",
         description="Masks used for training: of the labelled images (split), or of the unlabelled images "
@@ -188,9 +189,7 @@ class SubclassesSection(Section):
         ge=0,
         description="Feature rows per class used to fit the centroids. 0: 2048 per cluster, at least 65536.",
     )
-    seed: int = Field(
-        0, ge=0, description="Random seed of the clustering and of the sampling by rows_per_image."
-    )
+    seed: Seed = Field(0, description="Random seed of the clustering and of the sampling by rows_per_image.")
     rows_per_image: int = Field(
         0,
         ge=0,
@@ -299,9 +298,7 @@ class TrainingSection(Section):
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="Precision of the computation; variables and logits are always float32."
     )
-    seed: int = Field(
-        0, ge=0, description="Random seed of initial weights, order of images, views and dropout."
-    )
+    seed: Seed = Field(0, description="Random seed of initial weights, order of images, views and dropout.")
     checkpoint_seconds: Positive = Field(300, description="Maximum time between checkpoints in seconds.")
     log_every: Positive = Field(20, description="Number of steps between lines in metrics.jsonl.")
 

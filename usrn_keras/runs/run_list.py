@@ -19,7 +19,7 @@ FEATURES, SCORES = "features", "scores"
 
 
 @dataclass(frozen=True)
-class RunEntry:
+class ListedRun:
     """A run folder in a list.
 
     Attributes:
@@ -51,7 +51,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     return sorted(path for path in found if (path / "recipe.toml").exists())
 
 
-def describe_run(path: Path) -> RunEntry:
+def describe_run(path: Path) -> ListedRun:
     """Describe a run folder; one that cannot be read says why."""
     size = sum(file.stat().st_size for file in collect_files(path))
     try:
@@ -59,8 +59,8 @@ def describe_run(path: Path) -> RunEntry:
         done = sum(map(run.is_complete, run.stages))
         miou = Scores.from_json(run.results["scores"][-1]).miou if run.evaluation_file.exists() else None
     except USRNError as error:
-        return RunEntry(path, size=size, problem=error.message)
-    return RunEntry(path, run.recipe.training.method, done, len(run.stages), miou, size)
+        return ListedRun(path, size=size, problem=error.message)
+    return ListedRun(path, run.recipe.training.method, done, len(run.stages), miou, size)
 
 
 def damaged_products(run: Run) -> list[str]:
