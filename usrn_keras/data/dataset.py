@@ -26,10 +26,20 @@ class ErrorList:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._notes: list[str] = []
 
     def add(self, line: str) -> None:
         """Add one error."""
         self._lines.append(line)
+
+    def note(self, line: str) -> None:
+        """Add a note, which raises no error."""
+        self._notes.append(line)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes."""
+        return tuple(self._notes)
 
     @property
     def lines(self) -> tuple[str, ...]:
