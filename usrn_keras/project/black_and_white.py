@@ -38,7 +38,8 @@ def near_black_and_white(values: np.ndarray, pixels: np.ndarray) -> bool:
     black, white = pixels[values <= NEAR].sum(), pixels[values >= 255 - NEAR].sum()
     if values[-1] > 255 or values[-1] - values[0] < 255 - 2 * NEAR:
         return False
-    return min(black, white) >= LEAST_CLASS * pixels.sum() and black + white >= LEAST_NEAR * pixels.sum()
+    total = pixels.sum()
+    return bool(min(black, white) >= LEAST_CLASS * total and black + white >= LEAST_NEAR * total)
 
 
 def files_near_black_and_white(masks: Sequence[Path]) -> bool:

@@ -210,6 +210,7 @@ def _supervised(proposal: Proposal, gpu: bool) -> list[str]:
     return [
         'method = "supervised"  # every training image has a mask',
         f"baseline_steps = {proposal.usrn_steps}  # more: better; the learning rate falls to 0 at the end",
+        f"usrn_steps = {proposal.usrn_steps}  # for methods that learn from unlabelled images",
         f"batch_labelled = {proposal.batch}  # out of memory: halve it and set accumulation = 2",
         *(line for line in (_LONG if gpu else _SHORT) if line.split(" ")[0] in keys),
     ]

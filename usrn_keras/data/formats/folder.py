@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import add_file, index_files, read_lines
 from usrn_keras.data.formats.assemble import Layout, assemble
-from usrn_keras.data.formats.lists import Lists, Names, given_lists
+from usrn_keras.data.formats.list_lines import LINE_FORMS, without_suffix
+from usrn_keras.data.formats.lists import Entries, Lists, Names, given_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import (
     MaskValues,
@@ -73,23 +74,24 @@ def index_folder(root: Path, data: DataSection, errors: ErrorList) -> FolderFile
     return FolderFiles(images, masks, names["train"], names.get("val", ()), names.get("test", ()))
 
 
-def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -> Callable[[str], str]:
-    """Create a function that converts an entry of a list to a name.
+def list_entries(root: Path, data: DataSection, files: FolderFiles) -> Entries:
+    """Describe what the entries of lists mean in a folder data set.
 
-    An entry may be a name, or a path relative to the root or to a folder of images.
+    An entry may be a name, or a path relative to the root or to a folder of images, or an absolute path.
 
     Args:
         root: Folder of the data set.
         data: Section `[data]` of the recipe.
-        images: Image files by name.
+        files: The files by name.
 
     Example:
 
-    >>> images = {"a": Path("data/images/a_rgb.png")}
-    >>> name_of = canonical_names(Path("data"), DataSection(dataset="folder", root="data"), images)
-    >>> [name_of(entry) for entry in ("a", "a_rgb", "images/a_rgb", "missing")]
+    >>> files = FolderFiles({"a": Path("data/images/a_rgb.png")}, {}, ("a",), (), ())
+    >>> entries = list_entries(Path("data"), DataSection(dataset="folder", root="data"), files)
+    >>> [entries.canonical(entry) for entry in ("a", "a_rgb", "images/a_rgb", "missing")]
     ['a', 'a', 'a', 'missing']
     """
+    images = files.images
     named = (data.val_images, data.test_images, data.images)  # the last folder has priority
     folders = [root, *(_absolute(root, folder) for folder in named)]
 
@@ -97,14 +99,26 @@ def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -
     def aliases() -> dict[str, str]:
         found = {}
         for folder in folders:
-            start = f"{folder}{os.sep}"
+            start = normal(f"{folder}{os.sep}")
             for name, path in images.items():
                 stem = normal(os.path.splitext(path)[0])
+                found[os.path.abspath(stem).replace(os.sep, "/")] = name
                 if stem.startswith(start):
                     found[stem.removeprefix(start).replace(os.sep, "/")] = name
         return found
 
-    return lambda entry: entry if entry in images else aliases().get(entry, entry)
+    def canonical(entry: str) -> str:
+        return entry if entry in images else aliases().get(entry, entry)
+
+    def other_mask(name: str, entry: str) -> Path | None:
+        taken = files.masks.get(name)
+        if taken is None or canonical(without_suffix(entry.removeprefix("/"))) == name:
+            return None  # an unlabelled image, whose line names it twice
+        folders = [root, *(_absolute(root, folder) for folder in (data.masks, data.images))]
+        meant = {os.path.realpath(folder / entry.removeprefix("/")) for folder in folders}
+        return None if os.path.realpath(taken) in {*meant, os.path.realpath(entry)} else taken
+
+    return Entries(canonical, lambda entry: entry in images or entry in aliases(), other_mask)
 
 
 def data_folders(root: Path, data: DataSection, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
@@ -171,7 +185,9 @@ LAYOUT = Layout(
 data.images, data.masks, data.image_pattern and data.mask_pattern select other folders and files, and
 data.val_images with data.val_masks separate validation images. data.val, and optionally data.labelled,
 data.unlabelled and data.test, are list files in ROOT with one image per line: its path in the images folder
-with or without suffix. data.split is a folder that `usrn split` wrote.""",
+with or without suffix. """
+    f"""data.split is a folder that `usrn split` wrote.
+{LINE_FORMS}.""",
 )
 
 
@@ -238,7 +254,7 @@ def _palette(path: Path, data: DataSection, num_classes: int, errors: ErrorList)
 
 
 def _lists(root: Path, data: DataSection, files: FolderFiles, errors: ErrorList) -> Lists:
-    given = given_lists(data, root, errors, canonical_names(root, data, files.images))
+    given = given_lists(data, root, errors, list_entries(root, data, files))
     held_out = {*given.get("val", ()), *given.get("test", ())}
     rest = tuple(name for name in files.train if name not in held_out)
     lists = {"labelled": _with_masks(rest, files), "val": files.val, "test": files.test, **given}
