@@ -23,6 +23,7 @@ VERBS = {
     "report": "Create a page with the scores, curves and pictures of a run.",
     "predict": "Segment images with a trained run.",
     "export": "Export a trained model for deployment.",
+    "weights": "List, fetch and check weights of backbones.",
     "recipes": "List, show and copy the shipped recipes; list all keys.",
     "doctor": "Check backends, devices and speed of this machine.",
 }

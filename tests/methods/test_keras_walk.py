@@ -60,6 +60,7 @@ def test_walk(tmp_path):
     model.compile(
         keras.optimizers.Adam(schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=0.5),
         metrics=[SegmentationIoU(CLASSES)],
+        jit_compile=BACKEND == "jax",  # XLA would take longer than all else on TensorFlow
         steps_per_execution=1 if BACKEND == "torch" else BATCHES,  # Keras has 1 alone on PyTorch
     )
     callbacks = [

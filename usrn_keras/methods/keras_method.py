@@ -18,6 +18,11 @@ from usrn_keras.networks import Branch, upsample
 from usrn_keras.networks.file_formats import export_network
 from usrn_keras.networks.two_branch import Network
 
+_NO_WEIGHTS = (
+    "`{}` takes no `sample_weight` and no `class_weight`: pixels with the label ignore_index do not count, "
+    "and all others weigh the same"
+)
+
 
 class KerasMethod(keras.Model):
     """A `keras.Model` with its own `train_step` and `test_step`; `Method` adds what it computes.
@@ -91,7 +96,7 @@ class KerasMethod(keras.Model):
         Raises:
             ValueError: A batch does not fit the method; the message lists every error.
         """
-        self._validate_arrays(self._train_check, x, y)
+        self._validate_data(self._train_check, x, y, kwargs)
         return super().fit(x, y, **kwargs)
 
     def train_step(self, *arguments: Any) -> Any:
@@ -113,7 +118,7 @@ class KerasMethod(keras.Model):
         Raises:
             ValueError: A batch does not fit the method; the message lists every error.
         """
-        self._validate_arrays(self._test_check, x, y)
+        self._validate_data(self._test_check, x, y, kwargs)
         return super().evaluate(x, y, **kwargs)
 
     def test_step(self, *arguments: Any) -> Any:
@@ -213,15 +218,20 @@ class KerasMethod(keras.Model):
         subclasses = subs[0].classifier.output_shape[-1] if subs else None
         return BatchCheck(type(self).__name__, tuple(keys), classes, subclasses, self.ignore_index)
 
-    def _validate_arrays(self, check: BatchCheck, x: Any, y: Any) -> None:
-        """Check the ids of the data that is in memory: arrays, or the first batch of a `PyDataset`."""
+    def _validate_data(self, check: BatchCheck, x: Any, y: Any, options: Mapping[str, Any]) -> None:
+        """Check data in memory before the first step: arrays, or the first batch of a `PyDataset`.
+
+        On JAX an error within a step would leave the model without its variables (Keras 3.15).
+        """
+        if options.get("sample_weight") is not None or options.get("class_weight") is not None:
+            raise ValueError(_NO_WEIGHTS.format(type(self).__name__))
         if isinstance(x, keras.utils.PyDataset) and len(x):
             x = x[0]
-            x = x[0] if isinstance(x, (tuple, list)) and len(x) == 1 else x
-        if isinstance(x, (tuple, list)) and len(x) == 2:
-            x, y = x
-        arrays = x if isinstance(x, Mapping) else {"labels": y}
-        check.validate_ids(arrays)
+        if isinstance(x, (tuple, list)) or y is not None:
+            x = _as_dict(x if y is None else (x, y), type(self).__name__)
+        if isinstance(x, Mapping) and all(hasattr(value, "dtype") for value in x.values()):
+            check.validate(x)
+            check.validate_ids(x)
 
     def _validate_precision(self) -> None:
         policies = {layer.compute_dtype for layer in self._flatten_layers() if layer is not self}
@@ -290,10 +300,7 @@ def _as_dict(data: Any, method: str) -> Any:
     if not isinstance(data, (tuple, list)):
         return data
     if len(data) > 2 and data[2] is not None:
-        raise ValueError(
-            f"`{method}` takes no `sample_weight` and no `class_weight`: pixels with the label ignore_index "
-            "do not count, and all others weigh the same"
-        )
+        raise ValueError(_NO_WEIGHTS.format(method))
     alone = len(data) == 1 or data[1] is None
     return data[0] if alone else {"labelled": data[0], "labels": data[1]}
 
