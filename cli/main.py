@@ -28,6 +28,7 @@ VERBS = {
     "predict": "Segment images with a trained run.",
     "export": "Export a trained model for deployment.",
     "runs": "List, check and clean run folders.",
+    "weights": "List, fetch and check weights of backbones.",
     "recipes": "List, show and copy the shipped recipes; list all keys.",
     "doctor": "Check backends, devices and speed of this machine.",
 }

@@ -121,11 +121,17 @@ class NetworkSection(Section):
         "keras_cv/resnet50",
         "keras_cv/resnet101",
         "keras_cv/resnet152",
+        "torchvision/resnet18",
+        "torchvision/resnet34",
+        "torchvision/resnet50",
+        "torchvision/resnet101",
+        "torchvision/resnet152",
         "usrn/resnet14",
     ] = Field("", description="Backbone as SUPPLIER/NAME, such as keras_cv/resnet50; required.")
     weights: str = Field(
         "imagenet",
-        description="Initial weights of the backbone: imagenet, none, or the path of a weights file.",
+        description="Initial weights of the backbone: imagenet, none, or the path of a .weights.h5, .h5, "
+        ".keras, .safetensors or .pth file.",
     )
     width: float = Field(1.0, gt=0, le=4, description="Multiplier for the channels of the backbone.")
     backbone_end: str = Field(
