@@ -14,6 +14,7 @@ from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.project.class_names import Scheme, recognise
+from usrn_keras.project.drawn_masks import DrawnMasks, draw_annotations
 from usrn_keras.project.image_parts import draw_parts
 from usrn_keras.project.project_request import ProjectPlan, ProjectRequest, check_request
 from usrn_keras.project.project_summary import Project
@@ -64,6 +65,7 @@ def _data(plan: ProjectPlan, sources: Sources, scheme: Scheme, pixels: np.ndarra
     )
     absent = ", ".join(name for name, count in zip(scheme.classes, pixels, strict=True) if not count)
     return [
+        *plan.drawn,
         *([] if all(plan.patterns.values()) else [pairs]),
         *(part.assumption for part in plan.held_out if part.assumption),
         *scheme.assumptions,
@@ -137,7 +139,17 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
     shown_recipe = Path(folder) / f"{Path(folder).resolve().name}.toml"
     folder = Path(folder).expanduser().resolve()
     _check_unused(folder)
-    plan, sources, survey = _look(request, progress)
+    with staged_path(folder) as temporary:
+        drawn = draw_annotations(request, temporary, progress=progress)
+        return _create(shown_recipe, folder, temporary, drawn, progress)
+
+
+def _create(
+    shown_recipe: Path, folder: Path, temporary: Path, drawn: DrawnMasks, progress: Progress
+) -> Project:
+    """Write the project to the folder `temporary`, which becomes `folder`."""
+    request = drawn.request
+    plan, sources, survey = _look(drawn, progress)
     scheme = recognise({name: survey.masks[name] for name in sources.masks}, plan.names, plan.ignore)
     parts = draw_parts(sources, plan.held_out, scheme.pixels, labelled=plan.labelled, seed=request.seed)
     pixels = _pixels_by_part(sources, scheme, parts)
@@ -151,11 +163,11 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
     counts = {"labelled": len(parts.labelled), "unlabelled": len(parts.unlabelled)}
     proposal = propose([survey.sizes[name] for name in sources.main.images], labelled, machine, **counts)
     assumptions = all_assumptions(plan, sources, scheme, proposal, machine, labelled)
-    text = recipe_text(folder, plan, sources, scheme, parts, proposal, machine, assumptions)
-    with staged_path(folder) as temporary:
-        _write(temporary, folder.name, text, scheme, parts)
-        recipe = load_recipe(str(temporary / f"{folder.name}.toml"))
-        dataset = load_dataset(recipe.data)
+    written = drawn.in_project(plan)
+    text = recipe_text(folder, written, sources, scheme, parts, proposal, machine, assumptions)
+    _write(temporary, folder.name, text, scheme, parts)
+    recipe = load_recipe(str(temporary / f"{folder.name}.toml"))
+    dataset = load_dataset(recipe.data)
     return Project(
         recipe=shown_recipe,
         rule=str(sources.main.rule),
@@ -171,10 +183,10 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
     )
 
 
-def _look(request: ProjectRequest, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
+def _look(drawn: DrawnMasks, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
     """Check options, names and contents of the files; each step reports all its errors at once."""
     errors: list[str] = []
-    plan = check_request(request, errors)
+    plan = drawn.complete(check_request(drawn.request, errors))
     _raise(errors, "the options cannot be used", "`usrn init --help` explains them.")
     sources = find_sources(plan.images, plan.masks, plan.held_out, errors, **plan.patterns)
     survey = survey_files(sources.images, sources.masks, errors, progress=progress)
