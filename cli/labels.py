@@ -1,4 +1,4 @@
-"""`usrn labels`: draw annotations of labelling tools as masks."""
+"""`usrn labels`: draw annotations as masks, and write predictions for labelling tools."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option
 from usrn_cli.output import print_json
 from usrn_cli.suggestions import Group
@@ -13,13 +14,14 @@ from usrn_cli.suggestions import Group
 FOLDER = click.Path(path_type=Path)
 
 
-@click.group("labels", cls=Group, short_help="Draw annotations of labelling tools as masks.")
+@click.group("labels", cls=Group, short_help="Draw annotations as masks; export predictions to correct.")
 def command() -> None:
     """Exchange labels with labelling tools: LabelMe, COCO, CVAT, Label Studio, YOLO, Supervisely, Cityscapes.
 
     \b
     Examples:
       usrn labels import instances.json --images photos --out masks
+      usrn labels export runs/first photos --format labelme --out to_correct
     """
 
 
@@ -84,3 +86,72 @@ def import_(
         print_json(report.to_json())
         return
     click.echo("\n".join(report.lines()))
+
+
+@command.command("export")
+@click.argument("run", type=FOLDER)
+@click.argument("images", nargs=-1, required=True, type=FOLDER)
+@click.option(
+    "--format",
+    required=True,
+    type=click.Choice(["labelme", "coco", "cvat", "labelstudio", "masks"]),
+    help="Format of the labels.",
+)
+@click.option("--out", required=True, type=FOLDER, help="New folder, or archive if it ends in .zip.")
+@click.option("--only", type=FOLDER, help="File that lists the images to export, one per line.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Probability below which a pixel is doubtful.",
+)
+@click.option(
+    "--doubtful",
+    type=click.Choice(["ignore", "leave-out"]),
+    default="ignore",
+    show_default=True,
+    help="Label doubtful pixels __ignore__, or write no shape for them.",
+)
+@quiet_option
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def export(
+    run: Path,
+    images: tuple[Path, ...],
+    format: str,
+    out: Path,
+    only: Path | None,
+    confidence: float,
+    doubtful: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Write the predictions of RUN for IMAGES in the format of a labelling tool, to be corrected there.
+
+    \b
+    Examples:
+      usrn labels export runs/first photos --format labelme --out to_correct
+      usrn labels export runs/first photos --format cvat --out to_correct.zip --only next.txt
+      usrn labels export runs/first photos --format coco --out to_correct --doubtful leave-out
+
+    Every format is exact to the pixel. classes.txt in the output gives `usrn labels import --names` the ids.
+    """
+    load_backend()
+    from usrn_keras.evaluation.label_export import export_labels
+    from usrn_keras.progress import terminal_progress
+
+    with terminal_progress(quiet=quiet) as progress:
+        exported = export_labels(
+            run,
+            images,
+            out,
+            format,
+            only=only,
+            confidence=confidence,
+            doubtful=doubtful,
+            progress=progress,
+        )
+    if as_json:
+        print_json(exported.to_json())
+        return
+    click.echo("\n".join(exported.lines()))

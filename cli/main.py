@@ -21,7 +21,7 @@ VERBS = {
     "table": "Train and compare the rows of a table over seeds and splits.",
     "evaluate": "Evaluate trained runs and compare their scores.",
     "report": "Create a page with the scores, curves and pictures of a run.",
-    "labels": "Draw annotations of labelling tools as masks.",
+    "labels": "Draw annotations as masks; export predictions to correct.",
     "predict": "Segment images with a trained run.",
     "export": "Export a trained model for deployment.",
     "recipes": "List, show and copy the shipped recipes; list all keys.",

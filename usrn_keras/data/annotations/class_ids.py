@@ -12,6 +12,7 @@ from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.mask_values import voc_palette
 
 IGNORE = 255  # mask value of pixels without a class
+UNKNOWN = -1
 MAX_CLASSES = 255
 UNLABELLED = (BACKGROUND, "ignore")
 VOID_NAMES = ("void", "ignore", "ignored", "unlabelled", "unlabeled", "unknown", "don't care")
@@ -25,7 +26,7 @@ class ClassIds:
 
     Args:
         classes: Class names by id.
-        of_label: Mask value of each label: a class id, or 255.
+        of_label: Mask value of each label: a class id, or 255; `UNKNOWN` if `names` does not list it.
         unlabelled: Mask value of pixels of no shape.
         palette: Colours of all mask values, `(256, 3)` uint8.
     """
@@ -62,14 +63,12 @@ def choose_class_ids(
             first.setdefault(shape.label, shape.place)
     used = sorted(first, key=lambda label: (not is_background(label), label))
     labels = list(dict.fromkeys([*found.labels, *used]))
-    given = {BACKGROUND if is_background(name) else name for name in names}
+    given = {_class_of(name) for name in names}
     void = {label for label in labels if label not in given and _is_void(label, found, ignore)}
     if absent := sorted(set(ignore) - set(labels)):
         errors.add(f"--ignore {', '.join(absent)}: no such label; the labels are {_listed(labels)}")
-    kept = list(
-        dict.fromkeys(BACKGROUND if is_background(label) else label for label in labels if label not in void)
-    )
-    classes = [BACKGROUND if is_background(name) else name for name in names] or list(kept)
+    kept = list(dict.fromkeys(_class_of(label) for label in labels if label not in void))
+    classes = [_class_of(name) for name in names] or list(kept)
     as_background = (unlabelled or found.unlabelled) == BACKGROUND
     if as_background and not found.complete and BACKGROUND not in classes:
         if names:
@@ -79,22 +78,22 @@ def choose_class_ids(
             )
         else:
             classes.insert(0, BACKGROUND)
-    unknown = [label for label in kept if label not in classes and (label in first or found.complete)]
+    unknown = [label for label in kept if label not in classes and label in first]
     for label in unknown:
-        where = f", first in {first[label]}" if label in first else ""
         errors.add(
-            f"the label `{label}`{where}, is not in --names; allowed are {_listed(classes)}; --ignore "
-            "excludes a label"
+            f"the label `{label}`, first in {first[label]}, is not in --names; allowed are "
+            f"{_listed(classes)}; --ignore excludes a label"
         )
     if len(classes) > MAX_CLASSES:
         errors.add(f"the annotations have {len(classes)} classes; a palette PNG holds at most {MAX_CLASSES}")
     id_of = {name: index for index, name in enumerate(classes[:MAX_CLASSES])}
-    of_label = {
-        label: IGNORE if label in void else id_of.get(BACKGROUND if is_background(label) else label, IGNORE)
-        for label in labels
-    }
+    of_label = {label: IGNORE if label in void else id_of.get(_class_of(label), UNKNOWN) for label in labels}
     value = id_of.get(BACKGROUND, IGNORE) if as_background else IGNORE
     return ClassIds(tuple(classes), of_label, value, _palette(found, classes))
+
+
+def _class_of(label: str) -> str:
+    return BACKGROUND if is_background(label) else label
 
 
 def _is_void(label: str, found: AnnotationSet, ignore: Collection[str]) -> bool:
@@ -104,7 +103,7 @@ def _is_void(label: str, found: AnnotationSet, ignore: Collection[str]) -> bool:
 def _palette(found: AnnotationSet, classes: Sequence[str]) -> np.ndarray:
     """Colours of the source if it has different ones for all classes, otherwise those of PASCAL VOC."""
     palette = voc_palette(256)
-    colours = {BACKGROUND if is_background(label) else label: c for label, c in found.colours.items()}
+    colours = {_class_of(label): c for label, c in found.colours.items()}
     own = [colours.get(name, (0, 0, 0) if name == BACKGROUND else None) for name in classes[:MAX_CLASSES]]
     if None not in own and len(set(own)) == len(own):
         palette[: len(own)] = own

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from usrn_keras.data.annotations.annotation_set import AnnotatedImage, Shape
-from usrn_keras.data.annotations.class_ids import ClassIds
+from usrn_keras.data.annotations.class_ids import UNKNOWN, ClassIds
 from usrn_keras.errors import DataError
 
 TOLERANCE = 1.0  # pixels that an outline may reach beyond the image before it is reported
@@ -78,8 +78,15 @@ def _draw_labels(
 ) -> DrawnMask:
     found = image.read_labels()
     _check_size(image, found.shape, size)
-    table = np.array([*(ids.of_label[label] for label in labels), ids.unlabelled], np.uint8)
-    return DrawnMask(table[found], unlabelled=int((found < 0).sum()))
+    table = np.array([*(ids.of_label[label] for label in labels), ids.unlabelled], np.int64)
+    mask = table[found]
+    if (mask == UNKNOWN).any():
+        shown = sorted(labels[index] for index in np.unique(found[mask == UNKNOWN]).tolist())
+        raise DataError(
+            f"{image.place} shows the labels {', '.join(shown)}, which --names does not list; allowed are "
+            f"{', '.join(ids.classes)}; --ignore excludes a label"
+        )
+    return DrawnMask(mask.astype(np.uint8), unlabelled=int((found < 0).sum()))
 
 
 def _check_size(image: AnnotatedImage, annotated: tuple[int, int], size: tuple[int, int]) -> None:

@@ -45,8 +45,8 @@ def is_yolo(root: Path) -> bool:
 
 def _starts_with_numbers(path: Path) -> bool:
     try:
-        first = next((line for line in read_lines(path) if line), "0 0 0")
-        return len([float(word) for word in first.split()]) > 2
+        first = next((line for line in read_lines(path) if line), "")
+        return len([float(word) for word in first.split()]) > 4  # a class, and a box or a polygon
     except (DataError, ValueError):
         return False
 
