@@ -23,6 +23,7 @@ VERBS = {
     "report": "Create a page with the scores, curves and pictures of a run.",
     "labels": "Draw annotations as masks; export predictions to correct.",
     "predict": "Segment images with a trained run.",
+    "suggest": "Choose the unlabelled images to label next.",
     "export": "Export a trained model for deployment.",
     "recipes": "List, show and copy the shipped recipes; list all keys.",
     "doctor": "Check backends, devices and speed of this machine.",
