@@ -19,9 +19,9 @@ from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.data.images import read_image
 from usrn_keras.errors import DataError, StorageError
-from usrn_keras.evaluation.predictor import Predictor, inference_of
+from usrn_keras.evaluation.predict import run_predictor
+from usrn_keras.evaluation.predictor import Predictor
 from usrn_keras.files import staged_path
-from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.runs import open_run
 
@@ -116,8 +116,7 @@ def export_labels(
     images = _find_images([Path(path) for path in inputs], only)
     names = tuple(BACKGROUND if is_background(name) else name for name in run.classes)
     labels, unlabelled = _written_labels(names, doubtful, format)
-    options = inference_of(run.recipe)
-    predictor = Predictor(load_segmenter(run.model_path), options, batch=_batch(run, options))
+    predictor = run_predictor(run)
     count = total = 0
     with staged_path(out) as staging:
         folder = staging.with_name("labels") if out.suffix == ZIP else staging
@@ -145,10 +144,6 @@ def predicted_labels(predictor: Predictor, image: np.ndarray, confidence: float)
     doubts = probabilities.max(axis=-1) < confidence
     labels[doubts] = IGNORE
     return labels, int(doubts.sum())
-
-
-def _batch(run: Any, options: Any) -> int:
-    return run.recipe.evaluation.batch if options.mode == "slide" else 1
 
 
 def _check_options(format: str, doubtful: str, confidence: float, classes: int) -> None:

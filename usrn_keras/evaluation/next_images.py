@@ -15,9 +15,8 @@ from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.data import Sample, load_dataset, read_image, read_mask
 from usrn_keras.data.dataset import Dataset
 from usrn_keras.errors import DataError, RunError
-from usrn_keras.evaluation.predictor import Predictor, inference_of
+from usrn_keras.evaluation.predict import run_predictor
 from usrn_keras.evaluation.uncertainty import ImageUncertainty, class_weights, impurity, measure_uncertainty
-from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.comparison import validate_same_classes
 from usrn_keras.report.picture_sheets import rows_png
@@ -75,14 +74,6 @@ class NextImages:
                 for sample, found in zip(self.samples, self.uncertainties, strict=True)
             ],
         }
-
-
-def run_predictor(run: Run, model: Path) -> Predictor:
-    """The predictor of a model, with the options of the recipe of its run."""
-    options = inference_of(run.recipe)
-    # Images are predicted one by one: a larger batch would be filled up with blank images.
-    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
-    return Predictor(load_segmenter(model), options, batch=batch)
 
 
 class Models:
@@ -226,7 +217,7 @@ def _sheet(models: Models, suggestion: NextImages, weights: np.ndarray, palette:
         main = suggestion.classes[int(found.of_class.argmax())]
         heading = f"{rank}. {sample.name}    score {found.score:.3f}    most about {main}"
         rows.append((heading, [image, coloured(ids, palette), heat_map(image, total.sum(axis=-1))]))
-    columns = ("image", "prediction", "uncertain pixels (bright)")
+    columns = ("image", "mean prediction", "uncertain pixels (red)")
     title = f"{len(suggestion.samples)} of {suggestion.ranked} unlabelled images to label next"
     return rows_png(columns, rows, suggestion.classes, palette, shown=shown, title=title)
 

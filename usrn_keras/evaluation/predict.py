@@ -19,7 +19,7 @@ from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
-from usrn_keras.runs import open_run
+from usrn_keras.runs import Run, open_run
 
 OVERLAYS, CONFIDENCE = "overlays", "confidence"  # folders in the output
 
@@ -81,10 +81,7 @@ def predict_files(
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors, confidence=confidence))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
-    options = inference_of(run.recipe)
-    # Images are predicted one by one: a larger batch would be filled up with blank images.
-    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
-    predictor = Predictor(load_segmenter(run.model_path), options, batch=batch)
+    predictor = run_predictor(run)
     written: list[Path] = []
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
@@ -99,6 +96,19 @@ def predict_files(
         "some inputs could not be segmented", hint=f"{len(written)} files were written to {out_dir}."
     )
     return written
+
+
+def run_predictor(run: Run, model: Path | None = None) -> Predictor:
+    """Create the predictor of a model, with the options of prediction of the recipe of its run.
+
+    Args:
+        run: Complete run.
+        model: Path of the `.keras` file; None for the final model.
+    """
+    options = inference_of(run.recipe)
+    # Images are predicted one by one: a larger batch would be filled up with blank images.
+    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
+    return Predictor(load_segmenter(model or run.model_path), options, batch=batch)
 
 
 def find_jobs(
