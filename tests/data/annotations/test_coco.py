@@ -146,13 +146,30 @@ def test_damaged_annotations_are_named(bad, message, tmp_path):
     assert message in problems(*source(tmp_path, bad))
 
 
-def test_two_annotated_entries_of_one_image(tmp_path):
-    images = [image(1, "a.jpg"), image(2, "a.jpg")]
-    file, photos = source(tmp_path, annotation(1, 3, SQUARE), annotation(2, 3, SQUARE), images=images)
-    message = problems(file, photos)
-    assert "a.jpg has 2 annotations, those of the image ids 1, 2; allowed is one for each image" in message
-    file, photos = source(tmp_path, annotation(2, 3, SQUARE), images=images)
-    assert np.array_equal(imported(file, photos)[1]["a"], box(4, 4, 5, 5))
+@pytest.mark.parametrize("second", [1, 2])
+def test_images_that_are_listed_twice(second, tmp_path):
+    """With the same id or another one: the shapes of both entries are those of the image."""
+    images = [image(1, "a.jpg"), image(second, "a.jpg")]
+    shapes = [annotation(1, 3, SQUARE), annotation(second, 7, [[20, 4, 25, 4, 25, 9, 20, 9]])]
+    report, masks = imported(*source(tmp_path, *shapes, images=images))
+    assert np.array_equal(masks["a"], box(20, 4, 5, 5, 2, box(4, 4, 5, 5)))
+    assert "1 entries of `images` repeat a file name; the shapes of all entries are drawn" in report.notes
+
+
+def test_images_that_contradict_each_other(tmp_path):
+    images = [image(1, "a.jpg"), image(1, "b.jpg"), image(2, "b.jpg") | {"width": 5}]
+    message = problems(*source(tmp_path, annotation(1, 3, SQUARE), images=images))
+    assert "images[1].id: 1 is also the id of a.jpg" in message
+    assert "images[2]: b.jpg has two sizes, (24, 32) and (24, 5)" in message
+
+
+def test_two_files_about_one_image(tmp_path):
+    photos = source(tmp_path, annotation(1, 3, SQUARE))[1]
+    folder = tmp_path / "both"
+    for name in ("first", "second"):
+        write_json(folder / f"{name}.json", document([image(1, "a.jpg")], [annotation(1, 3, SQUARE)]))
+    message = problems(folder, photos)
+    assert "first.json, a.jpg and second.json, a.jpg are two annotations of a.jpg; allowed is one" in message
 
 
 def test_panoptic_and_captions_are_told_apart(tmp_path):

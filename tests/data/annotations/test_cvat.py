@@ -66,7 +66,10 @@ def test_the_folder_of_the_photographs_must_not_hold_the_masks(tmp_path):
     export = make_export(tmp_path / "export", box(3, 3, 5, 5))
     write_photos(export / "JPEGImages", "a.jpg")
     message = problems(export, export)
-    assert "contains 1 masks of the annotations, such as SegmentationClass/a.png" in message
+    assert (
+        "contains 1 masks of the annotations (CVAT segmentation masks 1.1), such as SegmentationClass/a.png"
+        in message
+    )
     assert message.endswith(f"--images {export / 'JPEGImages'}")
 
 

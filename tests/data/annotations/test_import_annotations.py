@@ -209,6 +209,8 @@ def test_what_counts_as_annotations(tmp_path):
     labels, photos = source(tmp_path, "a")
     assert is_annotation_source(labels) and is_annotation_source(labels / "a.json")
     assert not is_annotation_source(photos) and not is_annotation_source(tmp_path / "missing")
+    imported(labels, photos)
+    assert not is_annotation_source(tmp_path / "masks")  # classes.txt and palette.txt are no polygons of YOLO
     cityscapes = tmp_path / "gtFine"
     write_json(cityscapes / "x_gtFine_polygons.json", {"imgHeight": 1, "imgWidth": 1, "objects": []})
     assert is_annotation_source(cityscapes)

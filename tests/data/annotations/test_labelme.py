@@ -107,6 +107,12 @@ def test_folders_of_labelme_json_to_dataset(tmp_path):
     report, masks = imported(tmp_path / "labels", photos)
     assert report.classes == ("background", "cat", "dog")
     assert np.array_equal(masks["a"], box(4, 4, 5, 5, 2)) and np.array_equal(masks["b"], masks["a"])
+    Image.new("RGB", (32, 24)).save(folder / "img.png")
+    message = problems(tmp_path / "labels", tmp_path / "labels")
+    assert (
+        "(LabelMe folders with label.png), such as a_json/label.png" in message
+        and "mkdir photos; for d" in message
+    )
     (folder / "label_names.txt").write_text("_background_\ncat\n")
     message = problems(tmp_path / "labels", photos, replace=True)
     assert "b_json/label.png contains the value 2; allowed are 0 to 1" in message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -115,12 +114,8 @@ def _categories(document: CocoDocument, notes: list[str]) -> dict[int, str]:
 def _images(
     document: CocoDocument, categories: Mapping[int, str], name: str, errors: ErrorList, notes: list[str]
 ) -> list[AnnotatedImage]:
-    entries: dict[Id, CocoImage] = {}
-    for index, image in enumerate(document.images):
-        if image.id in entries and image != entries[image.id]:
-            errors.add(f"{name}, images[{index}].id: {image.id!r} is the id of two different images")
-        entries[image.id] = image
-    shapes: dict[Id, list[Shape]] = {key: [] for key in entries}
+    entries = _entries(document, name, errors, notes)
+    shapes: dict[str, list[Shape]] = {image.file_name: [] for image in entries.values()}
     boxes = []
     for index, annotation in enumerate(document.annotations):
         where = f"{name}, annotations[{index}]"
@@ -135,10 +130,8 @@ def _images(
             boxes.append(where)
         else:
             image = entries[annotation.image_id]
-            label = categories[annotation.category_id]
-            shapes[image.id] += _shapes(
-                annotation.segmentation, label, image, f"{where}.segmentation", errors
-            )
+            label, place = categories[annotation.category_id], f"{where}.segmentation"
+            shapes[image.file_name] += _shapes(annotation.segmentation, label, image, place, errors)
     if boxes:
         errors.add(
             f"{name}: {len(boxes)} annotations have no `segmentation`, such as {boxes[0]}: a box is not a "
@@ -152,25 +145,30 @@ def _images(
         notes.append(
             f"{bare} images without a shape are not annotated; COCO does not tell them from empty images"
         )
-    _check_repeated(entries, shapes, name, errors)
+    first = {image.file_name: image for image in reversed(entries.values())}
     return [
-        AnnotatedImage(_names(entries[key], name), f"{name}, image {key}", _size(entries[key]), tuple(found))
-        for key, found in shapes.items()
+        AnnotatedImage(_names(first[file], name), f"{name}, {file}", _size(first[file]), tuple(found))
+        for file, found in shapes.items()
         if found
     ]
 
 
-def _check_repeated(
-    entries: Mapping[Id, CocoImage], shapes: Mapping[Id, list[Shape]], name: str, errors: ErrorList
-) -> None:
-    annotated = Counter(entries[key].file_name for key, found in shapes.items() if found)
-    for file, count in annotated.items():
-        if count > 1:
-            ids = [key for key, found in shapes.items() if found and entries[key].file_name == file]
+def _entries(document: CocoDocument, name: str, errors: ErrorList, notes: list[str]) -> dict[Id, CocoImage]:
+    """Images by id. Several entries of one file are one image: an annotation is one object, not an image."""
+    entries: dict[Id, CocoImage] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for index, image in enumerate(document.images):
+        place = f"{name}, images[{index}]"
+        if image.id in entries and image.file_name != entries[image.id].file_name:
+            errors.add(f"{place}.id: {image.id!r} is also the id of {entries[image.id].file_name}")
+        if _size(image) != sizes.setdefault(image.file_name, _size(image)):
             errors.add(
-                f"{name}: {file} has {count} annotations, those of the image ids {_listed(map(repr, ids))}; "
-                "allowed is one for each image"
+                f"{place}: {image.file_name} has two sizes, {sizes[image.file_name]} and {_size(image)}"
             )
+        entries[image.id] = image
+    if twice := len(document.images) - len(sizes):
+        notes.append(f"{twice} entries of `images` repeat a file name; the shapes of all entries are drawn")
+    return entries
 
 
 def _names(image: CocoImage, name: str) -> tuple[str, ...]:

@@ -130,12 +130,24 @@ def _check_photographs(found: AnnotationSet, source: Path, images: Path) -> None
     folder, root = images.resolve(), top_folder(source).resolve()
     inside = [name for name in found.masks if folder in (root / name).parents]
     if inside:
-        beside = [path.name for path in (root / "JPEGImages", root / "images") if path.is_dir()]
-        hint = f"Give the folder of the photographs alone: --images {images / beside[0]}" if beside else ""
         raise DataError(
-            f"--images {images} contains {len(inside)} masks of the annotations, such as {inside[0]}",
-            hint=hint or "Give a folder that has only the photographs.",
+            f"--images {images} contains {len(inside)} masks of the annotations ({found.format}), such as "
+            f"{inside[0]}, which would be taken for photographs",
+            hint=_photographs_hint(root, images),
         )
+
+
+def _photographs_hint(root: Path, images: Path) -> str:
+    """How to get a folder that has only the photographs."""
+    for folder in (root / "JPEGImages", root / "images"):
+        if folder.is_dir():
+            return f"Give the folder of the photographs alone: --images {images / folder.name}"
+    if any(root.glob("*_json/img.png")):
+        return (
+            "Collect the photographs first: mkdir photos; "
+            f'for d in {root}/*_json; do cp "$d/img.png" "photos/$(basename "$d" _json).png"; done'
+        )
+    return "Give a folder that has only the photographs."
 
 
 def _no_image(found: AnnotationSet, images: Path, files: dict[str, Path]) -> DataError:

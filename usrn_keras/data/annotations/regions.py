@@ -56,10 +56,15 @@ def inside_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
     x = (np.where(after < before, after, after - 1) + 0.5) / SAMPLES - 0.5
     y = (np.minimum(rows[places], rows[places - 1]) + 0.5) / SAMPLES - 0.5
     kept = (np.floor(x) == x) & (x >= 0) & (x <= width - 1)
-    y = np.ceil(np.clip(y[kept], 0, height)).astype(np.int64)
-    # Every crossing of a column switches between outside and inside, from there on down.
-    switches = np.bincount(x[kept].astype(np.int64) * height + y, minlength=height * width + 1)
-    return (np.cumsum(switches[:-1]) % 2 == 1).reshape(width, height).T
+    x, y = x[kept].astype(np.int64), np.ceil(np.clip(y[kept], 0, height)).astype(np.int64)
+    mask = np.zeros((height, width), bool)
+    if len(x):
+        # Every crossing of a column switches between outside and inside, from there on down.
+        first, last = x.min(), x.max() + 1
+        switches = np.bincount((x - first) * height + y, minlength=(last - first) * height + 1)
+        inside = np.bitwise_xor.accumulate((switches[:-1] & 1).astype(bool))
+        mask[:, first:last] = inside.reshape(last - first, height).T
+    return mask
 
 
 def _edge(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
