@@ -15,6 +15,7 @@ from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.project.class_names import Scheme, recognise
 from usrn_keras.project.class_sources import JOINED, join_classes
+from usrn_keras.project.drawn_masks import DrawnMasks, draw_annotations
 from usrn_keras.project.image_parts import draw_parts
 from usrn_keras.project.project_request import ProjectPlan, ProjectRequest, check_request
 from usrn_keras.project.project_summary import Project
@@ -68,6 +69,7 @@ def _data(
     absent = ", ".join(name for name, count in zip(scheme.classes, pixels, strict=True) if not count)
     return [
         *filter(None, [sources.assumption]),
+        *plan.drawn,
         *(part.assumption for part in plan.held_out if part.assumption),
         *([] if plan.threshold is None else [f"values above {plan.threshold} are the second class"]),
         *survey.assumptions,
@@ -147,26 +149,36 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
     folder = Path(folder).expanduser().resolve()
     _check_unused(folder)
     with staged_path(folder) as temporary:
-        plan, sources, survey = _look(request, temporary, progress)
-        scheme = recognise({name: survey.masks[name] for name in sources.masks}, plan.names, plan.ignore)
-        parts = draw_parts(sources, plan.held_out, scheme.pixels, labelled=plan.labelled, seed=request.seed)
-        pixels = _pixels_by_part(sources, scheme, parts)
-        labelled = pixels["labelled"].sum(axis=0)
-        if not labelled.any():
-            raise DataError(
-                "no pixel of the labelled images has a class",
-                hint="Check the mask values and the option --ignore.",
-            )
-        machine = detect_machine(request.gpu)
-        counts = {"labelled": len(parts.labelled), "unlabelled": len(parts.unlabelled)}
-        proposal = propose([survey.sizes[name] for name in sources.main.images], labelled, machine, **counts)
-        assumptions = all_assumptions(plan, sources, survey, scheme, proposal, machine, labelled)
-        if not parts.unlabelled:
-            assumptions["training"].append(ALL_LABELLED)
-        text = recipe_text(folder, plan, sources, survey, scheme, parts, proposal, machine, assumptions)
-        _write(temporary, folder.name, text, scheme, parts)
-        recipe = load_recipe(str(temporary / f"{folder.name}.toml"))
-        dataset = load_dataset(recipe.data)
+        drawn = draw_annotations(request, temporary, progress=progress)
+        return _create(shown_recipe, folder, temporary, drawn, progress)
+
+
+def _create(
+    shown_recipe: Path, folder: Path, temporary: Path, drawn: DrawnMasks, progress: Progress
+) -> Project:
+    """Write the project to the folder `temporary`, which becomes `folder`."""
+    request = drawn.request
+    plan, sources, survey = _look(drawn, temporary, progress)
+    scheme = recognise({name: survey.masks[name] for name in sources.masks}, plan.names, plan.ignore)
+    parts = draw_parts(sources, plan.held_out, scheme.pixels, labelled=plan.labelled, seed=request.seed)
+    pixels = _pixels_by_part(sources, scheme, parts)
+    labelled = pixels["labelled"].sum(axis=0)
+    if not labelled.any():
+        raise DataError(
+            "no pixel of the labelled images has a class",
+            hint="Check the mask values and the option --ignore.",
+        )
+    machine = detect_machine(request.gpu)
+    counts = {"labelled": len(parts.labelled), "unlabelled": len(parts.unlabelled)}
+    proposal = propose([survey.sizes[name] for name in sources.main.images], labelled, machine, **counts)
+    assumptions = all_assumptions(plan, sources, survey, scheme, proposal, machine, labelled)
+    if not parts.unlabelled:
+        assumptions["training"].append(ALL_LABELLED)
+    written = drawn.in_project(plan)
+    text = recipe_text(folder, written, sources, survey, scheme, parts, proposal, machine, assumptions)
+    _write(temporary, folder.name, text, scheme, parts)
+    recipe = load_recipe(str(temporary / f"{folder.name}.toml"))
+    dataset = load_dataset(recipe.data)
     return Project(
         recipe=shown_recipe,
         rule=str(sources.main.rule),
@@ -182,15 +194,15 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
     )
 
 
-def _look(request: ProjectRequest, target: Path, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
+def _look(drawn: DrawnMasks, target: Path, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
     """Check options, names and contents of the files; each step reports all its errors at once.
 
     Masks of one class each are joined in the folder `masks` of the project.
     """
     errors: list[str] = []
-    plan = check_request(request, errors)
+    plan = drawn.complete(check_request(drawn.request, errors))
     _raise(errors, "the options cannot be used", "`usrn init --help` explains them.")
-    joined = join_classes(plan, target / JOINED, errors, progress=progress)
+    joined = None if drawn.folders else join_classes(plan, target / JOINED, errors, progress=progress)
     if joined:
         plan, sources = joined
     else:

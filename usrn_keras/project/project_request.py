@@ -142,7 +142,7 @@ class ProjectRequest:
 
     Args:
         images: Folder of the images.
-        masks: Folder of the masks; may be the same folder.
+        masks: Folder of the masks; may be the same folder; or annotations: a file, a folder or a zip.
         val: Folder of validation images, or share of the images with masks.
         val_masks: Folder of the validation masks, if `val` is a separate folder.
         test: Folder of test images, or share of the images with masks.
@@ -185,6 +185,7 @@ class ProjectPlan:
     ignore: tuple[Named, ...] = ()
     patterns: dict[str, Pattern | None] = field(default_factory=dict)
     threshold: int | None = None
+    drawn: tuple[str, ...] = ()  # facts about masks that were drawn from annotations
 
 
 def check_request(request: ProjectRequest, errors: list[str]) -> ProjectPlan:
