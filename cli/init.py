@@ -58,6 +58,12 @@ FOLDER = click.Path(path_type=Path)
     "--mask-pattern", default="", metavar="TEXT", help="Mask names, such as {name}_mask.  [default: detected]"
 )
 @click.option(
+    "--mask-threshold",
+    type=click.IntRange(0, 254),
+    metavar="VALUE",
+    help="Masks of two classes with soft edges or from JPEGs: larger values are the second class (127).",
+)
+@click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random splits."
 )
 @click.option(

@@ -21,7 +21,7 @@ def calls(monkeypatch):
     """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
     calls = []
 
-    def predict_files(run_dir, inputs, out_dir, *, confidence, progress, wrote):
+    def predict_files(run_dir, inputs, out_dir, *, confidence, progress, wrote, left_out):
         calls.append((run_dir, list(inputs), out_dir, confidence))
         for path in inputs:
             for folder in ("", "overlays") if path.stem != "broken" else ():
@@ -49,7 +49,10 @@ def test_confidence_is_asked_for(calls):
 
 def test_json(calls):
     result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--json")
-    assert json.loads(result.stdout) == {"written": ["out/photo.png", "out/overlays/photo.png"]}
+    assert json.loads(result.stdout) == {
+        "written": ["out/photo.png", "out/overlays/photo.png"],
+        "left_out": [],
+    }
 
 
 def test_broken_images_are_exit_code_4(calls):

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.methods.handmade import CLASSES
 from tests.tools import fill
-from usrn_keras.backends import CompiledStep
+from usrn_keras.backends import CompiledStep, compile_forward
 from usrn_keras.methods import Method, Network
 from usrn_keras.optimizers import SGD, AdamW
 from usrn_keras.training import load_checkpoint, save_checkpoint
@@ -34,7 +34,11 @@ class Pass(NamedTuple):
 
 
 def check_method(
-    make_method: Callable[[], Method], make_batch: Callable[[int], dict[str, np.ndarray]], folder: Path
+    make_method: Callable[[], Method],
+    make_batch: Callable[[int], dict[str, np.ndarray]],
+    folder: Path,
+    *,
+    whole: bool = BACKEND == "torch",
 ) -> None:
     """Check the contract of a method on the backend at hand.
 
@@ -43,10 +47,14 @@ def check_method(
         make_batch: Makes the batch of a step: what `inputs` names, and `strong_parameters`. Labels are below
             `CLASSES`, or 255.
         folder: Empty folder for files.
+        whole: Whether to check Keras' loop, saving and export too, which all methods share and which take
+            long where programs are compiled.
     """
-    _check_steps(make_method, make_batch, folder / "checkpoint.npz")
-    method = _check_fit(make_method, [make_batch(number) for number in range(3)])
+    method = _check_steps(make_method, make_batch, folder / "checkpoint.npz")
     images = np.float32(make_batch(9)["labelled"])
+    if not whole:
+        return _check_pseudo_labels(method, images)
+    method = _check_fit(make_method, [make_batch(number) for number in range(3)])
     _check_saving(method, images, folder / "method.keras")
     _check_export(method, images, folder)
     _check_pseudo_labels(method, images)
@@ -71,7 +79,7 @@ def state(method: Method) -> list[np.ndarray]:
     return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
 
 
-def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) -> None:
+def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) -> Method:
     """The first step, and resuming from a checkpoint after the second; all use one compiled program."""
 
     def fewer_unlabelled(number: int) -> dict[str, np.ndarray]:
@@ -84,6 +92,7 @@ def _check_steps(make_method: Callable, make_batch: Callable, checkpoint: Path) 
     step = CompiledStep(method)
     _check_first_step(method, step, fewer_unlabelled(0))
     _check_resuming(make_method, method, step, [fewer_unlabelled(number) for number in (1, 2)], checkpoint)
+    return method
 
 
 def _check_first_step(method: Method, step: CompiledStep, batch: dict[str, np.ndarray]) -> None:
@@ -238,10 +247,11 @@ def _check_export(method: Method, images: np.ndarray, folder: Path) -> None:
 
 def _check_pseudo_labels(method: Method, images: np.ndarray) -> None:
     """At stride 8, in ranges that the diagnosis counts on."""
-    found = method.pseudo_labels(keras.ops.convert_to_tensor(images))
+    images = keras.ops.convert_to_tensor(images)
     if not method.makes_pseudo_labels:
-        assert found is None
+        assert method.pseudo_labels(images) is None
         return
+    found = compile_forward(method, lambda _, images: method.pseudo_labels(images))(images)
     found = {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in found.items()}
     needed = {"labels", "confidence", "own_labels", "own_confidence", "entropy"}
     if any(network.F_sub is not None for network in method.networks):

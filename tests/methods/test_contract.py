@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.methods.build_method import build_method
-from tests.methods.check_method import check_method
+from tests.methods.check_method import BACKEND, check_method
 from tests.methods.handmade import (
     SIZE,
     handmade_branches,
@@ -23,6 +23,9 @@ pytestmark = [
     # `keras.metrics.MeanIoU` asks JAX for int64, which it has only with `jax_enable_x64` (Keras 3.15).
     pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
 ]
+
+# On every backend in full: one network, two heads, and two networks with a detector and two optimizers.
+WHOLE = ("supervised", "usrn", "gct")
 
 
 def batch_of(number: int) -> dict[str, np.ndarray]:
@@ -41,10 +44,22 @@ def larger_batch_of(number: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_contract(method, tmp_path):
+    whole = BACKEND == "torch" or method in WHOLE
+    check(method, tmp_path, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in WHOLE])
+def test_whole_contract(method, tmp_path):
+    check(method, tmp_path, True)
+
+
+def check(method, folder, whole):
     options = METHOD_OPTIONS[method]
     larger = options is not None and options.smallest_crop > SIZE
     batches = larger_batch_of if larger else batch_of
-    check_method(lambda: build_method(method, *handmade_branches(), threshold=0.4), batches, tmp_path)
+    make = lambda: build_method(method, *handmade_branches(), threshold=0.4)  # noqa: E731
+    check_method(make, batches, folder, whole=whole)
 
 
 def test_contract_of_an_ablation(tmp_path):

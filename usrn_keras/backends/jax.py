@@ -31,6 +31,9 @@ def prepare(programs: Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+cache_programs = prepare
+
+
 @contextlib.contextmanager
 def without_program_cache() -> Iterator[None]:
     """Compile every program within this block, even if the cache has it."""

@@ -85,6 +85,10 @@ def prepare(programs: Path) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
+def cache_programs(programs: Path) -> None:
+    """Do nothing: TensorFlow stores no programs."""
+
+
 def compile_forward(model: keras.Model, function: Callable) -> Callable:
     """Compile `function(network, images)` without gradients for each shape of images.
 

@@ -26,6 +26,9 @@ def prepare(programs: Path) -> None:
     """Do nothing: PyTorch compiles no programs."""
 
 
+cache_programs = prepare
+
+
 def on_accelerator() -> bool:
     """Whether training runs on a GPU with CUDA or ROCm."""
     return torch.cuda.is_available()

@@ -13,6 +13,7 @@ import numpy as np
 from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.left_out_files import LeftOut, find_unread
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
@@ -47,6 +48,7 @@ def predict_files(
     confidence: bool = False,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
+    left_out: Callable[[LeftOut], None] = lambda files: None,
 ) -> list[Path]:
     """Segment images with the model of a run, with the options of prediction of its recipe.
 
@@ -60,6 +62,7 @@ def predict_files(
             grey values, 255 is 1.
         progress: Progress bar, counts images.
         wrote: Called with the path of each file as soon as it is written.
+        left_out: Called with the pictures in the folders whose format is not read, if there are any.
 
     Returns:
         The written files, two or three for each image, in the order of `inputs`.
@@ -78,6 +81,8 @@ def predict_files(
     """
     errors = ErrorList()
     _validate_out(Path(out_dir), inputs)
+    for files in find_unread([Path(path) for path in inputs if Path(path).is_dir()], without=[Path(out_dir)]):
+        left_out(files)
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors, confidence=confidence))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
@@ -86,7 +91,7 @@ def predict_files(
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
             try:
-                for path in _predict_file(predictor, job, run.palette):
+                for path in _predict_file(predictor, job, run):
                     written.append(path)
                     wrote(path)
             except DataError as error:
@@ -166,8 +171,9 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
         raise DataError("the predictions would overwrite files", errors=errors, hint=hint)
 
 
-def _predict_file(predictor: Predictor, job: Job, palette: np.ndarray) -> list[Path]:
-    image = read_image(job.image)
+def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
+    image = read_image(job.image, value_range=run.recipe.data.value_range or None)
+    palette = run.palette
     if job.confidence:
         probabilities = predictor.probabilities(image)
         labels = probabilities.argmax(axis=-1)

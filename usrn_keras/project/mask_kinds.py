@@ -10,6 +10,7 @@ import numpy as np
 from usrn_keras.data.mask_files import RawMask
 from usrn_keras.data.mask_values import pack, rgb_text, unpack, voc_palette
 from usrn_keras.errors import DataError
+from usrn_keras.project.black_and_white import OFFER, near_black_and_white
 
 KEPT_VALUES = 4096  # per mask; with more values the file is not a mask
 
@@ -220,6 +221,13 @@ def _check_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
     specks = table.run_length < SPECK
     if not 2 * specks.sum() > len(specks) > 2:
         return
+    if near_black_and_white(_as_grey(table.values, kind.coloured), table.total):
+        raise DataError(
+            f"the masks contain {len(specks):,} {what}, nearly all of them near 0 (black) or 255 (white): "
+            "their borders were smoothed, or they were JPEGs",
+            errors=[f"{name} alone contains {len(fullest.values):,} {what}"],
+            hint=OFFER,
+        )
     areas = table.values[~specks][np.argsort(-table.total[~specks])].tolist()
     listed = ", ".join(shown(value, kind.coloured) for value in areas[:8])
     raise DataError(
@@ -229,6 +237,14 @@ def _check_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
         hint="Create the masks again as PNG, resized with nearest neighbour, not from a JPEG."
         + (f" Values that cover areas: {listed}." if areas else ""),
     )
+
+
+def _as_grey(values: np.ndarray, coloured: bool) -> np.ndarray:
+    """Grey values of packed colours; colours that are not grey become 128, which is neither."""
+    if not coloured:
+        return values
+    colours = unpack(values).astype(np.int64)
+    return np.where((colours == colours[:, :1]).all(axis=1), colours[:, 0], 128)
 
 
 def _check_number(masks: Mapping[str, ValueCounts]) -> None:

@@ -56,7 +56,10 @@ def fit(
         _take_over(run, [open_run(path) for path in reuse], log)
         validate_run(run, dataset)
         complete_stages(
-            run, {folder: stage_work(run, folder, dataset, progress, log) for folder in run.stages}, log
+            run,
+            {folder: stage_work(run, folder, dataset, progress, log) for folder in run.stages},
+            dataset,
+            log,
         )
         return evaluate_models(run, dataset, progress)
 
