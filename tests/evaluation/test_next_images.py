@@ -27,8 +27,9 @@ def test_of_uncertain_images_those_that_differ_are_chosen():
 
 def test_images_that_are_certain_are_no_candidates():
     """They differ from all others, but five candidates for each wanted image come before them."""
-    uncertain = [found(2 - 0.1 * i, i, 0) for i in range(5)]
-    assert choose_different([found(0.01, 99, 99), *uncertain], 1) == [1]
+    certain = [found(0.01, 99 + i, 99) for i in range(10)]
+    uncertain = [found(2 - 0.1 * i, 5 * (i % 2) + 0.01 * i, 0) for i in range(10)]
+    assert choose_different([*certain, *uncertain], 2) == [10, 11]
 
 
 def test_all_images_in_the_order_of_their_scores():

@@ -139,6 +139,7 @@ def test_roboflow_has_a_group_of_its_classes_and_keeps_names(tmp_path):
             annotation(1, 3, [[90, 4, 95, 4, 95, 9]]),
             "segmentation: the point 90, 4 lies outside the image of 32x24",
         ),
+        (annotation(1, 3, [[34, 4, 40, 4, 40, 9]]), "segmentation: the point 34, 4 lies outside the image"),
         (annotation(1, "cat", SQUARE), "annotations[0].category_id: input should be a valid integer"),
     ],
 )

@@ -33,6 +33,11 @@ def test_what_pixels_of_no_shape_are(tmp_path):
     assert np.array_equal(ignoring["a"], np.where(masks["a"] == 0, 255, masks["a"] - 1))
 
 
+def test_shapes_of_one_class_do_not_overlap(tmp_path):
+    report, masks = imported(*source(tmp_path, "a", shapes=(CAT, CAT, DOG)))
+    assert not report.overlapping and (masks["a"] == 1).sum() == 16
+
+
 def test_names_decide_ids_and_refuse_other_labels(tmp_path):
     found = source(tmp_path, "a")
     report, masks = imported(*found, names=("background", "dog", "cow", "cat"))
@@ -180,8 +185,8 @@ def test_masks_are_not_replaced_by_accident(tmp_path):
 
 
 def test_an_interrupt_leaves_nothing_half_written(tmp_path, monkeypatch):
-    found = source(tmp_path, "a", "b", "c")
-    imported(*source(tmp_path, "a"))
+    imported(*source(tmp_path, "a", shapes=(DOG,)))
+    found = source(tmp_path, "a", "b", "c", shapes=(DOG, DOG, shape("dog", [[1, 1], [2, 2]], "rectangle")))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     written = []
 
