@@ -51,6 +51,8 @@ def _is_in(wanted: Mapping[str, object], row: Mapping[str, str]) -> bool:
 def run_part(part: Part, seconds: float) -> int | None:
     """Run a part; its exit code, or None if the time was over and it was interrupted."""
     environment = {**os.environ, **part.environment}
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background; the part would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen([sys.executable, *part.command], cwd=ROOT, env=environment) as process:
         try:
             return process.wait(seconds)

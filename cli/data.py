@@ -15,7 +15,9 @@ from usrn_cli.suggestions import Group
 from usrn_keras.errors import DataError, StorageError
 
 if TYPE_CHECKING:
+    from usrn_keras.evaluation.label_errors import SuspiciousLabel
     from usrn_keras.inspection import Inspection
+    from usrn_keras.progress import Progress
 
 
 @click.group("data", cls=Group, short_help="Check a data set, or show its training views.")
@@ -32,19 +34,40 @@ def command() -> None:
 @command.command("check")
 @click.argument("recipe", type=RECIPE)
 @set_option
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With a run: PNG file of the possible label errors.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1),
+    default=0.9,
+    show_default=True,
+    help="With a run: probability from which the model contradicts a label.",
+)
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, including every finding.")
-def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+def check(
+    recipe: str,
+    overrides: tuple[str, ...],
+    pictures: Path | None,
+    confidence: float,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Read the images and masks of RECIPE, and report all errors at once, the classes and the splits.
 
-    RECIPE is a TOML file, or the name of a shipped recipe. Masks of unlabelled images are not read. No files
-    are written except the scenes of `quickstart`.
+    RECIPE is a TOML file, the name of a shipped recipe, or the folder of a run: then regions of labels that
+    its model contradicts with confidence are listed, too, as possible label errors. Masks of unlabelled
+    images are not read. No files are written except --pictures and the scenes of `quickstart`.
 
     \b
     Examples:
       usrn data check my_recipe.toml
       usrn data check camvid_1_8 --set data.root=data/camvid --set data.workers=8
       usrn data check my.toml --json | jq '.findings[] | select(.fault) | .files'
+      usrn data check runs/first --pictures label_errors.png
 
     With errors, which must be fixed, the exit code is 4. With notes only, it is 0.
     """
@@ -52,13 +75,26 @@ def check(recipe: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -
     from usrn_keras.progress import terminal_progress
     from usrn_keras.recipe import load_recipe
 
-    loaded = load_recipe(recipe, list(overrides))
+    run = Path(recipe) if (Path(recipe) / "recipe.toml").is_file() else None
+    if pictures and not run:
+        raise click.BadParameter(f"needs the folder of a run, received {recipe}", param_hint="--pictures")
+    loaded = load_recipe(str(run / "recipe.toml") if run else recipe, list(overrides))
     with terminal_progress(quiet=quiet) as progress:
         inspection = inspect_data(loaded, progress=progress)
+        suspicious = (
+            _label_errors(run, pictures, confidence, progress) if run and not inspection.errors else []
+        )
     if as_json:
-        print_json(inspection.to_json())
+        found = {"label_errors": [one.to_json() for one in suspicious]} if run else {}
+        print_json(inspection.to_json() | found)
     else:
         _show(inspection)
+        for one in suspicious:
+            click.echo(f"possible label error: {one.line()}")
+        if run and inspection.errors:
+            click.echo("possible label errors are searched for once these errors are fixed")
+        elif run and not suspicious:
+            click.echo("no label is contradicted by the model with confidence")
     if inspection.errors:
         raise DataError(
             f"{_counted(inspection)} in the data set of {loaded.name}",
@@ -119,6 +155,20 @@ def show(
     with atomic_path(target) as temporary:
         temporary.write_bytes(picture)
     click.echo(target)
+
+
+def _label_errors(
+    run: Path, pictures: Path | None, confidence: float, progress: Progress
+) -> list[SuspiciousLabel]:
+    load_backend()
+    from usrn_keras.evaluation.label_errors import find_label_errors
+    from usrn_keras.files import atomic_path
+
+    found, sheet = find_label_errors(run, confidence=confidence, progress=progress)
+    if pictures and found:
+        with atomic_path(pictures) as temporary:
+            temporary.write_bytes(sheet)
+    return found
 
 
 def _show(inspection: Inspection) -> None:

@@ -15,7 +15,12 @@ FOLDER = click.Path(path_type=Path)
 @click.command("init", short_help="Create a recipe from folders of images and masks.")
 @click.argument("folder", type=FOLDER)
 @click.option("--images", required=True, type=FOLDER, help="Folder of the images.")
-@click.option("--masks", required=True, type=FOLDER, help="Folder of the masks; may be the same folder.")
+@click.option(
+    "--masks",
+    required=True,
+    type=FOLDER,
+    help="Folder of the masks; may be the same folder. Or annotations: a file, a folder or a zip.",
+)
 @click.option(
     "--val",
     default="",
@@ -34,13 +39,13 @@ FOLDER = click.Path(path_type=Path)
     "--names",
     default="",
     metavar="FILE",
-    help="File of class names; per line NAME, ID NAME or RED GREEN BLUE NAME.",
+    help="File of class names; per line NAME, ID NAME, RED GREEN BLUE NAME, or CVAT's labelmap.txt.",
 )
 @click.option(
     "--ignore",
     multiple=True,
-    metavar="VALUE|R,G,B",
-    help="Mask value or colour of pixels without a class; may be repeated.",
+    metavar="VALUE|R,G,B|LABEL",
+    help="Mask value, colour or label of pixels without a class; may be repeated.",
 )
 @click.option("--labelled", default="", metavar="SHARE", help="Share of the masks to use.  [default: all]")
 @click.option(
@@ -51,6 +56,12 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option(
     "--mask-pattern", default="", metavar="TEXT", help="Mask names, such as {name}_mask.  [default: detected]"
+)
+@click.option(
+    "--mask-threshold",
+    type=click.IntRange(0, 254),
+    metavar="VALUE",
+    help="Masks of two classes with soft edges or from JPEGs: larger values are the second class (127).",
 )
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random splits."
@@ -67,7 +78,8 @@ def command(folder: Path, quiet: bool, as_json: bool, **options: object) -> None
 
     Images and masks are matched by name, with or without an affix (`a.jpg`, `a_mask.png`); images without a
     mask are unlabelled. Masks may contain 8-bit or 16-bit ids, palette indices, 0 and 255, or RGB colours.
-    All assumptions are printed, and written to the recipe as comments.
+    Annotations of LabelMe, COCO, CVAT, Label Studio, YOLO, Supervisely or Cityscapes are drawn to masks in
+    the project. All assumptions are printed, and written to the recipe as comments.
 
     \b
     Examples:
@@ -75,6 +87,7 @@ def command(folder: Path, quiet: bool, as_json: bool, **options: object) -> None
       usrn init my_project --images data --masks data --val 0.1 --names names.txt
       usrn init my_project --images train/a --masks train/b --val val --test test
       usrn init my_project --images photos --masks masks --labelled 1/4
+      usrn init my_project --images photos --masks instances.json
     """
     from usrn_keras.progress import terminal_progress
     from usrn_keras.project import ProjectRequest, create_project

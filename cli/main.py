@@ -9,8 +9,12 @@ import traceback
 
 import click
 
+from usrn_cli.docstrings import docstring, restore_help
 from usrn_cli.suggestions import Group
 from usrn_keras import errors
+from usrn_keras.interrupts import check_interrupt, interrupt_exit_code, owned_signals, was_interrupted
+from usrn_keras.memory_errors import ran_out_of_memory
+from usrn_keras.printable import printable
 
 VERBS = {
     "init": "Create a recipe from folders of images and masks.",
@@ -21,8 +25,12 @@ VERBS = {
     "table": "Train and compare the rows of a table over seeds and splits.",
     "evaluate": "Evaluate trained runs and compare their scores.",
     "report": "Create a page with the scores, curves and pictures of a run.",
+    "labels": "Draw annotations as masks; export predictions to correct.",
     "predict": "Segment images with a trained run.",
+    "suggest": "Choose the unlabelled images to label next.",
     "export": "Export a trained model for deployment.",
+    "runs": "List, check and clean run folders.",
+    "weights": "List, fetch and check weights of backbones.",
     "recipes": "List, show and copy the shipped recipes; list all keys.",
     "doctor": "Check backends, devices and speed of this machine.",
 }
@@ -35,8 +43,8 @@ COMPLETION = {
 }
 """The line that enables completion in each shell, and its file."""
 
-INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
+STOPPED = ((129, "SIGHUP"), (130, "Ctrl-C"), (143, "SIGTERM"))  # 128 + the number, as shells report it
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EROFS, errno.EIO)
 
 
 def exit_codes() -> list[tuple[int, str]]:
@@ -46,8 +54,8 @@ def exit_codes() -> list[tuple[int, str]]:
         (0, "Success."),
         (errors.USRNError.exit_code, "Internal error: a bug in usrn-keras."),
         (2, "Invalid command line."),
-        *sorted((kind.exit_code, (kind.__doc__ or "").strip()) for kind in kinds),
-        (INTERRUPTED, "Interrupted (Ctrl-C)."),
+        *sorted((kind.exit_code, docstring(kind)) for kind in kinds),
+        *((code, f"Interrupted ({name}).") for code, name in STOPPED),
     ]
 
 
@@ -60,7 +68,7 @@ class Verbs(Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        return importlib.import_module(f"usrn_cli.{name}").command
+        return restore_help(importlib.import_module(f"usrn_cli.{name}").command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -74,18 +82,25 @@ class Verbs(Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with owned_signals(hard_exit=True):
+                result = super().invoke(ctx)
+                check_interrupt("interrupted; the command was complete")
+                return result
         except KeyboardInterrupt as interrupt:
             click.echo(str(interrupt) or "interrupted", err=True)
-            code = INTERRUPTED
+            code = interrupt_exit_code()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             if _is_closed_pipe(error):
                 raise
             error = _known(error)
-            report(error, debug=ctx.params["debug"])
+            if was_interrupted() and not ctx.params["debug"]:  # some libraries convert what the signal raises
+                click.echo(printable(f"interrupted, in {type(error).__name__}: {error}"), err=True)
+            else:
+                report(error, debug=ctx.params["debug"])
             code = error.exit_code if isinstance(error, errors.USRNError) else errors.USRNError.exit_code
+            code = interrupt_exit_code() if was_interrupted() else code
         ctx.exit(code)
 
 
@@ -96,14 +111,22 @@ def report(error: Exception, *, debug: bool) -> None:
         return
     known = isinstance(error, errors.USRNError)
     text = str(error) if known else f"internal error: {type(error).__name__}: {error}"
-    first, *rest = text.splitlines() or [""]
+    first, *rest = printable(text).splitlines() or [""]
     if not known:
         rest.append("Run `usrn --debug ...` for the traceback.")
     click.echo(click.style(f"error: {first}", fg="red") + "".join(f"\n{line}" for line in rest), err=True)
 
 
 def _known(error: Exception) -> Exception:
-    """Convert errors about a full disk or a name that is too long to `StorageError`."""
+    """Convert errors about memory, a full or broken disk or a long name to those of the package."""
+    if ran_out_of_memory(error):
+        first = str(error).strip().splitlines()[:1]
+        known = errors.OutOfMemoryError(
+            f"memory ran out: {': '.join([type(error).__name__, *first])[:300]}",
+            hint="Close other programs, or use smaller images, crops, windows or batches. `usrn fit RECIPE "
+            "--dry-run` estimates the memory of training.",
+        )
+        return known.with_traceback(error.__traceback__)
     if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
         return error
     known = errors.StorageError(f"{error.filename or 'the output'} cannot be written: {error.strerror}")
@@ -137,3 +160,6 @@ def main(debug: bool) -> None:
     The environment variable KERAS_BACKEND selects the backend: jax (the default, unless keras.json names
     torch), tensorflow or torch.
     """
+
+
+restore_help(main)

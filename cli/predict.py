@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from usrn_cli.backend import load_backend
 from usrn_cli.options import quiet_option
 from usrn_cli.output import print_json
+
+if TYPE_CHECKING:
+    from usrn_keras.data.left_out_files import LeftOut
 
 
 @click.command("predict", short_help="Segment images with a trained run.")
@@ -21,30 +25,48 @@ from usrn_cli.output import print_json
     type=click.Path(path_type=Path),
     help="Output folder; created if missing.",
 )
+@click.option("--confidence", is_flag=True, help="Write the probability of the predicted class, too.")
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
-def command(run: Path, inputs: tuple[Path, ...], out_dir: Path, quiet: bool, as_json: bool) -> None:
+def command(
+    run: Path, inputs: tuple[Path, ...], out_dir: Path, confidence: bool, quiet: bool, as_json: bool
+) -> None:
     """Segment INPUTS, images or folders of images, with the model of the run folder RUN.
 
     \b
     Examples:
       usrn predict runs/quickstart photo.jpg --out predictions
       usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
+      usrn predict runs/quickstart folder/ --out predictions --confidence
 
-    For each image, STEM.png (class ids, with the class colours as palette) and STEM_overlay.png are written.
-    Images of a folder keep their subfolders. Images that cannot be read are listed at the end (exit code 4);
-    all others are written.
+    For each image, STEM.png (class ids, with the class colours as palette) and overlays/STEM.png are written,
+    and with --confidence confidence/STEM.png (grey values, 255 is a probability of 1). OUT must not be inside
+    a folder of INPUTS. Images of a folder keep their subfolders. Pictures in formats that are not read (HEIC,
+    AVIF, ...) are counted and named. Images that cannot be read are listed at the end (exit code 4); all
+    others are written.
     """
     load_backend()
     from usrn_keras.evaluation.predict import predict_files
     from usrn_keras.progress import terminal_progress
 
     written: list[Path] = []
+    notes: list[LeftOut] = []
     try:
         with terminal_progress(quiet=quiet) as progress:
-            predict_files(run, inputs, out_dir, progress=progress, wrote=written.append)
+            predict_files(
+                run,
+                inputs,
+                out_dir,
+                confidence=confidence,
+                progress=progress,
+                wrote=written.append,
+                left_out=notes.append,
+            )
     finally:  # report the written files also after an error or Ctrl-C
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
         if as_json and written:
-            print_json({"written": [str(path) for path in written]})
+            left_out = [str(path) for note in notes for path in note.files]
+            print_json({"written": [str(path) for path in written], "left_out": left_out})
         elif written:
             click.echo("\n".join(map(str, written)))

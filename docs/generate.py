@@ -118,7 +118,23 @@ def drive_table() -> str:
     return _table(values, "drive", tuple(dict.fromkeys(column for _, column in values)))
 
 
-TABLES = {"camvid_by_class": class_table, "camvid_by_drive": drive_table}
+def backend_table() -> str:
+    """Return mIoU and rare mIoU of the quickstart on each backend."""
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    files = {"JAX": "", "PyTorch": "_torch", "TensorFlow": "_tensorflow"}
+    for backend, ending in files.items():
+        for row in _rows(f"quickstart{ending}.csv"):
+            title = {"miou": "mIoU", "rare_miou": "rare mIoU"}.get(row["figure"])
+            if title and row["row"] in ("Baseline", "Self-training", "USRN", "Prototype ensemble"):
+                values[row["row"], f"{backend}, {title}"].append(float(row["value"]))
+    return _table(values, "quickstart", tuple(dict.fromkeys(column for _, column in values)))
+
+
+TABLES = {
+    "camvid_by_class": class_table,
+    "camvid_by_drive": drive_table,
+    "quickstart_by_backend": backend_table,
+}
 """Functions of the tables by the name in their mark."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # starts fastest and compiles nothing
@@ -12,6 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 from PIL import Image
+
+from usrn_keras.interrupts import SIGNALS
 
 RECIPE = """
 [data]
@@ -64,6 +67,18 @@ def _optimize_programs(optimize: bool) -> None:
 @pytest.fixture
 def recipe_file(tmp_path):
     return make_recipe(tmp_path)
+
+
+@pytest.fixture
+def foreground_signals():
+    """Signals as in the foreground of a shell: `nohup pytest &` starts with SIGINT and SIGHUP ignored."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def make_recipe(folder: Path) -> Path:

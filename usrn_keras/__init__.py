@@ -13,9 +13,10 @@ from usrn_keras.lazy_imports import lazy_loader
 if TYPE_CHECKING:
     from usrn_keras.clustering import BalancedKMeans
     from usrn_keras.data import Batches, load_dataset
-    from usrn_keras.evaluation import evaluate
+    from usrn_keras.evaluation import Segmenter, evaluate, load
     from usrn_keras.losses import pseudo_labels, usrn_losses
     from usrn_keras.methods import USRN, Method, PrototypeEnsemble, SelfTraining, Supervised
+    from usrn_keras.metrics.segmentation_iou import SegmentationIoU
     from usrn_keras.networks import Branch, build_branches
     from usrn_keras.optimizers import SGD, AdamW
     from usrn_keras.recipe import load_recipe
@@ -37,7 +38,10 @@ _HOMES = {
     "load_recipe": "recipe",
     "load_dataset": "data",
     "Batches": "data",
+    "SegmentationIoU": "metrics.segmentation_iou",
     "evaluate": "evaluation",
+    "load": "evaluation",
+    "Segmenter": "evaluation",
     "fit": "stages",
 }
 

@@ -78,7 +78,7 @@ class ExportError(USRNError):
 
 
 class OutOfMemoryError(USRNError):
-    """Training ran out of memory. The last valid checkpoint is kept."""
+    """Memory ran out. The last valid checkpoint is kept."""
 
     exit_code = 11
 

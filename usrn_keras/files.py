@@ -8,7 +8,9 @@ import functools
 import json
 import os
 import shutil
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,7 +23,9 @@ from usrn_keras.errors import StorageError
 _SPACE = "Free disk space or raise the quota, then run the same command again to resume."
 _PERMISSION = "Get write permission or choose another folder, then run the same command again to resume."
 _PATH = "Choose another path: a part of it is a file where a folder is needed, or exists, or is too long."
+_DEVICE = "The device reports an error: check the disk, then run the same command again to resume."
 WRITE_ERROR_HINTS = {
+    errno.EIO: _DEVICE,
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
     **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _PERMISSION),
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), _PATH),
@@ -29,7 +33,8 @@ WRITE_ERROR_HINTS = {
 """Hints for write errors of the operating system, by `errno`."""
 
 NOT_AS_EXPECTED = (
-    ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error
+    ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, zipfile.BadZipFile, zlib.error,
+    SyntaxError, tokenize.TokenError, struct.error, OverflowError, NotImplementedError, RecursionError,
 )  # fmt: skip
 """Errors of a file that is incomplete or whose content is of another format, type or shape."""
 
@@ -122,11 +127,16 @@ def remove_leftovers(folder: Path) -> None:
     Args:
         folder: Folder that was written with `atomic_path` or `staged_path`.
     """
-    for leftover in list(folder.rglob(".*-*.tmp*")):
+    for leftover in leftovers(folder):
         if leftover.is_dir():
             shutil.rmtree(leftover)
         else:
             leftover.unlink(missing_ok=True)  # its folder may have been removed before
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """List the temporary files and folders that a killed process left below a folder."""
+    return list(folder.rglob(".*-*.tmp*"))
 
 
 def collect_files(path: Path) -> list[Path]:

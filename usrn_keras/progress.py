@@ -8,6 +8,8 @@ A function that takes long receives a `Progress` and reports to it:
             task.advance(1, loss=0.42, images_per_second=31.0)
 
 `done` is the number of items that an interrupted run completed: they count for the progress, not the speed.
+Every report is a moment at which the loop may stop: `advance` raises `KeyboardInterrupt` if a signal asked
+for it and a library swallowed the exception, see `usrn_keras.interrupts`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TextIO
+
+from usrn_keras.interrupts import check_interrupt
+from usrn_keras.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +68,7 @@ class _Silent:
         yield self
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
-        pass
+        check_interrupt()
 
     def log(self, line: str) -> None:
         pass
@@ -107,7 +112,7 @@ class PlainProgress:
         task.finish()
 
     def log(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        print(printable(line), file=self.stream, flush=True)
 
 
 class _PlainTask:
@@ -121,6 +126,7 @@ class _PlainTask:
         self.progress.log(f"{self.description} {self.done}/{self.total}")
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
+        check_interrupt()
         self.done += n
         self.numbers = numbers
         now = self.progress.clock()
@@ -169,7 +175,7 @@ class RichProgress:
         self._bars.stop_task(identity)
 
     def log(self, line: str) -> None:
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class _RichTask:
@@ -177,6 +183,7 @@ class _RichTask:
         self._bars, self._identity = bars, identity
 
     def advance(self, n: int = 1, /, **numbers: float) -> None:
+        check_interrupt()
         self._bars.update(self._identity, advance=n, numbers="  ".join(_shown(numbers)))
 
 

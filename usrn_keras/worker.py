@@ -4,7 +4,8 @@ The parent starts a `Worker` and waits for its `result`. The child process, `pyt
 module:function`, reads its order as a line of JSON from standard input and answers with lines of JSON on
 what was its standard output; what libraries print there goes to standard error instead. Standard input stays
 open as long as the parent wants the child to run: closing it, as the death of the parent does, is the request
-to stop, which cannot get lost while the child is still starting.
+to stop, which cannot get lost while the child is still starting. SIGTERM and SIGHUP of the child itself are
+such requests, too: a service manager sends them to all processes of a service.
 
     # mypackage/double.py
     def double(order: dict, send: Callable[[dict], None]) -> dict:
@@ -31,14 +32,17 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from usrn_keras import errors
 from usrn_keras.files import storage_errors
+from usrn_keras.interrupts import SIGNALS, check_interrupt, interrupt_exit_code, owned_signals
 
-INTERRUPTED = 130
 LAST_LINES = 5  # lines of standard error that the message of a `WorkerError` shows
+STOPPED = {
+    code for number in SIGNALS for code in (128 + number, -number)
+}  # exit codes after a request to stop
 END_SECONDS = 10.0  # time that a child gets to end by itself after its result
 
 
@@ -151,7 +155,7 @@ class Worker:
             else:
                 reason = answer["reason"]
         code = self._end()
-        if code in (INTERRUPTED, -signal.SIGINT):
+        if code in STOPPED:
             raise KeyboardInterrupt
         raise WorkerError(self._target, code, reason, self.stderr_lines())
 
@@ -199,27 +203,21 @@ def _python_path(environment: Mapping[str, str]) -> dict[str, str]:
 
 def main(target: str) -> int:
     """The child process: run the function of the order on standard input; returns the exit code."""
-    stop = threading.Event()
     channel = os.dup(1)  # not inherited by programs that the function starts
     os.dup2(2, 1)
 
     def send(message: dict) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
+        check_interrupt()  # some imports swallow the exception
         _write(channel, {"message": message})
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()  # some imports swallow what is raised here
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, on_signal)  # a shell's background jobs ignore it
-    order = json.loads(sys.stdin.readline())
-    threading.Thread(target=_interrupt_at_end_of_input, daemon=True).start()
-    module, _, function = target.partition(":")
     try:
-        answer = {"result": getattr(importlib.import_module(module), function)(order, send)}
+        with owned_signals(always=(signal.SIGINT,)):  # a shell's background jobs ignore it
+            order = json.loads(sys.stdin.readline())
+            threading.Thread(target=_interrupt_at_end_of_input, daemon=True).start()
+            module, _, function = target.partition(":")
+            answer = {"result": getattr(importlib.import_module(module), function)(order, send)}
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return interrupt_exit_code()
     except errors.USRNError as error:
         print(f"error: {error}", file=sys.stderr)
         # A plug-in may have classes of its own; the parent knows those of `usrn_keras.errors`.

@@ -17,8 +17,8 @@ from tests.architecture.package_graph import PACKAGE, circles, imports, part, sh
 
 # From the lowest to the highest; the parts of one layer do not import each other.
 LAYERS = (
-    {"errors", "_version"},
-    {"recipe", "metrics", "losses", "optimizers", "clustering", "damaged_files"},
+    {"errors", "interrupts", "printable", "_version"},
+    {"recipe", "metrics", "losses", "optimizers", "clustering", "damaged_files", "memory_errors"},
     {"files", "progress", "lazy_imports", "backend_choice", "strong_view"},
     {"optional", "machine", "worker"},
     {"ranks"},
@@ -97,8 +97,8 @@ def test_every_exception_is_still_needed():
 
 
 def test_looking_at_data_loads_no_keras():
-    """`usrn data`, `usrn init` and `usrn split` answer in a second: no backend is loaded for them."""
-    parts = ("data", "inspection", "project", "pseudo_masks", "recipe", "subclasses")
+    """`usrn data`, `init`, `split` and `runs` answer in a second: no backend is loaded for them."""
+    parts = ("data", "inspection", "project", "pseudo_masks", "recipe", "runs.run_list", "subclasses")
     names = ", ".join(f"{PACKAGE}.{name}" for name in parts)
     heavy = "{'keras', 'torch', 'jax', 'tensorflow'}"
     code = f"import sys, {names}; print(sorted({heavy} & sys.modules.keys()))"

@@ -45,7 +45,7 @@ def test_a_part_that_fails_or_writes_no_rows_does_not_stop_the_others(tmp_path, 
     assert parts[2].is_complete(tmp_path)
 
 
-def test_what_does_not_fit_is_left_to_the_next_call(tmp_path, capfd, monkeypatch):
+def test_what_does_not_fit_is_left_to_the_next_call(tmp_path, capfd, monkeypatch, foreground_signals):
     """The first part is interrupted at the end of the minutes, and the second one is not started."""
     monkeypatch.setattr(campaign, "LEAST_SECONDS", 0.5)
     slow = (

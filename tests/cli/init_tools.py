@@ -22,7 +22,8 @@ def dataset_of(root: Path, *options: object, **folders: str):
     """The data set that the written recipe loads."""
     result = usrn_init(root, "--quiet", *options, **folders)
     assert result.exit_code == 0, result.stderr
-    return load_dataset(load_recipe(str(root / "my_project/my_project.toml")).data)
+    name = folders.get("name", "my_project")
+    return load_dataset(load_recipe(str(root / f"{name}/{name}.toml")).data)
 
 
 def sizes(dataset) -> list[int]:

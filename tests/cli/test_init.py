@@ -15,6 +15,7 @@ from tests.cli.init_tools import COLOURS, dataset_of, sizes, usrn_init
 from tests.project.made_folders import SIZE, make_folders, write_mask, write_palette_mask, write_photo
 from usrn_cli.main import main
 from usrn_keras.data import load_dataset, read_mask
+from usrn_keras.inspection import inspect_data
 from usrn_keras.recipe import load_recipe
 
 
@@ -157,9 +158,12 @@ def test_labelled_share_where_every_image_has_a_mask(tmp_path):
     make_folders(tmp_path)
     for i in range(8):
         write_mask(tmp_path / f"masks/a{i}.png", (0, 1, 2))
-    result = usrn_init(tmp_path)
-    assert result.exit_code == 4 and "--labelled 1/4" in result.stderr
-    assert sizes(dataset_of(tmp_path, "--labelled", "1/3")) == [2, 4, 2, 0]
+    assert sizes(dataset_of(tmp_path, "--labelled", "1/3", name="split")) == [2, 4, 2, 0]
+    result = usrn_init(tmp_path, name="full")
+    assert "training.method = 'supervised'; --labelled 1/4 uses the masks of a quarter" in result.stdout
+    recipe = load_recipe(str(tmp_path / "full/full.toml"))
+    assert recipe.training.method == "supervised" and sizes(load_dataset(recipe.data)) == [6, 0, 2, 0]
+    assert not inspect_data(recipe).errors
 
 
 def test_names_of_the_classes(tmp_path):

@@ -24,7 +24,8 @@ def test_every_wrong_option_at_once(tmp_path):
         "--labelled: must be a fraction between 0 and 1 such as 1/8 or 0.125, or a number of images such "
         "as 46, received 'x'",
         "--ignore red: must be a mask value, such as 255, or a colour RED,GREEN,BLUE",
-        "--mask-pattern mask: must contain {name} exactly once and no folder, such as {name}_mask",
+        "--mask-pattern mask: must contain {name} exactly once, such as {name}_mask, with or without a "
+        "folder before it, such as mask/{name}",
     ):
         assert f"  - {line}\n" in result.stderr
 

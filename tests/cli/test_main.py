@@ -37,14 +37,14 @@ def failing(monkeypatch):
 def test_help_names_every_verb_and_every_exit_code():
     text = usrn("--help").stdout
     kinds = errors.USRNError.__subclasses__()
-    for word in [*VERBS, *(str(kind.exit_code) for kind in kinds), "130"]:
+    for word in [*VERBS, *(str(kind.exit_code) for kind in kinds), "129", "130", "143"]:
         assert f"  {word} " in text, word
 
 
 def test_exit_codes_differ():
     codes = [kind.exit_code for kind in errors.USRNError.__subclasses__()]
     assert len(set(codes)) == len(codes)
-    assert not {0, 1, 2, 130} & set(codes)
+    assert not {0, 1, 2, 129, 130, 143} & set(codes)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -156,3 +156,29 @@ def test_no_control_codes_off_a_terminal():
 
 def test_version():
     assert usrn("--version").stdout.startswith("usrn, version ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("Unable to allocate 10 GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)
+def test_out_of_memory_is_11_in_every_command(failing, error):
+    failing(error)
+    result = usrn("recipes", "list")
+    assert result.exit_code == 11 and result.stderr.startswith("error: memory ran out: ")
+
+
+def test_an_error_shows_control_characters_as_escapes(failing):
+    failing(errors.DataError("class 'a\x1b[2Jb'", errors=["name\x07"]))
+    result = usrn("recipes", "list")
+    assert "a\\x1b[2Jb" in result.stderr and "\x1b" not in result.stderr and "\x07" not in result.stderr
+
+
+@pytest.mark.parametrize(("words", "text"), [([], "11   Memory ran out."), (["runs", "check"], "SHA-256")])
+def test_help_without_docstrings(words, text):
+    """`python -OO` leaves docstrings out."""
+    code = "import sys; sys.argv[0] = 'usrn'; from usrn_cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-OO", "-c", code, *words, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and text in done.stdout and "Examples:" in done.stdout

@@ -21,11 +21,11 @@ def calls(monkeypatch):
     """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
     calls = []
 
-    def predict_files(run_dir, inputs, out_dir, *, progress, wrote):
-        calls.append((run_dir, list(inputs), out_dir))
+    def predict_files(run_dir, inputs, out_dir, *, confidence, progress, wrote, left_out):
+        calls.append((run_dir, list(inputs), out_dir, confidence))
         for path in inputs:
-            for end in ("", "_overlay") if path.stem != "broken" else ():
-                wrote(out_dir / f"{path.stem}{end}.png")
+            for folder in ("", "overlays") if path.stem != "broken" else ():
+                wrote(out_dir / folder / f"{path.stem}.png")
         if Path("broken.jpg") in inputs:
             raise DataError("some inputs could not be segmented", errors=["broken.jpg cannot be read"])
 
@@ -38,20 +38,28 @@ def calls(monkeypatch):
 
 def test_written_files_one_to_a_line(calls):
     result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--quiet")
-    assert result.stdout.split() == ["out/photo.png", "out/photo_overlay.png"]
-    assert calls == [(Path("runs/A"), [Path("photo.jpg")], Path("out"))]
+    assert result.stdout.split() == ["out/photo.png", "out/overlays/photo.png"]
+    assert calls == [(Path("runs/A"), [Path("photo.jpg")], Path("out"), False)]
+
+
+def test_confidence_is_asked_for(calls):
+    usrn_predict("runs/A", "photo.jpg", "--out", "out", "--confidence")
+    assert calls[0][-1] is True
 
 
 def test_json(calls):
     result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--json")
-    assert json.loads(result.stdout) == {"written": ["out/photo.png", "out/photo_overlay.png"]}
+    assert json.loads(result.stdout) == {
+        "written": ["out/photo.png", "out/overlays/photo.png"],
+        "left_out": [],
+    }
 
 
 def test_broken_images_are_exit_code_4(calls):
     result = usrn_predict("runs/A", "photo.jpg", "broken.jpg", "--out", "out")
     assert result.exit_code == 4
     assert "  - broken.jpg cannot be read" in result.stderr
-    assert result.stdout.split() == ["out/photo.png", "out/photo_overlay.png"]  # what is written is told
+    assert result.stdout.split() == ["out/photo.png", "out/overlays/photo.png"]  # what is written is told
     result = usrn_predict("runs/A", "photo.jpg", "broken.jpg", "--out", "out", "--json")
     assert len(json.loads(result.stdout)["written"]) == 2
     assert usrn_predict("runs/A", "broken.jpg", "--out", "out", "--json").stdout == ""

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usrn_keras.data.decode import MAX_PIXELS, read_bytes, stored_size
+from usrn_keras.data.decode import MAX_PIXELS
+from usrn_keras.data.file_facts import read_facts
 from usrn_keras.data.images import image_size, read_image
 from usrn_keras.data.mask_files import read_raw, read_sublabels
 from usrn_keras.data.masks import Rules, read_mask
@@ -152,13 +153,13 @@ def test_absurdly_large_mask_is_refused(tmp_path, suffix, mode):
 @pytest.mark.parametrize("suffix", ["png", "jpeg", "bmp", "tiff", "webp"])
 def test_stored_size(tmp_path, suffix):
     (tmp_path / "a").write_bytes(_encoded(suffix))
-    assert stored_size("a", read_bytes(tmp_path / "a")) == (96, 128)
+    assert read_facts(tmp_path / "a").stored == (96, 128)
 
 
 def test_fill_bytes_and_segments_before_the_frame_of_a_jpeg(tmp_path):
     data = _encoded("jpeg")
     (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff\xfe\x00\x05abc" + b"\xff\xff" + data[2:])
-    assert stored_size("a", read_bytes(tmp_path / "a.jpg")) == (96, 128)
+    assert read_facts(tmp_path / "a.jpg").stored == (96, 128)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpeg", "bmp", "tiff", "webp", "gif"])

@@ -188,7 +188,7 @@ def test_an_error_comes_in_its_place_with_the_name_of_the_file(make, samples, wo
 
 
 def test_an_unforeseen_error_names_the_file(make, monkeypatch):
-    def fail(path, at_least):
+    def fail(path, **options):
         raise MemoryError("no memory")
 
     monkeypatch.setattr("usrn_keras.data.sample_reader.read_image", fail)

@@ -74,5 +74,5 @@ def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path):
 @pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("CMYK", 0), ("I", 70_000), ("I", -1)])
 def test_values_that_no_mask_can_hold(tmp_path, mode, value):
     Image.new(mode, (3, 2), value).save(tmp_path / "a.tif")
-    with pytest.raises(DataError, match=rf"a\.tif cannot be a mask: it has values of the mode {mode}"):
+    with pytest.raises(DataError, match=r"a\.tif cannot be a mask: it is a TIFF of"):
         read_raw(tmp_path / "a.tif")

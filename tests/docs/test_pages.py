@@ -126,7 +126,7 @@ def test_a_project_from_two_folders_runs(page, tmp_path, monkeypatch):
             continue
         result = run(words)
         assert result.exit_code == 0, f"usrn {' '.join(words)}\n{result.output}"
-    assert len(list((tmp_path / "predictions").glob("*_overlay.png"))) == 10
+    assert len(list((tmp_path / "predictions/overlays").glob("*.png"))) == 10
 
 
 @pytest.mark.parametrize("page", CURRENT)

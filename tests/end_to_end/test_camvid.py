@@ -96,7 +96,7 @@ def test_prediction_of_an_image(fitted, names, tmp_path):
     run, _ = fitted
     image = next((CAMVID / "images" / "val").glob(f"{names[0]}.*"))
     written = usrn("predict", run, image, "--out", tmp_path).split()
-    assert [Path(path).name for path in written] == [f"{image.stem}.png", f"{image.stem}_overlay.png"]
+    assert [Path(path).name for path in written] == [f"{image.stem}.png", f"{image.stem}.png"]
     with Image.open(image) as original, Image.open(written[0]) as labels:
         assert labels.size == original.size
         assert np.asarray(labels).max() < 11

@@ -48,7 +48,7 @@ def write_image(path, seed=0, height=20, width=45):
 def test_labels_and_overlay_of_an_image(run, tmp_path):
     classes = write_image(tmp_path / "photo.png")
     written = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
-    assert written == [tmp_path / "out/photo.png", tmp_path / "out/photo_overlay.png"]
+    assert written == [tmp_path / "out/photo.png", tmp_path / "out/overlays/photo.png"]
     with Image.open(written[0]) as labels, Image.open(written[1]) as overlay:
         np.testing.assert_array_equal(np.asarray(labels), classes)
         np.testing.assert_array_equal(np.asarray(labels.convert("RGB")), PALETTE[classes])
@@ -87,13 +87,31 @@ def test_folders_are_walked_and_keep_their_sub_folders(run, tmp_path):
     (tmp_path / "in/notes.txt").write_text("no image")
     written = predict_files(run.path, [tmp_path / "in"], tmp_path / "out")
     names = [path.relative_to(tmp_path / "out").as_posix() for path in written]
-    assert names == [f"{stem}{end}.png" for stem in ("a", "b", "deep/er/a") for end in ("", "_overlay")]
+    assert names == [f"{top}{stem}.png" for stem in ("a", "b", "deep/er/a") for top in ("", "overlays/")]
 
 
-def test_a_second_call_does_not_segment_the_predictions(run, tmp_path):
+@pytest.mark.parametrize("out", ["in", "in/out", "in/deep/out"])
+def test_the_output_is_not_inside_an_input_folder(run, tmp_path, out):
+    """A second call would segment the predictions, and `usrn init` would take them for photographs."""
     write_image(tmp_path / "in/a.jpg")
-    first = predict_files(run.path, [tmp_path / "in"], tmp_path / "in/out")
-    assert predict_files(run.path, [tmp_path / "in"], tmp_path / "in/out") == first
+    with pytest.raises(DataError, match="is inside the input folder"):
+        predict_files(run.path, [tmp_path / "in"], tmp_path / out)
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == ["a.jpg"]
+
+
+def test_confidence_is_the_probability_of_the_class(run, tmp_path):
+    classes = write_image(tmp_path / "photo.png")
+    written = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", confidence=True)
+    assert written[2] == tmp_path / "out/confidence/photo.png" and len(written) == 3
+    with Image.open(written[0]) as labels, Image.open(written[2]) as confidence:
+        np.testing.assert_array_equal(np.asarray(labels), classes)
+        assert np.asarray(confidence).min() == 255  # logits 255 and 0
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[..., 1] = 1  # logits 0, 1, 0
+    cv2.imwrite(str(tmp_path / "flat.png"), image)
+    *_, confidence = predict_files(run.path, [tmp_path / "flat.png"], tmp_path / "out", confidence=True)
+    share = np.e / (np.e + 2)
+    assert (cv2.imread(str(confidence), cv2.IMREAD_UNCHANGED) == round(255 * share)).all()
 
 
 def test_unreadable_inputs_are_all_named_and_the_others_written(run, tmp_path):
@@ -109,7 +127,7 @@ def test_unreadable_inputs_are_all_named_and_the_others_written(run, tmp_path):
     assert len(raised.value.errors) == 4
     for name in ("missing.jpg does not exist", "nothing contains no images", "broken.jpg", "empty.png"):
         assert name in named
-    assert sorted(os.listdir(tmp_path / "out")) == ["good.png", "good_overlay.png"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["good.png", "overlays"]
 
 
 def test_no_image_is_overwritten(run, tmp_path):
@@ -121,7 +139,7 @@ def test_no_image_is_overwritten(run, tmp_path):
     assert (tmp_path / "photo.png").read_bytes() == before
 
 
-@pytest.mark.parametrize("names", [("a.jpg", "a.png"), ("a.jpg", "other/a.jpg"), ("a.jpg", "a_overlay.jpg")])
+@pytest.mark.parametrize("names", [("a.jpg", "a.png"), ("a.jpg", "other/a.jpg")])
 def test_two_images_with_the_same_result_are_refused(run, tmp_path, names):
     for name in names:
         write_image(tmp_path / name)

@@ -66,7 +66,7 @@ def test_nothing_that_can_be_read(recipe_file):
 
 
 def test_an_unforeseen_error_is_a_finding(recipe_file, monkeypatch):
-    def broken(path):
+    def broken(path, **options):
         raise RuntimeError("decoder gave up")
 
     monkeypatch.setattr("usrn_keras.inspection.reading.read_image", broken)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from usrn_keras.inspection.suspicious_masks import exif_orientation, perhaps_turned_apart, turned_apart
+from usrn_keras.data.file_facts import read_facts
+from usrn_keras.inspection.suspicious_masks import perhaps_turned_apart, turned_apart
 
 
 def save(path, orientation=None):
@@ -16,15 +17,15 @@ def save(path, orientation=None):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_orientation_of_every_format(tmp_path, suffix):
-    assert exif_orientation(save(tmp_path / f"turned{suffix}", 6)) == 6
-    assert exif_orientation(save(tmp_path / f"plain{suffix}")) == 1
-    assert exif_orientation(save(tmp_path / f"odd{suffix}", 77)) == 1
+    assert read_facts(save(tmp_path / f"turned{suffix}", 6)).orientation == 6
+    assert read_facts(save(tmp_path / f"plain{suffix}")).orientation == 1
+    assert read_facts(save(tmp_path / f"odd{suffix}", 77)).orientation == 1
 
 
 def test_damaged_exif_is_no_orientation(tmp_path):
     path = save(tmp_path / "a.jpg", 6)
     path.write_bytes(path.read_bytes().replace(b"MM\x00*", b"XX\x00*").replace(b"II*\x00", b"XX*\x00"))
-    assert exif_orientation(path) == 1
+    assert read_facts(path).orientation == 1
 
 
 def test_apart_only_where_the_two_differ(tmp_path):

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from usrn_keras.project.class_names import Named, read_names
+from usrn_keras.errors import DataError
+from usrn_keras.project.class_names import Named, ordered_names, read_names
 
 SKY = 128 << 16 | 128 << 8 | 128
 
@@ -18,6 +19,8 @@ SKY = 128 << 16 | 128 << 8 | 128
         ("sky,128,128,128\n", [Named("sky", SKY, True)]),
         ("name,r,g,b\nsky,128,128,128\n", [Named("sky", SKY, True)]),
         ("class 1\nclass 2\n", [Named("class 1"), Named("class 2")]),
+        ("# label:color_rgb:parts:actions\nsky:128,128,128:a,b:\n", [Named("sky", SKY, True)]),
+        ("night: sky:0,0,1::\n", [Named("night: sky", 1, True)]),
     ],
 )
 def test_forms_of_a_line(tmp_path, text, expected):
@@ -66,3 +69,15 @@ def test_a_file_that_cannot_be_read(tmp_path):
     faults: list[str] = []
     assert read_names(tmp_path / "none.txt", faults) == []
     assert "none.txt cannot be read: No such file" in faults[0]
+
+
+@pytest.mark.parametrize("text", ["cat\ndog\n", "1 dog\n0 cat\n", "cat:1,2,3::\ndog:0,0,1::\n"])
+def test_names_in_the_order_of_their_ids(tmp_path, text):
+    (tmp_path / "names.txt").write_text(text)
+    assert ordered_names(tmp_path / "names.txt") == ("cat", "dog")
+
+
+def test_ids_with_gaps_have_no_order(tmp_path):
+    (tmp_path / "names.txt").write_text("7 cat\n0 dog\n")
+    with pytest.raises(DataError, match="the ids must be 0 to 1, received \\[0, 7\\]"):
+        ordered_names(tmp_path / "names.txt")

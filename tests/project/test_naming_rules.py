@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from usrn_keras.project.naming_rules import File, Pattern, likely_rules
+from usrn_keras.data.name_pattern import Pattern
+from usrn_keras.project.naming_rules import File, likely_rules
 
 
 def files(*stems: str, suffix: str = ".png") -> list[File]:

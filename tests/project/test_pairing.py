@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from usrn_keras.data.name_pattern import Pattern
 from usrn_keras.errors import DataError
-from usrn_keras.project.naming_rules import File, Pattern, Rule, is_below, list_files
+from usrn_keras.project.naming_rules import File, Rule, is_below, list_files
 from usrn_keras.project.pairing import find_rule, pair
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from html import unescape
 
@@ -133,3 +134,11 @@ def test_pyplot_is_left_alone():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_many_records_take_little_time():
+    """The time grows with the number of records, not with its square."""
+    records = [{"step": 20 * i + 1, "loss": 1 / (i + 1)} for i in range(100_000)]
+    started = time.process_time()
+    line = recorded(records, "loss", "F")
+    assert len(line.steps) == 100_000 and time.process_time() - started < 5

@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation.made_run import make_data, make_run, write
 from tests.tools import started
 from usrn_keras.data import load_dataset
-from usrn_keras.data.dataset import PARTS
+from usrn_keras.data.dataset import PARTS, ErrorList
 from usrn_keras.errors import RunError
 from usrn_keras.evaluation import evaluate_run
 from usrn_keras.files import write_json
@@ -61,6 +61,31 @@ def test_what_makes_it_another_one(folder):
     assert changes(known, loaded(folder)) == ["classes: road, pole, sky; now pole, road, sky"]
     (folder / "data/val.txt").write_text("town/0\n")
     assert changes(known, loaded(folder))[1].startswith("lists of images: ")
+
+
+def test_a_mask_of_the_same_size_is_another_mask(folder):
+    known, path = describe(loaded(folder)), folder / "data/masks/a.png"
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(bytes(data))
+    assert changes(known, loaded(folder))[0].startswith("files of labelled: same names")
+
+
+def test_runs_of_earlier_versions_know_the_sizes_of_files(folder):
+    dataset = loaded(folder)
+    known = describe(dataset)
+    known["contents"] = {part: dataset.sizes(part) for part in PARTS}
+    assert changes(known, dataset) == []
+    correct_a_mask(folder)
+    assert len(changes(known, loaded(folder))) == 1
+
+
+@pytest.mark.parametrize("override", ["data.value_range=[0, 4000]", "data.mask_threshold=127"])
+def test_other_values_are_another_data_set(folder, override):
+    known = describe(loaded(folder))
+    errors = ErrorList()
+    recipe = load_recipe(str(folder / "recipe.toml"), [override])
+    assert changes(known, load_dataset(recipe.data, errors))[0].startswith("files of labelled")
 
 
 def test_what_stopped_a_run_may_be_fixed(folder):

@@ -34,7 +34,7 @@ def test_folder_says_what_it_is(tmp_path):
     again = open_run(tmp_path / "run")
     assert again.classes == ("x", "y") and again.palette.shape == (2, 3)
     assert again.recipe.training.usrn_steps == 7
-    assert again.is_complete(BASELINE) and again.facts(BASELINE) == {"steps": 3}
+    assert again.is_complete(BASELINE) and again.facts(BASELINE)["steps"] == 3
     assert json.loads((tmp_path / "run/environment.json").read_text())[0]["backend"]
 
 
@@ -81,6 +81,25 @@ def test_second_process_is_refused(tmp_path):
         started(tmp_path / "run", recipe(), dataset()),
     ):
         pass
+
+
+def test_the_lock_survives_its_file(tmp_path):
+    with started(tmp_path / "run", recipe(), dataset("a")):
+        (tmp_path / "run/.lock").unlink()
+        with (
+            pytest.raises(RunError, match="is used by another process"),
+            started(tmp_path / "run", recipe(), dataset("a")),
+        ):
+            pytest.fail("two processes train in a folder")
+
+
+def test_a_damaged_environment_stops_nothing(tmp_path):
+    file = tmp_path / "run/environment.json"
+    for _ in range(2):
+        with started(tmp_path / "run", recipe(), dataset("a")):
+            assert len(json.loads(file.read_text())) == 1
+        file.write_text("[{")
+    assert file.with_name("environment.damaged.json").read_text() == "[{"
 
 
 def test_folder_of_something_else_is_left_alone(tmp_path):

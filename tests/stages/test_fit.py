@@ -251,19 +251,20 @@ def test_killed_at_random_moments_ends_where_an_undisturbed_run_ends(recipe_file
 
 
 @pytest.mark.timeout(300)
-def test_interrupt_ends_with_a_checkpoint_and_code_130(recipe_file, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_an_interrupt_ends_with_a_checkpoint(number, code, recipe_file, tmp_path, foreground_signals):
     recipe_file.write_text(recipe_file.read_text().replace("baseline_steps = 4", "baseline_steps = 4000"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    run_dir = tmp_path / "run"
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment, run_dir = os.environ | {"PYTHONPATH": paths}, tmp_path / "run"
     process = subprocess.Popen(
         command(recipe_file, run_dir), env=environment, stderr=subprocess.PIPE, text=True
     )
     log = run_dir / "metrics.jsonl"
     while process.poll() is None and not (log.exists() and log.read_text().count("\n") > 2):
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    assert process.returncode == code, stderr
     assert (run_dir / "1-baseline/checkpoint.npz").exists()
     assert "again" in stderr and "Traceback" not in stderr
     assert "2-subclasses" not in {path.name for path in run_dir.iterdir()}

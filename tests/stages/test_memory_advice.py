@@ -14,9 +14,10 @@ from usrn_cli.main import main
 from usrn_keras.backends import CompiledStep
 from usrn_keras.backends.device_memory import TrainingDevice
 from usrn_keras.errors import DataError, OutOfMemoryError, USRNError
+from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.recipe import Recipe, load_recipe
 from usrn_keras.stages import memory_advice
-from usrn_keras.stages.memory_advice import memory_watched, ran_out_of_memory
+from usrn_keras.stages.memory_advice import memory_watched
 from usrn_keras.training import loop, read_header
 
 # Addresses for 256 MB more than the process has, and a batch that needs more.

@@ -148,20 +148,20 @@ def test_the_progress_of_a_run_is_shown_under_its_name(family):
     assert progress.shown[at + 1 : at + 3] == [(1, {"loss": 0.5}), ("end", title)]
 
 
-def test_an_interrupt_stops_all_of_them(family):
-    """Also where SIGINT was ignored, as in the background of a shell."""
-    plan, before = made_plan("slow", "slower", seeds=(0, 1)), signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_stops_all_of_them(family, number, foreground_signals):
+    plan, before = made_plan("slow", "slower", seeds=(0, 1)), signal.getsignal(number)
 
     def interrupt_once_they_work():
         while not (family.path / "history").exists() or history(family).count("begin") < 2:
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=interrupt_once_they_work, daemon=True).start()
     with pytest.raises(KeyboardInterrupt, match="run the same command again to resume"):
         run_all(plan.runs, family, jobs=2, progress=SILENT)
     assert history(family) == ["begin", "begin"]  # of two seeds, which share nothing; no third one
-    assert signal.getsignal(signal.SIGINT) == before
+    assert signal.getsignal(number) == before
 
 
 def test_messages_are_json_numbers():

@@ -55,6 +55,7 @@ def state(trained: keras.Model) -> list[np.ndarray]:
     return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
 
 
+@pytest.mark.usefixtures("foreground_signals")
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
     whole = model()
     Loop(whole, Source(), STEPS, tmp_path / "whole.npz").run()
@@ -68,6 +69,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.usefixtures("foreground_signals")
 def test_an_interrupt_in_the_last_step_stops_what_comes_after(tmp_path):
     source, checkpoint = Source(interrupt_at=STEPS - 1), tmp_path / "checkpoint.npz"
     with pytest.raises(KeyboardInterrupt, match="after step 6 of 6"):
@@ -91,6 +93,26 @@ def test_records_are_means_over_their_window(tmp_path):
     assert records[0]["learning_rate"] == pytest.approx(0.05)
     assert {"loss", "supervised", "confident", "gate_open", "images_per_second"} <= set(records[0])
     json.dumps(records)
+
+
+@pytest.mark.usefixtures("foreground_signals")
+@pytest.mark.parametrize("stop", [2, 4, 5])
+def test_records_do_not_depend_on_interruptions_and_checkpoints(stop, tmp_path):
+    """Windows are counted in steps: the checkpoint holds the steps of the open one."""
+
+    def numbers(records):
+        times = ("images_per_second", "seconds_per_step")
+        return [{key: value for key, value in record.items() if key not in times} for record in records]
+
+    whole, parts = [], []
+    Loop(model(), Source(), 7, tmp_path / "whole.npz", log_every=3, record=whole.append).run()
+    options = {"log_every": 3, "record": parts.append, "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        Loop(model(), Source(interrupt_at=stop - 1), 7, tmp_path / "parts.npz", **options).run()
+    Loop(model(), Source(), 7, tmp_path / "parts.npz", **options).run()
+    assert [record["step"] for record in whole] == [1, 3, 6, 7]
+    assert numbers(parts) == numbers(whole)
+    assert all(record["seconds_per_step"] > 0 for record in parts)
 
 
 class Every:
@@ -168,6 +190,28 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="from another network") as error:
         load_checkpoint(tmp_path / "c.npz", other)
     assert any("needs (7,), the file has (5,)" in fault for fault in error.value.errors)
+
+
+def test_every_changed_byte_of_a_checkpoint_is_noticed_or_without_effect(tmp_path):
+    file, saved = tmp_path / "c.npz", model()
+    save_checkpoint(file, saved, 3, seconds=0.5)
+    whole, before = file.read_bytes(), state(saved)
+    noticed = 0
+    for place in np.random.default_rng(0).integers(0, len(whole), 60):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        try:
+            assert load_checkpoint(file, saved)["step"] == 3
+        except WeightsError:
+            noticed += 1
+        for ours, theirs in zip(state(saved), before, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert noticed > 50
+
+
+def test_a_checkpoint_of_a_later_format_is_refused(tmp_path):
+    np.savez(tmp_path / "c.npz", header=np.array(json.dumps({"format": 2, "step": 1, "seconds": 0.0})))
+    with pytest.raises(WeightsError, match="has format 2; this version reads format 1"):
+        load_checkpoint(tmp_path / "c.npz", model())
 
 
 def test_damaged_checkpoint_is_named(tmp_path):

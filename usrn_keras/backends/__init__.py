@@ -63,6 +63,11 @@ def prepare_backend() -> None:
     current.prepare(programs_folder())
 
 
+def cache_programs() -> None:
+    """Store compiled programs in the cache folder on JAX, as `prepare_backend` does, and nothing else."""
+    current.cache_programs(programs_folder())
+
+
 def programs_folder() -> Path:
     """Folder of compiled programs, separate for each processor type: machines may share a home folder."""
     try:
@@ -77,6 +82,7 @@ __all__ = [
     "COMPILES",
     "CompiledStep",
     "available_gpu_memory",
+    "cache_programs",
     "compile_forward",
     "device_names",
     "fetch",

@@ -50,6 +50,9 @@ def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in one.items()} for one in jax.device_get(list(terms))]
 
 
+cache_programs = prepare
+
+
 @contextlib.contextmanager
 def without_program_cache() -> Iterator[None]:
     """Compile every program within this block, even if the cache has it."""

@@ -104,6 +104,10 @@ def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in one.items()} for one in terms]
 
 
+def cache_programs(programs: Path) -> None:
+    """Do nothing: TensorFlow stores no programs."""
+
+
 def compile_forward(model: keras.Model, function: Callable) -> Callable:
     """Compile `function(network, images)` without gradients for each shape of images.
 

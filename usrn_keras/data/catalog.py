@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.dataset import Dataset, ErrorList
+from usrn_keras.data.dataset import PARTS, Dataset, ErrorList
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats import camvid, cityscapes, folder, voc
 from usrn_keras.data.formats.assemble import Layout
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
 from usrn_keras.files import cache_folder
+from usrn_keras.printable import has_control_characters
 from usrn_keras.recipe.schema import DataSection
 
 
@@ -72,11 +73,31 @@ def load_dataset(data: DataSection, errors: ErrorList | None = None) -> Dataset:
             palette = np.zeros((len(data.classes), 3), np.uint8)
             return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
         dataset = load(root, data, found)
+    if data.value_range:
+        dataset = _with_value_range(dataset, tuple(data.value_range))
     if data.labels == "all":
         dataset = with_all_labels(dataset, found)
+    _check_names(dataset, found)
     if errors is None:
         found.raise_if_any(f"the {layout.name} data set in {root} cannot be used:", hint=layout.help)
     return dataset
+
+
+def _with_value_range(dataset: Dataset, value_range: tuple[int, int]) -> Dataset:
+    parts = {
+        part: tuple(replace(sample, value_range=value_range) for sample in getattr(dataset, part))
+        for part in PARTS
+    }
+    return replace(dataset, **parts)
+
+
+def _check_names(dataset: Dataset, errors: ErrorList) -> None:
+    """Refuse names that could change what a terminal shows, or that a line of a list cannot hold."""
+    names = [("class", name) for name in dataset.classes]
+    names += [("image", sample.name) for part in PARTS for sample in getattr(dataset, part)]
+    for kind, name in dict.fromkeys(names):
+        if has_control_characters(name):
+            errors.add(f"the {kind} name {name!a} contains control characters: rename it")
 
 
 def root_of(data: DataSection) -> Path:

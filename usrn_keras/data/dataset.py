@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from usrn_keras.data.content_hashes import content_hash
 from usrn_keras.errors import DataError
 
 SHOWN = 20
@@ -26,10 +28,20 @@ class ErrorList:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._notes: list[str] = []
 
     def add(self, line: str) -> None:
         """Add one error."""
         self._lines.append(line)
+
+    def note(self, line: str) -> None:
+        """Add a note, which raises no error."""
+        self._notes.append(line)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes."""
+        return tuple(self._notes)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -63,12 +75,14 @@ class Sample:
         image: Path of the image file.
         mask: Path of the file of class ids, or None.
         sublabels: Path of the file of subclass ids, or None before the subclasses are built.
+        value_range: Values of a 16-bit image that become 0 and 255; None keeps the upper eight bits.
     """
 
     name: str
     image: Path
     mask: Path | None = None
     sublabels: Path | None = None
+    value_range: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +102,7 @@ class Dataset:
             int32; None if masks contain class ids.
         colour_map: Rows of red, green, blue and class id or `ignore_index`, `(colours, 4)` int32; None if
             masks contain no colours.
+        mask_threshold: Largest grey value of class 0 in masks of two classes; None for other masks.
     """
 
     name: str
@@ -100,6 +115,7 @@ class Dataset:
     ignore_index: int = 255
     id_map: np.ndarray | None = None
     colour_map: np.ndarray | None = None
+    mask_threshold: int | None = None
 
     @property
     def num_classes(self) -> int:
@@ -115,23 +131,37 @@ class Dataset:
         return _hash(names)
 
     def contents(self, part: str) -> str:
-        """Compute a hash of the meaning of masks and of the size of each file, 16 hexadecimal digits.
+        """Compute a hash of the meaning of masks and of each file, hexadecimal digits.
 
-        The same names with other images or corrected masks usually give another hash, because compressed
-        files change their size. A copy of the files gives the same hash. Masks of unlabelled images are
-        excluded, because training does not use them.
+        Of labelled images and their masks the contents are hashed, of other files the sizes: the same names
+        with other images or corrected masks usually change the size of compressed files. A copy of the files
+        gives the same hash. Masks of unlabelled images are excluded, because training does not use them.
 
         Args:
             part: Name of a list, such as `labelled`.
         """
+        return self._hash_of_files(part, content_hash) if part == "labelled" else self.sizes(part)
+
+    def sizes(self, part: str) -> str:
+        """Compute the hash that `contents` of the first versions was: of the sizes of all files.
+
+        Args:
+            part: Name of a list, such as `labelled`.
+        """
+        return self._hash_of_files(part, _bytes)
+
+    def _hash_of_files(self, part: str, fact: Callable[[Path], int | str | None]) -> str:
         maps = [None if found is None else found.tolist() for found in (self.id_map, self.colour_map)]
-        masked = part != "unlabelled"
-        files = [(_bytes(one.image), _bytes(one.mask) if masked else 0) for one in getattr(self, part)]
-        return _hash([self.ignore_index, maps, files])
+        samples, masked = getattr(self, part), part != "unlabelled"
+        files = [(fact(one.image), fact(one.mask) if masked and one.mask else 0) for one in samples]
+        # Only what is set, so that the hash of other data sets is that of the first versions.
+        more = [self.mask_threshold, *{one.value_range for one in samples}]
+        more = [value for value in more if value is not None]
+        return _hash([self.ignore_index, maps, files, *([more] if more else [])])
 
 
-def _bytes(file: Path | None) -> int | None:
-    return file.stat().st_size if file and file.exists() else None
+def _bytes(file: Path) -> int | None:
+    return file.stat().st_size if file.exists() else None
 
 
 def _hash(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from usrn_keras.data.dataset import ErrorList
+from usrn_keras.data.name_pattern import PLACEHOLDER, Pattern, normal
 from usrn_keras.errors import DataError
 
 
@@ -103,42 +104,42 @@ def index_files(
     suffixes: tuple[str, ...],
     errors: ErrorList,
     *,
-    pattern: str = "{name}",
+    pattern: str = PLACEHOLDER,
     skip: Collection[Path] = (),
     recursive: bool = True,
 ) -> dict[str, Path]:
     """Index every file below `folder` that has one of the suffixes, by name.
 
-    The name is the path relative to the folder, with `/` as separator, whose last part is the text that
-    matches `{name}` in `pattern`. Hidden files and files that do not match are skipped. Two files with the
-    same name are an error.
+    The name is the path relative to the folder, with `/` as separator and composed letters (Unicode NFC),
+    whose last part is the text that matches `{name}` in `pattern`. Hidden files and files that do not match
+    are skipped. Two files with the same name are an error.
 
     Args:
         folder: Folder to search.
         suffixes: Suffixes in lower case, with the dot.
         errors: Receives the errors.
-        pattern: Pattern of the file name without suffix, with one `{name}`.
+        pattern: Pattern of the file name without suffix, with one `{name}`; a folder before it, as in
+            `rgb/{name}`, must be in the path and is left out of the name.
         skip: Files and folders to skip.
         recursive: Whether to include sub-folders.
     """
     found: dict[str, Path] = {}
-    before, after = pattern.split("{name}")
+    parsed = Pattern.parse(pattern) or Pattern()
     skipped = set(map(str, skip))
     for parent, subfolders, files in walk(folder, errors.add, recursive=recursive):
         subfolders[:] = [name for name in subfolders if _join(parent, name) not in skipped]
         relative = Path(parent).relative_to(folder).as_posix()
-        prefix = "" if relative == "." else f"{relative}/"
+        inside = "" if relative == "." else normal(relative)
         for file in files:
             stem, suffix = os.path.splitext(file)
-            if suffix.lower() not in suffixes or not _matches(stem, before, after):
-                continue
+            name = parsed.find(inside, normal(stem)) if suffix.lower() in suffixes else None
             path = _join(parent, file)
-            if path in skipped:
+            if name is None or path in skipped:
                 continue
-            if not is_utf8(prefix + file):
+            if not is_utf8(f"{inside}/{file}"):
                 errors.add(f"{shown_path(Path(path))}: the name is not UTF-8; rename the file")
             else:
-                add_file(found, prefix + stem[len(before) : len(stem) - len(after)], Path(path), errors)
+                add_file(found, name, Path(path), errors)
     return found
 
 
@@ -161,10 +162,6 @@ def index_parts(
 def _join(parent: str, name: str) -> str:
     """Join as `Path` does, without a leading `.`."""
     return name if parent == "." else os.path.join(parent.removeprefix(f".{os.sep}"), name)
-
-
-def _matches(stem: str, before: str, after: str) -> bool:
-    return len(stem) > len(before) + len(after) and stem.startswith(before) and stem.endswith(after)
 
 
 def add_file(found: dict[str, Path], name: str, path: Path, errors: ErrorList) -> None:

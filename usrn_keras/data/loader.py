@@ -73,6 +73,7 @@ class Batches:
         ignore_index: Label of pixels without a class, as in `Dataset`.
         id_map: Class id of each mask value, as in `Dataset`.
         colour_map: Class id of each mask colour, as in `Dataset`.
+        mask_threshold: Largest grey value of class 0 in masks of two classes, as in `Dataset`.
         num_classes: Number of classes, to check the ids in masks; None skips the check.
         parents: Class of each subclass, `(subclasses,)`, to check sublabels against labels when their file is
             read; None skips the check.
@@ -113,6 +114,7 @@ class Batches:
         ignore_index: int = 255,
         id_map: np.ndarray | None = None,
         colour_map: np.ndarray | None = None,
+        mask_threshold: int | None = None,
         num_classes: int | None = None,
         parents: np.ndarray | None = None,
         seed: int,
@@ -150,7 +152,7 @@ class Batches:
         self.prefetch = max(4, 2 * workers) if prefetch is None else prefetch
         views = [view for view in (weak_labelled, weak_unlabelled) if view is not None]
         self._reader = SampleReader(
-            Rules(num_classes, ignore_index, id_map, colour_map),
+            Rules(num_classes, ignore_index, id_map, colour_map, mask_threshold),
             parents=parents,
             at_least=max(view.largest for view in views),
             cache_bytes=cache_bytes,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from usrn_keras.data.dataset import Sample
-from usrn_keras.data.images import read_image
+from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.data.mask_files import RawMask, read_raw
 from usrn_keras.data.mask_values import map_colours
 from usrn_keras.errors import DataError
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+LOSSY_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
 
 
 class MaskRules(Protocol):
@@ -36,6 +37,7 @@ class MaskRules(Protocol):
     ignore_index: int
     id_map: np.ndarray | None
     colour_map: np.ndarray | None
+    mask_threshold: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +50,14 @@ class Rules:
         id_map: Class id by mask value, -1 for a value that is not allowed, `(values,)`; None if masks contain
             class ids.
         colour_map: Rows of red, green, blue and class id, `(colours, 4)`; None if masks contain no colours.
+        mask_threshold: Largest grey value of class 0 in masks of two classes; None for other masks.
     """
 
     num_classes: int | None = None
     ignore_index: int = 255
     id_map: np.ndarray | None = None
     colour_map: np.ndarray | None = None
+    mask_threshold: int | None = None
 
 
 def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
@@ -62,7 +66,8 @@ def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
     The values of a palette file are its indices, or with a `colour_map` its colours.
 
     Args:
-        path: Path of a mask in a lossless format: PNG, BMP, TIFF or GIF.
+        path: Path of a mask in a lossless format: PNG, BMP, TIFF or GIF; with a `mask_threshold` also of a
+            JPEG or WebP.
         rules: Meaning of the values: a `Dataset` or `Rules`.
 
     Returns:
@@ -72,6 +77,8 @@ def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
         DataError: The file is missing or damaged, contains colours instead of ids or ids instead of colours,
             or contains ids or colours that belong to no class.
     """
+    if rules.mask_threshold is not None:
+        return apply_threshold(path, read_raw(path, lossy=True), rules.mask_threshold)
     raw = read_raw(path)
     if rules.colour_map is not None:
         return map_colours(path, _colours(path, raw), rules.colour_map)
@@ -83,6 +90,41 @@ def read_mask(path: Path | str, rules: MaskRules) -> np.ndarray:
     if rules.id_map is None:
         return ids
     return _look_up(ids, table.astype(np.uint8 if rules.ignore_index < 256 else np.uint16))
+
+
+COLOURED = 48  # difference of red, green and blue above which a pixel is not grey
+MOST_COLOURED = 0.01  # share of the pixels
+
+
+def apply_threshold(path: Path | str, raw: RawMask, threshold: int) -> np.ndarray:
+    """Convert a black-and-white mask with values between, such as a JPEG, to class ids.
+
+    Args:
+        path: Path of the mask, for the message.
+        raw: Values of the mask.
+        threshold: Largest grey value of class 0.
+
+    Returns:
+        `(height, width)` uint8, 1 above the threshold and 0 elsewhere.
+
+    Raises:
+        DataError: The mask contains colours.
+
+    Example:
+
+    >>> apply_threshold("a.jpg", RawMask(np.array([[3, 127, 250]], np.uint8), None, "L"), 127)
+    array([[0, 0, 1]], dtype=uint8)
+    """
+    values = raw.values if raw.palette is None else _colours(path, raw)
+    if values.ndim == 3:
+        spread = values.max(axis=-1) - values.min(axis=-1)
+        if np.count_nonzero(spread > COLOURED) > MOST_COLOURED * spread.size:
+            raise DataError(
+                f"{path} contains colours ({raw.mode}), but data.mask_threshold is for black-and-white masks",
+                hint="Write the mask as PNG from its original source.",
+            )
+        values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
+    return (values > threshold).astype(np.uint8)
 
 
 def read_sample(sample: Sample, rules: MaskRules) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +142,8 @@ def read_sample(sample: Sample, rules: MaskRules) -> tuple[np.ndarray, np.ndarra
     """
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask")
-    image, mask = read_image(sample.image), read_mask(sample.mask, rules)
+    image = read_image(sample.image, value_range=sample.value_range)
+    mask = read_mask(sample.mask, rules)
     check_size(sample.image, image.shape[:2], sample.mask, mask.shape)
     return image, mask
 

@@ -75,6 +75,7 @@ def build_batches(
         ignore_index=dataset.ignore_index,
         id_map=dataset.id_map,
         colour_map=dataset.colour_map,
+        mask_threshold=dataset.mask_threshold,
         num_classes=len(dataset.classes),
         parents=parents,
         seed=training.seed,

@@ -33,7 +33,7 @@ class SampleReader:
         self.parents = parents
         self._cache = ArrayCache(cache_bytes)
         self._sizes: dict[Path, tuple[int, int]] = {}
-        self._read_image = functools.partial(read_image, at_least=at_least)
+        self._at_least = at_least
 
     def size(self, path: Path) -> tuple[int, int]:
         """Return height and width of a whole image; its header is read once."""
@@ -47,7 +47,7 @@ class SampleReader:
         Raises:
             DataError: The file cannot be read.
         """
-        return (self._cache.get(sample.image, self._read_image),)
+        return (self._image(sample),)
 
     def labelled(self, sample: Sample) -> tuple[np.ndarray, ...]:
         """Return image, labels and, if the sample has a file of them, sublabels.
@@ -75,8 +75,12 @@ class SampleReader:
             return image, labels
         return image, labels, self._cache.get(sample.sublabels, _short_sublabels)
 
+    def _image(self, sample: Sample) -> np.ndarray:
+        options = {"at_least": self._at_least, "value_range": sample.value_range}
+        return self._cache.get(sample.image, functools.partial(read_image, **options))
+
     def _masked(self, sample: Sample, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
-        image = self._cache.get(sample.image, self._read_image)
+        image = self._image(sample)
         labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=rules))
         # The image may be reduced; the mask has the size of the whole image.
         check_size(sample.image, self.size(sample.image), sample.mask, labels.shape)

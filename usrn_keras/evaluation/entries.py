@@ -108,7 +108,8 @@ class RunEntry:
         )
 
     def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
-        return [self._predictor.ids(read_image(sample.image)) for sample in samples]
+        images = (read_image(sample.image, value_range=sample.value_range) for sample in samples)
+        return [self._predictor.ids(image) for image in images]
 
     @cached_property
     def _predictor(self) -> Predictor:

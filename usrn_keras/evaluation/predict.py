@@ -1,4 +1,4 @@
-"""Segmentation of images with a trained run: a palette PNG and an overlay for each."""
+"""Segmentation of images with a trained run: a palette PNG and an overlay for each, and its confidence."""
 
 from __future__ import annotations
 
@@ -13,22 +13,31 @@ import numpy as np
 from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.left_out_files import LeftOut, find_unread
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
-from usrn_keras.runs import open_run
+from usrn_keras.runs import Run, open_run
+
+OVERLAYS, CONFIDENCE = "overlays", "confidence"  # folders in the output
 
 
 @dataclass(frozen=True)
 class Job:
-    """An image to segment and the two files to write."""
+    """An image to segment and the files to write; `confidence` is None if it is not asked for."""
 
     image: Path
     labels: Path
     overlay: Path
+    confidence: Path | None = None
+
+    @property
+    def targets(self) -> list[Path]:
+        """The files to write."""
+        return [path for path in (self.labels, self.overlay, self.confidence) if path]
 
 
 def predict_files(
@@ -36,47 +45,53 @@ def predict_files(
     inputs: Sequence[Path | str],
     out_dir: Path | str,
     *,
+    confidence: bool = False,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
+    left_out: Callable[[LeftOut], None] = lambda files: None,
 ) -> list[Path]:
     """Segment images with the model of a run, with the options of prediction of its recipe.
 
     Args:
         run_dir: Folder of a complete run.
         inputs: Image files and folders; folders are searched with their sub-folders.
-        out_dir: Folder of the results: `STEM.png` (class ids with the colours of the classes as palette; more
-            than 256 classes as grey values of 16 bits) and `STEM_overlay.png` (the colours over the image).
-            Images of a folder keep their sub-folder.
+        out_dir: Folder of the results, not inside a folder of `inputs`: `STEM.png` (class ids with the
+            colours of the classes as palette; more than 256 classes as grey values of 16 bits) and
+            `overlays/STEM.png` (the colours over the image). Images of a folder keep their sub-folder.
+        confidence: Whether to write `confidence/STEM.png`, too: the probability of the predicted class as
+            grey values, 255 is 1.
         progress: Progress bar, counts images.
         wrote: Called with the path of each file as soon as it is written.
+        left_out: Called with the pictures in the folders whose format is not read, if there are any.
 
     Returns:
-        The written files, two for each image, in the order of `inputs`.
+        The written files, two or three for each image, in the order of `inputs`.
 
     Raises:
-        DataError: Two images would write the same file, or an image would be overwritten (then nothing is
-            written); or some inputs cannot be read (then all others are written, and the error lists them).
+        DataError: `out_dir` is inside an input folder, two images would write the same file, or an image
+            would be overwritten (then nothing is written); or some inputs cannot be read (then all
+            others are written, and the error lists them).
         RunError: The run is not complete.
         WeightsError: Its model cannot be loaded.
 
     Example:
 
     >>> predict_files("runs/quickstart", ["photo.jpg", "folder"], "predictions")  # doctest: +SKIP
-    [PosixPath('predictions/photo.png'), PosixPath('predictions/photo_overlay.png'), ...]
+    [PosixPath('predictions/photo.png'), PosixPath('predictions/overlays/photo.png'), ...]
     """
     errors = ErrorList()
-    jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors))
+    _validate_out(Path(out_dir), inputs)
+    for files in find_unread([Path(path) for path in inputs if Path(path).is_dir()], without=[Path(out_dir)]):
+        left_out(files)
+    jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors, confidence=confidence))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
-    options = inference_of(run.recipe)
-    # Images are predicted one by one: a larger batch would be filled up with blank images.
-    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
-    predictor = Predictor(load_segmenter(run.model_path), options, batch=batch)
+    predictor = run_predictor(run)
     written: list[Path] = []
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
             try:
-                for path in _predict_file(predictor, job, run.palette):
+                for path in _predict_file(predictor, job, run):
                     written.append(path)
                     wrote(path)
             except DataError as error:
@@ -88,39 +103,67 @@ def predict_files(
     return written
 
 
-def find_jobs(inputs: Sequence[Path], out_dir: Path, errors: ErrorList) -> Iterator[Job]:
+def run_predictor(run: Run, model: Path | None = None) -> Predictor:
+    """Create the predictor of a model, with the options of prediction of the recipe of its run.
+
+    Args:
+        run: Complete run.
+        model: Path of the `.keras` file; None for the final model.
+    """
+    options = inference_of(run.recipe)
+    # Images are predicted one by one: a larger batch would be filled up with blank images.
+    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
+    return Predictor(load_segmenter(model or run.model_path), options, batch=batch)
+
+
+def find_jobs(
+    inputs: Sequence[Path], out_dir: Path, errors: ErrorList, *, confidence: bool = False
+) -> Iterator[Job]:
     """Yield one job for each image among `inputs`; missing or empty inputs are added to `errors`."""
     for path in inputs:
         if path.is_dir():
-            images = _images_below(path, out_dir, errors)
+            images = _images_below(path, errors)
             if not images:
                 errors.add(f"{path} contains no images")
             for image in images:
-                yield _job(image, out_dir / image.relative_to(path).parent)
+                yield _job(image, out_dir, image.relative_to(path).parent, confidence)
         elif path.exists():
-            yield _job(path, out_dir)
+            yield _job(path, out_dir, Path(), confidence)
         else:
             errors.add(f"{path} does not exist")
 
 
-def _images_below(folder: Path, out_dir: Path, errors: ErrorList) -> list[Path]:
-    """Images in `folder` and its sub-folders, without the predictions of an earlier call."""
-    out_dir = out_dir.resolve()
-    found = []
-    for parent, folders, names in walk(folder, errors.add):
-        here = Path(parent)
-        folders[:] = [name for name in folders if (here / name).resolve() != out_dir]
-        found += [here / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-    return found
+def _images_below(folder: Path, errors: ErrorList) -> list[Path]:
+    """Images in `folder` and its sub-folders."""
+    return [
+        Path(parent) / name
+        for parent, _, names in walk(folder, errors.add)
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+    ]
 
 
-def _job(image: Path, folder: Path) -> Job:
-    return Job(image, folder / f"{image.stem}.png", folder / f"{image.stem}_overlay.png")
+def _job(image: Path, out_dir: Path, folder: Path, confidence: bool) -> Job:
+    name = folder / f"{image.stem}.png"
+    return Job(
+        image, out_dir / name, out_dir / OVERLAYS / name, out_dir / CONFIDENCE / name if confidence else None
+    )
+
+
+def _validate_out(out_dir: Path, inputs: Sequence[Path | str]) -> None:
+    """Check that a later call, or `usrn init`, does not take the predictions for photographs."""
+    target = out_dir.resolve()
+    for path in map(Path, inputs):
+        if path.is_dir() and path.resolve() in (target, *target.parents):
+            raise DataError(
+                f"--out {out_dir} is inside the input folder {path}",
+                hint="Choose a folder outside it; otherwise the predictions would be taken for photographs.",
+            )
 
 
 def _validate_targets(jobs: Sequence[Job]) -> None:
     images = {job.image.resolve() for job in jobs}
-    targets = Counter(path.resolve() for job in jobs for path in (job.labels, job.overlay))
+    targets = Counter(path.resolve() for job in jobs for path in job.targets)
     errors = [f"{path} is one of the images and would be overwritten" for path in targets if path in images]
     errors += [f"{path} would be written {n} times" for path, n in targets.items() if n > 1]
     if errors:
@@ -128,12 +171,23 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
         raise DataError("the predictions would overwrite files", errors=errors, hint=hint)
 
 
-def _predict_file(predictor: Predictor, job: Job, palette: np.ndarray) -> list[Path]:
-    image = read_image(job.image)
-    labels = predictor.ids(image)
+def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
+    image = read_image(job.image, value_range=run.recipe.data.value_range or None)
+    palette = run.palette
+    if job.confidence:
+        probabilities = predictor.probabilities(image)
+        labels = probabilities.argmax(axis=-1)
+        _write(job.confidence, grey_png(probabilities.max(axis=-1)))
+    else:
+        labels = predictor.ids(image)
     _write(job.labels, _labels_png(labels, palette))
     _write(job.overlay, overlay_png(image, labels, palette))
-    return [job.labels, job.overlay]
+    return job.targets
+
+
+def grey_png(shares: np.ndarray) -> bytes:
+    """A PNG of grey values: shares `(height, width)` in 0..1, rounded to 255 steps."""
+    return cv2.imencode(".png", np.rint(255 * shares).astype(np.uint8))[1].tobytes()
 
 
 def _labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:

@@ -112,6 +112,7 @@ class Predictor:
         self.options = options
         self.batch = batch
         self._ids = Forward(segmenter, pixel_answers(options.flip, "ids"))
+        self._confident = Forward(segmenter, pixel_answers(options.flip, "ids_and_confidence"))
         self._probabilities = Forward(segmenter, pixel_answers(options.flip, "probabilities"))
 
     def ids(self, image: np.ndarray) -> np.ndarray:
@@ -126,6 +127,19 @@ class Predictor:
         found = self._ids(fill_batch(padded, self.batch))[: len(images)]
         sizes = [image.shape[:2] for image in images]
         return [ids[:height, :width] for ids, (height, width) in zip(found, sizes, strict=True)]
+
+    def ids_and_confidence(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Class ids (height, width) int32 of an image, and their probabilities (height, width) float32.
+
+        Args:
+            image: (height, width, 3) uint8 RGB.
+        """
+        if self.options.mode == "slide" or self.options.scales != (1.0,):
+            found = self.probabilities(image)
+            return found.argmax(axis=-1).astype(np.int32), found.max(axis=-1)
+        height, width = image.shape[:2]
+        found = self._confident(pad_image(image)[None])[0, :height, :width]
+        return found[..., 0].astype(np.int32), found[..., 1]
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """Class probabilities, averaged over all passes, (height, width, C) float32.
@@ -172,18 +186,22 @@ def pixel_answers(flip: bool, answer: str) -> Function:
 
     Args:
         flip: Whether to average the probabilities with those of the mirrored images.
-        answer: `ids`, (batch, height, width), or `probabilities`, (batch, height, width, C).
+        answer: `ids`, (batch, height, width); `probabilities`, (batch, height, width, C); or
+            `ids_and_confidence`, (batch, height, width, 2) float32.
     """
 
     def answers(network: Network, images: Tensor) -> Tensor:
         scores = network(images)
-        if flip or answer == "probabilities":
+        if flip or answer != "ids":
             scores = ops.softmax(scores)
         if flip:
             mirrored = ops.softmax(network(ops.flip(images, axis=2)))
             scores = (scores + ops.flip(mirrored, axis=2)) / 2
         if answer == "probabilities":
             return scores
+        if answer == "ids_and_confidence":
+            ids = ops.cast(ops.argmax(scores, axis=-1), "float32")
+            return ops.stack([ids, ops.max(scores, axis=-1)], axis=-1)
         # Ids are cast on the device, so that few bytes are copied.
         return ops.cast(ops.argmax(scores, axis=-1), "uint8" if scores.shape[-1] <= 256 else "int32")
 

@@ -79,7 +79,7 @@ class PseudoLabelQuality:
             len(self._dataset.classes), self._method.threshold, self._method.sub_threshold
         )
         for sample in self._samples:
-            image = read_image(sample.image)
+            image = read_image(sample.image, value_range=sample.value_range)
             counts.add(self.pseudo_labels(image), self._true_classes(sample, image.shape[:2]))
         return {"step": step, **counts.to_record()}
 

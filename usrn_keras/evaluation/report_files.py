@@ -14,6 +14,7 @@ from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore
 from usrn_keras.evaluation.pseudo_label_quality import evenly_spaced
 from usrn_keras.files import atomic_path, damage_reported
+from usrn_keras.printable import from_spreadsheet
 from usrn_keras.report import Comparison
 from usrn_keras.report.confusion_chart import confusion_csv, confusion_png
 from usrn_keras.report.picture_sheets import comparison_png, worst_png
@@ -96,7 +97,8 @@ def read_image_scores(path: Path) -> dict[str, dict[str, float | None]]:
     """
     with damage_reported(path):
         text = path.read_text(encoding="utf-8").removesuffix(f"# {NOTE}\n")
-        (_, *models), *rows = csv.reader(text.splitlines(keepends=True))
+        parsed = csv.reader(text.splitlines(keepends=True))
+        (_, *models), *rows = ([from_spreadsheet(cell) for cell in row] for row in parsed)
         return {
             model: {name: float(cells[i]) if cells[i] else None for name, *cells in rows}
             for i, model in enumerate(models)

@@ -11,9 +11,8 @@ import keras
 import numpy as np
 
 from usrn_keras.errors import BackendError, ExportError
-from usrn_keras.export.onnx_files import run_onnx, run_torch, write_onnx
-from usrn_keras.export.tensorflow_files import run_litert, run_saved_model, write_litert
-from usrn_keras.networks.native_export import write_saved_model, write_torch
+from usrn_keras.export.exported_models import run_litert, run_onnx, run_saved_model, run_torch
+from usrn_keras.networks.file_formats import WRITERS
 
 
 @dataclass(frozen=True)
@@ -22,51 +21,32 @@ class Format:
 
     Attributes:
         file_name: Default name of the file or folder.
-        packages: Required packages for each Keras backend that writes the format, in order of preference.
         write: Function `write(model, path, input_size)`.
+        packages: Required packages for each Keras backend that writes the format, in order of preference.
         run: Function `run(path)`, which returns a function from images to logits (numpy arrays).
         output: Description of the output that contains the logits.
         folder: Whether the format is a folder.
     """
 
     file_name: str
-    packages: Mapping[str, tuple[str, ...]]
     write: Callable[[keras.Model, Path, tuple[int, int] | None], None]
+    packages: Mapping[str, tuple[str, ...]]
     run: Callable[[Path], Callable[[np.ndarray], np.ndarray]]
     output: str
     folder: bool = False
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(
-        "model.onnx",
-        {
-            "torch": ("torch", "onnx", "onnxscript", "onnxruntime"),
-            "tensorflow": ("tensorflow", "onnx", "tf2onnx", "onnxruntime"),
-            "jax": ("jax", "onnx", "jax2onnx", "onnxruntime"),
-        },
-        write_onnx,
-        run_onnx,
-        output="logits",
-    ),
+    "onnx": Format("model.onnx", *WRITERS["onnx"], run_onnx, output="logits"),
     "tf_saved_model": Format(
         "saved_model",
-        {"tensorflow": ("tensorflow",), "jax": ("jax", "tensorflow")},
-        write_saved_model,
+        *WRITERS["tf_saved_model"],
         run_saved_model,
         output="the result of the endpoint `serve`; output_0 in the signature `serving_default`",
         folder=True,
     ),
-    "litert": Format(
-        "model.tflite",
-        {"tensorflow": ("tensorflow", "ai_edge_litert")},
-        write_litert,
-        run_litert,
-        output="the only output",
-    ),
-    "torch": Format(
-        "model.pt2", {"torch": ("torch",)}, write_torch, run_torch, output="the result of the program"
-    ),
+    "litert": Format("model.tflite", *WRITERS["litert"], run_litert, output="the only output"),
+    "torch": Format("model.pt2", *WRITERS["torch"], run_torch, output="the result of the program"),
 }
 
 

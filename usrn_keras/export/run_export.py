@@ -210,6 +210,7 @@ def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[st
             "name": "images",
             "signature": describe(input_size),
             "preprocessing": "none: RGB, 0..255; scaling is inside the model",
+            **value_range(run),
             "size_multiple": SIZE_MULTIPLE,
             "padding": "Pad the image at the bottom and right with its mean colour, and crop the result.",
             "sides": list(SIDES),
@@ -221,6 +222,18 @@ def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[st
             "signature": "float32 (batch, height, width, classes)",
             "class": "argmax over the last axis",
         },
+    }
+
+
+def value_range(run: Run) -> dict[str, Any]:
+    """Describe how values of 16-bit images become 0..255; empty without a value range."""
+    if not (found := run.recipe.data.value_range):
+        return {}
+    low, high = found
+    return {
+        "value_range": list(found),
+        "value_range_meaning": "16-bit images: round(255 * clip((value - low) / (high - low), 0, 1)) with "
+        f"low = {low} and high = {high} for every image; 8-bit images as they are",
     }
 
 

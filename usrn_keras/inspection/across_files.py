@@ -5,45 +5,25 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.dataset import ErrorList
-from usrn_keras.data.formats.folder import index_folder
+from usrn_keras.data.value_ranges import SAMPLED_IMAGES, add_histograms, count_image_values
 from usrn_keras.inspection.data_findings import (
     CASE_COLLISION,
     CLASS_NOT_LABELLED,
     CLASS_NOT_MEASURED,
+    DARK_IMAGES,
     DUPLICATE_ACROSS,
     DUPLICATE_WITHIN,
-    MASK_WITHOUT_IMAGE,
     MIXED_SIZES,
     SMALL_IMAGE,
     SUSPICIOUS_MASK,
     DataFinding,
 )
 from usrn_keras.inspection.reading import Reading
-from usrn_keras.recipe.schema import DataSection, ViewsSection
-
-
-def masks_without_image(data: DataSection) -> list[DataFinding]:
-    """Find masks without an image; only folder data sets can have them."""
-    if data.dataset != "folder":
-        return []
-    files = index_folder(Path(data.root).expanduser(), data, ErrorList())  # its errors are already reported
-    return [
-        DataFinding(
-            MASK_WITHOUT_IMAGE,
-            f"{files.masks[name]}: there is no image named {name}",
-            "An image without a mask of the same name is unlabelled: rename one of the two, or remove the "
-            "mask.",
-            (files.masks[name],),
-        )
-        for name in sorted(files.masks.keys() - files.images.keys())
-    ]
-
+from usrn_keras.recipe.schema import ViewsSection
 
 TRAINING = ("labelled", "unlabelled")
 
@@ -57,6 +37,7 @@ def find_across(readings: Sequence[Reading], dataset: Dataset, views: ViewsSecti
         *black_and_white(readings, dataset),
         *small_images(readings, views),
         *mixed_sizes(readings, views),
+        *dark_images(readings),
     ]
 
 
@@ -184,6 +165,26 @@ def mixed_sizes(readings: Iterable[Reading], views: ViewsSection) -> list[DataFi
             f"({count} of {sizes.total()} images)",
             f"Training scales the long side to about views.long_side ({views.long_side}); "
             "evaluation uses every image at its own size.",
+        )
+    ]
+
+
+def dark_images(readings: Iterable[Reading]) -> list[DataFinding]:
+    """Return one note if 16-bit images without a value range use a small part of their values."""
+    deep = [reading for reading in readings if reading.deep]
+    sample = deep[:: max(1, len(deep) // SAMPLED_IMAGES)]
+    total = add_histograms(count_image_values(reading.sample.image) for reading in sample)
+    found = total.propose() if total is not None else None
+    if found is None:
+        return []
+    low, high = total.extremes
+    return [
+        DataFinding(
+            DARK_IMAGES,
+            f"{len(deep)} images have 16 bits and values from {low} to {high}: their upper eight bits, which "
+            f"are read, hold {total.levels} grey level(s)",
+            f"Set data.value_range = [{found[0]}, {found[1]}]: these values become black and white.",
+            tuple(reading.sample.image for reading in deep),
         )
     ]
 

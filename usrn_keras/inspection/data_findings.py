@@ -40,12 +40,19 @@ ORIENTATION = Kind("orientation", "images rotated by EXIF whose masks are not")
 MASK_WITHOUT_IMAGE = Kind("mask_without_image", "masks without an image")
 SMALL_IMAGE = Kind("small_image", "images much smaller than the crop")
 MIXED_SIZES = Kind("mixed_sizes", "images of several sizes")
+DARK_IMAGES = Kind("dark_images", "16-bit images that use few of their values")
+FILES_LEFT_OUT = Kind("files_left_out", "files that are not used")
+LIST_NOTE = Kind("list_note", "lines of lists that name other masks")
+FILE_WARNING = Kind("file_warning", "files that are read, but are not as usual")
 
 ERRORS = (
     *(LAYOUT, UNREADABLE_IMAGE, UNREADABLE_MASK, SIZE_MISMATCH, MASK_VALUES, SUSPICIOUS_MASK),
     *(ALL_IGNORED, CLASS_NOT_LABELLED, DUPLICATE_ACROSS, CASE_COLLISION),
 )
-NOTES = (*(CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, MASK_WITHOUT_IMAGE, SMALL_IMAGE, MIXED_SIZES),)
+NOTES = (
+    *(CLASS_NOT_MEASURED, DUPLICATE_WITHIN, ORIENTATION, MASK_WITHOUT_IMAGE, SMALL_IMAGE, MIXED_SIZES),
+    *(DARK_IMAGES, FILES_LEFT_OUT, LIST_NOTE, FILE_WARNING),
+)
 
 
 @dataclass(frozen=True)

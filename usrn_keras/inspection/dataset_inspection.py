@@ -13,13 +13,15 @@ from usrn_keras.data import Dataset, Sample, load_dataset
 from usrn_keras.data.catalog import layout_help
 from usrn_keras.data.dataset import PARTS, ErrorList
 from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.inspection.across_files import find_across, masks_without_image
-from usrn_keras.inspection.data_findings import ERRORS, LAYOUT, NOTES, DataFinding
+from usrn_keras.inspection.across_files import find_across
+from usrn_keras.inspection.data_findings import ERRORS, LAYOUT, LIST_NOTE, NOTES, DataFinding
+from usrn_keras.inspection.folder_account import account_for_files
 from usrn_keras.inspection.reading import Reading, read_entry
 from usrn_keras.metrics.scores import rare_classes
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
 
+LIST_ADVICE = "The masks of a list are not used: set data.masks and data.mask_pattern, or correct the list."
 WITH_MASKS = ("labelled", "val", "test")
 
 
@@ -169,16 +171,35 @@ def inspect_data(recipe: Recipe, *, progress: Progress = SILENT) -> Inspection:
     started = time.monotonic()
     layout = ErrorList()
     dataset = load_dataset(recipe.data, errors=layout)
+    if message := _nothing_unlabelled(recipe, dataset):
+        layout.add(message)
     readings = list(_read_all(dataset, recipe.data.workers, progress))
     findings = [
         *(DataFinding(LAYOUT, line, layout_help(recipe.data)) for line in layout.lines),
         *(finding for reading in readings for finding in reading.findings),
         *find_across(readings, dataset, recipe.views),
-        *masks_without_image(recipe.data),
+        *account_for_files(recipe.data, dataset),
+        *(DataFinding(LIST_NOTE, line, LIST_ADVICE) for line in layout.notes),
     ]
     findings.sort(key=lambda finding: (*ERRORS, *NOTES).index(finding.kind))
     seconds = time.monotonic() - started
     return Inspection(recipe.name, dataset, tuple(findings), tuple(readings), seconds)
+
+
+def _nothing_unlabelled(recipe: Recipe, dataset: Dataset) -> str:
+    """Say that the method learns from unlabelled images, and there are none; otherwise empty."""
+    if (
+        not dataset.labelled
+        or dataset.unlabelled
+        or recipe.options is None
+        or not recipe.options.reads_unlabelled
+    ):
+        return ""
+    return (
+        f"training.method = {recipe.training.method!r} learns from unlabelled images, but there are none: "
+        "add images without masks, use a share of the masks (`usrn split`, --labelled 1/4 of `usrn init`), "
+        "or train with training.method = 'supervised'"
+    )
 
 
 def _read_all(dataset: Dataset, workers: int, progress: Progress) -> Iterator[Reading]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_image, read_mask
+from usrn_keras.data.file_facts import FileFacts, read_facts
 from usrn_keras.data.mask_files import RawMask, read_raw
 from usrn_keras.data.masks import MaskRules, Rules
 from usrn_keras.errors import DataError
 from usrn_keras.inspection.data_findings import (
     ALL_IGNORED,
+    FILE_WARNING,
     MASK_VALUES,
     ORIENTATION,
     SIZE_MISMATCH,
@@ -48,6 +51,7 @@ class Reading:
         pixels: Mask pixels of each class, ignored pixels last, int64 of shape `(classes + 1,)`; None
             without a mask, or if its values are not classes.
         findings: Findings about the two files.
+        deep: Whether the image has 16 bits and no value range.
     """
 
     split: str
@@ -56,6 +60,7 @@ class Reading:
     digest: bytes | None = None
     pixels: np.ndarray | None = None
     findings: list[DataFinding] = field(default_factory=list)
+    deep: bool = False
 
     def add(self, kind: Kind, message: str, advice: str, *files: Path) -> None:
         """Add a finding."""
@@ -65,14 +70,24 @@ class Reading:
 def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:
     """Read an image, and its mask unless the sample is unlabelled; every error becomes a finding."""
     reading = Reading(split, sample)
-    image = _attempt(read_image, sample.image, UNREADABLE_IMAGE, reading)
+    read = functools.partial(read_image, value_range=sample.value_range)
+    image = _attempt(read, sample.image, UNREADABLE_IMAGE, reading)
     if image is not None:
         reading.size = image.shape[:2]
         reading.digest = _digest(image)
+        facts = _add_warnings(reading, sample.image)
+        reading.deep = facts.bits == 16 and sample.value_range is None
     del image  # free its memory before the mask is read
     if sample.mask is not None and split != "unlabelled":
         _read_mask(reading, dataset)
     return reading
+
+
+def _add_warnings(reading: Reading, path: Path) -> FileFacts:
+    facts = read_facts(path)
+    for warning in facts.warnings:
+        reading.add(FILE_WARNING, f"{path}: {warning}", "", path)
+    return facts
 
 
 def _digest(image: np.ndarray) -> bytes:
@@ -102,12 +117,14 @@ def _read_mask(reading: Reading, dataset: Dataset) -> None:
     try:
         ids = read_mask(path, rules)
     except Exception as error:
-        raw = _attempt(read_raw, path, UNREADABLE_MASK, reading)
+        read = functools.partial(read_raw, lossy=rules.mask_threshold is not None)
+        raw = _attempt(read, path, UNREADABLE_MASK, reading)
         if raw is None:
             return
         message = error.message if isinstance(error, DataError) else f"{path}: {error}"
         reading.add(MASK_VALUES, message, _advice(error, raw, rules), path)
         ids = None
+    _add_warnings(reading, path)
     _check_size(reading, (ids if raw is None else raw.values).shape[:2])
     if ids is not None:
         reading.pixels = _count(ids, dataset)

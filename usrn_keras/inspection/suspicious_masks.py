@@ -6,21 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.decode import open_with_pillow
-from usrn_keras.data.images import SIDEWAYS, orientation_of
+from usrn_keras.data.file_facts import read_facts
 from usrn_keras.data.mask_files import RawMask
 from usrn_keras.data.masks import MaskRules
-
-
-def exif_orientation(path: Path) -> int:
-    """Return the EXIF orientation of a file, 1 (upright) to 8; 1 if it has no readable EXIF tag."""
-    with open(path, "rb") as file, open_with_pillow(path, file) as opened:
-        return orientation_of(opened, file)
+from usrn_keras.data.orientation import SIDEWAYS
 
 
 def turned_apart(image: Path, mask: Path) -> str:
     """Describe the EXIF orientations of image and mask if they differ; otherwise empty."""
-    orientations = exif_orientation(image), exif_orientation(mask)
+    orientations = read_facts(image).orientation, read_facts(mask).orientation
     if orientations[0] == orientations[1]:
         return ""
     return "EXIF orientation {} of the image, {} of the mask; 1 is upright".format(*orientations)
@@ -33,7 +27,7 @@ def perhaps_turned_apart(image: Path, mask: Path, size: tuple[int, int]) -> str:
     unless the image is square; for mirrored or upside-down images they do not.
     """
     height, width = size
-    if height != width and exif_orientation(image) in SIDEWAYS:
+    if height != width and read_facts(image).orientation in SIDEWAYS:
         return ""
     return turned_apart(image, mask)
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from usrn_keras import backends
 from usrn_keras.backends.steps import sum_of_terms
 from usrn_keras.data.batch_spec import BatchSpec
-from usrn_keras.losses import cross_entropy
-from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor
-from usrn_keras.networks import Branch, upsample
-from usrn_keras.networks.native_export import write_native
-from usrn_keras.networks.two_branch import ForwardPass, Network
+from usrn_keras.methods.keras_method import KerasMethod
+from usrn_keras.methods.loss_part import Batch, LossPart, Tensor
+from usrn_keras.networks import Branch
+from usrn_keras.networks.two_branch import ForwardPass
 from usrn_keras.recipe.method_options import MethodOptions
 from usrn_keras.recipe.schema import Recipe
 from usrn_keras.recipe.stage_plan import Cluster, Stage, Train
 
 
-class Method(keras.Model):
-    """Base of all methods, a `keras.Model` with its own `train_step`.
+class Method(KerasMethod):
+    """Base of all methods, a `keras.Model` with its own `train_step`; `KerasMethod` has its Keras side.
 
     A subclass defines its name, its batches and the parts of its objective. Other modules use only this
     interface.
@@ -57,17 +53,6 @@ class Method(keras.Model):
     needs_subclasses: ClassVar[bool] = False
     makes_pseudo_labels: ClassVar[bool] = False
     trains_on_parts: ClassVar[bool] = False  # whether its losses are right where processes share a batch
-
-    def __init__(
-        self, networks: Sequence[Network | Sequence[Branch]], *, ignore_index: int = 255, **kwargs: Any
-    ):
-        super().__init__(**kwargs)
-        self.networks = [Network(*network) for network in networks]
-        self.ignore_index = ignore_index
-        self.upsample = upsample(4)
-        self.has_metrics = False
-        self.term_means: list[keras.metrics.Mean] = []
-        self.built = True
 
     # ---- methods to override
 
@@ -169,109 +154,12 @@ class Method(keras.Model):
         for network in self.networks:
             network.copy_weights(start.branch)
 
-    # ---- training step and Keras interface
-
-    def train_step(self, *arguments: Any) -> Any:
-        """Run one training step: gradients of all parts, then one optimizer update, on the current backend.
-
-        Args:
-            *arguments: `(data)` on TensorFlow and PyTorch, `(state, data)` on JAX, as Keras passes them.
-        """
-        return backends.train_step(self, *arguments)
-
-    def compile(self, *args: Any, metrics: Any = None, **kwargs: Any) -> None:
-        super().compile(*args, metrics=metrics, **kwargs)
-        self.has_metrics = bool(metrics)
-        if not self.term_means:
-            names = dict.fromkeys(name for part in self.loss_parts() for name in part.reports)
-            self.term_means = [keras.metrics.Mean(name=name) for name in names]
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile a method loaded from a file, and build its optimizer, so that its state can be loaded."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def call(self, images: Any, training: bool | None = None) -> Tensor:
-        """Compute logits at full size, float32 of shape `(batch, height, width, classes)`.
-
-        Args:
-            images: RGB images in 0..255, shape `(batch, height, width, 3)`, or a training batch, whose
-                labelled images are used.
-            training: Whether batch normalisation uses the statistics of the batch, and dropout is active.
-        """
-        images = images["labelled"] if isinstance(images, dict) else images
-        return self.upsample(self.inference_network(images, training=training))
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
-        """Compute the cross entropy of F over labelled pixels, the loss of `evaluate`."""
-        labels = ops.cast(_labels(x, y), "int32")
-        return cross_entropy(y_pred, labels, labels != self.ignore_index)
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Tensor]:
-        results = super().compute_metrics(x, _labels(x, y), y_pred, sample_weight)
-        means = {mean.name for mean in self.term_means}  # of training alone
-        return {name: value for name, value in results.items() if name not in means}
-
-    def step_logs(self, batch: Batch, terms: dict[str, Tensor], context: Context) -> dict[str, Tensor]:
-        """Update and return the epoch means of the objective's terms and of the compiled metrics.
-
-        Args:
-            batch: Batch of the step.
-            terms: Terms of all parts.
-            context: Context returned by the parts; contains F's `labelled_logits` if metrics are compiled.
-        """
-        for mean in self.metrics:
-            if mean.name in terms and isinstance(mean, keras.metrics.Mean):
-                mean.update_state(terms[mean.name])
-        if self.has_metrics:
-            logits = self.upsample(context["labelled_logits"])
-            super().compute_metrics(batch, batch["labels"], logits)
-        return self.get_metrics_result()
-
-    def batch_of(self, data: Any) -> Batch:
-        """Convert the data of a step to a dict; `(images, labels)` pairs are labelled images.
-
-        `progress` may have the shape `(1,)`.
-
-        Args:
-            data: Data that Keras passes to `train_step`.
-
-        Raises:
-            ValueError: If keys of the batch are missing.
-        """
-        if isinstance(data, (tuple, list)):
-            data = data[0] if len(data) == 1 or data[1] is None else {"labelled": data[0], "labels": data[1]}
-        needed = self.batch_keys
-        if not isinstance(data, dict) or (missing := [name for name in needed if name not in data]):
-            lacks = ", ".join(missing) if isinstance(data, dict) else f"all keys, received {type(data)}"
-            raise ValueError(
-                f"a batch of `{type(self).__name__}` must be a dict of {', '.join(needed)}; missing: {lacks}"
-            )
-        if "progress" in data:  # `fit` of Keras takes no scalars
-            return data | {"progress": ops.reshape(data["progress"], ())}
-        return data
+    # ---- interface for other modules
 
     @property
     def batch_keys(self) -> list[str]:
         """Required keys of a batch."""
         return self.inputs.keys
-
-    def labelled_context(self, logits: Tensor) -> Context:
-        """Return the context of a part with labelled images: F's logits if metrics are compiled.
-
-        Args:
-            logits: Logits of F for the labelled images.
-        """
-        return {"labelled_logits": logits} if self.has_metrics else {}
-
-    # ---- interface for other modules
 
     def loss_terms(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the terms of the objective for a batch, float32 scalars.
@@ -304,60 +192,6 @@ class Method(keras.Model):
         """
         return optimizer
 
-    def export(self, filepath: Any, format: str | None = None, **kwargs: Any) -> None:
-        """Export the inference network for deployment: images to logits at full size.
-
-        Args:
-            filepath: Path of the exported file or folder.
-            format: Format of `keras.Model.export`; None selects the native format of the backend: `.pt2` on
-                PyTorch and SavedModel on TensorFlow and JAX, with free batch, height and width (multiples of
-                32).
-            **kwargs: Arguments of `keras.Model.export`, with a `format` alone.
-
-        Raises:
-            ValueError: There are other arguments without a `format`.
-        """
-        segmenter = self.inference_network.segmenter()
-        if format is not None:
-            segmenter.export(filepath, format=format, **kwargs)
-        elif kwargs:
-            raise ValueError(f"`{'`, `'.join(kwargs)}` need a `format`, such as format='onnx'; received None")
-        else:
-            write_native(segmenter, Path(filepath))
-
-    # ---- saving
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        networks = [
-            {
-                "branches": [serialize(branch) for branch in network.branches.values()],
-                "shared": network.shared_parts,
-            }
-            for network in self.networks
-        ]
-        return super().get_config() | {"networks": networks, "ignore_index": self.ignore_index}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Method:
-        config = dict(config)
-        networks = [
-            Network.from_branches(
-                [keras.saving.deserialize_keras_object(branch) for branch in network["branches"]],
-                network["shared"],
-            )
-            for network in config.pop("networks")
-        ]
-        return cls._restored(networks, config)
-
-    @classmethod
-    def _restored(cls, networks: Sequence[Network], config: dict[str, Any]) -> Method:
-        """Create the method from its networks and the rest of its config.
-
-        Override it in a subclass with other arguments.
-        """
-        return cls(networks, **config)
-
 
 def baseline_stage(recipe: Recipe) -> Train:
     """The first stage of every method: F trained on the labelled images alone.
@@ -374,7 +208,3 @@ def baseline_stage(recipe: Recipe) -> Train:
         steps_key="training.baseline_steps",
         learning_rate=training.learning_rate,
     )
-
-
-def _labels(x: Any, y: Any) -> Any:
-    return x["labels"] if y is None and isinstance(x, dict) else y

@@ -1,16 +1,18 @@
-"""Backbones by name and supplier: `keras/...` (keras.applications), `keras_cv/...` (keras-cv), `usrn/...`."""
+"""Backbones by name and supplier: keras.applications, keras-cv, the ResNets of torchvision, our own."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import keras
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.networks.residual_backbone import residual_backbone
+from usrn_keras.networks.torchvision_resnet import torchvision_resnet
 from usrn_keras.optional import import_keras_cv
 
 Named = TypeVar("Named")
@@ -52,7 +54,7 @@ class Backbone:
     Attributes:
         build: Function `build(width)` that returns a functional model with random weights, without
             preprocessing.
-        scale: Factor on RGB values in 0..255.
+        scale: Factor on RGB values in 0..255, one for all channels or one for each.
         offset: Offset added to each channel after scaling.
         bgr: Whether the published weights expect blue, green, red. Then the first kernel is flipped when they
             are loaded, so that the network takes RGB.
@@ -60,14 +62,15 @@ class Backbone:
     """
 
     build: Callable[[float], keras.Model]
-    scale: float = 1 / 255
+    scale: float | tuple[float, float, float] = 1 / 255
     offset: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
     bgr: bool = False
     preset: str = ""
 
     def preprocess(self) -> keras.Layer:
         """Build the layer from RGB in 0..255 to the input range of the weights."""
-        return keras.layers.Rescaling(self.scale, list(self.offset), name="preprocess")
+        scale = list(self.scale) if isinstance(self.scale, tuple) else self.scale
+        return keras.layers.Rescaling(scale, list(self.offset), name="preprocess")
 
 
 def find_backbone(name: str) -> Backbone:
@@ -124,6 +127,19 @@ def _caffe(name: str) -> Backbone:
     return Backbone(_application(name), scale=1.0, offset=tuple(-mean for mean in CAFFE_MEAN), bgr=True)
 
 
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
+
+
+def _torchvision(blocks: tuple[int, ...], *, bottleneck: bool) -> Backbone:
+    return Backbone(
+        partial(torchvision_resnet, blocks=blocks, bottleneck=bottleneck),
+        scale=tuple(1 / (255 * deviation) for deviation in IMAGENET_DEVIATION),
+        offset=tuple(
+            -mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
+        ),
+    )
+
+
 BACKBONES: dict[str, Backbone] = {
     "keras/mobilenet": Backbone(_mobilenet, scale=1 / 127.5, offset=(-1.0, -1.0, -1.0)),
     "keras/resnet50": _caffe("ResNet50"),
@@ -136,5 +152,10 @@ BACKBONES: dict[str, Backbone] = {
     "keras_cv/resnet50": Backbone(_keras_cv_resnet((3, 4, 6, 3), "block"), preset="resnet50_imagenet"),
     "keras_cv/resnet101": Backbone(_keras_cv_resnet((3, 4, 23, 3), "block")),
     "keras_cv/resnet152": Backbone(_keras_cv_resnet((3, 8, 36, 3), "block")),
+    "torchvision/resnet18": _torchvision((2, 2, 2, 2), bottleneck=False),
+    "torchvision/resnet34": _torchvision((3, 4, 6, 3), bottleneck=False),
+    "torchvision/resnet50": _torchvision((3, 4, 6, 3), bottleneck=True),
+    "torchvision/resnet101": _torchvision((3, 4, 23, 3), bottleneck=True),
+    "torchvision/resnet152": _torchvision((3, 8, 36, 3), bottleneck=True),
     "usrn/resnet14": Backbone(residual_backbone),
 }

@@ -1,4 +1,4 @@
-"""Write the native formats of the backends, `.pt2` and SavedModel, from graphs that converters can trace.
+"""Write the native formats of the backends, `.pt2`, SavedModel and LiteRT, from graphs that can be traced.
 
 Checked with Keras 3.15: `ops.image.resize`, and thus bilinear `UpSampling2D`, compares the size with zero in
 Python, which fails in a TensorFlow graph with dynamic height and width; and the constants of `Normalization`
@@ -7,7 +7,6 @@ are eager tensors, which cannot be used in another graph.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,6 @@ from typing import Any
 import keras
 
 SIZE_MULTIPLE = 32
-
-
-def write_native(model: keras.Model, path: Path, input_size: tuple[int, int] | None = None) -> None:
-    """Write a model in the native format of the backend: `.pt2` on PyTorch, SavedModel on the others.
-
-    Args:
-        model: Functional model of images `(batch, height, width, 3)`, RGB in 0..255.
-        path: Path of the file, or of the folder of the SavedModel.
-        input_size: Height and width in pixels; None for dynamic sizes, multiples of 32.
-    """
-    write = write_torch if keras.backend.backend() == "torch" else write_saved_model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # raised by Keras in its calls of converters
-        write(model, path, input_size)
 
 
 def write_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
@@ -103,6 +88,12 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
         input_signature=keras_signature(input_size),
         jax2tf_kwargs={"native_serialization": True, "polymorphic_shapes": [shape]},
     )
+
+
+def write_litert(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
+    """Write a float32 flat buffer with LiteRT's built-in operations."""
+    traceable = model if input_size else rewrite(model, dynamic_layers())
+    traceable.export(path, format="litert", verbose=False, input_signature=keras_signature(input_size))
 
 
 def symbolic_shape(input_size: tuple[int, int] | None) -> tuple[str | int, ...]:

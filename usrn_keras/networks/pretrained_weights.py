@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,10 @@ import keras
 import numpy as np
 
 from usrn_keras.errors import WeightsError
+from usrn_keras.networks import torch_checkpoint
 from usrn_keras.networks.backbones import REQUIRED_BY, Backbone
+from usrn_keras.networks.published_weights import fetch
+from usrn_keras.networks.torch_checkpoint import load_torch_weights
 from usrn_keras.optional import import_keras_cv
 
 Shapes = dict[str, tuple[int, ...]]
@@ -25,9 +29,10 @@ def load_weights_file(model: keras.Model, file: str) -> None:
 
     Args:
         model: Flat functional model that receives the weights.
-        file: Path of a `.weights.h5` file of Keras 3, whose layers are identified by class and number; or of
+        file: Path of a `.weights.h5` file of Keras 3, whose layers are identified by class and number; of
             an `.h5` file of Keras 2, as keras.applications provides, whose layers are identified by name and
-            may include further layers.
+            may include further layers; of a `.keras` file of the whole model; or of a checkpoint of
+            torchvision or timm, `.pth` or `.safetensors`, see `usrn_keras.networks.torch_checkpoint`.
 
     Raises:
         WeightsError: The file is missing or does not fit; the message lists every tensor that differs.
@@ -36,22 +41,55 @@ def load_weights_file(model: keras.Model, file: str) -> None:
     if not path.is_file():
         raise WeightsError(
             f"network.weights: the file {path} does not exist",
-            hint="Give the path of a .weights.h5 file, 'imagenet', or 'none'.",
+            hint="Give the path of a .weights.h5, .h5, .keras, .safetensors or .pth file, 'imagenet', or "
+            "'none'.",
         )
+    if path.name.endswith(torch_checkpoint.SUFFIXES):
+        load_torch_weights(model, path)
+    elif path.suffix == ".keras":
+        _load_keras_file(model, path)
+    else:
+        _load_hdf5_file(model, path)
+
+
+def _load_keras_file(model: keras.Model, path: Path) -> None:
+    """Load the weights of a whole model that `save` wrote, in Keras' safe mode, which runs no code of it."""
+    try:
+        saved = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"network.weights: {path} cannot be loaded as a Keras model: {error}") from None
+    expected, found = ([tuple(v.shape) for v in one.weights] for one in (model, saved))
+    errors = [
+        f"tensor {number} ({variable.path}): the network needs {shape}, the file has "
+        f"{found[number] if number < len(found) else 'none'}"
+        for number, (variable, shape) in enumerate(zip(model.weights, expected, strict=True))
+        if found[number : number + 1] != [shape]
+    ]
+    if len(found) > len(expected):
+        errors.append(f"the file has {len(found) - len(expected)} tensors more than the network")
+    _raise_if_different(model, path, errors)
+    model.set_weights(saved.get_weights())
+
+
+def _load_hdf5_file(model: keras.Model, path: Path) -> None:
     try:
         with h5py.File(path) as content:
             legacy = _legacy_layers(content)
             errors = _legacy_mismatches(model, legacy) if legacy is not None else _mismatches(model, content)
     except OSError as error:
         raise WeightsError(f"network.weights: {path} is not an HDF5 file: {error}") from None
+    _raise_if_different(model, path, errors)
+    _validate_suffix(path, legacy=legacy is not None)
+    model.load_weights(path, **({} if legacy is None else {"by_name": True}))
+
+
+def _raise_if_different(model: keras.Model, path: Path, errors: list[str]) -> None:
     if errors:
         raise WeightsError(
             f"network.weights: {path} does not fit {model.name} ({len(errors)} tensors differ)",
             errors=errors[:40],
             hint="Choose the backbone, width and backbone_end that the file was saved with.",
         )
-    _validate_suffix(path, legacy=legacy is not None)
-    model.load_weights(path, **({} if legacy is None else {"by_name": True}))
 
 
 def _validate_suffix(path: Path, *, legacy: bool) -> None:
@@ -182,10 +220,14 @@ def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, wei
 
 
 def _load_imagenet(model: keras.Model, backbone: Backbone, name: str) -> None:
+    if name.startswith("torchvision/"):
+        load_torch_weights(model, fetch(name))
+        return
     if not (name.startswith("keras/") or backbone.preset):
         raise WeightsError(
             f"network.weights: there are no ImageNet weights for {name}",
-            hint="Use keras_cv/resnet50, a keras/... backbone, a local file, or weights = 'none'.",
+            hint="Use keras_cv/resnet50, a keras/... backbone, a local file, or weights = 'none'. "
+            "`usrn weights list` names the file of each backbone.",
         )
     downloaded = _download_weights(backbone, name)[: len(model.weights)]
     if [tuple(variable.shape) for variable in model.weights] != [weight.shape for weight in downloaded]:

@@ -14,8 +14,10 @@ import keras
 
 from usrn_keras.backends import COMPILES
 from usrn_keras.errors import WeightsError
+from usrn_keras.networks.model_archive import WEIGHTS, check_members, check_weights
 from usrn_keras.optional import without_tensorflow
 
+LONGEST_REASON = 400  # characters of an error of Keras, which may repeat the whole config
 _CONFIG = "config.json"
 _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
 
@@ -24,8 +26,9 @@ _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "
 def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
     """Load F: a model from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
 
-    The file is read in the safe mode of Keras, which does not run code from the file. All initializers in the
-    config of the model are `Zeros`.
+    The file is read in the safe mode of Keras, which does not run code from the file, and only its config,
+    metadata and weights are unpacked, if they are not larger than such a file can need. All initializers in
+    the config of the model are `Zeros`.
 
     Args:
         path: Path of the `.keras` file.
@@ -33,19 +36,22 @@ def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
             weights are float32.
 
     Raises:
-        WeightsError: The file is missing or damaged.
+        WeightsError: The file is missing, damaged, or no model of this kind.
     """
     try:
+        check_members(path)
         # Keras initializes every weight before it reads the saved one. On JAX this compiles a program for
         # each shape, which takes more than ten seconds.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "segmenter.keras"
             _copy_changed(path, copy, _in_float32 if float32 else lambda config: config)
             model = keras.models.load_model(copy, compile=False)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (Exception, MemoryError) as error:  # a hostile file makes Keras raise anything
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise WeightsError(
-            f"{path} cannot be loaded as a Keras model: {error}",
-            hint="Copy the file again from the run folder.",
+            f"{path} cannot be loaded as a Keras model: {reason[0][:LONGEST_REASON]}",
+            hint="Copy the file again from the run folder. If it is from somebody else, it may be made to do "
+            "harm: do not open it with other programs.",
         ) from error
     # On TensorFlow, dilated convolutions are about ten times slower on a CPU without XLA.
     model.compile(jit_compile=COMPILES)
@@ -56,9 +62,12 @@ def _copy_changed(source: Path | str, target: Path, change: Callable[[Any], Any]
     """Copy a `.keras` file with a changed config, in which all initializers are `Zeros`."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         new.writestr(_CONFIG, json.dumps(change(_with_zeros(json.loads(old.read(_CONFIG))))))
-        for name in set(old.namelist()) - {_CONFIG}:
-            with old.open(name) as read, new.open(name, "w", force_zip64=True) as write:
-                shutil.copyfileobj(read, write, 2**20)
+        weights = target.with_name(WEIGHTS)
+        with old.open(WEIGHTS) as packed, open(weights, "wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 2**20)
+        check_weights(weights)
+        new.write(weights, WEIGHTS)
+        new.writestr("metadata.json", old.read("metadata.json"))
 
 
 def _with_zeros(config: Any) -> Any:

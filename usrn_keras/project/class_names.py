@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from usrn_keras.data.annotations.class_ids import VOID_NAMES
+from usrn_keras.data.annotations.cvat import parse_label_map_line
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.data.mask_values import pack, unpack, voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.project.mask_kinds import MAX_IDS, SPECK, MaskKind, ValueCounts, find_kind, shown
 
-FORMS = "a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`"
+FORMS = (
+    "a name, `ID name`, `RED GREEN BLUE name`, `name,RED,GREEN,BLUE` or `name:RED,GREEN,BLUE:parts:actions`"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ def read_names(path: Path, errors: list[str]) -> list[Named]:
     """Read class names, one per line; empty lines and lines that start with `#` are skipped.
 
     All lines must have the same form: a name, `ID name`, `RED GREEN BLUE name` or `name,RED,GREEN,BLUE`
-    (separated by spaces, tabs or commas).
+    (separated by spaces, tabs or commas), or `name:RED,GREEN,BLUE:parts:actions`, as in the labelmap.txt of
+    CVAT.
 
     Args:
         path: Path of the file.
@@ -64,6 +69,28 @@ def read_names(path: Path, errors: list[str]) -> list[Named]:
     return names
 
 
+def ordered_names(path: Path) -> tuple[str, ...]:
+    """Read class names in the order of their ids: that of the lines, or of the ids that they give.
+
+    Args:
+        path: Path of a file as for `read_names`.
+
+    Raises:
+        DataError: The file cannot be read, or its ids are not 0, 1, 2, ...
+    """
+    errors: list[str] = []
+    found = read_names(path, errors)
+    by_id = bool(found) and not any(named.value is None or named.coloured for named in found)
+    if not errors and by_id:
+        found = sorted(found, key=lambda named: named.value)
+        ids = [named.value for named in found]
+        if ids != list(range(len(found))):
+            errors.append(f"--names {path}: the ids must be 0 to {len(found) - 1}, received {ids}")
+    if errors:
+        raise DataError("the class names cannot be used", errors=errors)
+    return tuple(named.name for named in found)
+
+
 def _is_heading(first: str, second: str) -> bool:
     """Whether the first line of a table is a header, such as `name,r,g,b`."""
     columns = re.split(r"[,;\t]", first.lower())
@@ -72,6 +99,8 @@ def _is_heading(first: str, second: str) -> bool:
 
 
 def _parse(line: str) -> Named:
+    if entry := parse_label_map_line(line):
+        return Named(entry.label, int(pack(np.array(entry.colour, np.uint8))), coloured=True)
     parts = [part for part in re.split(r"[,;\t ]+", line) if part]
     ahead, behind = _numbers(parts), _numbers(parts[::-1])
     if ahead >= 3:
@@ -96,7 +125,6 @@ def _numbers(parts: list[str]) -> int:
     return next((i for i, part in enumerate(parts) if not part.isascii() or not part.isdigit()), len(parts))
 
 
-VOID_NAMES = ("void", "ignore", "ignored", "unlabelled", "unlabeled", "unknown", "don't care")
 COLOUR_NAMES = {
     0x000000: "black", 0xFFFFFF: "white", 0xFF0000: "red", 0x00FF00: "green", 0x0000FF: "blue",
     0xFFFF00: "yellow", 0x00FFFF: "cyan", 0xFF00FF: "magenta", 0x808080: "grey", 0x800000: "dark_red",

@@ -14,6 +14,8 @@ from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.project.class_names import Scheme, recognise
+from usrn_keras.project.class_sources import JOINED, join_classes
+from usrn_keras.project.drawn_masks import DrawnMasks, draw_annotations
 from usrn_keras.project.image_parts import draw_parts
 from usrn_keras.project.project_request import ProjectPlan, ProjectRequest, check_request
 from usrn_keras.project.project_summary import Project
@@ -27,13 +29,15 @@ from usrn_keras.project.proposal import (
     propose,
 )
 from usrn_keras.project.recipe_text import backend_note, command, recipe_text
-from usrn_keras.project.sources import Sources, Survey, find_sources, survey_files
+from usrn_keras.project.sources import Sources, find_sources
+from usrn_keras.project.survey import Survey, survey_files
 from usrn_keras.recipe import load_recipe
 
 
 def all_assumptions(
     plan: ProjectPlan,
     sources: Sources,
+    survey: Survey,
     scheme: Scheme,
     proposal: Proposal,
     machine: Machine,
@@ -44,13 +48,14 @@ def all_assumptions(
     Args:
         plan: Checked request.
         sources: Image and mask files.
+        survey: Facts read from the files.
         scheme: Mapping from mask values to classes.
         proposal: Proposed recipe values.
         machine: Machine that the recipe is for.
         pixels: Labelled pixels of each class, shape `(classes,)`.
     """
     return {
-        "data": _data(plan, sources, scheme, pixels),
+        "data": _data(plan, sources, survey, scheme, pixels),
         "network": [_network(machine)],
         "subclasses": [_subclasses(proposal)],
         "views": _views(proposal),
@@ -58,14 +63,16 @@ def all_assumptions(
     }
 
 
-def _data(plan: ProjectPlan, sources: Sources, scheme: Scheme, pixels: np.ndarray) -> list[str]:
-    pairs = (
-        f"names: {sources.main.rule} ({len(sources.main.masks)} pairs); images without a mask are unlabelled"
-    )
+def _data(
+    plan: ProjectPlan, sources: Sources, survey: Survey, scheme: Scheme, pixels: np.ndarray
+) -> list[str]:
     absent = ", ".join(name for name, count in zip(scheme.classes, pixels, strict=True) if not count)
     return [
-        *([] if all(plan.patterns.values()) else [pairs]),
+        *filter(None, [sources.assumption]),
+        *plan.drawn,
         *(part.assumption for part in plan.held_out if part.assumption),
+        *([] if plan.threshold is None else [f"values above {plan.threshold} are the second class"]),
+        *survey.assumptions,
         *scheme.assumptions,
         *([f"no labelled image shows {absent}: these classes cannot be learned"] if absent else []),
     ]
@@ -113,6 +120,10 @@ def _training(proposal: Proposal, machine: Machine) -> list[str]:
 
 SHOWN = 40
 FEW = 5  # images
+ALL_LABELLED = (
+    "every training image has a mask, so there are no unlabelled images to learn from: training.method = "
+    "'supervised'; --labelled 1/4 uses the masks of a quarter and treats the other images as unlabelled"
+)
 
 
 def create_project(folder: Path | str, request: ProjectRequest, *, progress: Progress = SILENT) -> Project:
@@ -137,7 +148,17 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
     shown_recipe = Path(folder) / f"{Path(folder).resolve().name}.toml"
     folder = Path(folder).expanduser().resolve()
     _check_unused(folder)
-    plan, sources, survey = _look(request, progress)
+    with staged_path(folder) as temporary:
+        drawn = draw_annotations(request, temporary, progress=progress)
+        return _create(shown_recipe, folder, temporary, drawn, progress)
+
+
+def _create(
+    shown_recipe: Path, folder: Path, temporary: Path, drawn: DrawnMasks, progress: Progress
+) -> Project:
+    """Write the project to the folder `temporary`, which becomes `folder`."""
+    request = drawn.request
+    plan, sources, survey = _look(drawn, temporary, progress)
     scheme = recognise({name: survey.masks[name] for name in sources.masks}, plan.names, plan.ignore)
     parts = draw_parts(sources, plan.held_out, scheme.pixels, labelled=plan.labelled, seed=request.seed)
     pixels = _pixels_by_part(sources, scheme, parts)
@@ -150,12 +171,14 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
     machine = detect_machine(request.gpu)
     counts = {"labelled": len(parts.labelled), "unlabelled": len(parts.unlabelled)}
     proposal = propose([survey.sizes[name] for name in sources.main.images], labelled, machine, **counts)
-    assumptions = all_assumptions(plan, sources, scheme, proposal, machine, labelled)
-    text = recipe_text(folder, plan, sources, scheme, parts, proposal, machine, assumptions)
-    with staged_path(folder) as temporary:
-        _write(temporary, folder.name, text, scheme, parts)
-        recipe = load_recipe(str(temporary / f"{folder.name}.toml"))
-        dataset = load_dataset(recipe.data)
+    assumptions = all_assumptions(plan, sources, survey, scheme, proposal, machine, labelled)
+    if not parts.unlabelled:
+        assumptions["training"].append(ALL_LABELLED)
+    written = drawn.in_project(plan)
+    text = recipe_text(folder, written, sources, survey, scheme, parts, proposal, machine, assumptions)
+    _write(temporary, folder.name, text, scheme, parts)
+    recipe = load_recipe(str(temporary / f"{folder.name}.toml"))
+    dataset = load_dataset(recipe.data)
     return Project(
         recipe=shown_recipe,
         rule=str(sources.main.rule),
@@ -166,18 +189,26 @@ def create_project(folder: Path | str, request: ProjectRequest, *, progress: Pro
         proposal=proposal,
         fingerprint=dataset.fingerprint(),
         assumptions=tuple(sentence for found in assumptions.values() for sentence in found),
-        notes=(*sources.notes, *_few(parts), *filter(None, [backend_note(machine.gpu)])),
+        notes=(*sources.notes, *survey.notes, *_few(parts), *filter(None, [backend_note(machine.gpu)])),
         commands=(f"usrn data check {quote(str(shown_recipe))}", command(shown_recipe, machine.gpu)),
     )
 
 
-def _look(request: ProjectRequest, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
-    """Check options, names and contents of the files; each step reports all its errors at once."""
+def _look(drawn: DrawnMasks, target: Path, progress: Progress) -> tuple[ProjectPlan, Sources, Survey]:
+    """Check options, names and contents of the files; each step reports all its errors at once.
+
+    Masks of one class each are joined in the folder `masks` of the project.
+    """
     errors: list[str] = []
-    plan = check_request(request, errors)
+    plan = drawn.complete(check_request(drawn.request, errors))
     _raise(errors, "the options cannot be used", "`usrn init --help` explains them.")
-    sources = find_sources(plan.images, plan.masks, plan.held_out, errors, **plan.patterns)
-    survey = survey_files(sources.images, sources.masks, errors, progress=progress)
+    joined = None if drawn.folders else join_classes(plan, target / JOINED, errors, progress=progress)
+    if joined:
+        plan, sources = joined
+    else:
+        given = {**plan.patterns, "threshold": plan.threshold}
+        sources = find_sources(plan.images, plan.masks, plan.held_out, errors, **given)
+    survey = survey_files(sources.images, sources.masks, errors, threshold=plan.threshold, progress=progress)
     _raise(
         errors, f"{len(errors)} error(s) in the files", "Fix or move these files, then run the command again."
     )
@@ -221,13 +252,14 @@ def _check_unused(folder: Path) -> None:
 
 
 def _write(folder: Path, name: str, recipe: str, scheme: Scheme, parts: Lists) -> None:
-    (folder / "lists").mkdir(parents=True)
+    (folder / "lists").mkdir(parents=True, exist_ok=True)
     lists = {part: getattr(parts, part) for part in PARTS}
     texts = {
         f"{name}.toml": recipe,
         "classes.txt": _lines(scheme.classes),
         "palette.txt": _lines(f"{red} {green} {blue}" for red, green, blue in scheme.palette.tolist()),
         **{f"lists/{part}.txt": _lines(names) for part, names in lists.items() if names},
+        "lists/unlabelled.txt": _lines(parts.unlabelled),
     }
     for path, text in texts.items():
         (folder / path).write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ def draw_parts(
     """Divide the images into parts; the names in each part are sorted.
 
     Val and test are drawn to show many classes, but if possible no class that would then be missing from the
-    training images.
+    training images. Without an image that has no mask, nothing is unlabelled.
 
     Args:
         sources: Image and mask files.
@@ -53,8 +53,6 @@ def draw_parts(
         masked = list(_draw(masked, max(1, labelled.of(len(masked))), row_of, seed))
     taken = {*masked, *found.get("val", ()), *found.get("test", ())}
     rest = [name for name in free if name not in taken]
-    if not rest:
-        raise _nothing_unlabelled(len(masked))
     return Lists(_sorted(masked), _sorted(rest), _sorted(found["val"]), _sorted(found.get("test", ())))
 
 
@@ -102,14 +100,6 @@ def _draw(names: Sequence[str], count: int, row_of: dict[str, np.ndarray], seed:
 def _rows(names: Sequence[str], row_of: dict[str, np.ndarray]) -> np.ndarray:
     """Return the pixels of each class, shape `(names, classes)`."""
     return np.array([row_of[name] for name in names])
-
-
-def _nothing_unlabelled(labelled: int) -> DataError:
-    return DataError(
-        f"all images have masks, so none of the {labelled} training images is unlabelled, but USRN also "
-        "needs unlabelled images",
-        hint="Add images without masks below --images, or use only a share of the masks: --labelled 1/4",
-    )
 
 
 def _sorted(names: Iterable[str]) -> Names:

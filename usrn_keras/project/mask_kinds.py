@@ -10,6 +10,7 @@ import numpy as np
 from usrn_keras.data.mask_files import RawMask
 from usrn_keras.data.mask_values import pack, rgb_text, unpack, voc_palette
 from usrn_keras.errors import DataError
+from usrn_keras.project.black_and_white import NEAR, OFFER, near_black_and_white
 
 KEPT_VALUES = 4096  # per mask; with more values the file is not a mask
 
@@ -118,6 +119,7 @@ def shown(value: int, coloured: bool) -> str:
 MAX_COLOURS = 256
 MAX_IDS = 1024
 FULLEST = 8  # number of masks checked first
+LONGEST_BLEND = 6.0  # pixels; a value between black and white with longer runs is that of a class
 SPECK = 2.0  # pixels; class areas have longer runs, blends at borders do not
 
 
@@ -220,6 +222,15 @@ def _check_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
     specks = table.run_length < SPECK
     if not 2 * specks.sum() > len(specks) > 2:
         return
+    grey = _as_grey(table.values, kind.coloured)
+    areas = (grey > NEAR) & (grey < 255 - NEAR) & (table.run_length > LONGEST_BLEND)
+    if not areas.any() and near_black_and_white(grey, table.total):
+        raise DataError(
+            f"the masks contain {len(specks):,} {what}, nearly all of them near 0 (black) or 255 (white): "
+            "their borders were smoothed, or they were JPEGs",
+            errors=[f"{name} alone contains {len(fullest.values):,} {what}"],
+            hint=OFFER,
+        )
     areas = table.values[~specks][np.argsort(-table.total[~specks])].tolist()
     listed = ", ".join(shown(value, kind.coloured) for value in areas[:8])
     raise DataError(
@@ -229,6 +240,14 @@ def _check_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
         hint="Create the masks again as PNG, resized with nearest neighbour, not from a JPEG."
         + (f" Values that cover areas: {listed}." if areas else ""),
     )
+
+
+def _as_grey(values: np.ndarray, coloured: bool) -> np.ndarray:
+    """Grey values of packed colours; colours that are not grey become 128, which is neither."""
+    if not coloured:
+        return values
+    colours = unpack(values).astype(np.int64)
+    return np.where((colours == colours[:, :1]).all(axis=1), colours[:, 0], 128)
 
 
 def _check_number(masks: Mapping[str, ValueCounts]) -> None:

@@ -9,13 +9,14 @@ import bisect
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 
 from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import walk
+from usrn_keras.data.name_pattern import Pattern, normal
 
 
 @dataclass(frozen=True, order=True)
@@ -23,8 +24,9 @@ class File:
     """A file below a listed folder.
 
     Args:
-        folder: Folder of the file relative to the listed folder, with `/`; empty at the top.
-        stem: File name without the last suffix.
+        folder: Folder of the file relative to the listed folder, with `/`, in composed letters (Unicode
+            NFC); empty at the top.
+        stem: File name without the last suffix, in composed letters.
         path: Path of the file.
     """
 
@@ -64,7 +66,8 @@ def list_files(folder: Path, suffixes: Iterable[str], *, without: Sequence[Path]
         for name in names:
             stem, suffix = os.path.splitext(name)
             if suffix.lower() in allowed:
-                found.append(File("" if relative == "." else relative, stem, here / name))
+                inside = "" if relative == "." else normal(relative)
+                found.append(File(inside, normal(stem), here / name))
     errors.raise_if_any(f"parts of {folder} cannot be read", hint="Change the permissions of these folders.")
     return sorted(found)
 
@@ -88,38 +91,11 @@ KEPT_RULES = 24  # rules with the most votes of sampled masks; the others are co
 
 
 @dataclass(frozen=True, order=True)
-class Pattern:
-    """Text before and after the name in a file stem, as in `{name}_mask`."""
-
-    prefix: str = ""
-    suffix: str = ""
-
-    def name_of(self, stem: str) -> str | None:
-        """Return the name in `stem`, or None if the stem does not match."""
-        fits = stem.startswith(self.prefix) and stem.endswith(self.suffix)
-        name = stem[len(self.prefix) : len(stem) - len(self.suffix)] if fits else ""
-        return name or None
-
-    def stem_of(self, name: str) -> str:
-        """Return the file stem of `name`."""
-        return f"{self.prefix}{name}{self.suffix}"
-
-    def __str__(self) -> str:
-        return self.stem_of("{name}")
-
-    @classmethod
-    def parse(cls, text: str) -> Pattern | None:
-        """Parse a pattern; None unless `text` contains `{name}` exactly once."""
-        parts = text.split("{name}")
-        return cls(*parts) if len(parts) == 2 else None
-
-
-@dataclass(frozen=True, order=True)
 class Rule:
     """Patterns of the file names of an image and its mask."""
 
-    image: Pattern = Pattern()
-    mask: Pattern = Pattern()
+    image: Pattern = field(default_factory=Pattern)
+    mask: Pattern = field(default_factory=Pattern)
 
     @property
     def added(self) -> int:
@@ -156,6 +132,35 @@ def likely_rules(images: Sequence[File], masks: Sequence[File]) -> list[Rule]:
         others = [image for image in similar.to(mask) if image.path != mask.path]
         votes.update({rule for image in others for rule in _rules_of(image.stem, mask.stem)})
     return [rule for rule, _ in sorted(votes.items(), key=lambda vote: (-vote[1], vote[0]))[:KEPT_RULES]]
+
+
+def rules_by_pairs(
+    images: Sequence[File],
+    masks: Sequence[File],
+    *,
+    image_pattern: Pattern | None = None,
+    mask_pattern: Pattern | None = None,
+) -> dict[frozenset[tuple[Path, Path]], Rule]:
+    """Map the pairs of each likely rule to the rule; of equal pairs, the shortest affixes win."""
+    places = {(mask.folder, mask.stem): mask for mask in masks}
+    found: dict[frozenset[tuple[Path, Path]], Rule] = {}
+    for rule in likely_rules(images, masks):
+        if image_pattern not in (None, rule.image) or mask_pattern not in (None, rule.mask):
+            continue
+        pairs = frozenset(_pairs(rule, images, places))
+        # A single pair with affixes on both sides is a coincidence, unless there is only one mask.
+        enough = len(pairs) > 1 or len(masks) == 1 or Pattern() in (rule.image, rule.mask)
+        if pairs and enough and (pairs not in found or rule.added < found[pairs].added):
+            found[pairs] = rule
+    return found
+
+
+def _pairs(rule: Rule, images: Sequence[File], places: Mapping[tuple[str, str], File]):
+    for image in images:
+        name = rule.image.name_of(image.stem)
+        mask = places.get((image.folder, rule.mask.stem_of(name))) if name else None
+        if mask and mask.path != image.path:
+            yield image.path, mask.path
 
 
 class _Similar:

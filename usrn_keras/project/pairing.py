@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from usrn_keras.data.file_index import is_utf8, shown_path
+from usrn_keras.data.name_matching import match_masks
+from usrn_keras.data.name_pattern import Pattern
 from usrn_keras.errors import DataError
-from usrn_keras.project.naming_rules import File, Pattern, Rule, likely_rules
+from usrn_keras.project.naming_rules import File, Rule, rules_by_pairs
+from usrn_keras.project.scene_rules import scene_rules
 
 EXAMPLES = 3
 
@@ -24,6 +27,7 @@ class Pairing:
         masks: Mask file of each name that has a mask.
         orphans: Masks without an image.
         left_out: Images whose file names do not match the rule.
+        unused: Masks whose file names do not match the rule.
     """
 
     rule: Rule
@@ -31,6 +35,7 @@ class Pairing:
     masks: dict[str, Path]
     orphans: tuple[Path, ...]
     left_out: tuple[Path, ...]
+    unused: tuple[Path, ...] = ()
 
 
 def find_rule(
@@ -56,7 +61,18 @@ def find_rule(
     """
     if image_pattern and mask_pattern:
         return Rule(image_pattern, mask_pattern)
-    found = rules_by_pairs(images, masks, image_pattern=image_pattern, mask_pattern=mask_pattern)
+    given = {"image_pattern": image_pattern, "mask_pattern": mask_pattern}
+    found = rules_by_pairs(images, masks, **given)
+    most = max(map(len, found), default=0)
+    plain = image_pattern in (None, Pattern()) and mask_pattern in (None, Pattern())
+    if plain and _count_plain_pairs(images, masks) > most:
+        return Rule()
+    if not found or {file.path for file in images} & {file.path for file in masks}:
+        # In one folder, names such as f1 and f2 of the same scene may look like a pair.
+        of_scenes = scene_rules(images, masks, **given)
+        numbers_only = all(_tells_by_number(rule) for pairs, rule in found.items() if len(pairs) == most)
+        if max(map(len, of_scenes), default=-1) >= most + (not numbers_only):
+            found = of_scenes
     if not found:
         raise no_pairs(images, masks)
     most = max(map(len, found))
@@ -68,16 +84,33 @@ def find_rule(
     return next(iter(best.values()))
 
 
+def _tells_by_number(rule: Rule) -> bool:
+    """Whether images and masks differ in numbers alone, as in `{name}0` and `{name}1`."""
+    affixes = f"{rule.image}{rule.mask}".replace("{name}", "")
+    return bool(affixes) and not any(map(str.isalpha, affixes))
+
+
+def _count_plain_pairs(images: Sequence[File], masks: Sequence[File]) -> int:
+    """Count the images with a mask by the usual differences between names, see `match_masks`."""
+    pattern = Pattern()
+    named, masked = (
+        {pattern.find(file.folder, file.stem) or "": file.path for file in files} for files in (images, masks)
+    )
+    found = match_masks(named, masked)
+    return sum(name in found and found[name] != path for name, path in named.items())
+
+
 def pair(rule: Rule, images: Sequence[File], masks: Sequence[File], errors: list[str]) -> Pairing:
     """Pair all files by a rule; files with equal names are added to `errors`."""
     named = _named(images, rule.image, errors)
-    masked = _named(masks, rule.mask, errors)
+    found = match_masks(named, _named(masks, rule.mask, errors))
     return Pairing(
         rule,
-        images={name: file.path for name, file in named.items()},
-        masks={name: masked[name].path for name in named if name in masked},
-        orphans=tuple(file.path for name, file in masked.items() if name not in named),
-        left_out=tuple(file.path for file in images if rule.image.name_of(file.stem) is None),
+        images=named,
+        masks={name: found[name] for name in named if name in found},
+        orphans=tuple(path for name, path in found.items() if name not in named),
+        left_out=tuple(file.path for file in images if rule.image.find(file.folder, file.stem) is None),
+        unused=tuple(file.path for file in masks if rule.mask.find(file.folder, file.stem) is None),
     )
 
 
@@ -94,35 +127,6 @@ def no_pairs(images: Sequence[File], masks: Sequence[File]) -> DataError:
     )
 
 
-def rules_by_pairs(
-    images: Sequence[File],
-    masks: Sequence[File],
-    *,
-    image_pattern: Pattern | None = None,
-    mask_pattern: Pattern | None = None,
-) -> dict[frozenset[tuple[Path, Path]], Rule]:
-    """Map the pairs of each likely rule to the rule; of equal pairs, the shortest affixes win."""
-    places = {(mask.folder, mask.stem): mask for mask in masks}
-    found: dict[frozenset[tuple[Path, Path]], Rule] = {}
-    for rule in likely_rules(images, masks):
-        if image_pattern not in (None, rule.image) or mask_pattern not in (None, rule.mask):
-            continue
-        pairs = frozenset(_pairs(rule, images, places))
-        # A single pair with affixes on both sides is a coincidence, unless there is only one mask.
-        enough = len(pairs) > 1 or len(masks) == 1 or Pattern() in (rule.image, rule.mask)
-        if pairs and enough and (pairs not in found or rule.added < found[pairs].added):
-            found[pairs] = rule
-    return found
-
-
-def _pairs(rule: Rule, images: Sequence[File], places: Mapping[tuple[str, str], File]):
-    for image in images:
-        name = rule.image.name_of(image.stem)
-        mask = places.get((image.folder, rule.mask.stem_of(name))) if name else None
-        if mask and mask.path != image.path:
-            yield image.path, mask.path
-
-
 def _without_reverse(best: dict, fewer_colours: Callable[[Path, Path], Path]) -> dict:
     """Choose between a rule and its reverse: masks have fewer colours than images."""
     (pairs, rule), (others, other) = best.items()
@@ -137,27 +141,25 @@ def _ambiguous(best: Mapping[frozenset[tuple[Path, Path]], Rule]) -> DataError:
     for pairs, rule in itertools.islice(sorted(best.items(), key=lambda entry: entry[1]), 8):
         image, mask = min(pairs)
         errors.append(f"{rule} ({len(pairs)} pairs): {image.name} with {mask.name}")
+    shown = list(dict.fromkeys(f"--mask-pattern '{rule.mask}'" for rule in sorted(best.values())))
     return DataError(
         f"{len(best)} naming rules pair {len(next(iter(best)))} images each, but only one can be used:",
         errors=errors,
-        hint=f"Choose one, such as --mask-pattern '{max(best.values()).mask}'.",
+        hint=f"Choose one: {' or '.join(shown[:4])}.",
     )
 
 
-def _named(files: Sequence[File], pattern: Pattern, errors: list[str]) -> dict[str, File]:
-    named: dict[str, File] = {}
+def _named(files: Sequence[File], pattern: Pattern, errors: list[str]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
     for file in files:
-        stem = pattern.name_of(file.stem)
-        if stem is None:
+        name = pattern.find(file.folder, file.stem)
+        if name is None:
             continue
-        name = f"{file.folder}/{stem}" if file.folder else stem
         if name in named:
-            errors.append(
-                f"{named[name].path} and {file.path} have the same name: rename or remove one of them"
-            )
+            errors.append(f"{named[name]} and {file.path} have the same name: rename or remove one of them")
         if problem := _no_entry(name, file):
             errors.append(f"{shown_path(file.path)}: {problem} is not allowed in a list: rename it")
-        named.setdefault(name, file)
+        named.setdefault(name, file.path)
     return named
 
 

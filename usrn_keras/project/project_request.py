@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.mask_values import pack
+from usrn_keras.data.name_pattern import Pattern
 from usrn_keras.data.random_split import Share
 from usrn_keras.project.class_names import Named, read_names
-from usrn_keras.project.naming_rules import Pattern, absolute, is_below
+from usrn_keras.project.naming_rules import absolute, is_below
 
 USUAL_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test", "testing")}
 USUAL_SHARE = Share("1/5")
+BLACK_AND_WHITE = ("background", "foreground")  # classes of masks with a threshold
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _of_folder(
     return HeldOut(part, images=folder, masks=folder, assumption=both)
 
 
+ANNOTATIONS = (".json", ".xml", ".txt", ".zip")  # suffixes of files of annotations
 PATTERNS = ("image_pattern", "mask_pattern")
 
 
@@ -139,7 +142,7 @@ class ProjectRequest:
 
     Args:
         images: Folder of the images.
-        masks: Folder of the masks; may be the same folder.
+        masks: Folder of the masks; may be the same folder; or annotations: a file, a folder or a zip.
         val: Folder of validation images, or share of the images with masks.
         val_masks: Folder of the validation masks, if `val` is a separate folder.
         test: Folder of test images, or share of the images with masks.
@@ -151,6 +154,7 @@ class ProjectRequest:
         mask_pattern: Pattern of mask names, such as `{name}_mask`; empty to detect it.
         seed: Seed of the random splits.
         gpu: Whether to propose settings for an NVIDIA GPU; None to detect one.
+        mask_threshold: Largest grey value of the first class in masks of two classes; None for other masks.
     """
 
     images: Path
@@ -166,6 +170,7 @@ class ProjectRequest:
     mask_pattern: str = ""
     seed: int = 0
     gpu: bool | None = None
+    mask_threshold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,8 @@ class ProjectPlan:
     labelled: Share | None = None
     ignore: tuple[Named, ...] = ()
     patterns: dict[str, Pattern | None] = field(default_factory=dict)
+    threshold: int | None = None
+    drawn: tuple[str, ...] = ()  # facts about masks that were drawn from annotations
 
 
 def check_request(request: ProjectRequest, errors: list[str]) -> ProjectPlan:
@@ -188,7 +195,10 @@ def check_request(request: ProjectRequest, errors: list[str]) -> ProjectPlan:
         "masks": absolute(request.masks),
     }
     for option, folder in folders.items():
-        if not folder.is_dir():
+        if folder.is_file():
+            hint = "; annotations must be drawn to masks first" * (folder.suffix.lower() in ANNOTATIONS)
+            errors.append(f"--{option} {folder}: is a file, must be a folder of {option}{hint}")
+        elif not folder.is_dir():
             errors.append(f"--{option} {folder}: no such folder")
     parts = [
         held_out(part, getattr(request, part), getattr(request, f"{part}_masks"), **folders, errors=errors)
@@ -202,11 +212,19 @@ def check_request(request: ProjectRequest, errors: list[str]) -> ProjectPlan:
     return ProjectPlan(
         **folders,
         held_out=tuple(part for part in parts if part),
-        names=tuple(read_names(absolute(request.names), errors) if request.names else ()),
+        names=_names(request, errors),
         labelled=_share(request.labelled, errors),
         ignore=tuple(value for text in request.ignore if (value := _ignored(text, errors))),
         patterns={key: _pattern(key, getattr(request, key), errors) for key in PATTERNS},
+        threshold=request.mask_threshold,
     )
+
+
+def _names(request: ProjectRequest, errors: list[str]) -> tuple[Named, ...]:
+    if request.names:
+        return tuple(read_names(absolute(request.names), errors))
+    # Without values, names belong to the mask values in ascending order.
+    return tuple(map(Named, BLACK_AND_WHITE)) if request.mask_threshold is not None else ()
 
 
 def _share(text: str, errors: list[str]) -> Share | None:
@@ -231,9 +249,10 @@ def _ignored(text: str, errors: list[str]) -> Named | None:
 
 def _pattern(key: str, text: str, errors: list[str]) -> Pattern | None:
     pattern = Pattern.parse(text) if text else None
-    if text and (pattern is None or "/" in text):
+    if text and pattern is None:
         option = key.replace("_", "-")
         errors.append(
-            f"--{option} {text}: must contain {{name}} exactly once and no folder, such as {{name}}_mask"
+            f"--{option} {text}: must contain {{name}} exactly once, such as {{name}}_mask, with or without "
+            "a folder before it, such as mask/{name}"
         )
     return pattern

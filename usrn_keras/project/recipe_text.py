@@ -18,6 +18,7 @@ from usrn_keras.project.class_names import Scheme
 from usrn_keras.project.project_request import ProjectPlan
 from usrn_keras.project.proposal import GIB, Machine, Proposal
 from usrn_keras.project.sources import Sources
+from usrn_keras.project.survey import Survey
 
 WIDTH = 110
 
@@ -26,6 +27,7 @@ def recipe_text(
     folder: Path,
     plan: ProjectPlan,
     sources: Sources,
+    survey: Survey,
     scheme: Scheme,
     parts: Lists,
     proposal: Proposal,
@@ -38,6 +40,7 @@ def recipe_text(
         folder: Absolute path of the project.
         plan: Checked request.
         sources: Image and mask files.
+        survey: Facts read from the files.
         scheme: Mapping from mask values to classes.
         parts: Lists of the images of each part.
         proposal: Proposed recipe values.
@@ -45,14 +48,14 @@ def recipe_text(
         assumptions: Assumptions as sentences, by section.
     """
     sections = {
-        "data": _data(plan, sources, scheme, parts, min(8, machine.cores) if machine.gpu else 2),
+        "data": _data(plan, sources, survey, scheme, parts, min(8, machine.cores) if machine.gpu else 2),
         "network": _network(machine.gpu, proposal.crop_size),
         "subclasses": _subclasses(proposal),
         "views": _views(proposal),
-        "training": _training(proposal, machine.gpu),
+        "training": (_training if parts.unlabelled else _supervised)(proposal, machine.gpu),
         "evaluation": _evaluation(proposal, parts),
     }
-    if not machine.gpu:
+    if not machine.gpu and parts.unlabelled:
         sections["prototype_ensemble"] = list(_PROTOTYPE_ENSEMBLE)
     text = _header(folder, scheme, parts, proposal, machine)
     for section, lines in sections.items():
@@ -105,7 +108,9 @@ def _header(folder: Path, scheme: Scheme, parts: Lists, proposal: Proposal, mach
     return "\n".join([title, "#", *lines, ""])
 
 
-def _data(plan: ProjectPlan, sources: Sources, scheme: Scheme, parts: Lists, workers: int) -> list[str]:
+def _data(
+    plan: ProjectPlan, sources: Sources, survey: Survey, scheme: Scheme, parts: Lists, workers: int
+) -> list[str]:
     lines = [
         'dataset = "folder"',
         'root = "."  # the folder of this file: lists/, classes.txt, palette.txt',
@@ -120,7 +125,13 @@ def _data(plan: ProjectPlan, sources: Sources, scheme: Scheme, parts: Lists, wor
         if part.images:
             lines.append(f"{part.part}_images = {_string(part.images)}")
             lines.append(f"{part.part}_masks = {_string(part.masks)}")
-    lines += _mask_values(scheme)
+    if plan.threshold is None:
+        lines += _mask_values(scheme)
+    else:
+        lines.append(f"mask_threshold = {plan.threshold}  # larger values are {scheme.classes[1]}")
+    if survey.value_range:
+        low, high = survey.value_range
+        lines.append(f"value_range = [{low}, {high}]  # 16-bit images: these values become black and white")
     lines += ['labelled = "lists/labelled.txt"', 'unlabelled = "lists/unlabelled.txt"']
     lines += [f'{part} = "lists/{part}.txt"' for part in ("val", "test") if getattr(parts, part)]
     return [*lines, f"workers = {workers}  # threads that read images; as many as there are cores to spare"]
@@ -191,6 +202,17 @@ def _training(proposal: Proposal, gpu: bool) -> list[str]:
         f"batch_labelled = {proposal.batch}  # out of memory: halve both and set accumulation = 2",
         f"batch_unlabelled = {proposal.batch}  # each costs a weak forward pass and a strong training pass",
         *(_LONG if gpu else _SHORT),
+    ]
+
+
+def _supervised(proposal: Proposal, gpu: bool) -> list[str]:
+    keys = ("optimizer", "learning_rate", "backbone_multiplier", "weight_decay")
+    return [
+        'method = "supervised"  # every training image has a mask',
+        f"baseline_steps = {proposal.usrn_steps}  # more: better; the learning rate falls to 0 at the end",
+        f"usrn_steps = {proposal.usrn_steps}  # for methods that learn from unlabelled images",
+        f"batch_labelled = {proposal.batch}  # out of memory: halve it and set accumulation = 2",
+        *(line for line in (_LONG if gpu else _SHORT) if line.split(" ")[0] in keys),
     ]
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from usrn_keras.data.images import IMAGE_SUFFIXES, image_size
+from usrn_keras.data.images import IMAGE_SUFFIXES
+from usrn_keras.data.left_out_files import describe_unmatched, find_unread, name_some
 from usrn_keras.data.mask_files import read_raw
-from usrn_keras.data.masks import MASK_SUFFIXES, check_size
-from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES
+from usrn_keras.data.name_pattern import Pattern, normal
 from usrn_keras.errors import DataError
-from usrn_keras.machine import usable_cores
-from usrn_keras.progress import SILENT, Progress
-from usrn_keras.project.mask_kinds import ValueCounts, count_values
-from usrn_keras.project.naming_rules import File, Pattern, Rule, is_below, list_files
+from usrn_keras.project.black_and_white import OFFER, files_near_black_and_white
+from usrn_keras.project.mask_kinds import count_values
+from usrn_keras.project.naming_rules import File, Rule, is_below, list_files
 from usrn_keras.project.pairing import Pairing, find_rule, no_pairs, pair, rules_by_pairs
-from usrn_keras.project.project_request import HeldOut
-
-LOSSY = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
-SHOWN = 5
+from usrn_keras.project.project_request import ANNOTATIONS, HeldOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +27,13 @@ class Sources:
         main: Pairs of --images and --masks.
         apart: Pairs of separate val and test folders, by part.
         notes: Notes about the files, one sentence each.
+        assumption: How masks belong to images, in one sentence; empty if the patterns were given.
     """
 
     main: Pairing
     apart: dict[str, Pairing] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    assumption: str = ""
 
     @property
     def images(self) -> dict[str, Path]:
@@ -61,6 +60,7 @@ def find_sources(
     *,
     image_pattern: Pattern | None = None,
     mask_pattern: Pattern | None = None,
+    threshold: int | None = None,
 ) -> Sources:
     """List the folders and pair their files.
 
@@ -71,34 +71,59 @@ def find_sources(
         errors: List to which errors are added.
         image_pattern: Given pattern of image names, or None.
         mask_pattern: Given pattern of mask names, or None.
+        threshold: Threshold of masks of two classes, which may be JPEGs; None for other masks.
 
     Raises:
         DataError: If no rule or several rules pair images and masks, or masks are in a lossy format.
     """
     apart = [part for part in held_out if part.images]
     outside = [folder for part in apart for folder in (part.images, part.masks)]
-    image_files, mask_files = _list(images, masks, outside)
+    suffixes = MASK_SUFFIXES if threshold is None else (*MASK_SUFFIXES, *LOSSY_SUFFIXES)
+    image_files, mask_files = _list(images, masks, outside, suffixes=suffixes)
     rule = _rule(image_files, mask_files, masks, image_pattern, mask_pattern)
     main = _pair(rule, image_files, mask_files, errors)
     if not main.masks:
         raise no_pairs(image_files, mask_files)
-    _check_lossy(main, masks, errors)
+    if threshold is None:
+        _check_lossy(main, masks, errors)
     others = {}
     for part in apart:
-        pairing = _pair(rule, *_list(part.images, part.masks), errors)
+        pairing = _pair(rule, *_list(part.images, part.masks, suffixes=suffixes), errors)
         if not pairing.masks:
             errors.append(
                 f"--{part.part}: no image in {part.images} has a mask `{rule.mask}` in {part.masks}"
             )
         others[part.part] = pairing
-    return Sources(main, others, _notes(main, others, held_out))
+    folders = dict.fromkeys([images, masks, *outside])
+    unread = find_unread(folders, without=[folder for folder in outside if is_below(folder, images)])
+    given = image_pattern and mask_pattern
+    return Sources(
+        main, others, (*map(str, unread), *_notes(main, others, held_out)), "" if given else _assumed(main)
+    )
 
 
-def _list(images: Path, masks: Path, outside: Sequence[Path] = ()) -> tuple[list[File], list[File]]:
+def _assumed(main: Pairing) -> str:
+    """Say which masks belong to which images."""
+    found = f"names: {main.rule} ({len(main.masks)} pairs); images without a mask are unlabelled"
+    other = [
+        (name, path.name)
+        for name, path in main.masks.items()
+        if Path(name).name != main.rule.mask.name_of(normal(path.stem))
+    ]
+    if other:
+        name, mask = other[0]
+        found += f"; {len(other)} masks have the whole path or file name of their image, such as {mask} for "
+        found += f"the image {name}"
+    return found
+
+
+def _list(
+    images: Path, masks: Path, outside: Sequence[Path] = (), *, suffixes: Sequence[str] = MASK_SUFFIXES
+) -> tuple[list[File], list[File]]:
     """List possible image files and possible mask files; equal if the folders are the same."""
     without = [folder for folder in outside if folder.resolve() not in (images.resolve(), masks.resolve())]
     image_files = list_files(images, IMAGE_SUFFIXES, without=[*without, *[masks] * is_below(masks, images)])
-    mask_files = list_files(masks, MASK_SUFFIXES, without=[*without, *[images] * is_below(images, masks)])
+    mask_files = list_files(masks, suffixes, without=[*without, *[images] * is_below(images, masks)])
     return image_files, mask_files
 
 
@@ -113,14 +138,33 @@ def _rule(
     try:
         return find_rule(images, masks, **patterns, fewer_colours=_fewer_colours)
     except DataError:
-        lossy = rules_by_pairs(images, list_files(folder, LOSSY), **patterns)
+        lossy = rules_by_pairs(images, list_files(folder, LOSSY_SUFFIXES), **patterns)
+        if not masks and not lossy and (found := _annotations(folder)):
+            raise found from None
         if masks or not lossy:
             raise
-    _, mask = min(max(lossy, key=len))
+    pairs = max(lossy, key=len)
+    _, mask = min(pairs)
     raise DataError(
         f"the masks are JPEG or WebP files, such as {mask}, which do not preserve mask values",
-        hint="Create the masks again as PNG from the annotation; converting the JPEG does not restore the "
+        hint=OFFER
+        if files_near_black_and_white(sorted(mask for _, mask in pairs))
+        else "Create the masks again as PNG from the annotation; converting the JPEG does not restore the "
         "values.",
+    )
+
+
+def _annotations(folder: Path) -> DataError | None:
+    """Create the error for a folder with annotations instead of masks; None if it has no such files."""
+    files = list_files(folder, ANNOTATIONS)
+    if not files:
+        return None
+    suffix = max(ANNOTATIONS, key=[file.suffix for file in files].count)
+    own = [file.path for file in files if file.suffix == suffix]
+    return DataError(
+        f"{folder} contains no masks, but {len(own)} {suffix} files, such as {own[0].name}",
+        hint="If they are annotations, draw them to masks first, one PNG per image with a value for each "
+        "class.",
     )
 
 
@@ -147,7 +191,7 @@ def _pair(rule: Rule, images: list[File], masks: list[File], errors: list[str]) 
 
 
 def _fits(pattern: Pattern, file: File) -> bool:
-    return pattern.name_of(file.stem) is not None
+    return pattern.find(file.folder, file.stem) is not None
 
 
 def _fits_better(rule: Rule, file: File) -> bool:
@@ -157,16 +201,15 @@ def _fits_better(rule: Rule, file: File) -> bool:
 
 def _by_suffix(images: list[File], masks: list[File]) -> tuple[list[File], list[File]]:
     """Separate `a.jpg` and `a.png`: masks are the files with a lossless suffix."""
-    lossy = [file for file in images if file.suffix in LOSSY]
-    return lossy, [file for file in masks if file.suffix not in LOSSY]
+    lossy = [file for file in images if file.suffix in LOSSY_SUFFIXES]
+    return lossy, [file for file in masks if file.suffix not in LOSSY_SUFFIXES]
 
 
 def _check_lossy(main: Pairing, folder: Path, errors: list[str]) -> None:
     """Report JPEG masks among others; their images would silently become unlabelled."""
-    for file in list_files(folder, LOSSY):
-        stem = main.rule.mask.name_of(file.stem)
-        name = f"{file.folder}/{stem}" if file.folder else stem
-        if stem and name in main.images and main.images[name] != file.path and name not in main.masks:
+    for file in list_files(folder, LOSSY_SUFFIXES):
+        name = main.rule.mask.find(file.folder, file.stem)
+        if name in main.images and main.images[name] != file.path and name not in main.masks:
             errors.append(
                 f"{file.path}: JPEG and WebP do not preserve mask values: create the mask again as PNG"
             )
@@ -177,13 +220,12 @@ def _notes(main: Pairing, others: dict[str, Pairing], held_out: Sequence[HeldOut
     used = {path for pairing in pairings for path in pairing.masks.values()}
     orphans = sorted({path for pairing in pairings for path in pairing.orphans} - used)
     left_out = [path for pairing in pairings for path in pairing.left_out]
-    notes = [f"{len(orphans)} mask(s) have no image: {_some(orphans)}"] if orphans else []
-    if left_out:
-        named = f"{len(left_out)} image(s) do not match `{main.rule.image}` and are left out"
-        notes.append(f"{named}: {_some(left_out)}")
+    unused = [path for pairing in pairings for path in pairing.unused]
+    notes = [f"{len(orphans)} mask(s) have no image: {name_some(orphans)}"] if orphans else []
+    notes += map(str, describe_unmatched(left_out, unused, main.rule.image, main.rule.mask))
     for part in held_out:
         if part.share is None and (bare := _without_mask(part, main, others)):
-            notes.append(f"{len(bare)} {part.part} image(s) have no mask and are left out: {_some(bare)}")
+            notes.append(f"{len(bare)} {part.part} image(s) have no mask and are left out: {name_some(bare)}")
     if "gtFine" in main.rule.mask.suffix:
         notes.append(
             'the file names are those of Cityscapes: dataset = "cityscapes" has its classes and splits'
@@ -195,68 +237,3 @@ def _without_mask(part: HeldOut, main: Pairing, others: dict[str, Pairing]) -> l
     pairing = others.get(part.part, main)
     bare = [path for name, path in pairing.images.items() if name not in pairing.masks]
     return [path for path in bare if is_below(path, part.inside)] if part.inside else bare
-
-
-def _some(paths: Sequence[Path]) -> str:
-    shown = ", ".join(path.name for path in paths[:SHOWN])
-    return f"{shown}, ... ({len(paths) - SHOWN} more)" if len(paths) > SHOWN else shown
-
-
-@dataclass(frozen=True, eq=False)
-class Survey:
-    """Facts read from the files.
-
-    Args:
-        sizes: Height and width of each readable image, by name.
-        masks: Values of each readable mask, by name.
-    """
-
-    sizes: dict[str, tuple[int, int]]
-    masks: dict[str, ValueCounts]
-
-
-def survey_files(
-    images: Mapping[str, Path], masks: Mapping[str, Path], errors: list[str], *, progress: Progress = SILENT
-) -> Survey:
-    """Read all files in parallel; unreadable or mismatched files are added to `errors`.
-
-    Args:
-        images: Image file of each name.
-        masks: Mask file of each name that has a mask.
-        errors: List to which errors are added.
-        progress: Progress display, which counts images.
-    """
-
-    def look(name: str) -> tuple[str, tuple[int, int] | None, ValueCounts | None, list[str]]:
-        return (name, *_look(images[name], masks.get(name)))
-
-    survey = Survey({}, {})
-    workers = min(16, usable_cores())
-    with progress.task("reading images and masks", total=len(images)) as task:
-        for name, size, mask, found in ordered_map(look, images, workers=workers, ahead=4 * workers):
-            errors += found
-            if size:
-                survey.sizes[name] = size
-            if mask:
-                survey.masks[name] = mask
-            task.advance()
-    return survey
-
-
-def _look(image: Path, mask: Path | None) -> tuple[tuple[int, int] | None, ValueCounts | None, list[str]]:
-    errors: list[str] = []
-    size = values = None
-    try:
-        size = image_size(image)
-    except DataError as error:
-        errors.append(error.message)
-    if mask is None:
-        return size, None, errors
-    try:
-        raw = read_raw(mask)
-        values = count_values(raw)
-        if size:
-            check_size(image, size, mask, values.size)
-    except DataError as error:
-        errors.append(f"{error.message}. {error.hint}" if "EXIF" in error.hint else error.message)
-    return size, values, errors

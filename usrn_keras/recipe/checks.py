@@ -17,7 +17,7 @@ from usrn_keras.recipe.section import Section
 PLACEHOLDER = "{name}"
 FOLDER_KEYS = (
     *("images", "masks", "val_images", "val_masks", "test_images", "test_masks", "image_pattern"),
-    *("mask_pattern", "classes", "mask_format", "mask_ids", "ignore_colours"),
+    *("mask_pattern", "classes", "mask_format", "mask_ids", "ignore_colours", "mask_threshold"),
 )
 DECODER_KEYS = ("decoder", "output_stride")  # a complete architecture brings its own
 
@@ -121,6 +121,7 @@ def data_contradictions(data: DataSection) -> Iterator[str]:
     >>> list(data_contradictions(DataSection(dataset="folder", root="my_folder", val_images="val")))
     ['data.val_masks: missing; it names the masks of data.val_images']
     """
+    yield from _value_range(data)
     if data.dataset != "folder":
         yield from _keys_of_other_data_sets(data)
         return
@@ -129,6 +130,14 @@ def data_contradictions(data: DataSection) -> Iterator[str]:
     yield from _patterns(data)
     yield from _held_out_folders(data)
     yield from _mask_values(data)
+
+
+def _value_range(data: DataSection) -> Iterator[str]:
+    if data.value_range and (len(data.value_range) != 2 or data.value_range[0] >= data.value_range[1]):
+        yield (
+            "data.value_range: must be the value that becomes black and a larger one that becomes white, "
+            f"such as [0, 4095], or empty, received {data.value_range}"
+        )
 
 
 def _keys_of_other_data_sets(data: DataSection) -> Iterator[str]:
@@ -142,10 +151,13 @@ def _keys_of_other_data_sets(data: DataSection) -> Iterator[str]:
 def _patterns(data: DataSection) -> Iterator[str]:
     for key in ("image_pattern", "mask_pattern"):
         pattern = getattr(data, key)
-        if pattern.count(PLACEHOLDER) != 1 or "/" in pattern or "\\" in pattern:
+        folder, _, stem = pattern.rpartition("/")
+        wrong_folder = PLACEHOLDER in folder or folder.strip("/") != folder
+        if stem.count(PLACEHOLDER) != 1 or wrong_folder or "\\" in pattern:
             yield (
                 f"data.{key}: must be a file name without suffix that contains {PLACEHOLDER} exactly once, "
-                f"such as {PLACEHOLDER}_mask, received {pattern!r}"
+                f"such as {PLACEHOLDER}_mask, with or without a folder before it, such as rgb/{PLACEHOLDER}, "
+                f"received {pattern!r}"
             )
 
 
@@ -159,6 +171,11 @@ def _held_out_folders(data: DataSection) -> Iterator[str]:
 
 
 def _mask_values(data: DataSection) -> Iterator[str]:
+    if data.mask_threshold >= 0 and (data.mask_format == "colours" or data.mask_ids):
+        yield (
+            "data.mask_threshold: not allowed with data.mask_format = 'colours' or data.mask_ids: larger "
+            f"values are the second class, received {data.mask_threshold}"
+        )
     if data.mask_format == "colours" and data.mask_ids:
         yield "data.mask_ids: must be empty with data.mask_format = 'colours', whose masks have no ids"
     if data.mask_format == "ids" and data.ignore_colours:

@@ -27,7 +27,9 @@ from usrn_keras.recipe.schema import (
 )
 from usrn_keras.recipe.section import Section
 from usrn_keras.recipe.shipped import RECIPES
+from usrn_keras.recipe.toml_file import parse_toml, read_toml
 
+LONGEST_VALUE = 200  # characters of a value that an error repeats
 DEFAULT_METHOD = TrainingSection.model_fields["method"].get_default()
 
 
@@ -54,7 +56,7 @@ def load_recipe(source: str, overrides: Sequence[str] = ()) -> Recipe:
     10
     """
     path = RECIPES.find(source)
-    values = _read_toml(path)
+    values = read_toml(path)
     _resolve_root(values, path)
     before = _option_sections(values)
     errors = [error for text in overrides if (error := _override(values, text))]
@@ -85,7 +87,7 @@ def load_run_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: See `load_recipe`.
     """
-    return _checked(upgrade(_read_toml(path)), path.stem, [], source=str(path))
+    return _checked(upgrade(read_toml(path)), path.stem, [], source=str(path))
 
 
 def _checked(values: dict[str, Any], name: str, errors: list[str], *, source: str) -> Recipe:
@@ -166,17 +168,6 @@ def _resolve_root(values: dict[str, Any], path: Path) -> None:
         data["root"] = str((path.parent / root).resolve())
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"{path} is not TOML: {error}", hint="`usrn recipes show quickstart` shows an example."
-        ) from None
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def _override(values: dict[str, Any], text: str) -> str | None:
     """Put `section.key=value` into `values`; return an error if the text is not of that form."""
     name, equals, value = text.partition("=")
@@ -184,9 +175,11 @@ def _override(values: dict[str, Any], text: str) -> str | None:
     if not (equals and dot and key):
         return f"--set {text}: must be section.key=value, such as training.usrn_steps=1000"
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        parsed = parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
+    except ValueError as error:  # too deep, or too many digits
+        return f"--set {section}.{key}: {error}"
     if not isinstance(parsed, str) and _is_text(section, key):
         parsed = value.strip()  # TOML takes the split 1_8 for the number 18
     table = values.setdefault(section, {})
@@ -251,7 +244,11 @@ def _describe(detail: Any) -> str:
         return f"{path}: missing; this {kind} is required"
     message = detail["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return f"{path}: {message}, received {detail['input']!r}{_nearest(detail)}"
+    return f"{path}: {message}, received {_shortened(repr(detail['input']))}{_nearest(detail)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}... ({len(text):,} characters)"
 
 
 def _nearest(detail: Any) -> str:

@@ -16,6 +16,7 @@ OTHER_METHODS = [name for name in METHOD_OPTIONS if name != "usrn"]
 Positive = Annotated[int, Field(gt=0)]
 Batch = Annotated[int, Field(ge=2)]  # batch normalisation of pooled features needs more than one value
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators take
 Scale = Annotated[float, Field(gt=0)]
 
 
@@ -35,7 +36,7 @@ class DataSection(Section):
         description="Name of a shipped split, such as 1_8; folder written by `usrn split`; or list file of "
         "the labelled images. Empty: the keys labelled, unlabelled, val and test.",
     )
-    split_seed: int = Field(0, ge=0, description="Number of the random split of that name (camvid).")
+    split_seed: Seed = Field(0, description="Number of the random split of that name (camvid).")
     labels: Literal["split", "all"] = Field(
         "split",
         description="Masks used for training: of the labelled images (split), or of the unlabelled images "
@@ -52,10 +53,14 @@ class DataSection(Section):
     test_images: str = Field("", description="Folder of the test images, if separate (folder data sets).")
     test_masks: str = Field("", description="Folder of the test masks; required with test_images.")
     image_pattern: str = Field(
-        "{name}", description="File name of an image without suffix, such as {name}_rgb (folder data sets)."
+        "{name}",
+        description="File name of an image without suffix, such as {name}_rgb; a folder before it, as in "
+        "rgb/{name}, is left out of the name (folder data sets).",
     )
     mask_pattern: str = Field(
-        "{name}", description="File name of a mask without suffix, such as {name}_mask (folder data sets)."
+        "{name}",
+        description="File name of a mask without suffix, such as {name}_mask or mask/{name} (folder data "
+        "sets).",
     )
     classes: list[str] = Field(
         [], description="Class names in the order of their ids. Empty: read from classes.txt in the root."
@@ -67,6 +72,18 @@ class DataSection(Section):
     )
     mask_ids: list[Annotated[int, Field(ge=0, le=65535)]] = Field(
         [], description="Mask value of each class, such as [0, 255]. Empty: 0, 1, 2, ..."
+    )
+    mask_threshold: int = Field(
+        -1,
+        ge=-1,
+        le=65534,
+        description="Masks of two classes with values between, such as JPEGs: larger values are the second "
+        "class, such as 127 (folder data sets). -1: masks contain ids or colours.",
+    )
+    value_range: list[Annotated[int, Field(ge=-32768, le=65535)]] = Field(
+        [],
+        description="Values of 16-bit images that become black and white, such as [0, 4095], for all images; "
+        "8-bit images are not changed. Empty: the upper eight bits.",
     )
     labelled: str = Field("", description="List file of the labelled images. Empty: all images with a mask.")
     unlabelled: str = Field(
@@ -104,11 +121,17 @@ class NetworkSection(Section):
         "keras_cv/resnet50",
         "keras_cv/resnet101",
         "keras_cv/resnet152",
+        "torchvision/resnet18",
+        "torchvision/resnet34",
+        "torchvision/resnet50",
+        "torchvision/resnet101",
+        "torchvision/resnet152",
         "usrn/resnet14",
     ] = Field("", description="Backbone as SUPPLIER/NAME, such as keras_cv/resnet50; required.")
     weights: str = Field(
         "imagenet",
-        description="Initial weights of the backbone: imagenet, none, or the path of a weights file.",
+        description="Initial weights of the backbone: imagenet, none, or the path of a .weights.h5, .h5, "
+        ".keras, .safetensors or .pth file.",
     )
     width: float = Field(1.0, gt=0, le=4, description="Multiplier for the channels of the backbone.")
     backbone_end: str = Field(
@@ -172,9 +195,7 @@ class SubclassesSection(Section):
         ge=0,
         description="Feature rows per class used to fit the centroids. 0: 2048 per cluster, at least 65536.",
     )
-    seed: int = Field(
-        0, ge=0, description="Random seed of the clustering and of the sampling by rows_per_image."
-    )
+    seed: Seed = Field(0, description="Random seed of the clustering and of the sampling by rows_per_image.")
     rows_per_image: int = Field(
         0,
         ge=0,
@@ -283,9 +304,7 @@ class TrainingSection(Section):
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="Precision of the computation; variables and logits are always float32."
     )
-    seed: int = Field(
-        0, ge=0, description="Random seed of initial weights, order of images, views and dropout."
-    )
+    seed: Seed = Field(0, description="Random seed of initial weights, order of images, views and dropout.")
     deterministic: bool = Field(
         False,
         description="Whether a GPU repeats a run to the bit, with slower kernels; a CPU always does.",

@@ -70,9 +70,10 @@ def recorded(records: Iterable[Mapping[str, float]], key: str, name: str, *, mea
     if not means or len(steps) < 3:
         return Line(name, steps, values)
     windows = np.diff(steps, prepend=0)
+    shortest = np.median(windows) / 2
     ends = [0]  # the first record covers the first step alone
     for i in range(1, len(steps)):
-        if steps[i] - steps[ends[-1]] >= np.median(windows) / 2:
+        if steps[i] - steps[ends[-1]] >= shortest:
             ends.append(i)
     parts = np.minimum(np.searchsorted(ends, np.arange(len(steps))), len(ends) - 1)
     sums = np.bincount(parts, windows * values) / np.bincount(parts, windows)

@@ -110,7 +110,8 @@ def _cut(
     patches: list[list[np.ndarray]] = [[] for _ in shown]
     used = sorted({i for images in wanted for i in images})
     for i in used:
-        image, sublabels = read_image(samples[i].image), read_sublabels(samples[i].sublabels)
+        image = read_image(samples[i].image, value_range=samples[i].value_range)
+        sublabels = read_sublabels(samples[i].sublabels)
         side = -(-min(image.shape[:2]) // VIEW)
         for row, images in enumerate(wanted):
             inside = sublabels == shown[row]

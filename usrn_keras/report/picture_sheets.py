@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ def comparison_png(rows: Sequence[PredictedImage], classes: Sequence[str], palet
         maps = (row.labels, *row.predictions.values())
         image, *ids = (fit(array, cell, cell) for array in (row.image, *maps))
         bands.append(_row(layout, row.heading(), [image, *(coloured(one, palette) for one in ids)]))
-    return _sheet(layout, "", bands, rows, classes, palette)
+    return _sheet(layout, "", bands, _ids_of(rows), classes, palette)
 
 
 def worst_png(
@@ -83,7 +83,31 @@ def worst_png(
     """
     layout = _Layout(("image", "label", "prediction", "wrong pixels"), CELL)
     bands = [_row(layout, _errors(row, palette), cells_of(row, palette)) for row in rows]
-    return _sheet(layout, title, bands, rows, classes, palette)
+    return _sheet(layout, title, bands, _ids_of(rows), classes, palette)
+
+
+def rows_png(
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]],
+    classes: Sequence[str],
+    palette: np.ndarray,
+    *,
+    shown: Collection[int] = (),
+    title: str = "",
+) -> bytes:
+    """A PNG file with a heading and pictures in each row, and below the colours of the classes.
+
+    Args:
+        columns: Names of the columns.
+        rows: Heading and pictures `(height, width, 3)` uint8 of each row, one for each column.
+        classes: C names.
+        palette: `(C, 3)` uint8 RGB.
+        shown: Ids of the classes that the pictures show.
+        title: Lines above the columns.
+    """
+    layout = _Layout(columns, CELL)
+    bands = [_row(layout, heading, [fit(cell, CELL, CELL) for cell in cells]) for heading, cells in rows]
+    return _sheet(layout, title, bands, set(shown), classes, palette)
 
 
 def cells_of(row: PredictedImage, palette: np.ndarray) -> list[np.ndarray]:
@@ -98,6 +122,11 @@ def cells_of(row: PredictedImage, palette: np.ndarray) -> list[np.ndarray]:
     return [image, coloured(labels, palette), coloured(ids, palette), wrong]
 
 
+def _ids_of(rows: Sequence[PredictedImage]) -> set[int]:
+    maps = [ids for row in rows for ids in (row.labels, *row.predictions.values())]
+    return {i for ids in maps for i in np.unique(ids).tolist()}
+
+
 def _errors(row: PredictedImage, palette: np.ndarray) -> str:
     (ids,), (miou,) = row.predictions.values(), row.mious
     labelled = (row.labels >= 0) & (row.labels < len(palette))
@@ -109,11 +138,11 @@ def _sheet(
     layout: _Layout,
     title: str,
     rows: Sequence[Image.Image],
-    images: Sequence[PredictedImage],
+    found: set[int],
     classes: Sequence[str],
     palette: np.ndarray,
 ) -> bytes:
-    bands = [_title(layout, title), *rows, _legend(layout, images, classes, palette)]
+    bands = [_title(layout, title), *rows, _legend(layout, found, classes, palette)]
     sheet = Image.new("RGB", (layout.width, sum(band.height for band in bands) + MARGIN), "white")
     top = 0
     for band in bands:
@@ -144,12 +173,8 @@ def _row(layout: _Layout, heading: str, cells: Sequence[np.ndarray]) -> Image.Im
     return band
 
 
-def _legend(
-    layout: _Layout, rows: Sequence[PredictedImage], classes: Sequence[str], palette: np.ndarray
-) -> Image.Image:
+def _legend(layout: _Layout, found: set[int], classes: Sequence[str], palette: np.ndarray) -> Image.Image:
     """The colours of the classes that occur, in lines as wide as the sheet."""
-    maps = [ids for row in rows for ids in (row.labels, *row.predictions.values())]
-    found = {i for ids in maps for i in np.unique(ids).tolist()}
     entries = [(name, tuple(palette[i].tolist())) for i, name in enumerate(classes) if i in found]
     entries += [("no class", NO_CLASS)] if found - set(range(len(classes))) else []
     places, left, line, side = [], MARGIN, 0, layout.text

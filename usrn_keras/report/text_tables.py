@@ -11,6 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from usrn_keras.printable import spreadsheet_cell
+
 NAME_WIDTH = 16  # longer headings are folded where the figures below are narrower
 FRAME = 3  # characters that a column takes beside its text
 
@@ -103,7 +105,8 @@ def csv_text(rows: Iterable[Sequence[Any]], notes: Iterable[str] = ()) -> str:
     """`rows` as CSV, each of `notes` as a line `# NOTE` below.
 
     Strings are always in quotes, so that no name is taken for a comment or a number:
-    `pandas.read_csv(file, comment="#")` reads it back. None becomes an empty cell.
+    `pandas.read_csv(file, comment="#")` reads it back. None becomes an empty cell. A string that a
+    spreadsheet would run as a formula gets an apostrophe before it.
 
     Example:
 
@@ -114,7 +117,8 @@ def csv_text(rows: Iterable[Sequence[Any]], notes: Iterable[str] = ()) -> str:
     # val
     """
     buffer = io.StringIO()
-    csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerows(rows)
+    safe = ([spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerows(safe)
     return buffer.getvalue() + "".join(f"# {' '.join(note.split())}\n" for note in notes)
 
 

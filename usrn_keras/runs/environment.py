@@ -10,14 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import keras
 import pydantic
 
 from usrn_keras._version import NUMERICS, __version__
-from usrn_keras.backends import device_names
-from usrn_keras.files import read_json
+from usrn_keras.errors import RunError
+from usrn_keras.files import read_json, write_json
 from usrn_keras.machine import has_nvidia_gpu, visible_gpus
-from usrn_keras.runs.run_files import Session
+from usrn_keras.runs.run_files import Session, as_written
 
 ENVIRONMENT_FILE = "environment.json"
 
@@ -26,6 +25,10 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "opencv-
 
 def describe_environment() -> dict[str, Any]:
     """Return versions, backend and hardware of this process as JSON values."""
+    import keras  # here, so that run folders can be listed without a backend
+
+    from usrn_keras.backends import device_names
+
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "backend": keras.backend.backend(),
@@ -55,16 +58,42 @@ def recorded_numerics(run: Path) -> str:
 
 
 def read_sessions(run: Path) -> list[Session]:
-    """Return the sessions in which a run was trained; empty without `environment.json`.
+    """Return the sessions in which a run was trained; empty if `environment.json` is missing or damaged.
 
     Args:
         run: Path of the run folder.
+    """
+    try:
+        return read_json(run / ENVIRONMENT_FILE, pydantic.TypeAdapter(list[Session]).validate_python)
+    except RunError:
+        return []
 
-    Raises:
-        RunError: The file is damaged.
+
+def trained_backends(run: Path) -> list[str]:
+    """Return the backends of the sessions of a run, in order and each once.
+
+    Args:
+        run: Path of the run folder.
+    """
+    return list(dict.fromkeys(session.backend for session in read_sessions(run) if session.backend))
+
+
+def add_session(run: Path) -> None:
+    """Append this process to `environment.json`.
+
+    Nothing that is trained depends on the file, so a damaged one does not stop a run: it is kept under
+    another name, and a new one begins.
+
+    Args:
+        run: Path of the run folder.
     """
     file = run / ENVIRONMENT_FILE
-    return read_json(file, pydantic.TypeAdapter(list[Session]).validate_python) if file.exists() else []
+    try:
+        sessions = read_json(file, as_written(list[Session])) if file.exists() else []
+    except RunError:
+        sessions = []
+        os.replace(file, file.with_name("environment.damaged.json"))
+    write_json(file, [*sessions, describe_environment()])
 
 
 def _version(package: str) -> str | None:

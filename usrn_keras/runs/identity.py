@@ -44,10 +44,15 @@ def changes(known: Mapping[str, Any], dataset: Dataset, parts: Sequence[str] = (
         found.append(f"lists of images: {known['fingerprint']}; now {dataset.fingerprint()}")
         return found
     contents = known.get("contents", {})  # not recorded by the first versions
-    if other := [part for part in parts if contents.get(part, "") not in ("", dataset.contents(part))]:
+    if other := [part for part in parts if _differ(contents.get(part, ""), dataset, part)]:
         what = "same names, but different images or masks, or different ids or colours in them"
         found.append(f"files of {', '.join(other)}: {what}")
     return found
+
+
+def _differ(known: str, dataset: Dataset, part: str) -> bool:
+    """Whether files differ from a recorded hash, which is one of sizes in runs of the first versions."""
+    return bool(known) and known not in (dataset.contents(part), dataset.sizes(part))
 
 
 def check_same_data(

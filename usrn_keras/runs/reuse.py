@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from usrn_keras.files import collect_files, staged_path
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
@@ -131,6 +129,8 @@ def _differences(needed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
 
 
 def _key(run: Run, stage: str) -> dict[str, Any]:
+    import keras  # here, so that run folders can be listed without a backend
+
     backends = {session.backend for session in read_sessions(run.path)}
     backend = ", ".join(sorted(backends)) or keras.backend.backend()
     known = run.data

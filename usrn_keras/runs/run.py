@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import tomli_w
 
@@ -26,19 +26,21 @@ from usrn_keras.recipe.stage_plan import (
     stages_from_json,
     stages_to_json,
 )
-from usrn_keras.runs.environment import ENVIRONMENT_FILE, describe_environment
+from usrn_keras.runs.environment import add_session
+from usrn_keras.runs.folder_lock import locked_folder
 from usrn_keras.runs.identity import check_same_data, describe
 from usrn_keras.runs.log import MetricsLog
+from usrn_keras.runs.products import ChangedProduct, changed_products, describe_products
 from usrn_keras.runs.run_files import (
     BestWeights,
     DatasetFile,
-    Session,
     StageFacts,
     as_written,
     evaluation_results,
 )
 
 STAGES_FILE = "stages.json"
+EVALUATION = ""  # in the place of a stage: its `complete.json` is that of the run folder
 
 # Keys that do not change the result of training: resources, paths, logging and evaluation.
 FREE_KEYS = {
@@ -153,6 +155,7 @@ class Run:
             )
         path = self.model_folder(model) / f"{'model' if checkpoint == 'last' else 'best'}.keras"
         if path.exists():
+            self._check_size(path)
             return path
         if checkpoint == "best" and self.model_folder(model).joinpath("model.keras").exists():
             raise RunError(
@@ -161,10 +164,35 @@ class Run:
                 hint="Use the last weights: --checkpoint last. To keep the best weights, train with "
                 "--set evaluation.every=N.",
             )
+        if self.is_complete(self.stage_of(model)):
+            raise RunError(
+                f"{path} is missing, although its stage is complete",
+                hint=f"Rebuild it from the checkpoint: {self._fit_command}",
+            )
         raise RunError(
             f"{self.path} has no {model} model yet; completed stages: {self._progress() or 'none'}",
-            hint=f"Resume the run: usrn fit {self.path / 'recipe.toml'} --run {self.path}",
+            hint=f"Resume the run: {self._fit_command}",
         )
+
+    def _check_size(self, path: Path) -> None:
+        """Raise a `RunError` if a model has another size than when its stage was complete.
+
+        Its content is checked when it is unpacked; `usrn fit` and `usrn runs check` compare the hash.
+        """
+        for stage in filter(self.is_complete, self.stages):
+            try:
+                known = self.facts(stage).get("products", {}).get(path.relative_to(self.path).as_posix())
+            except RunError:  # the model does not depend on this file
+                continue
+            if known and (size := path.stat().st_size) != known["size"]:
+                raise RunError(
+                    f"{path} is damaged: it has {size} bytes instead of {known['size']}",
+                    hint=f"Rebuild it from the checkpoint: {self._fit_command}",
+                )
+
+    @property
+    def _fit_command(self) -> str:
+        return f"usrn fit {shlex.quote(str(self.path / 'recipe.toml'))} --run {shlex.quote(str(self.path))}"
 
     def has_best(self, model: str) -> bool:
         """Whether the run has the best weights of a model."""
@@ -207,9 +235,40 @@ class Run:
         """Whether a stage is complete."""
         return (self.stage(stage) / "complete.json").exists()
 
-    def complete(self, stage: str, **facts: Any) -> None:
-        """Mark a stage as complete, and store facts about it."""
-        write_json(self.stage(stage) / "complete.json", facts)
+    def complete(self, stage: str, products: Iterable[Path] = (), **facts: Any) -> None:
+        """Mark a stage as complete, and store facts about it.
+
+        Args:
+            stage: Folder name of the stage, or `EVALUATION`.
+            products: Files that it has made; their sizes and hashes are stored.
+            **facts: JSON values.
+        """
+        described = describe_products(self.path, products)
+        write_json(self.stage(stage) / "complete.json", {**facts, "products": described})
+
+    def changed_products(self, stage: str, *, hashes: bool = True) -> list[ChangedProduct]:
+        """List the products of a complete stage that are missing or have changed since.
+
+        Args:
+            stage: Folder name of the stage, or `EVALUATION`.
+            hashes: Whether to compare the content and not only the size.
+
+        Raises:
+            RunError: `complete.json` is damaged.
+        """
+        return changed_products(self.path, self.facts(stage).get("products", {}), hashes=hashes)
+
+    def product_changed(self, stage: str, file: Path) -> None:
+        """Store size and hash of a product that was written again, if its stage is complete.
+
+        Args:
+            stage: Folder name of the stage, or `EVALUATION`.
+            file: The product.
+        """
+        if self.is_complete(stage):
+            facts = self.facts(stage)
+            products = facts.pop("products", {}) | describe_products(self.path, [file])
+            write_json(self.stage(stage) / "complete.json", {**facts, "products": products})
 
     def facts(self, stage: str, *required: str) -> dict[str, Any]:
         """Return the facts that were stored by `complete`.
@@ -277,22 +336,11 @@ def start_run(path: Path | str, recipe: Recipe, dataset: Dataset, stages: tuple[
         raise RunError(f"{path} exists and is not a run folder", hint="Choose another folder: --run FOLDER")
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path / ".lock", timeout=0)
-    try:
-        with storage_errors(path):
-            lock.acquire()
-    except filelock.Timeout:
-        raise RunError(
-            f"{path} is used by another process",
-            hint="Wait until it ends, or choose another folder: --run FOLDER",
-        ) from None
-    try:
+    with locked_folder(path):
         run = Run(path, _resolved(recipe), stage_folders(stages))
         _claim(run, dataset)
         remove_leftovers(path)
         yield run
-    finally:
-        lock.release()
 
 
 def _is_run(path: Path) -> bool:
@@ -318,10 +366,7 @@ def _claim(run: Run, dataset: Dataset) -> None:
         temporary.write_text(tomli_w.dumps(run.recipe.model_dump()), encoding="utf-8")
     write_json(dataset_file, describe(dataset))
     write_json(run.path / STAGES_FILE, stages_to_json(tuple(run.plan.values())))
-    environment_file = run.path / ENVIRONMENT_FILE
-    known = environment_file.exists()
-    sessions = read_json(environment_file, as_written(list[Session])) if known else []
-    write_json(environment_file, [*sessions, describe_environment()])
+    add_session(run.path)
 
 
 def _has_stages(path: Path) -> bool:

@@ -51,9 +51,17 @@ class Session(_Content):
     command: list[str] = []
 
 
-class StageFacts(_Content):
-    """`complete.json` of a stage, see `Run.complete`."""
+class Product(_Content):
+    """Size and SHA-256 of a file, see `usrn_keras.runs.products`."""
 
+    size: int = Field(ge=0)
+    sha256: str
+
+
+class StageFacts(_Content):
+    """`complete.json` of a stage, see `Run.complete`; that of the run folder has `products` alone."""
+
+    products: dict[str, Product] = {}  # not recorded by the first versions
     steps: int = 0
     seconds: float = 0.0
     peak_memory: float | None = None

@@ -14,6 +14,7 @@ from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import Progress
 from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.runs import Run
+from usrn_keras.stages.stage_files import cluster_products
 from usrn_keras.stages.train import trained_method
 from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes
 from usrn_keras.subclasses.extract_features import FEATURES
@@ -38,6 +39,7 @@ def cluster(
     after = class_balance_rate(subclasses.in_label_pixels(subclasses.sizes))
     run.complete(
         run.cluster_stage,
+        cluster_products(run),
         subclasses=subclasses.total,
         counts=dict(zip(dataset.classes, subclasses.counts.tolist(), strict=True)),
         class_balance_rate={"classes": round(before, 4), "subclasses": round(after, 4)},

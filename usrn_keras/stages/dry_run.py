@@ -16,9 +16,10 @@ from usrn_keras.data import Dataset, image_size, load_dataset, read_mask
 from usrn_keras.data.dataset import PARTS
 from usrn_keras.data.formats import camvid, cityscapes, voc
 from usrn_keras.errors import DataError, OutOfMemoryError, USRNError
+from usrn_keras.memory_errors import mentions_memory
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs import open_run
-from usrn_keras.stages.memory_advice import mentions_memory, step_counts, step_sizes, training_stages
+from usrn_keras.stages.memory_advice import step_counts, step_sizes, training_stages
 from usrn_keras.stages.preflight import validate_counts
 from usrn_keras.subclasses import SubclassMap, subclass_counts
 from usrn_keras.subclasses.feature_grid import class_pixels

@@ -10,6 +10,7 @@ import numpy as np
 
 from usrn_keras.data import Dataset
 from usrn_keras.data.whole_images import WholeImage
+from usrn_keras.errors import RunError
 from usrn_keras.evaluation import Predictor, evaluate_with, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, image_mious, write_image_scores
 from usrn_keras.evaluation.small_maps import write_small_maps
@@ -20,20 +21,26 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.report.picture_sheets import comparison_png
 from usrn_keras.report.pictures import SIDE, fit
 from usrn_keras.runs import Run
+from usrn_keras.runs.environment import trained_backends
+from usrn_keras.runs.run import EVALUATION
 from usrn_keras.runs.run_files import model_scores
 from usrn_keras.stages.preflight import validate_evaluation
-from usrn_keras.stages.report import fixed_samples, leave_report, predict_images, small_maps_file
+from usrn_keras.stages.report import fixed_samples, leave_report, predict_images, report_page, small_maps_file
+from usrn_keras.stages.stage_files import evaluation_products
 
 
 def evaluate_models(run: Run, dataset: Dataset, progress: Progress) -> dict[str, Any]:
     """Write and return `evaluation.json`; if it holds the same evaluation already, it is read.
+
+    If a file of that evaluation is missing or has changed, the models are evaluated again; if only the page
+    has, it is drawn again.
 
     With it go the files of `report/`: `index.html`, `comparison.png` and `image_scores.csv`, the mIoU of
     each image.
     """
     file, settings = run.evaluation_file, run.recipe.evaluation
     contents = dataset.contents(settings.split)
-    if (known := known_results(run, run.recipe, contents)) is not None:
+    if (known := _kept_results(run, dataset, contents, progress)) is not None:
         return known
     options = inference_of(run.recipe)
     validate_evaluation(run.recipe, dataset)
@@ -58,12 +65,40 @@ def evaluate_models(run: Run, dataset: Dataset, progress: Progress) -> dict[str,
         "fingerprint": dataset.fingerprint(),
         "contents": contents,
         "backend": keras.backend.backend(),
+        "backends": trained_backends(run.path),
         **_subclasses(run),
         "scores": [kept["scores"] for kept in measured.values()],
     }
     write_json(file, results)
     leave_report(run, dataset, predictors, progress.log)
+    run.complete(EVALUATION, evaluation_products(run))
     return results
+
+
+def _kept_results(run: Run, dataset: Dataset, contents: str, progress: Progress) -> dict[str, Any] | None:
+    """What is in `evaluation.json`, if it is asked for and its files are as they were written."""
+    if not run.evaluation_file.exists() and not run.is_complete(EVALUATION):
+        return None
+    try:
+        known = known_results(run, run.recipe, contents)
+        changed = run.changed_products(EVALUATION) if run.is_complete(EVALUATION) else []
+    except RunError as error:
+        progress.log(f"{error.message}; the models are evaluated again")
+        run.evaluation_file.unlink(missing_ok=True)
+        return None
+    if not changed:
+        return known
+    page = str(report_page(run).relative_to(run.path))
+    listed = ", ".join(f"{name} {problem}" for name, problem in changed)
+    if known is not None and [name for name, _ in changed] == [page]:
+        progress.log(f"{listed}; it is drawn again")
+        leave_report(run, dataset, None, progress.log)
+        run.complete(EVALUATION, evaluation_products(run))
+        return known
+    progress.log(f"{listed}; the models are evaluated again")
+    for name, _ in changed:
+        (run.path / name).unlink(missing_ok=True)
+    return None
 
 
 def _evaluate(
@@ -83,8 +118,12 @@ def _evaluate(
         "contents": dataset.contents(settings.split),
     }
     if is_first and file.exists() and small_maps_file(run, model).exists():  # the first stages had no maps
-        known = read_json(file, model_scores)
-        if known["asked"] == asked and "images" in known:  # the first files had no scores of images
+        try:
+            known = read_json(file, model_scores)
+        except RunError as error:
+            progress.log(f"{error.message}; {model} is evaluated again")
+            known = {}
+        if known.get("asked") == asked and "images" in known:  # the first files had no scores of images
             return known
 
     def keep_small(item: WholeImage, ids: np.ndarray) -> None:

@@ -85,6 +85,7 @@ def _lead(
         complete_stages(
             run,
             {folder: stage_work(run, folder, dataset, progress, log, devices) for folder in run.stages},
+            dataset,
             log,
         )
         devices.ranks.send(END)

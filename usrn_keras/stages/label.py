@@ -35,6 +35,7 @@ from usrn_keras.pseudo_masks.score_files import (
 from usrn_keras.pseudo_masks.selection import VALUES, count_confidences, thresholds
 from usrn_keras.recipe.stage_plan import Label
 from usrn_keras.runs import Run
+from usrn_keras.stages.stage_files import label_products
 from usrn_keras.stages.teacher import Teacher
 from usrn_keras.subclasses.feature_grid import class_pixels
 from usrn_keras.subclasses.feature_store import format_bytes
@@ -69,6 +70,7 @@ def label(run: Run, folder: str, dataset: Dataset, progress: Progress, log: Call
     log(_summary(folder, report))
     run.complete(
         folder,
+        label_products(run, folder),
         images=len(dataset.unlabelled),
         kept=report["kept_share"],
         seconds=round(time.monotonic() - started, 3),
@@ -207,7 +209,10 @@ class _Labelling:
 
     def _images(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, np.ndarray]]:
         read = ordered_map(
-            lambda sample: read_image(sample.image), samples, workers=self.workers, ahead=2 * self.workers
+            lambda sample: read_image(sample.image, value_range=sample.value_range),
+            samples,
+            workers=self.workers,
+            ahead=2 * self.workers,
         )
         return zip(samples, read, strict=True)
 

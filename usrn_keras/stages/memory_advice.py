@@ -9,24 +9,12 @@ from dataclasses import replace
 
 from usrn_keras.backends.device_memory import PeakMemory, training_device
 from usrn_keras.budget.step_sizes import StepSizes, settings, smaller_sizes
-from usrn_keras.errors import OutOfMemoryError, USRNError
+from usrn_keras.errors import OutOfMemoryError
+from usrn_keras.memory_errors import mentions_memory, ran_out_of_memory
 from usrn_keras.methods import stages_of
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Train
 
-# Names of the backends' error classes, so that no backend needs to be imported.
-CLASSES = {"OutOfMemoryError", "ResourceExhaustedError", "_ArrayMemoryError"}
-# PyTorch on a CPU and XLA raise general error classes.
-WORDS = (
-    "can't allocate memory",
-    "DefaultCPUAllocator",
-    "not enough memory",
-    "CUDA out of memory",
-    "RESOURCE_EXHAUSTED",
-    "Resource exhausted",
-    "bad_alloc",
-    "could not create a memory object",  # oneDNN
-)
 MAX_LINE = 300
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -47,25 +35,6 @@ def step_counts(recipe: Recipe) -> dict[str, int]:
     """Recipe keys that set the numbers of training steps, with their values."""
     keys = dict.fromkeys(stage.steps_key for stage in training_stages(recipe))
     return {key: getattr(recipe.training, key.partition(".")[2]) for key in keys}
-
-
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of a backend, NumPy or Python means that memory ran out.
-
-    Example:
-
-    >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(ValueError("a wrong shape"))
-    (True, False)
-    """
-    if isinstance(error, USRNError):
-        return False
-    known = isinstance(error, MemoryError) or type(error).__name__ in CLASSES
-    return known or mentions_memory(str(error))
-
-
-def mentions_memory(text: str) -> bool:
-    """Whether a text contains an out-of-memory message of a backend."""
-    return any(word in text for word in WORDS)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from usrn_keras.report.run_page import run_page
 from usrn_keras.report.run_summary import RunSummary
 from usrn_keras.runs import Run, open_run
 from usrn_keras.runs.identity import check_same_data
-from usrn_keras.runs.run import STAGES_FILE
+from usrn_keras.runs.run import EVALUATION, STAGES_FILE
 from usrn_keras.stages.cluster import cluster_report
 from usrn_keras.stages.diagnosis import diagnosis_log
 from usrn_keras.stages.run_facts import run_facts
@@ -52,10 +52,16 @@ def write_report(
     PosixPath('runs/quickstart/report/index.html')
     """
     html = run_page(collect_summary(run, dataset, predictors)).html()
-    path = run.path / "report" / "index.html"
+    path = report_page(run)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
+    run.product_changed(EVALUATION, path)
     return path
+
+
+def report_page(run: Run) -> Path:
+    """Path of the page of a run."""
+    return run.path / "report" / "index.html"
 
 
 def report_runs(runs: Sequence[Path], *, progress: Progress = SILENT) -> list[Path]:
@@ -87,7 +93,7 @@ def report_runs(runs: Sequence[Path], *, progress: Progress = SILENT) -> list[Pa
 
 
 def leave_report(
-    run: Run, dataset: Dataset, predictors: Mapping[str, Predictor], log: Callable[[str], None]
+    run: Run, dataset: Dataset, predictors: Mapping[str, Predictor] | None, log: Callable[[str], None]
 ) -> None:
     """Write the report of a run that has just been measured; a failure is logged, and costs nothing else."""
     try:

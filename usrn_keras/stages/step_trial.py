@@ -20,11 +20,12 @@ from usrn_keras.budget.budget import MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.methods import Method
 from usrn_keras.networks.operations import PARTS, part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
 from usrn_keras.stages.build import build_method
-from usrn_keras.stages.memory_advice import ran_out_of_memory, step_sizes, training_stages
+from usrn_keras.stages.memory_advice import step_sizes, training_stages
 from usrn_keras.subclasses import SubclassMap
 from usrn_keras.subclasses.sublabel_maps import write_sublabels
 

@@ -74,7 +74,8 @@ def cluster_run(
     """
     with session(recipe, run_dir, log) as (run, dataset):
         validate_clustering(run, dataset)
-        complete_stages(run, _stages_to_clusters(run, dataset, progress, log, keep_features=plain), log)
+        stages = _stages_to_clusters(run, dataset, progress, log, keep_features=plain)
+        complete_stages(run, stages, dataset, log)
         if plain:
             measure_plain(run, dataset, progress, log)
         remove_features(run.stage(run.cluster_stage))  # kept for plain k-means, maybe by an interrupted call

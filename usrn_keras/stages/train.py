@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from usrn_keras.stages.build import Start, build_method
 from usrn_keras.stages.devices import ONE_DEVICE, Devices
 from usrn_keras.stages.diagnosis import DiagnosisCallback
 from usrn_keras.stages.memory_advice import memory_watched
-from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter
+from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter, training_products
 from usrn_keras.stages.step_operations import operations_per_step
 from usrn_keras.stages.validation import ValidationCallback
 from usrn_keras.subclasses import SubclassMap, sublabel_file
@@ -85,9 +86,10 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: 
         return
     for file in (run.evaluation_file, run.stage(folder) / "scores.json"):  # of a model that was here before
         file.unlink(missing_ok=True)
-    save_segmenter(method.inference_network, run.model_folder(stage.name) / "model.keras")
+    write_model(run, folder, method)
     run.complete(
         folder,
+        training_products(run, folder),
         steps=stage.length,
         seconds=round(loop.seconds, 3),
         peak_memory=memory.peak(),
@@ -98,6 +100,19 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: 
 
 def _nowhere(numbers: dict[str, float]) -> None:
     """Records of a process that does not write."""
+
+
+def write_model(run: Run, folder: str, method: Method) -> Path:
+    """Write `model.keras` of a training stage, and return its path.
+
+    Args:
+        run: The run.
+        folder: Folder of the stage.
+        method: The trained method.
+    """
+    path = run.model_folder(run.training_stages[folder].name) / "model.keras"
+    save_segmenter(method.inference_network, path)
+    return path
 
 
 def trained_method(run: Run, model: str, dataset: Dataset) -> Method:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from usrn_keras._version import NUMERICS
+from usrn_keras.printable import spreadsheet_cell
 from usrn_keras.report.text_tables import Columns, markdown_table
 from usrn_keras.sweeps.outline import Outline
 from usrn_keras.sweeps.result import CELL, TableResult
@@ -103,7 +104,8 @@ def as_markdown(result: TableResult) -> str:
 
 def as_csv(result: TableResult) -> str:
     """The frame of the result as CSV: shares in 0..1, strings in quotes; footnotes as lines `# NOTE`."""
-    text = result.frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    frame = result.frame.map(lambda cell: spreadsheet_cell(cell) if isinstance(cell, str) else cell)
+    text = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     return text + "".join(f"# {' '.join(note.split())}\n" for note in footnotes(result))
 
 

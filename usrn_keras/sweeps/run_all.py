@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from usrn_keras.backends import prepare_backend
 from usrn_keras.errors import USRNError
+from usrn_keras.interrupts import deferred_interrupts, interrupt_requested, owned_signals
 from usrn_keras.machine import gpus_by_identifier, has_nvidia_gpu, usable_cores
 from usrn_keras.progress import Progress, Task
 from usrn_keras.recipe import build_recipe
@@ -40,34 +39,39 @@ def run_all(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: 
         Why runs failed, by the name of the run.
 
     Raises:
-        KeyboardInterrupt: After Ctrl-C or SIGTERM, once the runs under way have written their checkpoints.
+        KeyboardInterrupt: After Ctrl-C, SIGTERM or SIGHUP, once the runs under way have written their
+            checkpoints; a second signal ends them at once.
     """
     waiting, failures = list(runs), {}
     under_way: list[_RunProcess] = []
     gpus = list(gpus_by_identifier()) if jobs > 1 and has_nvidia_gpu() else []
     with (
-        _received_signals() as signals,
+        owned_signals(),
+        deferred_interrupts(),
         contextlib.ExitStack() as processes,
         progress.task("runs", total=len(runs)) as task,
     ):
-        while under_way or (waiting and not signals):
-            while not signals and len(under_way) < jobs and (planned := _next(waiting, under_way, family)):
+        while under_way or (waiting and not interrupt_requested()):
+            while not interrupt_requested() and len(under_way) < jobs:
+                if (planned := _next(waiting, under_way, family)) is None:
+                    break
                 waiting.remove(planned)
                 slot = _first_free([process.slot for process in under_way])
                 environment = _environment(jobs, gpus, slot)
                 process = _RunProcess(planned, family, slot, environment, progress)
                 under_way.append(processes.enter_context(process))
             for process in list(under_way):
-                process.interrupt(len(signals))
+                if interrupt_requested():
+                    process.interrupt()
                 if process.has_ended():
                     under_way.remove(process)
                     if process.failure:
                         failures[process.planned.name] = process.failure
                         progress.log(f"{process.planned.name} failed: {process.failure.splitlines()[0]}")
-                    if not signals:
+                    if not interrupt_requested():
                         task.advance()
-    if signals:
-        raise KeyboardInterrupt("interrupted, checkpoints written; run the same command again to resume")
+        if interrupt_requested():
+            raise KeyboardInterrupt("interrupted, checkpoints written; run the same command again to resume")
     return failures
 
 
@@ -82,21 +86,6 @@ def _next(
 
     free = (run for run in waiting if not any(must_wait(run, process.planned) for process in under_way))
     return next(free, None)
-
-
-@contextlib.contextmanager
-def _received_signals() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM do no more than to appear in the list, until the block ends."""
-    received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread():
-        numbers = ()  # Python delivers them to the main thread alone
-    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _RunProcess(contextlib.ExitStack):
@@ -120,7 +109,7 @@ class _RunProcess(contextlib.ExitStack):
     ):
         super().__init__()
         self.planned, self.slot, self.failure = planned, slot, ""
-        self._progress, self._interrupts = progress, 0
+        self._progress, self._interrupted = progress, False
         self._task: Task | None = None
         self._task_block = self.enter_context(contextlib.ExitStack())
         folder = family.folder(planned)
@@ -134,11 +123,11 @@ class _RunProcess(contextlib.ExitStack):
         worker = Worker(TARGET, order, environment, self._show, log=self._log)
         self._worker = self.enter_context(worker)
 
-    def interrupt(self, times: int) -> None:
-        """Ask the process to write its checkpoint and stop, unless it was asked as many times already."""
-        for _ in range(self._interrupts, times):
+    def interrupt(self) -> None:
+        """Ask the process to write its checkpoint and stop, once."""
+        if not self._interrupted:
             self._worker.interrupt()
-        self._interrupts = times
+        self._interrupted = True
 
     def has_ended(self) -> bool:
         """Wait a moment for the end of the run, and show its progress."""
@@ -147,7 +136,7 @@ class _RunProcess(contextlib.ExitStack):
         except TimeoutError:
             return False
         except KeyboardInterrupt:
-            self.failure = "" if self._interrupts else "the process was interrupted"
+            self.failure = "" if self._interrupted else "the process was interrupted"
         except USRNError as error:
             self.failure = str(error)
         except WorkerError as error:

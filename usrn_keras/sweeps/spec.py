@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.recipe.shipped import TABLES
+from usrn_keras.recipe.toml_file import read_toml
 
 
 class Figure(NamedTuple):
@@ -168,12 +168,7 @@ def load_table(source: str) -> TableSpec:
     """
     path = TABLES.find(source)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return TableSpec(**values, name=path.stem)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from None
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
+        return TableSpec(**read_toml(path), name=path.stem)
     except pydantic.ValidationError as error:
         found = [_describe(detail) for detail in error.errors()]
         hint = f"Shipped tables to start from: {', '.join(map(str, shipped_tables().values()))}"

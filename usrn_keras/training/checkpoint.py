@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,16 @@ import keras
 import numpy as np
 
 from usrn_keras.errors import DivergedError, WeightsError
-from usrn_keras.files import atomic_path
+from usrn_keras.files import NOT_AS_EXPECTED, atomic_path
+
+FORMAT = 1
+"""Version of the format of checkpoints; files without one are of this format, too."""
 
 
 def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> None:
     """Write every variable of a compiled `model` and its optimizer, atomically.
+
+    Each array has the CRC-32 checksum of its bytes in the file, which `load_checkpoint` compares.
 
     Args:
         path: Path of the `.npz` file.
@@ -35,7 +39,7 @@ def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> 
             f"step {step}: {len(broken)} variables are not finite, such as {broken[0].split(':', 1)[1]}",
             hint=_diverged_hint(path),
         )
-    header = json.dumps({"step": step, **facts})
+    header = json.dumps({"format": FORMAT, "step": step, **facts})
     with atomic_path(path) as temporary:
         np.savez(temporary, header=np.array(header), **arrays)
 
@@ -71,12 +75,23 @@ def _read(path: Path, arrays: bool = True) -> tuple[dict[str, Any], dict[str, np
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
+            _check_header(path, header)
             return header, {key: file[key] for key in file.files if key != "header"} if arrays else {}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, MemoryError, *NOT_AS_EXPECTED) as error:  # as the damaged bytes say
         raise WeightsError(
             f"{path} cannot be read as a checkpoint: {error}",
             hint="Delete this file to train its stage from the start.",
         ) from error
+
+
+def _check_header(path: Path, header: dict[str, Any]) -> None:
+    if not isinstance(header["step"], int) or not isinstance(header["seconds"], int | float):
+        raise TypeError("`step` and `seconds` must be numbers")
+    if header.get("format", FORMAT) != FORMAT:
+        raise WeightsError(
+            f"{path} has format {header['format']}; this version reads format {FORMAT}",
+            hint="Resume the run with the version of usrn-keras that it was begun with (environment.json).",
+        )
 
 
 def _keyed(model: keras.Model) -> list[tuple[str, keras.Variable]]:

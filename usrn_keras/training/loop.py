@@ -12,11 +12,18 @@ import numpy as np
 
 from usrn_keras.backends import CompiledStep, fetch
 from usrn_keras.errors import DivergedError
+from usrn_keras.interrupts import (
+    allowed_interrupts,
+    check_interrupt,
+    deferred_interrupts,
+    interrupt_requested,
+    owned_signals,
+)
 from usrn_keras.methods import Method
 from usrn_keras.optimizers.learning_rates import rate_at
 from usrn_keras.progress import SILENT, Progress, Task
 from usrn_keras.ranks import ALONE, Ranks
-from usrn_keras.training.callbacks import Callback, deferred_interrupt
+from usrn_keras.training.callbacks import Callback
 from usrn_keras.training.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -39,7 +46,8 @@ class Loop:
         checkpoint: Path of the checkpoint; training resumes from it if it exists.
         begin: Number of the first step if there is no checkpoint.
         checkpoint_seconds: Maximum time between two checkpoints, in seconds.
-        log_every: Number of steps between two records; values are fetched from the device only then.
+        log_every: Number of steps between two records, the means over these steps; the first step has one,
+            too. Interruptions and checkpoints do not change them. Values are fetched from the device then.
         record: Function called with each record, a flat dict of numbers.
         rewind: Function called with the step that training resumes from, before any record.
         callbacks: Callbacks called after the steps at which they are due; the checkpoint is written first.
@@ -51,7 +59,7 @@ class Loop:
 
     Raises:
         DivergedError: If a loss is not finite; the message names the step and the images.
-        KeyboardInterrupt: After Ctrl-C or SIGTERM, with the checkpoint written.
+        KeyboardInterrupt: After Ctrl-C, SIGTERM or SIGHUP, with the checkpoint written.
     """
 
     model: Method
@@ -68,12 +76,16 @@ class Loop:
     description: str = "training"
     devices: int = 1
     ranks: Ranks = ALONE
-    _pending: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False)
+    _pending: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False)  # on the device
+    _fetched: list[tuple[int, dict[str, float]]] = field(default_factory=list, init=False)  # without a record
     _window: float = field(default=0.0, init=False)
+    _window_seconds: float = field(default=0.0, init=False)  # of the steps in `_fetched`
     _seconds: float = field(default=0.0, init=False)
+    _shown: dict[str, float] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
         """Train until the last step."""
+        check_interrupt()
         start = self._restore()
         # Before the callbacks: their measurements round by the layout of the kernels.
         step_function = CompiledStep(self.model, self.devices)
@@ -81,10 +93,11 @@ class Loop:
         if start >= self.steps:
             return
         with (
+            owned_signals(),
             self.progress.task(
                 self.description, total=self.steps - self.begin, done=start - self.begin
             ) as task,
-            deferred_interrupt() as interrupt,
+            deferred_interrupts(),
         ):
             self._window = saved = time.monotonic()
             for step, batch in enumerate(self.batches.iterate(start, self.steps), start=start):
@@ -95,21 +108,21 @@ class Loop:
                 last = done == self.steps
                 due = [callback for callback in self.callbacks if callback.due(done)]
                 overdue = time.monotonic() - saved > self.checkpoint_seconds
-                stop, save = self.ranks.agree(interrupt.asked, bool(due) or overdue)
-                if step == start or last or stop:
+                stops, saves = self.ranks.agree(interrupt_requested(), bool(due) or overdue)
+                if step == start or last or stops:
                     self.ranks.check_equal(self.model.variables, done)
-                if last or stop or done % self.log_every == 0 or step == start:
-                    self._flush(task, batch)
-                if last or stop or save:
-                    self._flush(task, batch)
+                if last or done % self.log_every == 0 or step == self.begin:
+                    self._record(task, batch)
+                if last or stops or saves:
+                    self._fetch(task)
                     if self.ranks.writes:
-                        save_checkpoint(self.checkpoint, self.model, done, seconds=round(self._seconds, 3))
+                        save_checkpoint(self.checkpoint, self.model, done, **self._facts())
                     saved = time.monotonic()
-                for callback in due:
-                    callback.after_step(done)
+                for callback in () if stops else due:
+                    with allowed_interrupts():  # the checkpoint is written, so it may stop at any moment
+                        callback.after_step(done)
                     self._window = time.monotonic()  # exclude the callback from the training time
-                # Also after the last step, because later work may take long.
-                if stop or (due and interrupt.asked and self.ranks.world == 1):
+                if stops:  # also after the last step, because later work may take long
                     raise KeyboardInterrupt(
                         f"interrupted after step {done} of {self.steps} of {self.description}, "
                         "checkpoint written; run the same command again to resume"
@@ -125,10 +138,20 @@ class Loop:
             return self.begin
         facts = load_checkpoint(self.checkpoint, self.model)
         self._seconds = facts["seconds"]
+        self._window_seconds = facts.get("window_seconds", 0.0)  # the first versions had no open windows
+        self._fetched = [(step, values) for step, values in facts.get("window", [])]
         return facts["step"]
 
-    def _flush(self, task: Task, batch: Mapping[str, np.ndarray]) -> None:
-        """Fetch the pending loss terms from the device, check them, and record their means."""
+    def _facts(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the variables: times, and the steps that have no record yet."""
+        return {
+            "seconds": round(self._seconds, 3),
+            "window_seconds": round(self._window_seconds, 3),
+            "window": self._fetched,
+        }
+
+    def _fetch(self, task: Task) -> None:
+        """Fetch the pending loss terms from the device, and check them."""
         if not self._pending:
             return
         steps, kept = zip(*self._pending, strict=True)
@@ -139,17 +162,27 @@ class Loop:
         now = time.monotonic()
         elapsed, self._window = now - self._window, now
         self._seconds += elapsed
+        self._window_seconds += elapsed
+        self._fetched += terms
+        task.advance(len(terms), **self._shown)
+
+    def _record(self, task: Task, batch: Mapping[str, np.ndarray]) -> None:
+        """Record the means over the steps since the last record."""
+        self._fetch(task)
+        terms, seconds = self._fetched, max(self._window_seconds, 1e-6)  # as coarse as the clock
         numbers = {name: float(np.mean([values[name] for _, values in terms])) for name in terms[0][1]}
         images = len(terms) * self.model.images_per_step(batch) * self.ranks.world
-        speed = images / elapsed
-        shown = {name: numbers[name] for name in numbers if name in SHOWN}
-        task.advance(len(terms), **shown, images_per_second=speed)
+        speed = images / seconds
+        self._shown = {name: numbers[name] for name in numbers if name in SHOWN}
+        self._shown["images_per_second"] = speed
+        task.advance(0, **self._shown)
+        self._fetched, self._window_seconds = [], 0.0
         self.record(
             {
                 "step": terms[-1][0] + 1,
                 **numbers,
                 "images_per_second": speed,
-                "seconds_per_step": elapsed / len(terms),
+                "seconds_per_step": seconds / len(terms),
                 "learning_rate": rate_at(self.model.optimizer, terms[-1][0]),
             }
         )

@@ -75,7 +75,6 @@ def test_root_missing(root):
         ({"val": ""}, "no validation images"),
         ({"val": "nowhere.txt"}, r"nowhere\.txt does not exist"),
         ({"labelled": "empty.txt"}, "no labelled images"),
-        ({"unlabelled": "empty.txt"}, "no unlabelled images"),
         ({"labelled": "empty.txt", "unlabelled": "labelled.txt"}, "labelled: there is no image `nobody`"),
         ({"labelled": "labelled.txt"}, r"labelled: there is no mask for .*d\.png"),
         ({"labelled": "outside.txt"}, "not a path in the data set"),
@@ -138,7 +137,7 @@ def test_empty_folders_are_reported_once(tmp_path, files):
     with pytest.raises(DataError) as caught:
         _load(tmp_path)
     assert "the folders of the images contain no images" in caught.value.errors
-    assert len(caught.value.errors) == 4
+    assert len(caught.value.errors) == 3
 
 
 def test_with_faults_what_can_be_used_comes_back(folder, files):

@@ -4,7 +4,7 @@ import pytest
 
 from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.file_index import index_files, index_parts
-from usrn_keras.data.formats.lists import read_list, shipped_list, shipped_splits
+from usrn_keras.data.formats.lists import Entries, read_list, shipped_list, shipped_splits
 from usrn_keras.errors import DataError
 
 SUFFIXES = (".jpg", ".png")
@@ -130,7 +130,7 @@ def test_lines_of_image_and_mask_as_in_the_official_lists(tmp_path):
     assert names == ("JPEGImages/a", "images/b", "a photo")
 
 
-@pytest.mark.parametrize("line", ["/../a.jpg b.png", "//etc/a.jpg b.png", "/a.jpg b c.png", "C:/a.jpg b.png"])
+@pytest.mark.parametrize("line", ["/../a.jpg b.png", "//etc/a.jpg b.png", "C:/a.jpg b.png"])
 def test_pairs_that_lead_out_are_refused(tmp_path, line):
     names, faults = _read(tmp_path, line)
     assert names == ()
@@ -140,5 +140,5 @@ def test_pairs_that_lead_out_are_refused(tmp_path, line):
 def test_names_as_the_data_set_has_them(tmp_path):
     (tmp_path / "list.txt").write_text("x/a.png\ny/a\n")
     faults = ErrorList()
-    assert read_list(tmp_path / "list.txt", faults, lambda entry: entry[-1]) == ("a",)
+    assert read_list(tmp_path / "list.txt", faults, Entries(lambda entry: entry[-1])) == ("a",)
     assert "line 2: `a` is already in line 1" in faults.lines[0]

@@ -15,7 +15,6 @@ from usrn_keras.data.mask_values import MAX_CLASSES, MaskValues
 
 NEEDED = {
     "labelled": "no labelled images: USRN needs at least one image with a mask",
-    "unlabelled": "no unlabelled images: semi-supervised training needs images without labels",
     "val": "no validation images: they are needed to evaluate results",
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import index_parts
 from usrn_keras.data.formats.assemble import Layout, assemble
-from usrn_keras.data.formats.lists import Lists, split_lists
+from usrn_keras.data.formats.lists import Entries, Lists, split_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import MaskValues, internal_ignore_index, mask_values
 from usrn_keras.data.masks import MASK_SUFFIXES
@@ -65,7 +65,7 @@ def load_cityscapes(root: Path, data: DataSection, errors: ErrorList) -> Dataset
         errors: Receives the errors.
     """
     classes = tuple(name for name, _, _ in TABLE)
-    lists = split_lists("cityscapes", data, root, errors, _official_name)
+    lists = split_lists("cityscapes", data, root, errors, Entries(_official_name))
     flat = (root / "images").is_dir() and not (root / "leftImg8bit").is_dir()
     masks, are_label_ids = _masks(root / ("segmentation" if flat else "gtFine"), lists, errors)
     return assemble(

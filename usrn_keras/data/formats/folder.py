@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,12 +13,22 @@ import numpy as np
 from usrn_keras.data.dataset import Dataset, ErrorList
 from usrn_keras.data.file_index import add_file, index_files, read_lines
 from usrn_keras.data.formats.assemble import Layout, assemble
-from usrn_keras.data.formats.lists import Lists, Names, given_lists
+from usrn_keras.data.formats.list_lines import LINE_FORMS, without_suffix
+from usrn_keras.data.formats.lists import Entries, Lists, Names, given_lists
 from usrn_keras.data.images import IMAGE_SUFFIXES
-from usrn_keras.data.mask_values import colour_values, mask_values, read_palette, voc_palette
-from usrn_keras.data.masks import MASK_SUFFIXES
+from usrn_keras.data.mask_values import (
+    MaskValues,
+    colour_values,
+    internal_ignore_index,
+    mask_values,
+    read_palette,
+    voc_palette,
+)
+from usrn_keras.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES
+from usrn_keras.data.name_matching import match_masks
+from usrn_keras.data.name_pattern import Pattern, normal
 from usrn_keras.errors import DataError
-from usrn_keras.recipe.checks import PLACEHOLDER, data_contradictions
+from usrn_keras.recipe.checks import data_contradictions
 from usrn_keras.recipe.schema import DataSection
 
 Files = dict[str, Path]
@@ -49,7 +59,7 @@ def index_folder(root: Path, data: DataSection, errors: ErrorList) -> FolderFile
         data: Section `[data]` of the recipe.
         errors: Receives the errors.
     """
-    folders = _folders(root, data, errors)
+    folders = data_folders(root, data, errors)
     images: Files = {}
     masks: Files = {}
     names: dict[str, Names] = {}
@@ -64,23 +74,24 @@ def index_folder(root: Path, data: DataSection, errors: ErrorList) -> FolderFile
     return FolderFiles(images, masks, names["train"], names.get("val", ()), names.get("test", ()))
 
 
-def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -> Callable[[str], str]:
-    """Create a function that converts an entry of a list to a name.
+def list_entries(root: Path, data: DataSection, files: FolderFiles) -> Entries:
+    """Describe what the entries of lists mean in a folder data set.
 
-    An entry may be a name, or a path relative to the root or to a folder of images.
+    An entry may be a name, or a path relative to the root or to a folder of images, or an absolute path.
 
     Args:
         root: Folder of the data set.
         data: Section `[data]` of the recipe.
-        images: Image files by name.
+        files: The files by name.
 
     Example:
 
-    >>> images = {"a": Path("data/images/a_rgb.png")}
-    >>> name_of = canonical_names(Path("data"), DataSection(dataset="folder", root="data"), images)
-    >>> [name_of(entry) for entry in ("a", "a_rgb", "images/a_rgb", "missing")]
+    >>> files = FolderFiles({"a": Path("data/images/a_rgb.png")}, {}, ("a",), (), ())
+    >>> entries = list_entries(Path("data"), DataSection(dataset="folder", root="data"), files)
+    >>> [entries.canonical(entry) for entry in ("a", "a_rgb", "images/a_rgb", "missing")]
     ['a', 'a', 'a', 'missing']
     """
+    images = files.images
     named = (data.val_images, data.test_images, data.images)  # the last folder has priority
     folders = [root, *(_absolute(root, folder) for folder in named)]
 
@@ -88,18 +99,36 @@ def canonical_names(root: Path, data: DataSection, images: Mapping[str, Path]) -
     def aliases() -> dict[str, str]:
         found = {}
         for folder in folders:
-            start = f"{folder}{os.sep}"
+            start = normal(f"{folder}{os.sep}")
             for name, path in images.items():
-                stem = os.path.splitext(path)[0]
+                stem = normal(os.path.splitext(path)[0])
+                found[os.path.abspath(stem).replace(os.sep, "/")] = name
                 if stem.startswith(start):
                     found[stem.removeprefix(start).replace(os.sep, "/")] = name
         return found
 
-    return lambda entry: entry if entry in images else aliases().get(entry, entry)
+    def canonical(entry: str) -> str:
+        return entry if entry in images else aliases().get(entry, entry)
+
+    def other_mask(name: str, entry: str) -> Path | None:
+        taken = files.masks.get(name)
+        if taken is None or canonical(without_suffix(entry.removeprefix("/"))) == name:
+            return None  # an unlabelled image, whose line names it twice
+        folders = [root, *(_absolute(root, folder) for folder in (data.masks, data.images))]
+        meant = {os.path.realpath(folder / entry.removeprefix("/")) for folder in folders}
+        return None if os.path.realpath(taken) in {*meant, os.path.realpath(entry)} else taken
+
+    return Entries(canonical, lambda entry: entry in images or entry in aliases(), other_mask)
 
 
-def _folders(root: Path, data: DataSection, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
-    """Find the folders of images and masks of every part with its own folders."""
+def data_folders(root: Path, data: DataSection, errors: ErrorList) -> dict[str, tuple[Path, Path]]:
+    """Find the folders of images and masks of every part with its own folders.
+
+    Args:
+        root: Folder of the data set, which relative folders refer to.
+        data: Section `[data]` of the recipe.
+        errors: Receives the errors.
+    """
     folders = {}
     for part, prefix in (("train", ""), ("val", "val_"), ("test", "test_")):
         named = [(key, getattr(data, key)) for key in (f"{prefix}images", f"{prefix}masks")]
@@ -125,10 +154,10 @@ def _index_pair(
 ) -> tuple[Files, Files]:
     """Index the images and masks of a part. If both patterns match a file, the longer one has priority."""
     image_pattern, mask_pattern = (
-        pattern if pattern.count(PLACEHOLDER) == 1 else PLACEHOLDER
-        for pattern in (data.image_pattern, data.mask_pattern)
+        str(Pattern.parse(pattern) or Pattern()) for pattern in (data.image_pattern, data.mask_pattern)
     )
     suffixes = IMAGE_SUFFIXES
+    mask_suffixes = MASK_SUFFIXES if data.mask_threshold < 0 else (*MASK_SUFFIXES, *LOSSY_SUFFIXES)
     if image_folder == mask_folder and image_pattern == mask_pattern:
         suffixes = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in MASK_SUFFIXES)
 
@@ -139,9 +168,10 @@ def _index_pair(
 
     if len(image_pattern) > len(mask_pattern):
         images = index(image_folder, suffixes, image_pattern, {})
-        return images, index(mask_folder, MASK_SUFFIXES, mask_pattern, images)
-    masks = index(mask_folder, MASK_SUFFIXES, mask_pattern, {})
-    return index(image_folder, suffixes, image_pattern, masks), masks
+        return images, match_masks(images, index(mask_folder, mask_suffixes, mask_pattern, images))
+    masks = index(mask_folder, mask_suffixes, mask_pattern, {})
+    images = index(image_folder, suffixes, image_pattern, masks)
+    return images, match_masks(images, masks)
 
 
 LAYOUT = Layout(
@@ -155,7 +185,9 @@ LAYOUT = Layout(
 data.images, data.masks, data.image_pattern and data.mask_pattern select other folders and files, and
 data.val_images with data.val_masks separate validation images. data.val, and optionally data.labelled,
 data.unlabelled and data.test, are list files in ROOT with one image per line: its path in the images folder
-with or without suffix. data.split is a folder that `usrn split` wrote.""",
+with or without suffix. """
+    f"""data.split is a folder that `usrn split` wrote.
+{LINE_FORMS}.""",
 )
 
 
@@ -178,7 +210,11 @@ def load_folder(
     files = index_folder(root, data, errors)
     classes = tuple(data.classes) or _read_classes(root / "classes.txt", errors)
     palette = _palette(root / "palette.txt", data, len(classes), errors)
-    if data.mask_format == "colours":
+    if data.mask_threshold >= 0:
+        values = MaskValues(internal_ignore_index(len(classes)))
+        if len(classes) != 2:
+            errors.add(f"data.mask_threshold needs 2 classes, received {len(classes)}: {', '.join(classes)}")
+    elif data.mask_format == "colours":
         values = colour_values(palette, data.ignore_colours, classes, errors)
     else:
         values = mask_values(data, classes, errors)
@@ -192,7 +228,8 @@ def load_folder(
         masks={**(extra_masks or {}), **files.masks},
         errors=errors,
     )
-    return replace(dataset, name=root.resolve().name)
+    threshold = data.mask_threshold if data.mask_threshold >= 0 else None
+    return replace(dataset, name=root.resolve().name, mask_threshold=threshold)
 
 
 def _read_classes(path: Path, errors: ErrorList) -> Names:
@@ -217,7 +254,7 @@ def _palette(path: Path, data: DataSection, num_classes: int, errors: ErrorList)
 
 
 def _lists(root: Path, data: DataSection, files: FolderFiles, errors: ErrorList) -> Lists:
-    given = given_lists(data, root, errors, canonical_names(root, data, files.images))
+    given = given_lists(data, root, errors, list_entries(root, data, files))
     held_out = {*given.get("val", ()), *given.get("test", ())}
     rest = tuple(name for name in files.train if name not in held_out)
     lists = {"labelled": _with_masks(rest, files), "val": files.val, "test": files.test, **given}

@@ -13,8 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from usrn_keras.data.dataset import PARTS, ErrorList, Sample
 from usrn_keras.data.file_index import read_lines
-from usrn_keras.data.images import IMAGE_SUFFIXES
-from usrn_keras.data.masks import MASK_SUFFIXES
+from usrn_keras.data.formats.list_lines import clean_entry, parse_lines, without_suffix
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import DataSection
 
@@ -31,31 +30,66 @@ class Lists:
     test: Names = ()
 
 
-def read_list(path: Path, errors: ErrorList, canonical: Callable[[str], str] = str) -> Names:
-    """Read a list file with one name per line. Empty lines and lines that start with `#` are skipped.
+@dataclass(frozen=True)
+class Entries:
+    """What the entries of lists mean in a data set.
 
-    A name may have the suffix of its image: `street/a.jpg` and `street/a` are both `street/a`. For a line
-    `IMAGE MASK`, as in the lists of the official code, the name is that of the image. Absolute paths, paths
-    outside the data set (`..`) and repeated names are errors.
+    Args:
+        canonical: Function that converts an entry without suffix, such as a path from the root, to a name.
+        knows: Function that says whether an entry without suffix means an image of the data set.
+        other_mask: Function from a name and the mask in its line to the mask that the data set takes instead;
+            None if they are the same, or nothing is known about masks.
+    """
+
+    canonical: Callable[[str], str] = str
+    knows: Callable[[str], bool] = lambda entry: False
+    other_mask: Callable[[str, str], Path | None] = lambda name, mask: None
+
+
+BY_LAST_PART = Entries(lambda entry: PurePosixPath(entry).name)
+
+
+def read_list(path: Path, errors: ErrorList, entries: Entries | None = None) -> Names:
+    """Read a list file with one image per line, as this package and other tools write them.
+
+    A line may be a name or a path, with or without suffix, or an image and its mask, see `list_lines`; empty
+    lines, lines that start with `#` and the heading of a table are skipped. Paths outside the data set and
+    repeated names are errors. A mask that differs from that of the data set is a note.
 
     Args:
         path: Path of the list file.
-        errors: Receives the errors.
-        canonical: Function that converts an entry, such as a path from the root, to the name in the data set.
+        errors: Receives the errors and notes.
+        entries: What the entries mean; by default an entry without suffix is a name.
     """
+    entries = entries or Entries()
     names: dict[str, int] = {}
-    for number, line in enumerate(_lines(path, errors), 1):
-        if not line or line.startswith("#"):
+
+    def knows(text: str) -> bool:
+        return any(entries.knows(without_suffix(entry)) for entry in _readings(text))
+
+    for line in parse_lines(_lines(path, errors), knows):
+        readings = [without_suffix(entry) for entry in _readings(line.image)]
+        entry = next(filter(entries.knows, readings), readings[-1])
+        # In lists of the official code, the paths of image and mask start with a slash.
+        path_of_image = clean_entry(line.image.removeprefix("/" if line.mask else ""))
+        if not entries.knows(entry) and _leads_outside(path_of_image):
+            errors.add(f"{path}, line {line.number}: `{line.text}` is not a path in the data set")
             continue
-        entry = _image_of_pair(line)
-        if _leads_outside(entry):
-            errors.add(f"{path}, line {number}: `{line}` is not a path in the data set")
-            continue
-        name = canonical(_without_suffix(PurePosixPath(entry)))
+        name = entries.canonical(entry)
         if name in names:
-            errors.add(f"{path}, line {number}: `{name}` is already in line {names[name]}")
-        names.setdefault(name, number)
+            errors.add(f"{path}, line {line.number}: `{name}` is already in line {names[name]}")
+        names.setdefault(name, line.number)
+        if line.mask and (taken := entries.other_mask(name, clean_entry(line.mask))):
+            errors.note(
+                f"{path}, line {line.number}: names the mask {line.mask}, but the data set takes {taken}"
+            )
     return tuple(names)
+
+
+def _readings(entry: str) -> tuple[str, ...]:
+    """What an entry may mean: as it is, with slashes, and without a slash at its start."""
+    cleaned = clean_entry(entry)
+    return tuple(dict.fromkeys([entry, cleaned, cleaned.removeprefix("/")]))
 
 
 def _lines(path: Path, errors: ErrorList) -> list[str]:
@@ -69,21 +103,8 @@ def _lines(path: Path, errors: ErrorList) -> list[str]:
         return []
 
 
-def _image_of_pair(line: str) -> str:
-    """Get the image of a line `IMAGE MASK`, whose paths may start with a slash; otherwise the line."""
-    image, _, mask = line.partition(" ")
-    suffixes = (PurePosixPath(image).suffix.lower(), PurePosixPath(mask).suffix.lower())
-    is_pair = suffixes[0] in IMAGE_SUFFIXES and suffixes[1] in MASK_SUFFIXES and " " not in mask.strip()
-    return image.removeprefix("/") if is_pair else line
-
-
 def _leads_outside(entry: str) -> bool:
-    path = entry.replace("\\", "/")
-    return ".." in path.split("/") or bool(re.match(r"/|[A-Za-z]:", path))
-
-
-def _without_suffix(path: PurePosixPath) -> str:
-    return (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
+    return entry == "." or ".." in entry.split("/") or bool(re.match(r"/|[A-Za-z]:", entry))
 
 
 def make_samples(
@@ -115,11 +136,8 @@ def make_samples(
     return tuple(samples)
 
 
-Canonical = Callable[[str], str]
-
-
 def given_lists(
-    data: DataSection, root: Path, errors: ErrorList, canonical: Canonical = str
+    data: DataSection, root: Path, errors: ErrorList, entries: Entries | None = None
 ) -> dict[str, Names]:
     """Read the lists of a recipe by part: those of `data.split`, and its list files.
 
@@ -130,13 +148,11 @@ def given_lists(
         data: Section `[data]` of the recipe.
         root: Folder of the data set.
         errors: Receives the errors.
-        canonical: Function that converts an entry of a list to a name.
+        entries: What the entries of the lists mean.
     """
     files = {part: getattr(data, part) for part in PARTS if getattr(data, part)}
-    given = {
-        part: read_list(root / Path(file).expanduser(), errors, canonical) for part, file in files.items()
-    }
-    of_split = _split(data, root, errors, canonical)
+    given = {part: read_list(root / Path(file).expanduser(), errors, entries) for part, file in files.items()}
+    of_split = _split(data, root, errors, entries)
     for part in given.keys() & of_split.keys():
         if set(given[part]) != set(of_split[part]):
             errors.add(
@@ -147,7 +163,7 @@ def given_lists(
 
 
 def split_lists(
-    dataset: str, data: DataSection, root: Path, errors: ErrorList, canonical: Canonical | None = None
+    dataset: str, data: DataSection, root: Path, errors: ErrorList, entries: Entries | None = None
 ) -> Lists:
     """Read the lists of a data set with shipped splits. List files of the recipe replace them.
 
@@ -158,11 +174,11 @@ def split_lists(
         data: Section `[data]` of the recipe.
         root: Folder of the data set.
         errors: Receives the errors.
-        canonical: Function that converts an entry of a list to a name; by default the last part of a path.
+        entries: What the entries of the lists mean; by default the last part of a path is the name.
     """
     if not (data.split or data.labelled):
         errors.add(no_split(dataset))
-    given = given_lists(data, root, errors, canonical or (lambda entry: PurePosixPath(entry).name))
+    given = given_lists(data, root, errors, entries or BY_LAST_PART)
     val = given.get("val", shipped_list(dataset, "val"))
     test = given.get("test", shipped_list(dataset, "test"))
     known = {*given.get("labelled", ()), *val, *test}
@@ -175,7 +191,7 @@ def no_split(dataset: str) -> str:
     return f"data.split is empty: choose a split; {_shipped(dataset)}"
 
 
-def _split(data: DataSection, root: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
+def _split(data: DataSection, root: Path, errors: ErrorList, entries: Entries | None) -> dict[str, Names]:
     """Read the lists of `data.split` by part."""
     if not data.split:
         return {}
@@ -184,9 +200,9 @@ def _split(data: DataSection, root: Path, errors: ErrorList, canonical: Canonica
         return {"labelled": shipped}
     path = root / Path(data.split).expanduser()
     if path.is_dir():
-        return _split_folder(path, errors, canonical)
+        return _split_folder(path, errors, entries)
     if path.is_file():
-        return {"labelled": read_list(path, errors, canonical)}
+        return {"labelled": read_list(path, errors, entries)}
     errors.add(
         f"data.split = `{data.split}` with data.split_seed = {data.split_seed} is not shipped, and {path} is "
         f"neither a folder that `usrn split` wrote nor a list file; {_shipped(data.dataset)}"
@@ -194,10 +210,10 @@ def _split(data: DataSection, root: Path, errors: ErrorList, canonical: Canonica
     return {}
 
 
-def _split_folder(folder: Path, errors: ErrorList, canonical: Canonical) -> dict[str, Names]:
+def _split_folder(folder: Path, errors: ErrorList, entries: Entries | None) -> dict[str, Names]:
     lists = {part: folder / f"{part}.txt" for part in PARTS}
     return {
-        part: read_list(path, errors, canonical)
+        part: read_list(path, errors, entries)
         for part, path in lists.items()
         if part == "labelled" or path.exists()
     }

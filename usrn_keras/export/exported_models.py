@@ -1,18 +1,11 @@
-"""Run SavedModel, write and run LiteRT.
-
-SavedModel is for TensorFlow Serving and tf.js, LiteRT (formerly TensorFlow Lite) for telephones and small
-devices.
-"""
+"""Run exported models without Keras: SavedModel, LiteRT, ONNX and PyTorch's `.pt2`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
-
-from usrn_keras.networks.native_export import dynamic_layers, keras_signature, rewrite
 
 
 def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -21,12 +14,6 @@ def run_saved_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
     loaded = tf.saved_model.load(str(path))
     return lambda images: loaded.serve(images).numpy()
-
-
-def write_litert(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Write a float32 flat buffer with LiteRT's built-in operations."""
-    traceable = model if input_size else rewrite(model, dynamic_layers())
-    traceable.export(path, format="litert", verbose=False, input_signature=keras_signature(input_size))
 
 
 def run_litert(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -43,5 +30,26 @@ def run_litert(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         interpreter.set_tensor(images_index, images)
         interpreter.invoke()
         return interpreter.get_tensor(logits_index)
+
+    return run
+
+
+def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Load the exported model as a function of numpy arrays."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["logits"], {"images": images})[0]
+
+
+def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Load the exported model as a function of numpy arrays."""
+    import torch
+
+    module = torch.export.load(path).module()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.from_numpy(images)).numpy()
 
     return run

@@ -1,8 +1,7 @@
-"""ONNX from each of the three backends, and running it and PyTorch's `.pt2` without Keras."""
+"""Write ONNX files with each of the three backends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,6 @@ from usrn_keras.networks.native_export import (
     symbolic_shape,
     trace,
 )
-
-
-def run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Load the exported model as a function of numpy arrays."""
-    import torch
-
-    module = torch.export.load(path).module()
-
-    def run(images: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return module(torch.from_numpy(images)).numpy()
-
-    return run
-
 
 # The newest opset that all three converters write; supported since onnxruntime 1.14 (2023).
 OPSET = 18
@@ -59,7 +44,7 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
     import jax
     import jax2onnx
 
-    from usrn_keras.export.onnx_jax_rules import onnx_layers
+    from usrn_keras.networks.onnx_jax_rules import onnx_layers
 
     traceable = rewrite(model, onnx_layers())
     images = jax.ShapeDtypeStruct(symbolic_shape(input_size), np.dtype("float32"))
@@ -94,11 +79,3 @@ def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
                 dimension.dim_param = size
             else:
                 dimension.dim_value = size
-
-
-def run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Load the exported model as a function of numpy arrays."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["logits"], {"images": images})[0]

@@ -1,0 +1,62 @@
+"""Prediction from Python in three lines: a file or a run, images of any size, classes with confidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.evaluation.made_run import make_run
+from tests.evaluation.networks import probabilities, random_convolution, random_image, red_reader
+from usrn_keras.errors import DataError, RecipeError
+from usrn_keras.evaluation import load
+from usrn_keras.runs import open_run
+
+pytestmark = pytest.mark.every_backend
+
+
+def test_a_file_gives_classes_confidence_and_colours(tmp_path):
+    model = random_convolution(1)
+    model.save(tmp_path / "model.keras")
+    segmenter = load(tmp_path / "model.keras")
+    image = random_image(32, 64)
+    found = segmenter.predict(image[:20, :50])
+    expected = probabilities(model, image)[:20, :50]
+    np.testing.assert_array_equal(found.classes, expected.argmax(-1))
+    np.testing.assert_allclose(found.confidence, expected.max(-1), atol=1e-5)
+    np.testing.assert_array_equal(found.colours, segmenter.palette[found.classes])
+    assert segmenter.names == ("0", "1", "2", "3") and found.colours.dtype == np.uint8
+    Image.fromarray(image).save(tmp_path / "image.png")
+    (again,) = segmenter.predict([tmp_path / "image.png"])
+    np.testing.assert_array_equal(segmenter.predict(image[None])[0].classes, again.classes)
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"mode": "slide", "window": 32}])
+def test_options_of_prediction(tmp_path, options):
+    model = random_convolution(1)
+    model.save(tmp_path / "model.keras")
+    image = random_image(40, 64)
+    found, plain = (load(tmp_path / "model.keras", **some).predict(image) for some in (options, {}))
+    np.testing.assert_array_equal(found.classes, plain.classes)  # of a network that sees one pixel
+    np.testing.assert_allclose(found.confidence, plain.confidence, atol=1e-5)
+
+
+def test_a_run_gives_names_colours_and_options(tmp_path):
+    make_run(tmp_path)
+    run, segmenter = open_run(tmp_path / "run"), load(tmp_path / "run", flip=True)
+    assert segmenter.names == run.classes and segmenter.options.flip
+    np.testing.assert_array_equal(segmenter.palette, run.palette)
+    image = np.zeros((7, 9, 3), np.uint8)
+    image[..., 0] = 2
+    assert (segmenter.predict(image).classes == 2).all()
+
+
+def test_wrong_images_and_options(tmp_path):
+    red_reader(3).save(tmp_path / "model.keras")
+    segmenter = load(tmp_path / "model.keras")
+    with pytest.raises(DataError, match=r"received the shape \(4, 4\) of uint8"):
+        segmenter.predict(np.zeros((4, 4), np.uint8))
+    with pytest.raises(DataError, match="of float32"):
+        segmenter.predict(np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(RecipeError):
+        load(tmp_path / "model.keras", mode="tiles")
