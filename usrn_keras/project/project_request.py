@@ -132,7 +132,6 @@ def _of_folder(
     return HeldOut(part, images=folder, masks=folder, assumption=both)
 
 
-ANNOTATIONS = (".json", ".xml", ".txt", ".zip")  # suffixes of files of annotations
 PATTERNS = ("image_pattern", "mask_pattern")
 
 
@@ -196,8 +195,7 @@ def check_request(request: ProjectRequest, errors: list[str]) -> ProjectPlan:
     }
     for option, folder in folders.items():
         if folder.is_file():
-            hint = "; annotations must be drawn to masks first" * (folder.suffix.lower() in ANNOTATIONS)
-            errors.append(f"--{option} {folder}: is a file, must be a folder of {option}{hint}")
+            errors.append(f"--{option} {folder}: is a file, must be a folder of {option}")
         elif not folder.is_dir():
             errors.append(f"--{option} {folder}: no such folder")
     parts = [
