@@ -132,6 +132,7 @@ def _of_folder(
     return HeldOut(part, images=folder, masks=folder, assumption=both)
 
 
+ANNOTATIONS = (".json", ".xml", ".txt", ".zip")  # suffixes of files of annotations
 PATTERNS = ("image_pattern", "mask_pattern")
 
 
