@@ -45,7 +45,7 @@ class Contestant:
         script = "official_step.py" if self.official else "our_step.py"
         given = {key: getattr(options, key) for key in (*NETWORK, "device")}
         given |= {"official": str(options.official), "precision": self.precision}
-        environment = devices.variables(options.device, self.precision) | {"KERAS_BACKEND": self.backend}
+        environment = devices.variables(options.device) | {"KERAS_BACKEND": self.backend}
         return Worker(script, given, environment | dict(variables))
 
 

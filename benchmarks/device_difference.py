@@ -87,7 +87,7 @@ def run(
     order = {key: getattr(options, key) for key in NETWORK}
     order |= {"device": device, "precision": "float32", "tf32": tf32}
     order |= {"start": str(folder / "start.npz"), "end": str(folder / "end.npz")}
-    environment = devices.variables(device, "float32") | {"KERAS_BACKEND": backend}
+    environment = devices.variables(device) | {"KERAS_BACKEND": backend}
     environment["JAX_DEFAULT_MATMUL_PRECISION"] = "tensorfloat32" if tf32 else "highest"
     environment["PYTHONPATH"] = str(Path(__file__).parents[1])
     with Worker("benchmarks.device_difference:after_steps", order, environment) as worker:

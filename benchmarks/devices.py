@@ -36,12 +36,11 @@ class Host:
 
 
 class TorchGPU(Host):
-    """A GPU under PyTorch, with TensorFloat-32 as the other libraries have it."""
+    """A GPU under PyTorch."""
 
     def __init__(self) -> None:
         import torch
 
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         self._cuda = torch.cuda
 
     def name(self) -> str:
@@ -108,11 +107,8 @@ def device_of(library: str, kind: Literal["cpu", "gpu"]) -> Host:
     return Host() if kind == "cpu" else GPUS[library]()
 
 
-def variables(kind: Literal["cpu", "gpu"], precision: str) -> dict[str, str]:
+def variables(kind: Literal["cpu", "gpu"]) -> dict[str, str]:
     """Environment of a process that is to use the device, to be set before its libraries are loaded."""
     if kind == "cpu":
         return {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    found = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-    if precision == "float32":
-        found["JAX_DEFAULT_MATMUL_PRECISION"] = "tensorfloat32"
-    return found
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}

@@ -81,7 +81,7 @@ def measure(options: argparse.Namespace, sizes: str, files: Files) -> Iterator[d
     with ExitStack() as stack:
         workers, firsts = {}, {}
         for backend in options.backends:  # one after the other: only one compiles at a time
-            environment = devices.variables(options.device, "float32") | {"KERAS_BACKEND": backend}
+            environment = devices.variables(options.device) | {"KERAS_BACKEND": backend}
             workers[backend] = stack.enter_context(Worker("evaluation_pass.py", given, environment))
             firsts[backend] = workers[backend].call("first")
         answers = {backend: [] for backend in options.backends}

@@ -193,7 +193,7 @@ def _recipe(options: argparse.Namespace, *flag: str) -> list[str]:
 
 
 def _environment(options: argparse.Namespace, backend: str) -> dict[str, str]:
-    return devices.variables(options.device, "float32") | {"KERAS_BACKEND": backend}
+    return devices.variables(options.device) | {"KERAS_BACKEND": backend}
 
 
 def summary(report: Path) -> dict[str, object]:

@@ -44,9 +44,7 @@ def start(backend: str, options: argparse.Namespace, folder: str) -> Worker:
     """A worker that has not done a step yet; it writes sublabels into the folder."""
     overrides = ["network.weights=none", *options.set]
     given = {"device": options.device, "recipe": options.recipe, "set": overrides, "folder": folder}
-    return Worker(
-        "fed_step.py", given, devices.variables(options.device, "float32") | {"KERAS_BACKEND": backend}
-    )
+    return Worker("fed_step.py", given, devices.variables(options.device) | {"KERAS_BACKEND": backend})
 
 
 def waiting(rounds: Sequence[dict]) -> dict[str, float]:

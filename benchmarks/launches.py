@@ -2,8 +2,11 @@
 
     python benchmarks/launches.py --csv launches.csv
 
-`operators` are calls of ATen operators, `launches` kernels that the host starts, `copies` transfers from
-host to device, `reads` scalars that the host waits for; the last three but `reads` are 0 on a CPU.
+`kernels` are operators that are no views, about one kernel each on a GPU, and `constants` tensors made of
+numbers and arrays of the host, the batch among them: both are counted on a CPU too, where gradients are
+added one by one. `operators` are calls of ATen operators, `launches` kernels that the host starts, `copies`
+transfers from host to device, `reads` scalars that the host waits for; the last three but `reads` are 0 on a
+CPU.
 `busy_seconds` is the time of all kernels and `busy_share` its share of a step without the profiler: below
 about 0.9 the step waits for its launches.
 """
@@ -31,6 +34,7 @@ def measure(options: Any, precision: str) -> dict[str, object]:
     import keras
     from torch.profiler import ProfilerActivity, profile
 
+    from benchmarks.kernel_counts import counted_kernels
     from benchmarks.our_step import OurStep
 
     if keras.backend.backend() != "torch":
@@ -39,6 +43,8 @@ def measure(options: Any, precision: str) -> dict[str, object]:
     step = OurStep({**network, "device": options.device, "precision": precision})
     step.steps(WARM_UP)
     seconds = median(step.steps(WARM_UP)["seconds"])
+    with counted_kernels() as counted:
+        step.steps(1)
     activities = [ProfilerActivity.CPU]
     activities += [ProfilerActivity.CUDA] if options.device == "gpu" else []
     with profile(activities=activities) as profiled:
@@ -48,6 +54,8 @@ def measure(options: Any, precision: str) -> dict[str, object]:
         "backend": "torch",
         "precision": precision,
         **network,
+        "kernels": counted.kernels,
+        "constants": counted.constants,
         **found,
         "step_seconds": round(seconds, 4),
         "busy_share": round(found["busy_seconds"] / seconds, 3) if options.device == "gpu" else "",
@@ -77,7 +85,7 @@ def counts(averages: Iterable[Any]) -> dict[str, float]:
 
 def main(given: Sequence[str] | None = None) -> None:
     options = parse(parser_of(__doc__), given)
-    os.environ.update(devices.variables(options.device, "float32"))
+    os.environ.update(devices.variables(options.device))
     rows = (measure(options, precision) for precision in options.precisions)
     table.publish(rows, machine.facts(options.commit), options.csv)
 

@@ -52,7 +52,7 @@ def start(asked: str, backend: str, options: argparse.Namespace, folder: str) ->
     """A worker that has not done a step yet; its programs are compiled again."""
     given = {"device": options.device, "recipe": "quickstart", "folder": f"{folder}/{asked}"}
     given["set"] = [*RECIPE, *overrides(asked), *options.set]
-    environment = devices.variables(options.device, "float32") | {"KERAS_BACKEND": backend}
+    environment = devices.variables(options.device) | {"KERAS_BACKEND": backend}
     return Worker("method_step.py", given, environment | {"XDG_CACHE_HOME": f"{folder}/cache-{asked}"})
 
 

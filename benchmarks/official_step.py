@@ -37,6 +37,8 @@ class OfficialStep(TimedStep):
 
     def __init__(self, options: dict):
         super().__init__(device_of("torch", options["device"]), f"torch {torch.__version__}")
+        # As `prepare_backend` of this package has it, which this process does not load.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
         on_gpu = options["device"] == "gpu"
         if not on_gpu:

@@ -107,7 +107,7 @@ def begun(stack: ExitStack, worker: Worker) -> Measured:
 
 def matrix_products(precision: str, options: argparse.Namespace) -> Worker:
     """A worker that multiplies matrices, ready."""
-    environment = devices.variables(options.device, precision)
+    environment = devices.variables(options.device)
     environment["KERAS_BACKEND"] = options.contestants[-1].backend
     given = {"device": options.device, "precision": precision}
     return Worker("roofline.py", given, environment)

@@ -10,8 +10,9 @@ import click
 
 from usrn_cli.arguments import RECIPE
 from usrn_cli.backend import load_backend
-from usrn_cli.options import quiet_option, set_option
+from usrn_cli.options import devices_option, quiet_option, set_option
 from usrn_cli.output import print_json, print_rich
+from usrn_cli.processes import start_processes
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Run whose completed stages are reused if this recipe would train the same; may be repeated.",
 )
+@devices_option
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -45,6 +47,7 @@ def command(
     overrides: tuple[str, ...],
     run_dir: Path | None,
     reuse: tuple[Path, ...],
+    devices: str,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -64,28 +67,37 @@ def command(
       KERAS_BACKEND=jax usrn fit quickstart
       usrn fit my.toml --set usrn.gate=stop --run runs/stop --reuse runs/my
       usrn fit voc_1_32 --dry-run
+      KERAS_BACKEND=jax usrn fit cityscapes_1_16 --devices 4
 
     Run the same command again to resume; completed stages are skipped.
     """
+    from usrn_keras.ranks import claim_gpu
     from usrn_keras.recipe import load_recipe
 
     loaded = load_recipe(recipe, list(overrides))
+    if not dry_run:
+        start_processes(devices)
+        claim_gpu()
     load_backend()
     folder = run_dir or Path("runs") / loaded.name
     if dry_run:
         _show_budget(loaded, folder, as_json)
     else:
-        _train(loaded, folder, reuse, quiet, as_json)
+        _train(loaded, folder, reuse, devices, quiet, as_json)
 
 
-def _train(recipe: Recipe, folder: Path, reuse: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
+def _train(
+    recipe: Recipe, folder: Path, reuse: tuple[Path, ...], devices: str, quiet: bool, as_json: bool
+) -> None:
     from usrn_keras.metrics import Scores
     from usrn_keras.progress import terminal_progress
     from usrn_keras.report import Comparison, comparison_table
     from usrn_keras.stages import fit
 
     with terminal_progress(quiet=quiet) as progress:
-        results = fit(recipe, folder, reuse=reuse, progress=progress, log=progress.log)
+        results = fit(recipe, folder, reuse=reuse, devices=devices, progress=progress, log=progress.log)
+    if not results:  # one of several processes, of which the first one shows them
+        return
     if as_json:
         print_json(results)
     else:

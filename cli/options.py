@@ -6,6 +6,26 @@ import click
 
 from usrn_cli.completion import complete_setting
 
+
+class Devices(click.ParamType):
+    """A number of devices, or `all`."""
+
+    name = "devices"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value != "all" and not (value.isdigit() and int(value) > 0):
+            self.fail(f"must be a positive number or 'all', received {value!r}", param, ctx)
+        return value
+
+
+devices_option = click.option(
+    "--devices",
+    type=Devices(),
+    default="1",
+    show_default=True,
+    metavar="N|all",
+    help="Devices to train on; each computes a part of every batch. See docs/devices.md.",
+)
 set_option = click.option(
     "--set",
     "overrides",

@@ -64,7 +64,11 @@ class Seeds(click.ParamType):
     help="Folder of the runs, shared by all tables of a recipe.  [default: runs/tables/RECIPE]",
 )
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of parallel runs."
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of parallel runs, each on its own GPU as far as there are as many.",
 )
 @click.option("--dry-run", is_flag=True, help="List the runs with their estimated time; do not train.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON, with every seed and class.")

@@ -83,6 +83,12 @@ class OutOfMemoryError(USRNError):
     exit_code = 11
 
 
+class RanksError(USRNError):
+    """Processes that train together have different recipes, data or weights."""
+
+    exit_code = 13
+
+
 class IncompleteTableError(USRNError):
     """Some runs of a table failed. The other runs are complete."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import subprocess
 import sys
@@ -147,6 +148,25 @@ def nvidia_gpus(device: str = "") -> list[NvidiaGpu]:
         device: Index or UUID of the GPU to report; empty: all.
     """
     return _nvidia_smi(device)[0]
+
+
+def visible_gpus() -> list[NvidiaGpu]:
+    """NVIDIA GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process, in its order; all if it is not set."""
+    return list(gpus_by_identifier().values())
+
+
+def gpus_by_identifier() -> dict[str, NvidiaGpu]:
+    """`visible_gpus` by what `CUDA_VISIBLE_DEVICES` calls them: index or UUID."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return {str(index): gpu for index, gpu in enumerate(nvidia_gpus())}
+    found: dict[str, NvidiaGpu] = {}
+    for device in map(str.strip, visible.split(",")):
+        gpus = nvidia_gpus(device) if device and not device.startswith("-") else []
+        if not gpus:  # CUDA ignores what follows an invalid one
+            break
+        found[device] = gpus[0]
+    return found
 
 
 def nvidia_problem() -> str:

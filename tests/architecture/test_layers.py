@@ -21,6 +21,7 @@ LAYERS = (
     {"recipe", "metrics", "losses", "optimizers", "clustering", "damaged_files", "memory_errors"},
     {"files", "progress", "lazy_imports", "backend_choice", "strong_view"},
     {"optional", "machine", "worker"},
+    {"ranks"},
     {"backends"},
     {"networks", "data"},
     {"methods", "subclasses", "pseudo_masks"},

@@ -29,7 +29,7 @@ def calls(monkeypatch):
         ]
     }
 
-    def fit(recipe, run_dir, *, reuse, progress, log):
+    def fit(recipe, run_dir, *, reuse, devices, progress, log):
         log("a line of the log")
         calls.append((recipe, run_dir))
         return results

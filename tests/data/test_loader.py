@@ -207,6 +207,11 @@ def test_closing_the_iterator_stops_the_threads(make):
     assert not set(threading.enumerate()) - before
 
 
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 4), (2, 4), (16, 32)])
+def test_every_worker_has_a_batch_to_make_and_one_to_wait_with(make, workers, ahead):
+    assert make(workers=workers).prefetch == ahead
+
+
 def test_no_more_than_prefetch_batches_are_made_ahead(make):
     batches = make(workers=2, prefetch=3)
     made = []

@@ -203,6 +203,15 @@ def test_gpu_that_is_hidden(monkeypatch, value):
     assert (finding.name, finding.advice) == ("gpu_hidden", "unset CUDA_VISIBLE_DEVICES")
 
 
+def test_gpus_that_are_left_are_named():
+    small = NvidiaGpu("NVIDIA A100", 40 * GIB, None, 8.0, "580.65.06")
+    facts, found = checks.check_gpu("jax", {"jax": backend("NVIDIA A100", CPU)}, [H200, small], [small])
+    assert facts["nvidia"] == ["NVIDIA A100, 40.0 GiB, driver 580.65.06; CUDA_VISIBLE_DEVICES hides 1 of 2"]
+    assert not found
+    _, (finding,) = checks.check_gpu("jax", {"jax": backend(CPU)}, [H200, small], [small])
+    assert "NVIDIA A100" in finding.message
+
+
 def test_gpu_without_a_driver(monkeypatch):
     monkeypatch.setattr(machine, "nvidia_problem", lambda: "nvidia-smi: it failed")
     facts, (finding,) = check_gpu("jax", backend(CPU))

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.tools import gradients
-from usrn_keras.losses.cross_entropy import blocks_of_rows, cross_entropy, cross_entropy_and_accuracy
+from usrn_keras.losses.blocks import blocks_of_rows
+from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy
 
 pytestmark = pytest.mark.every_backend
 
 IGNORED = 255
-MODULE = sys.modules["usrn_keras.losses.cross_entropy"]  # the function of that name hides it
+MODULE = sys.modules["usrn_keras.losses.blocks"]
 
 
 def problem(factor: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:

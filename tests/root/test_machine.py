@@ -174,6 +174,21 @@ def test_one_gpu_by_its_identifier(tool):
     assert nvidia_gpus()[0].name == "other"
 
 
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [(None, ["0", "1", "7"]), ("1", ["1"]), ("7,0", ["7", "0"]), ("0,5,1", ["0"]), ("", []), ("-1", [])],
+)
+def test_gpus_that_a_process_sees(tool, monkeypatch, visible, names):
+    """In the order of the variable, up to the first that the machine does not have, as CUDA reads it."""
+    tool("""
+gpu() { echo "$1, 2, 1, 9.0, 580"; }
+case "$*" in *--id=[017]) gpu "${4#--id=}${3#--id=}" ;; *--id=*) exit 6 ;; *) gpu 0; gpu 1; gpu 7 ;; esac""")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [gpu.name for gpu in machine.visible_gpus()] == names
+
+
 def test_figures_that_an_old_driver_does_not_know(tool):
     tool("echo 'GeForce GT, [N/A], [N/A], [N/A], 390.1'")
     (gpu,) = nvidia_gpus()

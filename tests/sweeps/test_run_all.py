@@ -101,6 +101,32 @@ def test_shared_stages_are_done_once(family, jobs):
     assert all(family.has(run, stage) for run in plan.runs for stage in (BASELINE, SUBCLASSES))
 
 
+def test_runs_at_a_time_get_one_gpu_each(monkeypatch):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(module, "usable_cores", lambda: 8)
+    own = [module._environment(2, ("3", "GPU-7"), slot) for slot in range(2)]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in own] == ["3", "GPU-7"]
+    assert own[0] == {"CUDA_VISIBLE_DEVICES": "3", "OMP_NUM_THREADS": "4"}
+    shared = [module._environment(3, ("3", "GPU-7"), slot) for slot in range(3)]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in shared] == ["3", "GPU-7", "3"]
+    assert shared[0]["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert "CUDA_VISIBLE_DEVICES" not in module._environment(3)
+    assert module._environment(1, ("3", "GPU-7")) == {}
+
+
+def test_a_gpu_is_given_again_after_its_run(family, monkeypatch):
+    """Three runs on two GPUs: the third takes the GPU of the one that ended first."""
+    given = []
+    environment = module._environment
+    monkeypatch.setattr(module, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(module, "gpus_by_identifier", lambda: {"0": None, "1": None})
+    monkeypatch.setattr(module, "_environment", lambda *g: given.append(environment(*g)) or given[-1])
+    assert run_all(made_plan("A", "B2", "C", seeds=(0,)).runs, family, jobs=2, progress=SILENT) == {}
+    gpus = [one["CUDA_VISIBLE_DEVICES"] for one in given]
+    assert gpus[0] == "0" and set(gpus) <= {"0", "1"} and len(gpus) == 3
+
+
 def test_one_that_fails_does_not_stop_the_others(family):
     plan, progress = made_plan("A", "B", "crash", "C", seeds=(0,)), Recorded()
     failures = run_all(plan.runs, family, jobs=2, progress=progress)

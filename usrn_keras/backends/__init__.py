@@ -14,6 +14,7 @@ import keras
 
 from usrn_keras.backends.steps import release_memory
 from usrn_keras.files import cache_folder
+from usrn_keras.losses import blocks
 
 if keras.backend.backend() == "torch":
     from usrn_keras.backends import torch as current
@@ -27,16 +28,23 @@ else:
         f"{keras.backend.backend()!r}; set KERAS_BACKEND to one of them"
     )
 
+blocks.on_gpu = current.on_accelerator  # sets the size of the blocks; losses import no backend
+
 COMPILES: bool = current.COMPILES  # whether the first step of a shape compiles a program
 CompiledStep = current.CompiledStep
 available_gpu_memory = current.available_gpu_memory
 compile_forward = current.compile_forward
 device_names = current.device_names
+fetch = current.fetch
 gpu_peak_memory = current.gpu_peak_memory
 input_gradient = current.input_gradient
+join_ranks = current.join_ranks
+leave_ranks = current.leave_ranks
+number_of_devices = current.number_of_devices
 no_gradient = current.no_gradient
 on_accelerator = current.on_accelerator
 run_graph = current.run_graph
+set_deterministic = current.set_deterministic
 train_step = current.train_step
 without_program_cache = current.without_program_cache
 
@@ -46,9 +54,11 @@ def prepare_backend() -> None:
 
     - JAX stores compiled programs in the cache folder, so that the next run of the same network and sizes
       starts faster. Set `JAX_COMPILATION_CACHE_DIR` to choose another folder.
-    - TensorFlow runs one operation at a time on a CPU, each on all cores.
+    - TensorFlow runs one operation at a time on a CPU, each on all cores, and takes GPU memory as needed.
+    - On a GPU, every backend multiplies float32 matrices in TensorFloat-32.
 
-    The command line calls it; the library does not, because a process may have its own settings.
+    The command line and the benchmarks call it; the library does not, because a process may have its own
+    settings. `set_deterministic` chooses between the fastest kernels of a GPU and repeatable ones.
     """
     current.prepare(programs_folder())
 
@@ -75,14 +85,19 @@ __all__ = [
     "cache_programs",
     "compile_forward",
     "device_names",
+    "fetch",
     "gpu_peak_memory",
     "input_gradient",
+    "join_ranks",
+    "leave_ranks",
     "no_gradient",
+    "number_of_devices",
     "on_accelerator",
     "prepare_backend",
     "programs_folder",
     "release_memory",
     "run_graph",
+    "set_deterministic",
     "train_step",
     "without_program_cache",
 ]

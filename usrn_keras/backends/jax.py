@@ -10,11 +10,15 @@ from typing import Any
 
 import jax
 import keras
+import numpy as np
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from keras import layers
 
 from usrn_keras.backends import layer_operations
 from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
+from usrn_keras.errors import BackendError
+from usrn_keras.machine import has_nvidia_gpu
+from usrn_keras.ranks import Ranks
 
 # Pseudo labels stop the gradient, and the compiler removes the operations that only a gradient needs.
 no_gradient = contextlib.nullcontext
@@ -22,8 +26,13 @@ COMPILES = True
 OPERATIONS_ON_CPU = layer_operations.OPERATIONS | {layers.DepthwiseConv2D: layer_operations.depthwise_by_taps}
 
 
+_settings = {"deterministic": False}
+
+
 def prepare(programs: Path) -> None:
-    """Cache compiled programs in a folder, so that the next run of the same network starts faster."""
+    """Cache compiled programs in a folder, and let GPUs multiply float32 matrices in TensorFloat-32."""
+    if has_nvidia_gpu() and jax.config.jax_default_matmul_precision is None:
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32")
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(programs))
     # Building a network compiles hundreds of small programs, one for each shape of weights.
@@ -32,6 +41,16 @@ def prepare(programs: Path) -> None:
 
 
 cache_programs = prepare
+
+
+def set_deterministic(deterministic: bool) -> None:
+    """Let the compiler choose kernels for a GPU that give the same bits every time, or the fastest ones."""
+    _settings["deterministic"] = deterministic
+
+
+def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
+    """Copy loss terms of several steps to the host, at once."""
+    return [{name: float(value) for name, value in one.items()} for one in jax.device_get(list(terms))]
 
 
 @contextlib.contextmanager
@@ -72,14 +91,37 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
     return lambda images: program([variable.value for variable in variables], images)
 
 
+def number_of_devices() -> int:
+    """Number of devices that this process can train on."""
+    return jax.local_device_count()
+
+
+def join_ranks(ranks: Ranks) -> Ranks:
+    """Return the ranks of a process alone; this backend trains in one process.
+
+    Raises:
+        BackendError: There are several processes.
+    """
+    if ranks.world > 1:
+        raise BackendError(
+            f"WORLD_SIZE = {ranks.world}: only PyTorch trains over several processes, this is JAX",
+            hint="Start one process; it trains on the devices of this machine with --devices N.",
+        )
+    return ranks
+
+
+def leave_ranks() -> None:
+    """Do nothing: there are no other processes."""
+
+
 def on_accelerator() -> bool:
     """Whether the default device is not a CPU."""
     return jax.default_backend() != "cpu"
 
 
 def device_names() -> list[str]:
-    """Names of the devices."""
-    return [str(device) for device in keras.distribution.list_devices()]
+    """Names of the GPUs; empty without one."""
+    return [device.device_kind for device in jax.local_devices() if device.platform != "cpu"]
 
 
 def available_gpu_memory() -> int | None:
@@ -206,11 +248,15 @@ class CompiledStep:
     The variables of the method hold the state. Each step donates their buffers and assigns the new ones, so
     that memory holds one set of weights and momentum.
 
+    On several devices each computes a part of every batch; the compiler adds what belongs together, so that
+    losses, gradients and batch statistics are those of the whole batch.
+
     Args:
         method: Compiled method.
+        devices: Number of devices of this process to train on; batch sizes must be divisible by it.
     """
 
-    def __init__(self, method: Any):
+    def __init__(self, method: Any, devices: int = 1):
         self._variables = (
             method.trainable_variables,
             method.non_trainable_variables,
@@ -221,13 +267,28 @@ class CompiledStep:
             terms, _, *values = _update(method, batch, *state)
             return terms, tuple(values)
 
-        self._function = jax.jit(update, donate_argnums=0, compiler_options=_compiler_options())
+        shardings = {}
+        self._rows = None
+        if devices > 1:
+            mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), ("rows",))
+            self._rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
+            self._whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+            shardings = {"out_shardings": self._whole}
+        self._function = jax.jit(update, donate_argnums=0, compiler_options=_compiler_options(), **shardings)
         self._first = True
         _copy_shared_buffers(self._variables)
+        if devices > 1:
+            for variable in (variable for part in self._variables for variable in part):
+                variable._value = jax.device_put(variable.value, self._whole)
         release_memory()
 
     def __call__(self, batch: dict[str, Any]) -> Terms:
         state = tuple([variable.value for variable in variables] for variables in self._variables)
+        if self._rows is not None:
+            batch = {
+                name: jax.device_put(value, self._rows if np.ndim(value) else self._whole)
+                for name, value in batch.items()
+            }
         terms, state = self._function(state, batch)
         for variables, values in zip(self._variables, state, strict=True):
             for variable, value in zip(variables, values, strict=True):
@@ -238,12 +299,14 @@ class CompiledStep:
         return terms
 
 
-def _compiler_options() -> dict[str, str]:
+def _compiler_options() -> dict[str, Any]:
     """Schedule for low memory on a CPU, where XLA would keep all gradients of a part for concurrency.
 
     JAX before 0.10 has no such option, and takes more memory.
     """
-    if on_accelerator() or jax.__version_info__ < (0, 10):
+    if on_accelerator():
+        return {"xla_gpu_deterministic_ops": True} if _settings["deterministic"] else {}
+    if jax.__version_info__ < (0, 10):
         return {}
     return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 

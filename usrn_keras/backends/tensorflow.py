@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from keras import layers
 from usrn_keras.backends import layer_operations
 from usrn_keras.backends.graph import Step
 from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
-from usrn_keras.machine import nvidia_gpus
+from usrn_keras.errors import BackendError
+from usrn_keras.machine import visible_gpus
+from usrn_keras.ranks import Ranks
 
 Tensor = Any
 
@@ -78,7 +80,13 @@ OPERATIONS = layer_operations.OPERATIONS | {
 
 
 def prepare(programs: Path) -> None:
-    """Run one operation at a time on a CPU: a step takes two thirds of the time and less memory."""
+    """Take GPU memory as needed; run one operation at a time on a CPU.
+
+    The latter takes two thirds of the time of a step, and less memory.
+    """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # TensorFlow is initialized and keeps its setting
+            tf.config.experimental.set_memory_growth(gpu, True)
     if "TF_NUM_INTEROP_THREADS" in os.environ or on_accelerator():
         return
     with contextlib.suppress(RuntimeError):  # TensorFlow is initialized and keeps its setting
@@ -87,6 +95,17 @@ def prepare(programs: Path) -> None:
 
 def cache_programs(programs: Path) -> None:
     """Do nothing: TensorFlow stores no programs."""
+
+
+def set_deterministic(deterministic: bool) -> None:
+    """Choose kernels that give the same bits every time; TensorFlow cannot take it back."""
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
+    """Copy loss terms of several steps to the host."""
+    return [{name: float(value) for name, value in one.items()} for one in terms]
 
 
 def compile_forward(model: keras.Model, function: Callable) -> Callable:
@@ -108,20 +127,43 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
     return program
 
 
+def number_of_devices() -> int:
+    """Number of devices that one process can train on."""
+    return 1
+
+
+def join_ranks(ranks: Ranks) -> Ranks:
+    """Return the ranks of a process alone; this backend trains in one process.
+
+    Raises:
+        BackendError: There are several processes.
+    """
+    if ranks.world > 1:
+        raise BackendError(
+            f"WORLD_SIZE = {ranks.world}: only PyTorch trains over several processes, this is TensorFlow",
+            hint="Start one process; KERAS_BACKEND=jax trains on several devices with --devices N.",
+        )
+    return ranks
+
+
+def leave_ranks() -> None:
+    """Do nothing: there are no other processes."""
+
+
 def on_accelerator() -> bool:
     """Whether a GPU is available."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
 def device_names() -> list[str]:
-    """Names of the devices."""
-    return [str(device) for device in keras.distribution.list_devices()]
+    """Names of the GPUs; empty without one."""
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [found.get("device_name", "GPU") for found in details]
 
 
 def available_gpu_memory() -> int | None:
     """Bytes of GPU memory that are free or held by TensorFlow; None if unknown."""
-    visible, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    gpus = nvidia_gpus(visible)
+    gpus = visible_gpus()
     if not gpus or gpus[0].free is None:
         return None
     return gpus[0].free + tf.config.experimental.get_memory_info("GPU:0")["current"]
@@ -238,9 +280,10 @@ class CompiledStep:
 
     Args:
         method: Compiled method.
+        devices: Number of devices of this process, 1.
     """
 
-    def __init__(self, method: Any):
+    def __init__(self, method: Any, devices: int = 1):
         self._function = tf.function(lambda batch: _update(method, batch)[0], reduce_retracing=True)
         self._first = True
         release_memory()

@@ -1,9 +1,10 @@
-"""PyTorch: eager steps that add each gradient to the momentum at once, and the update of AdamW."""
+"""PyTorch: eager steps that add each gradient to the momentum at once."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,44 @@ import torch
 from keras import layers, ops
 
 from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
+from usrn_keras.backends.torch_constants import CachedConstants
 from usrn_keras.backends.torch_layers import run_graph
+from usrn_keras.backends.torch_ranks import current_ranks, join, leave
+from usrn_keras.backends.torch_updates import MomentumSum, momentum_buffers, move_by_adamw, move_by_momentum
 from usrn_keras.optimizers import AdamW
 
 Tensor = torch.Tensor
 no_gradient = torch.no_grad
 without_program_cache = contextlib.nullcontext
 COMPILES = False
+join_ranks, leave_ranks = join, leave
 
 
 def prepare(programs: Path) -> None:
-    """Do nothing: PyTorch compiles no programs."""
+    """Let GPUs multiply float32 matrices in TensorFloat-32, as the other backends do; take fast kernels."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    set_deterministic(False)
+
+
+def set_deterministic(deterministic: bool) -> None:
+    """Choose kernels on a GPU that give the same bits every time, or the fastest, found by trying them."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it before its first kernel
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
+    """Copy loss terms of several steps to the host, at once; means over the processes that train together."""
+    kept = torch.stack([value.float() for one in terms for value in one.values()])
+    ranks = current_ranks()
+    values = (kept if ranks.world == 1 else ranks.mean(kept)).tolist()
+    return [{name: values.pop(0) for name in one} for one in terms]
+
+
+def number_of_devices() -> int:
+    """Number of devices that one process can train on."""
+    return 1
 
 
 cache_programs = prepare
@@ -93,42 +121,28 @@ def train_step(method: Any, data: Any) -> Terms:
 def _update(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
     """Run one step and return its terms and context."""
     by_parts = accepts_partial_gradients(method.optimizer)
-    return (_step_by_parts if by_parts else _step_by_sum)(method, batch)
+    with CachedConstants():
+        return (_step_by_parts if by_parts else _step_by_sum)(method, batch)
 
 
 def _step_by_parts(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
-    """Add each gradient to its momentum buffer as soon as it is computed, and release it."""
-    optimizer, started = method.optimizer, set()
-
-    def accumulate(variable: keras.Variable) -> Any:
-        buffer = optimizer.momentum_of(variable).value
-
-        @torch.no_grad()
-        def hook(parameter: Tensor) -> None:
-            if id(parameter) not in started:
-                started.add(id(parameter))
-                buffer.mul_(optimizer.momentum).add_(parameter, alpha=optimizer.coupled_weight_decay)
-            buffer.add_(parameter.grad)
-            parameter.grad = None
-
-        return variable.value.register_post_accumulate_grad_hook(hook)
-
+    """Add the gradients of each part to the momentum as they are computed, and release them."""
+    ranks = current_ranks()
+    momentum = MomentumSum(method.optimizer, ranks.world)
     terms, context = [], {}
     for part in method.loss_parts():
-        hooks = [accumulate(variable) for variable in part.trains]
+        hooks = [momentum.hook(variable) for variable in part.trains]
         try:
             found, context = _compute_part(part, batch, context)
         finally:
             for hook in hooks:
                 hook.remove()
+        momentum.add()
         terms.append(found)
-    with torch.no_grad():
-        rate = float(optimizer.learning_rate)
-        for variable in method.trainable_variables:
-            if id(variable.value) in started:
-                buffer = optimizer.momentum_of(variable).value
-                variable.value.add_(buffer, alpha=-rate * optimizer.rate_factor(variable))
-        optimizer.iterations.assign_add(1)
+    moved = momentum.started(method.trainable_variables)
+    if ranks.world > 1:
+        ranks.add_up(momentum_buffers(method.optimizer, moved))
+    move_by_momentum(method.optimizer, moved)
     return sum_of_terms(terms), context
 
 
@@ -142,8 +156,16 @@ def _step_by_sum(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, T
         terms.append(found)
     # A gradient is None if no loss depends on the variable.
     known = [variable for variable in method.trainable_variables if variable.value.grad is not None]
-    with torch.no_grad():
-        method.optimizer.apply([variable.value.grad for variable in known], known)
+    gradients = [variable.value.grad for variable in known]
+    ranks = current_ranks()
+    if ranks.world > 1:
+        torch._foreach_div_(gradients, ranks.world)
+        ranks.add_up(gradients)
+    if type(method.optimizer) is AdamW and method.optimizer.applies_gradients_as_they_are:
+        move_by_adamw(method.optimizer, gradients, known)
+    else:
+        with torch.no_grad():
+            method.optimizer.apply(gradients, known)
     return sum_of_terms(terms), context
 
 
@@ -164,16 +186,23 @@ class CompiledStep:
 
     Args:
         method: Compiled method; its convolution kernels are reordered in memory.
+        devices: Number of devices of this process, 1.
     """
 
-    def __init__(self, method: Any):
+    def __init__(self, method: Any, devices: int = 1):
         self._method = method
         use_native_layout(method)
         release_memory()
 
     def __call__(self, batch: dict[str, Any]) -> Terms:
-        tensors = {key: ops.convert_to_tensor(value) for key, value in batch.items()}
-        return _update(self._method, tensors)[0]
+        return _update(self._method, {key: _on_device(value) for key, value in batch.items()})[0]
+
+
+def _on_device(value: Any) -> Tensor:
+    """Copy an array of a batch to the device, on a GPU without waiting for the step before."""
+    if not on_accelerator() or isinstance(value, Tensor):
+        return ops.convert_to_tensor(value)
+    return torch.as_tensor(value).pin_memory().to("cuda", non_blocking=True)
 
 
 def use_native_layout(model: Any) -> None:
@@ -199,39 +228,3 @@ def _reorder(variable: Any, layer: Any) -> None:
     back = tuple(there.index(axis) for axis in range(4))
     with torch.no_grad():
         variable.value.data = variable.value.data.permute(there).contiguous().permute(back)
-
-
-@torch.no_grad()
-def fused_update(
-    optimizer: AdamW, gradients: list[Tensor], variables: Iterable[keras.Variable], learning_rate: Any
-) -> None:
-    """Apply `AdamW.update_step` to all variables in a dozen calls on lists of tensors.
-
-    Keras has such an update for its Adam, but not for subclasses of it. A dozen calls per variable took a
-    seventh of a training step on a CPU.
-
-    Args:
-        optimizer: Optimizer with the state of the variables.
-        gradients: Gradient of each variable.
-        variables: Variables to update.
-        learning_rate: Learning rate of this step.
-    """
-    beta_1, beta_2, taken = optimizer.beta_1, optimizer.beta_2, int(optimizer.iterations) + 1
-    rates = [float(learning_rate) * optimizer.rate_factor(variable) for variable in variables]
-    buffers = [optimizer.buffers_of(variable) for variable in variables]
-    means, squares = [mean.value for mean, _ in buffers], [square.value for _, square in buffers]
-    weights = [variable.value for variable in variables]
-    gradients = [gradient.to(weight.dtype) for gradient, weight in zip(gradients, weights, strict=True)]
-    decay = optimizer.decoupled_weight_decay
-    shrink = [1 - rate * decay * optimizer.decays(v) for rate, v in zip(rates, variables, strict=True)]
-    torch._foreach_mul_(weights, shrink)
-    torch._foreach_lerp_(means, gradients, 1 - beta_1)
-    torch._foreach_mul_(squares, beta_2)
-    torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta_2)
-    sizes = torch._foreach_sqrt(squares)
-    torch._foreach_add_(sizes, optimizer.epsilon)
-    unbias = (1 - beta_2**taken) ** 0.5 / (1 - beta_1**taken)
-    torch._foreach_addcdiv_(weights, means, sizes, [-rate * unbias for rate in rates])
-
-
-AdamW.fused_update = staticmethod(fused_update)

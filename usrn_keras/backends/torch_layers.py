@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from keras import activations, layers, ops, tree
 
 from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
+from usrn_keras.backends.torch_constants import constant
+from usrn_keras.backends.torch_ranks import current_ranks
 
 Tensor = torch.Tensor
 
@@ -33,10 +35,47 @@ def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
     if plan is None:
         return model(inputs, training=training)
     given = [_channels_first(_tensor(tensor, model.compute_dtype)) for tensor in tree.flatten(inputs)]
-    return _channels_last(_run(plan, given, bool(training)))
+    statistics = BatchStatistics() if training else None
+    result = _channels_last(_run(plan, given, statistics))
+    if statistics is not None:
+        statistics.move()
+    return result
 
 
-def _run(plan: GraphPlan, inputs: list[Tensor], training: bool) -> Tensor:
+class BatchStatistics:
+    """Statistics of the batches of one pass, which move the statistics of all layers in a few kernels."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[layers.BatchNormalization, Tensor, Tensor]] = {}
+
+    def add(self, layer: layers.BatchNormalization, mean: Tensor, deviation: Tensor) -> None:
+        """Keep the mean of a batch and the inverse of its standard deviation, both `(channels,)`."""
+        if id(layer) in self._found:  # a layer that runs twice
+            self.move()
+        self._found[id(layer)] = layer, mean, deviation
+
+    @torch.no_grad()
+    def move(self) -> None:
+        """Move mean and variance of the layers towards those of the batch."""
+        alike: dict[tuple[float, float], list[tuple]] = {}
+        for layer, *found in self._found.values():
+            moving = layer.moving_mean.value, layer.moving_variance.value
+            alike.setdefault((layer.momentum, layer.epsilon), []).append((*moving, *found))
+        for (momentum, epsilon), group in alike.items():
+            means, variances, batch_means, deviations = map(list, zip(*group, strict=True))
+            # As in Keras, the biased variance of the batch (the moving variance of PyTorch divides by n - 1).
+            batch_variances = torch._foreach_pow(deviations, -2)
+            torch._foreach_sub_(batch_variances, epsilon)
+            torch._foreach_clamp_min_(batch_variances, 0)
+            torch._foreach_lerp_(means, batch_means, 1 - momentum)
+            torch._foreach_lerp_(variances, batch_variances, 1 - momentum)
+        self._found.clear()
+
+
+Training = BatchStatistics | None  # None outside training
+
+
+def _run(plan: GraphPlan, inputs: list[Tensor], training: Training) -> Tensor:
     """Run a plan on tensors `(batch, channels, height, width)`."""
 
     def operation(step: Step, inputs: list[Tensor]) -> Tensor:
@@ -45,20 +84,20 @@ def _run(plan: GraphPlan, inputs: list[Tensor], training: bool) -> Tensor:
     return run(plan, inputs, operation)
 
 
-def _call_layer(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _call_layer(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     """Run a nested model, or call a layer without a native operation."""
     nested = plan_of(step.layer)
     if nested is not None:
         return _run(nested, inputs, training)
     given = [_channels_last(tensor) for tensor in inputs]
     if step.layer._call_has_training_arg:
-        result = step.layer(given if step.listed else given[0], training=training)
+        result = step.layer(given if step.listed else given[0], training=training is not None)
     else:
         result = step.layer(given if step.listed else given[0])
     return _channels_first(result)
 
 
-def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _convolution(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer = step.layer
     x = inputs[0].to(_dtype(layer))
     kernel = layer.kernel.value.to(x.dtype).permute(3, 2, 0, 1)
@@ -84,7 +123,7 @@ def _convolution(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     )
 
 
-def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _batch_normalization(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer = step.layer
     if layer.axis not in (-1, 3):
         return _call_layer(step, inputs, training)
@@ -94,18 +133,18 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Te
     mean, variance = layer.moving_mean.value, layer.moving_variance.value
     if not (training and layer.trainable):
         return F.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon).to(dtype)
-    result, batch_mean, deviation = torch.native_batch_norm(
-        x, scale, offset, None, None, True, 0.0, layer.epsilon
-    )
-    with torch.no_grad():
-        # As in Keras, the biased variance of the batch (the moving variance of PyTorch divides by n - 1).
-        batch_variance = (deviation.pow(-2) - layer.epsilon).clamp_(min=0)
-        mean.lerp_(batch_mean, 1 - layer.momentum)
-        variance.lerp_(batch_variance, 1 - layer.momentum)
+    ranks = current_ranks()
+    if ranks.world > 1:
+        result, batch_mean, deviation = ranks.batch_norm(x, scale, offset, layer.epsilon)
+    else:
+        result, batch_mean, deviation = torch.native_batch_norm(
+            x, scale, offset, None, None, True, 0.0, layer.epsilon
+        )
+    training.add(layer, batch_mean.detach(), deviation.detach())
     return result.to(dtype)
 
 
-def _relu(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _relu(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer, x = step.layer, inputs[0]
     if isinstance(layer, layers.Activation):
         return _apply(layer.activation, x, step.in_place)
@@ -124,12 +163,12 @@ def _apply(activation: Callable | None, x: Tensor, in_place: bool) -> Tensor:
     return _channels_first(activation(_channels_last(x)))
 
 
-def _zero_padding(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _zero_padding(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     (top, bottom), (left, right) = step.layer.padding
     return F.pad(inputs[0], (left, right, top, bottom)) if top or bottom or left or right else inputs[0]
 
 
-def _max_pooling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _max_pooling(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer, x = step.layer, inputs[0]
     if layer.padding == "same":
         sides = zip(x.shape[2:], layer.pool_size, layer.strides, strict=True)
@@ -138,7 +177,7 @@ def _max_pooling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     return F.max_pool2d(x, layer.pool_size, layer.strides)
 
 
-def _add(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _add(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     first, *rest = inputs
     if not step.in_place or any(other.shape != first.shape for other in rest):
         first, *rest = first + rest[0], *rest[1:]
@@ -147,11 +186,11 @@ def _add(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     return first
 
 
-def _concatenate(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _concatenate(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     return torch.cat(inputs, dim=1)
 
 
-def _upsampling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _upsampling(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer, x = step.layer, inputs[0].to(_dtype(step.layer))
     if layer.interpolation != "bilinear":
         return _call_layer(step, inputs, training)
@@ -159,14 +198,14 @@ def _upsampling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def _mean(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _mean(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     return inputs[0].mean(dim=(2, 3), keepdim=True)
 
 
-def _rescaling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+def _rescaling(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer = step.layer
     scale, offset = (
-        torch.as_tensor(value, dtype=_dtype(layer), device=inputs[0].device).reshape(-1, 1, 1)
+        constant(value, _dtype(layer), inputs[0].device).reshape(-1, 1, 1)
         for value in (layer.scale, layer.offset)
     )
     return inputs[0].to(_dtype(layer)) * scale + offset
@@ -189,7 +228,7 @@ def _channels_last(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 2, 3, 1)
 
 
-OPERATIONS: dict[type, Callable[[Step, list[Tensor], bool], Tensor]] = {
+OPERATIONS: dict[type, Callable[[Step, list[Tensor], Training], Tensor]] = {
     layers.Conv2D: _convolution,
     layers.DepthwiseConv2D: _convolution,
     layers.BatchNormalization: _batch_normalization,

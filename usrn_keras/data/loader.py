@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -79,8 +79,10 @@ class Batches:
             read; None skips the check.
         seed: Seed of the orders and views.
         workers: Number of threads that compute batches in `iterate`; with 0 they are computed on demand.
-        prefetch: Number of batches that are computed ahead.
+        prefetch: Number of batches that are computed ahead; None for twice the workers, at least 4.
         cache_bytes: Memory for decoded files in bytes.
+        part: Number of this process and number of the processes that share each batch: it holds every view of
+            its part of the images alone. The batch sizes are those of the whole batch.
 
     Raises:
         ValueError: A batch size or `weak_unlabelled` is invalid, or contradicts `spec`.
@@ -117,8 +119,9 @@ class Batches:
         parents: np.ndarray | None = None,
         seed: int,
         workers: int = 2,
-        prefetch: int = 4,
+        prefetch: int | None = None,
         cache_bytes: int = 512 * 2**20,
+        part: tuple[int, int] = (0, 1),
     ):
         if spec is None:
             spec = BatchSpec(unlabelled=batch_unlabelled > 0, strong=1)
@@ -145,7 +148,8 @@ class Batches:
         self.unlabelled_streams = (OWN_STREAM, DONOR_STREAM)[: spec.unlabelled * (1 + spec.donor)]
         self.seed = seed
         self.workers = workers
-        self.prefetch = prefetch
+        self.part = part
+        self.prefetch = max(4, 2 * workers) if prefetch is None else prefetch
         views = [view for view in (weak_labelled, weak_unlabelled) if view is not None]
         self._reader = SampleReader(
             Rules(num_classes, ignore_index, id_map, colour_map, mask_threshold),
@@ -197,10 +201,12 @@ class Batches:
             arrays |= self._pseudo_arrays(step)
         for name, boxes in self.spec.boxes_by_name.items():
             rng = np.random.default_rng([self.seed, PURPOSES_OF_BOXES[name], step])
-            arrays[name] = boxes.draw(rng, *arrays["weak"].shape[:3])
+            drawn = boxes.draw(rng, self.batch_unlabelled, *arrays["weak"].shape[1:3])
+            arrays[name] = self._own_rows(drawn)
         if self.spec.draws:
             rng = np.random.default_rng([self.seed, DRAWS, step])
-            arrays["draws"] = rng.random((self.batch_unlabelled, self.spec.draws), np.float32)
+            drawn = rng.random((self.batch_unlabelled, self.spec.draws), np.float32)
+            arrays["draws"] = self._own_rows(drawn)
         return arrays
 
     def names(self, step: int) -> list[str]:
@@ -226,26 +232,26 @@ class Batches:
     def _labelled_arrays(self, step: int) -> dict[str, np.ndarray]:
         views = [
             self._view(self.weak_labelled, LABELLED, step, position, sample, self._reader.labelled)
-            for position, sample in enumerate(self._labelled_samples(step))
+            for position, sample in self._own(self._labelled_samples(step))
         ]
         keys = ["labelled", "labels", "sublabels"][: len(views[0])]
         arrays = {key: np.stack(parts) for key, parts in zip(keys, zip(*views, strict=True), strict=True)}
         if self.labelled_view is not None:
             rng = np.random.default_rng([self.seed, LABELLED_COLOUR, step])
-            arrays["labelled_parameters"] = self.labelled_view.draw(rng, self.batch_labelled)
+            arrays["labelled_parameters"] = self._own_rows(self.labelled_view.draw(rng, self.batch_labelled))
         return arrays
 
     def _pseudo_arrays(self, step: int) -> dict[str, np.ndarray]:
         views = [
             self._view(self.weak_labelled, PSEUDO, step, position, sample, self._reader.pseudo)
-            for position, sample in enumerate(self._pseudo_samples(step))
+            for position, sample in self._own(self._pseudo_samples(step))
         ]
         keys = ["pseudo", "pseudo_labels", "pseudo_sublabels"][: len(views[0])]
         arrays = {key: np.stack(parts) for key, parts in zip(keys, zip(*views, strict=True), strict=True)}
         view = self.strong if self.spec.strong else self.labelled_view
         if view is not None:
             rng = np.random.default_rng([self.seed, PSEUDO_COLOUR, step])
-            parameters = view.draw(rng, self.batch_unlabelled)
+            parameters = self._own_rows(view.draw(rng, self.batch_unlabelled))
             if self.spec.strong and self.strong_on_host is not None:
                 arrays["pseudo"] = self.strong_on_host(arrays["pseudo"], parameters)
             else:
@@ -256,7 +262,7 @@ class Batches:
         samples = self._unlabelled_samples(step, stream)
         views = [
             self._view(self.weak_unlabelled, stream.views, step, position, sample, self._reader.unlabelled)
-            for position, sample in enumerate(samples)
+            for position, sample in self._own(samples)
         ]
         arrays = {stream.weak: np.stack([image for (image,) in views])}
         if self.spec.filled:
@@ -269,7 +275,8 @@ class Batches:
         """A strong view of some weak views, or its parameters."""
         if self.strong is None:
             return {}
-        parameters = self.strong.draw(np.random.default_rng([self.seed, purpose, step]), len(weak))
+        rng = np.random.default_rng([self.seed, purpose, step])
+        parameters = self._own_rows(self.strong.draw(rng, self.batch_unlabelled))
         if self.strong_on_host is None:
             return {f"{name}_parameters": parameters}
         return {name: self.strong_on_host(weak, parameters)}
@@ -283,7 +290,7 @@ class Batches:
             for rng, first in zip(self._generators(step, PAIR), firsts, strict=True)
         ]
         arrays = overlaps(firsts, seconds)
-        parts = zip(seconds, samples, strict=True)
+        parts = zip(seconds, (sample for _, sample in self._own(samples)), strict=True)
         arrays["pair"] = np.stack([one.cut_image(*self._reader.unlabelled(sample)) for one, sample in parts])
         return arrays | self._strong_arrays(step, "pair_strong", PAIR_STRONG, arrays["pair"])
 
@@ -295,13 +302,22 @@ class Batches:
         """Windows of the views of a stream; the generators are those of the views."""
         return [
             self.weak_unlabelled.draw(rng, *self._reader.size(sample.image))
-            for rng, sample in zip(self._generators(step, stream.views), samples, strict=True)
+            for rng, (_, sample) in zip(self._generators(step, stream.views), self._own(samples), strict=True)
         ]
 
     def _generators(self, step: int, purpose: int) -> list[np.random.Generator]:
-        """Random generators of the unlabelled images of a batch."""
-        places = range(self.batch_unlabelled)
-        return [np.random.default_rng([self.seed, purpose, step, place]) for place in places]
+        """Random generators of the unlabelled images of this process."""
+        places = self._own(range(self.batch_unlabelled))
+        return [np.random.default_rng([self.seed, purpose, step, place]) for place, _ in places]
+
+    def _own(self, items: Sequence[Any]) -> list[tuple[int, Any]]:
+        """What this process computes of a batch, each with its position in the whole batch."""
+        return self._own_rows(list(enumerate(items)))
+
+    def _own_rows(self, values: Any) -> Any:
+        """Rows of this process of an array or list of a whole batch."""
+        number, parts = self.part
+        return values[number * len(values) // parts : (number + 1) * len(values) // parts]
 
     def _view(self, view, stream, step, position, sample, read) -> tuple[np.ndarray, ...]:
         """Compute the weak view of one sample; unexpected errors get a note with the file name."""

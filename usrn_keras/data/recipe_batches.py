@@ -23,6 +23,7 @@ def build_batches(
     pseudo: tuple[Sample, ...] = (),
     spec: BatchSpec | None = None,
     parents: np.ndarray | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Build the batches of a recipe.
 
@@ -34,6 +35,7 @@ def build_batches(
         spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
         parents: Class of each subclass, `(subclasses,)`, to check sublabels against the labels; None skips
             the check.
+        part: Number of this process and number of processes that share each batch, see `Batches`.
 
     Raises:
         BackendError: `views.strong` is `keras_cv`, and keras-cv or tensorflow is not installed.
@@ -78,4 +80,5 @@ def build_batches(
         parents=parents,
         seed=training.seed,
         workers=recipe.data.workers,
+        part=part,
     )

@@ -173,22 +173,39 @@ def check_backend(chosen: str, source: str, backends: Mapping[str, Mapping[str, 
     return facts, found
 
 
-def check_gpu(name: str, backends: Mapping[str, Mapping[str, Any]], gpus: Sequence[NvidiaGpu]) -> Checked:
-    """Compare the GPUs that the NVIDIA driver reports with the devices of the backend `name`."""
+def check_gpu(
+    name: str,
+    backends: Mapping[str, Mapping[str, Any]],
+    gpus: Sequence[NvidiaGpu],
+    visible: Sequence[NvidiaGpu] | None = None,
+) -> Checked:
+    """Compare the GPUs that the NVIDIA driver reports with the devices of the backend `name`.
+
+    Args:
+        name: Name of the backend.
+        backends: Facts about the installed backends, see `load_backends`.
+        gpus: GPUs of the machine.
+        visible: GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process; None for all.
+    """
+    visible = gpus if visible is None else visible
     devices, found = backends.get(name, {}).get("devices", []), []
     if problem := "" if gpus else machine.nvidia_problem():
         message = f"an NVIDIA device is present, but its driver does not work: {problem}"
         advice = "install the NVIDIA driver and reboot; in a container, start it with docker run --gpus all"
         found.append(DoctorFinding("gpu_driver", message, advice))
     if gpus and devices[:1] == [CPU]:
-        visible, said = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip(), backends[name]["said"]
-        if visible in HIDING:
-            message = f"the NVIDIA GPU is hidden from {name}: CUDA_VISIBLE_DEVICES is {visible!r}"
+        value, said = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip(), backends[name]["said"]
+        if value in HIDING:
+            message = f"the NVIDIA GPU is hidden from {name}: CUDA_VISIBLE_DEVICES is {value!r}"
             found.append(DoctorFinding("gpu_hidden", message, "unset CUDA_VISIBLE_DEVICES", said))
         else:
-            message = f"an NVIDIA GPU is present ({gpus[0].name}), but {name} does not find it"
-            found.append(DoctorFinding("gpu_unused", message, install_for_gpu(name, gpus[0]), said))
-    shown = [f"{gpu.name}, {_gib(gpu.total)} GiB, driver {gpu.driver}" for gpu in gpus]
+            used = (*visible, *gpus)[0]
+            message = f"an NVIDIA GPU is present ({used.name}), but {name} does not find it"
+            found.append(DoctorFinding("gpu_unused", message, install_for_gpu(name, used), said))
+    hidden = f"; CUDA_VISIBLE_DEVICES hides {len(gpus) - len(visible)} of {len(gpus)}"
+    shown = [f"{gpu.name}, {_gib(gpu.total)} GiB, driver {gpu.driver}" for gpu in visible or gpus]
+    if shown and len(visible) < len(gpus):
+        shown[-1] += hidden
     nvidia = ["driver does not work"] if problem else shown
     return {"nvidia": nvidia, "trains_on": devices[0] if devices else "no device"}, found
 

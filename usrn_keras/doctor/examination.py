@@ -46,11 +46,12 @@ def diagnose(
     started, (name, source) = time.monotonic(), chosen_backend()
     backends = load_backends(progress)
     devices, gpus = backends.get(name, {}).get("devices", []), machine.nvidia_gpus()
+    visible = machine.visible_gpus() if gpus else []
     folder = (run_dir or Path("runs", Path(recipe or "").stem)).expanduser().absolute()
     checked = {
         "versions": check_versions(),
         "backend": check_backend(name, source, backends),
-        "gpu": check_gpu(name, backends, gpus),
+        "gpu": check_gpu(name, backends, gpus, visible),
         "machine": check_machine(name, on_cpu=devices[:1] == [CPU]),
         "disk": check_disk(folder),
     }
@@ -60,7 +61,7 @@ def diagnose(
         timed = not any(finding.error for _, findings in checked.values() for finding in findings)
         progress.log(f"reading {recipe}{', and timing its input pipeline and training step' * timed}")
         order = {"recipe": recipe, "overrides": list(overrides), "folder": str(folder), "timed": timed}
-        checked["recipe"] = check_recipe(order, name, bfloat16=has_bfloat16(devices, gpus))
+        checked["recipe"] = check_recipe(order, name, bfloat16=has_bfloat16(devices, visible))
     findings = [finding for _, found in checked.values() for finding in found]
     following = [
         f"{join(['usrn', 'data', 'check', *given])}  # all errors of images and masks",

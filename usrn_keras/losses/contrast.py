@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from usrn_keras.losses.cross_entropy import blocks_of_rows
+from usrn_keras.losses.blocks import blocks_of_rows
 
 Tensor = Any
 

@@ -6,12 +6,11 @@ from typing import Any
 
 from keras import ops
 
+from usrn_keras.losses import divisors
 from usrn_keras.losses.bilinear import upsample, upsample_transposed
+from usrn_keras.losses.blocks import UNKNOWN_BATCH, blocks_of_rows, map_blocks
 
 Tensor = Any
-
-BLOCK_BYTES = 8e6  # size of a block of upsampled logits: about the size of the caches of a CPU
-UNKNOWN_BATCH = 8  # images assumed for a block if the batch size is unknown while the graph is traced
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor, pixels: Tensor | None = None) -> Tensor:
@@ -63,9 +62,10 @@ def cross_entropy_and_accuracy(
     """
     factor = _factor(logits, labels)
     # An ignored id such as 255 is not a channel: replace it by any valid channel, with weight 0.
-    labels = ops.where(mask, ops.cast(labels, "int32"), 0)
+    labels = ops.cast(labels, "int32") * ops.cast(mask, "int32")
     weights = ops.cast(mask, "float32")
-    weights = weights / ops.maximum(ops.sum(weights) if pixels is None else pixels, 1.0)
+    count = divisors.at_least_one(ops.sum(weights)) if pixels is None else ops.maximum(pixels, 1.0)
+    weights = weights / count
 
     @ops.custom_gradient
     def loss_and_accuracy(logits: Tensor) -> tuple[Tensor, Any]:
@@ -130,7 +130,7 @@ def _blockwise(logits: Tensor, labels: Tensor, weights: Tensor, factor: int) -> 
     def block(given: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return _block(*given, factor)
 
-    both, gradients = ops.map(
+    both, gradients = map_blocks(
         block, (in_blocks(tall, columns, channels), in_blocks(labels, width), in_blocks(weights, width))
     )
     gradients = ops.reshape(gradients, (blocks, -1, height // blocks, columns, channels))
@@ -151,19 +151,3 @@ def _block(logits: Tensor, labels: Tensor, weights: Tensor, factor: int) -> tupl
     gradient = exponentials / total - ops.cast(label, "float32")
     gradient = gradient * ops.expand_dims(weights, -1)
     return both, upsample_transposed(gradient, factor, axis=1)
-
-
-def blocks_of_rows(height: int, row_bytes: float, block_bytes: float | None = None) -> int:
-    """Compute the smallest number of equal blocks of rows that a size allows.
-
-    Args:
-        height: Number of rows.
-        row_bytes: Size of a row of all images in bytes.
-        block_bytes: Largest size of a block in bytes; None for `BLOCK_BYTES`.
-
-    Returns:
-        The number of blocks; `height` if a single row exceeds `block_bytes`.
-    """
-    most = BLOCK_BYTES if block_bytes is None else block_bytes
-    fitting = (n for n in range(1, height + 1) if height % n == 0 and height / n * row_bytes <= most)
-    return next(fitting, height)

@@ -8,7 +8,8 @@ from typing import Any
 from keras import ops
 
 from usrn_keras.losses.bilinear import upsample, upsample_transposed
-from usrn_keras.losses.cross_entropy import UNKNOWN_BATCH, blocks_of_rows, take_channel
+from usrn_keras.losses.blocks import UNKNOWN_BATCH, blocks_of_rows, map_blocks
+from usrn_keras.losses.cross_entropy import take_channel
 from usrn_keras.losses.upsampled_labels import upsampled_labels
 
 Tensor = Any
@@ -107,6 +108,6 @@ def _blockwise(
 
     tall = in_blocks(upsample(logits, factor, axis=1), columns, channels)
     given = (tall, in_blocks(labels, width), in_blocks(forward, width), in_blocks(reverse, width))
-    values, gradients = ops.map(block, given)
+    values, gradients = map_blocks(block, given)
     gradients = ops.reshape(ops.transpose(gradients, (1, 0, 2, 3, 4)), (-1, height, columns, channels))
     return ops.sum(values), upsample_transposed(gradients, factor, axis=1)

@@ -8,7 +8,8 @@ from typing import Any
 from keras import ops
 
 from usrn_keras.losses.bilinear import upsample
-from usrn_keras.losses.cross_entropy import UNKNOWN_BATCH, blocks_of_rows, pixel_cross_entropy
+from usrn_keras.losses.blocks import UNKNOWN_BATCH, blocks_of_rows, map_blocks
+from usrn_keras.losses.cross_entropy import pixel_cross_entropy
 from usrn_keras.losses.pseudo_labels import Gate, pseudo_labels
 
 Tensor = Any
@@ -124,5 +125,5 @@ def _in_blocks(label: Any, inputs: list[Tensor], factor: int, full: Sequence[Ten
         wide = (upsample(values, factor, axis=2) for values in some[: len(inputs)])
         return label(*wide, *some[len(inputs) :])
 
-    found = ops.map(block, (*map(split, inputs), *map(split_full, full)))
+    found = map_blocks(block, (*map(split, inputs), *map(split_full, full)))
     return [ops.reshape(ops.transpose(values, (1, 0, 2, 3)), (-1, height, width)) for values in found]

@@ -52,6 +52,7 @@ class Method(KerasMethod):
     inputs: BatchSpec = BatchSpec()
     needs_subclasses: ClassVar[bool] = False
     makes_pseudo_labels: ClassVar[bool] = False
+    trains_on_parts: ClassVar[bool] = False  # whether its losses are right where processes share a batch
 
     # ---- methods to override
 

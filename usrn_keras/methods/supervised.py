@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -41,6 +41,7 @@ class Supervised(Method):
 
     method_name = "supervised"
     title = "Baseline"
+    trains_on_parts: ClassVar[bool] = True
 
     def __init__(self, branch: Branch, *, ignore_index: int = 255, **kwargs: Any):
         super().__init__([Network(branch)], ignore_index=ignore_index, **kwargs)

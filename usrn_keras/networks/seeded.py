@@ -145,8 +145,9 @@ class SeededDropout(layers.Layer):
         sizes = list(ops.shape(inputs))
         if self.noise_shape is not None:
             sizes = [size if own is None else own for size, own in zip(sizes, self.noise_shape, strict=True)]
-        state = ops.cast(self.seed_generator.next(), "int32")
-        kept = _hashes(state, sizes) >= round(self.rate * 2**24)
+        state = ops.cast(_next(self.seed_generator.state), "int32")
+        first = first_position(sizes) if self.noise_shape is None else 0
+        kept = _hashes(state, sizes, first) >= round(self.rate * 2**24)
         return inputs * (ops.cast(kept, inputs.dtype) * (1 / (1 - self.rate)))
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> keras.KerasTensor:
@@ -202,8 +203,7 @@ class SeededDraws(layers.Layer):
         Returns:
             float32 tensor of multiples of 2^-24 in [0, 1).
         """
-        state = self.state.value * 1  # a copy, as the variable changes in place
-        self.state.assign(state + ops.convert_to_tensor([0, 1], dtype="int32"))
+        state = _next(self.state)
         return ops.cast(_hashes(state, list(sizes)), "float32") * 2.0**-24
 
     def _start(self, shape: tuple[int, ...], dtype: str) -> Tensor:
@@ -213,19 +213,42 @@ class SeededDraws(layers.Layer):
         return super().get_config() | {"seed": self.seed}
 
 
-def _hashes(state: Tensor, sizes: list[Any]) -> Tensor:
+def _next(variable: keras.Variable) -> Tensor:
+    """Return a state, the seed and the number of the call, and count the call."""
+    state = variable.value * 1  # a copy, as the variable changes in place
+    variable.assign(state + ops.arange(2, dtype=variable.dtype))
+    return state
+
+
+def first_position_alone(sizes: list[Any]) -> int:
+    """Position of the first element of a batch in the batch of all processes; 0 where there is one.
+
+    `usrn_keras.stages.devices` replaces this function where there are several.
+
+    Args:
+        sizes: Shape of the batch of this process.
+    """
+    return 0
+
+
+first_position = first_position_alone
+
+
+def _hashes(state: Tensor, sizes: list[Any], first: int = 0) -> Tensor:
     """Compute uniform integers of 24 bits; int32 arithmetic wraps around equally on every backend.
 
-    `state` is the seed and the number of the call, `(2,)` int32.
+    `state` is the seed and the number of the call, `(2,)` int32, and `first` the position of the first one.
     """
     count = math.prod(sizes) if all(isinstance(size, int) for size in sizes) else ops.prod(sizes)
-    bits = ops.arange(count, dtype="int32") * KEYS[0] + state[0] + state[1] * KEYS[1]
+    positions = ops.arange(count, dtype="int32")
+    positions = positions + first if first else positions
+    bits = positions * KEYS[0] + state[0] + state[1] * KEYS[1]
     for shift, multiplier in MIXERS:
         bits = ops.bitwise_xor(bits, _shifted(bits, shift)) * multiplier
     bits = ops.bitwise_xor(bits, _shifted(bits, 16))
-    return ops.reshape(ops.bitwise_and(bits, 2**24 - 1), sizes)
+    return ops.reshape(bits & (2**24 - 1), sizes)
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
     """Shift to the right logically, without copies of the sign bit."""
-    return ops.bitwise_and(ops.right_shift(bits, places), 2 ** (32 - places) - 1)
+    return ops.right_shift(bits, places) & (2 ** (32 - places) - 1)

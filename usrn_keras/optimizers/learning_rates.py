@@ -52,6 +52,15 @@ class LearningRateMultipliers:
         """Learning-rate multiplier of a variable."""
         return self.rate_factors[self._get_variable_index(variable)]
 
+    @property
+    def applies_gradients_as_they_are(self) -> bool:
+        """Whether no option of Keras changes gradients or weights, such as clipping or accumulation."""
+        options = (
+            self.gradient_accumulation_steps, self.clipnorm, self.global_clipnorm, self.clipvalue,
+            self.weight_decay, self.use_ema,
+        )  # fmt: skip
+        return not any(options)
+
     def get_config(self) -> dict[str, Any]:
         factors = self.rate_factors
         return super().get_config() | {"rate_factors": None if factors is None else list(factors)}
@@ -66,6 +75,12 @@ def rate_at(optimizer: keras.optimizers.Optimizer, step: int) -> float:
     """
     rate = schedule_of(optimizer)
     return float(rate(step) if callable(rate) else rate)
+
+
+def fixed_rate(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """Return the variable of a fixed learning rate; None for a schedule."""
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, keras.Variable) else None
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:

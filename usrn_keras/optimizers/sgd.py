@@ -82,11 +82,7 @@ class SGD(LearningRateMultipliers, keras.optimizers.Optimizer):
     @property
     def accepts_partial_gradients(self) -> bool:
         """Whether `add_gradient` and `take_step` equal `apply`: true if no option of Keras is set."""
-        options = (
-            self.gradient_accumulation_steps, self.clipnorm, self.global_clipnorm, self.clipvalue,
-            self.weight_decay, self.use_ema,
-        )  # fmt: skip
-        return not any(options)
+        return self.applies_gradients_as_they_are
 
     def take_step(self, variables: Iterable[keras.Variable] | None = None) -> None:
         """Update the variables after `add_gradient` was called for each part.

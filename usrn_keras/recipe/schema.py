@@ -335,6 +335,10 @@ class TrainingSection(Section):
         "float32", description="Precision of the computation; variables and logits are always float32."
     )
     seed: Seed = Field(0, description="Random seed of initial weights, order of images, views and dropout.")
+    deterministic: bool = Field(
+        False,
+        description="Whether a GPU repeats a run to the bit, with slower kernels; a CPU always does.",
+    )
     checkpoint_seconds: Positive = Field(300, description="Maximum time between checkpoints in seconds.")
     log_every: Positive = Field(20, description="Number of steps between lines in metrics.jsonl.")
 

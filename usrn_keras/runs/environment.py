@@ -15,6 +15,7 @@ import pydantic
 from usrn_keras._version import NUMERICS, __version__
 from usrn_keras.errors import RunError
 from usrn_keras.files import read_json, write_json
+from usrn_keras.machine import has_nvidia_gpu, visible_gpus
 from usrn_keras.runs.run_files import Session, as_written
 
 ENVIRONMENT_FILE = "environment.json"
@@ -38,6 +39,11 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "devices": device_names(),
+        "gpus": [
+            {"name": gpu.name, "memory": gpu.total, "driver": gpu.driver}
+            for gpu in (visible_gpus() if has_nvidia_gpu() else ())
+        ],
+        "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "command": sys.argv,
     }
 

@@ -46,6 +46,7 @@ EVALUATION = ""  # in the place of a stage: its `complete.json` is that of the r
 FREE_KEYS = {
     "data.root", "data.images", "data.masks", "data.val_images", "data.val_masks", "data.test_images",
     "data.test_masks", "data.workers", "training.log_every", "training.checkpoint_seconds",
+    "training.deterministic",
     "evaluation.split", "evaluation.every", "evaluation.batch", "evaluation.mode", "evaluation.overlap",
     "evaluation.flip", "evaluation.scales", "evaluation.checkpoint", "evaluation.diagnosis",
     "subclasses.batch",

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from usrn_keras.backends import COMPILES
+from usrn_keras.backends import COMPILES, set_deterministic
 from usrn_keras.data import Dataset
 from usrn_keras.lazy_imports import suppress_native_stderr
 from usrn_keras.methods import Method, Network, SecondHead, find_method
@@ -128,10 +128,11 @@ class Start:
 
 
 def seed_everything(recipe: Recipe) -> None:
-    """Seed weights and dropout, and set the precision, so that a stage is the same every time."""
+    """Seed weights and dropout, and set precision and kernels, so that a stage is the same every time."""
     with without_tensorflow(), suppress_native_stderr():  # TensorFlow is as loud as it can be
         keras.utils.set_random_seed(recipe.training.seed)
     keras.config.set_dtype_policy(recipe.training.precision)
+    set_deterministic(recipe.training.deterministic)
 
 
 def network_options(recipe: Recipe, *, pretrained: bool = True) -> dict:

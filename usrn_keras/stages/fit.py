@@ -6,19 +6,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from usrn_keras.data import Dataset
+from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.inspection.data_findings import FILES_LEFT_OUT
 from usrn_keras.inspection.folder_account import account_for_files
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.ranks import Ranks
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Label, Train
 from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
 from usrn_keras.stages.cluster import cluster
+from usrn_keras.stages.devices import ONE_DEVICE, Devices, choose_devices, join_processes, leave_processes
 from usrn_keras.stages.evaluate_models import evaluate_models
 from usrn_keras.stages.label import label
 from usrn_keras.stages.preflight import validate_run
 from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.stages.train import train
+
+END = -1  # order of the first process: there is nothing more to train
 
 
 def fit(
@@ -26,6 +30,7 @@ def fit(
     run_dir: Path | str,
     *,
     reuse: Sequence[Path | str] = (),
+    devices: int | str = 1,
     progress: Progress = SILENT,
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -38,6 +43,7 @@ def fit(
         recipe: The recipe.
         run_dir: Folder of the run; created if it does not exist.
         reuse: Folders of other runs: their complete stages are taken over where this recipe gives the same.
+        devices: Number of devices to train on, or `all`. The result does not depend on it, but for rounding.
         progress: Shows the progress of each stage.
         log: Receives one line at a time.
 
@@ -54,23 +60,50 @@ def fit(
     >>> recipe = load_recipe("quickstart", ["training.usrn_steps=10"])
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
+    ranks = join_processes(recipe)
+    try:
+        number = choose_devices(recipe, devices, ranks)
+        if not ranks.writes:
+            follow(recipe, run_dir, ranks)
+            return {}
+        return _lead(recipe, run_dir, reuse, Devices(number, ranks), progress, log)
+    finally:
+        leave_processes()
+
+
+def _lead(
+    recipe: Recipe,
+    run_dir: Path | str,
+    reuse: Sequence[Path | str],
+    devices: Devices,
+    progress: Progress,
+    log: Callable[[str], None],
+) -> dict[str, Any]:
+    """Do the stages of a run, and train those with other processes that wait in `follow`."""
     with session(recipe, run_dir, log) as (run, dataset):
         for finding in account_for_files(recipe.data, dataset):
             if finding.kind == FILES_LEFT_OUT:
                 log(f"note: {finding.message}; `usrn data check` says more")
+        devices.ranks.check_same("data set", dataset.fingerprint())
         _take_over(run, [open_run(path) for path in reuse], log)
         validate_run(run, dataset)
         complete_stages(
             run,
-            {folder: stage_work(run, folder, dataset, progress, log) for folder in run.stages},
+            {folder: stage_work(run, folder, dataset, progress, log, devices) for folder in run.stages},
             dataset,
             log,
         )
+        devices.ranks.send(END)
         return evaluate_models(run, dataset, progress)
 
 
 def stage_work(
-    run: Run, folder: str, dataset: Dataset, progress: Progress, log: Callable[[str], None]
+    run: Run,
+    folder: str,
+    dataset: Dataset,
+    progress: Progress,
+    log: Callable[[str], None],
+    devices: Devices = ONE_DEVICE,
 ) -> Callable[[], None]:
     """What completes a stage.
 
@@ -80,12 +113,33 @@ def stage_work(
         dataset: The data set.
         progress: Shows the progress.
         log: Receives one line at a time.
+        devices: Devices to train on.
     """
     if isinstance(run.plan[folder], Train):
-        return lambda: train(run, folder, dataset, progress)
+        return lambda: _train_together(run, folder, dataset, progress, devices)
     if isinstance(run.plan[folder], Label):
         return lambda: label(run, folder, dataset, progress, log)
     return lambda: cluster(run, dataset, progress, log)
+
+
+def _train_together(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: Devices) -> None:
+    devices.ranks.send(run.stages.index(folder))
+    train(run, folder, dataset, progress, devices)
+
+
+def follow(recipe: Recipe, run_dir: Path | str, ranks: Ranks) -> None:
+    """Train the stages that the first process orders, with it, and write nothing.
+
+    Args:
+        recipe: The recipe.
+        run_dir: Folder of the run, which the first process has locked.
+        ranks: Place of this process.
+    """
+    dataset = load_dataset(recipe.data)
+    ranks.check_same("data set", dataset.fingerprint())
+    while (order := ranks.receive()) != END:
+        run = open_run(run_dir)
+        train(run, run.stages[order], dataset, SILENT, Devices(1, ranks))
 
 
 def _take_over(run: Run, donors: Sequence[Run], log: Callable[[str], None]) -> None:

@@ -18,6 +18,7 @@ from usrn_keras.pseudo_masks.pseudo_mask_files import SUBLABELS, pseudo_samples
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import Run
 from usrn_keras.stages.build import Start, build_method
+from usrn_keras.stages.devices import ONE_DEVICE, Devices
 from usrn_keras.stages.diagnosis import DiagnosisCallback
 from usrn_keras.stages.memory_advice import memory_watched
 from usrn_keras.stages.stage_files import checkpoint_file, save_segmenter, training_products
@@ -29,7 +30,7 @@ from usrn_keras.training import Loop, load_checkpoint
 from usrn_keras.training.loop import BatchSource
 
 
-def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
+def train(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: Devices = ONE_DEVICE) -> None:
     """Train the method of a stage from its checkpoint, if any, to the end, and write `model.keras`.
 
     Args:
@@ -37,8 +38,9 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         folder: Folder of the stage.
         dataset: The data set.
         progress: Shows the progress.
+        devices: Devices and processes to train on; only the first process writes to the run folder.
     """
-    recipe, stage = run.recipe, run.training_stages[folder]
+    ranks, recipe, stage = devices.ranks, run.recipe, run.training_stages[folder]
     resumes = checkpoint_file(run, folder).exists()
     subclasses = _subclasses(run, folder)
     pretrained = not resumes and not stage.start
@@ -53,10 +55,15 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         pseudo=_pseudo_samples(run, stage, dataset),
         spec=method.inputs,
         parents=None if subclasses is None else subclasses.parents,
+        part=ranks.part,
     )
-    callbacks = [ValidationCallback(run, folder, method.inference_network, dataset)]
-    if method.makes_pseudo_labels:
-        callbacks.append(DiagnosisCallback(run, folder, method, dataset, progress.log))
+    if ranks.writes:
+        log = run.log(folder).record
+        callbacks = [ValidationCallback(run, folder, method.inference_network, dataset)]
+        if method.makes_pseudo_labels:
+            callbacks.append(DiagnosisCallback(run, folder, method, dataset, progress.log))
+    else:
+        log, callbacks = _nowhere, []
     loop = Loop(
         model=method,
         batches=batches,
@@ -65,14 +72,18 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         checkpoint=checkpoint_file(run, folder),
         checkpoint_seconds=recipe.training.checkpoint_seconds,
         log_every=recipe.training.log_every,
-        record=run.log(folder).record,
+        record=log,
         rewind=lambda step: [callback.resume(step) for callback in callbacks],
         callbacks=callbacks,
         progress=progress,
         description=folder,
+        devices=devices.count,
+        ranks=ranks,
     )
     with memory_watched(recipe, folder, unlabelled=method.inputs.reads_unlabelled) as memory:
         loop.run()
+    if not ranks.writes:
+        return
     for file in (run.evaluation_file, run.stage(folder) / "scores.json"):  # of a model that was here before
         file.unlink(missing_ok=True)
     write_model(run, folder, method)
@@ -82,6 +93,7 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress) -> None:
         steps=stage.length,
         seconds=round(loop.seconds, 3),
         peak_memory=memory.peak(),
+        devices=devices.count * ranks.world,
         step_flops=operations_per_step(method, recipe),
     )
 
@@ -97,6 +109,10 @@ def write_model(run: Run, folder: str, method: Method) -> Path:
     path = run.model_folder(run.training_stages[folder].name) / "model.keras"
     save_segmenter(method.inference_network, path)
     return path
+
+
+def _nowhere(numbers: dict[str, float]) -> None:
+    """Records of a process that does not write."""
 
 
 def trained_method(run: Run, model: str, dataset: Dataset) -> Method:

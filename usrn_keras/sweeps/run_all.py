@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from usrn_keras.backends import prepare_backend
 from usrn_keras.errors import USRNError
 from usrn_keras.interrupts import deferred_interrupts, interrupt_requested, owned_signals
-from usrn_keras.machine import usable_cores
+from usrn_keras.machine import gpus_by_identifier, has_nvidia_gpu, usable_cores
 from usrn_keras.progress import Progress, Task
 from usrn_keras.recipe import build_recipe
 from usrn_keras.stages import fit
@@ -25,7 +26,8 @@ POLL_SECONDS = 0.1
 def run_all(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: Progress) -> dict[str, str]:
     """Do the runs. One that fails does not stop the others.
 
-    A run waits while another one is at a stage that both share, and reuses it then.
+    A run waits while another one is at a stage that both share, and reuses it then. On a machine with NVIDIA
+    GPUs several runs at a time get one GPU each, as far as there are as many.
 
     Args:
         runs: The runs to do, in this order where nothing forbids it.
@@ -42,6 +44,7 @@ def run_all(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: 
     """
     waiting, failures = list(runs), {}
     under_way: list[_RunProcess] = []
+    gpus = list(gpus_by_identifier()) if jobs > 1 and has_nvidia_gpu() else []
     with (
         owned_signals(),
         deferred_interrupts(),
@@ -53,7 +56,10 @@ def run_all(runs: Sequence[PlannedRun], family: Family, *, jobs: int, progress: 
                 if (planned := _next(waiting, under_way, family)) is None:
                     break
                 waiting.remove(planned)
-                under_way.append(processes.enter_context(_RunProcess(planned, family, jobs, progress)))
+                slot = _first_free([process.slot for process in under_way])
+                environment = _environment(jobs, gpus, slot)
+                process = _RunProcess(planned, family, slot, environment, progress)
+                under_way.append(processes.enter_context(process))
             for process in list(under_way):
                 if interrupt_requested():
                     process.interrupt()
@@ -89,12 +95,20 @@ class _RunProcess(contextlib.ExitStack):
 
     Attributes:
         planned: The run.
+        slot: Number of the place that it takes among the runs at the same time.
         failure: Why it failed; "" if it did not.
     """
 
-    def __init__(self, planned: PlannedRun, family: Family, jobs: int, progress: Progress):
+    def __init__(
+        self,
+        planned: PlannedRun,
+        family: Family,
+        slot: int,
+        environment: Mapping[str, str],
+        progress: Progress,
+    ):
         super().__init__()
-        self.planned, self.failure = planned, ""
+        self.planned, self.slot, self.failure = planned, slot, ""
         self._progress, self._interrupted = progress, False
         self._task: Task | None = None
         self._task_block = self.enter_context(contextlib.ExitStack())
@@ -106,7 +120,7 @@ class _RunProcess(contextlib.ExitStack):
             "reuse": [str(donor) for donor in family.donors(planned)],
         }
         self._log = folder.with_name(f"{folder.name}.log")  # names such as 0.55 have dots
-        worker = Worker(TARGET, order, _environment(jobs), self._show, log=self._log)
+        worker = Worker(TARGET, order, environment, self._show, log=self._log)
         self._worker = self.enter_context(worker)
 
     def interrupt(self) -> None:
@@ -142,13 +156,26 @@ class _RunProcess(contextlib.ExitStack):
             self._task = self._task_block.enter_context(shown)
 
 
-def _environment(jobs: int) -> dict[str, str]:
-    """Variables that keep several runs on one machine from disturbing each other."""
+def _first_free(taken: Sequence[int]) -> int:
+    """The lowest number from 0 that is not among some numbers."""
+    return next(number for number in itertools.count() if number not in taken)
+
+
+def _environment(jobs: int, gpus: Sequence[str] = (), slot: int = 0) -> dict[str, str]:
+    """Variables that keep several runs on one machine from disturbing each other.
+
+    Args:
+        jobs: Maximum number of runs at a time.
+        gpus: Identifiers of the GPUs that this process sees.
+        slot: Number of the place that the run takes among those at the same time.
+    """
     if jobs == 1:
         return {}
-    threads = str(max(1, usable_cores() // jobs))
-    ours = {"OMP_NUM_THREADS": threads, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    return {name: os.environ.get(name, value) for name, value in ours.items()}
+    ours = {"OMP_NUM_THREADS": str(max(1, usable_cores() // jobs))}
+    if jobs > len(gpus):  # runs share a GPU
+        ours["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    found = {name: os.environ.get(name, value) for name, value in ours.items()}
+    return found | ({"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {})
 
 
 def fit_run(order: dict, send: Callable[[dict], None]) -> dict:

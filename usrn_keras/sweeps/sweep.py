@@ -26,7 +26,8 @@ def make_table(plan: Plan, folder: Path | str, *, jobs: int = 1, progress: Progr
     Args:
         plan: Plan of the table; see `make_plan`.
         folder: Folder of the runs, shared by all tables of a recipe.
-        jobs: Number of parallel runs, at least 1; each runs in its own process.
+        jobs: Number of parallel runs, at least 1; each runs in its own process, and on its own NVIDIA GPU as
+            far as there are as many.
         progress: Progress display of the runs and the table.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from usrn_keras.backends import CompiledStep
+from usrn_keras.backends import CompiledStep, fetch
 from usrn_keras.errors import DivergedError
 from usrn_keras.interrupts import (
     allowed_interrupts,
@@ -22,6 +23,7 @@ from usrn_keras.interrupts import (
 from usrn_keras.methods import Method
 from usrn_keras.optimizers.learning_rates import rate_at
 from usrn_keras.progress import SILENT, Progress, Task
+from usrn_keras.ranks import ALONE, Ranks
 from usrn_keras.training.callbacks import Callback
 from usrn_keras.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -52,6 +54,9 @@ class Loop:
         callbacks: Callbacks called after the steps at which they are due; the checkpoint is written first.
         progress: Progress display.
         description: Description of the progress bar.
+        devices: Number of devices of this process to train on.
+        ranks: Processes that train together. They stop at the same step; the first one writes checkpoints,
+            and the others have no `record` and no callbacks.
 
     Raises:
         DivergedError: If a loss is not finite; the message names the step and the images.
@@ -70,6 +75,8 @@ class Loop:
     callbacks: Sequence[Callback] = ()
     progress: Progress = SILENT
     description: str = "training"
+    devices: int = 1
+    ranks: Ranks = ALONE
     _pending: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False)  # on the device
     _fetched: list[tuple[int, dict[str, float]]] = field(default_factory=list, init=False)  # without a record
     _window: float = field(default=0.0, init=False)
@@ -81,7 +88,8 @@ class Loop:
         """Train until the last step."""
         check_interrupt()
         start = self._restore()
-        step_function = CompiledStep(self.model)  # first: measurements round by the layout of the kernels
+        # Before the callbacks: their measurements round by the layout of the kernels.
+        step_function = CompiledStep(self.model, self.devices)
         self.rewind(start)
         if start >= self.steps:
             return
@@ -98,16 +106,22 @@ class Loop:
                     batch = {**batch, "progress": np.float32(step / self.steps)}
                 self._pending.append((step, step_function(batch)))
                 done = step + 1
-                last, stops = done == self.steps, interrupt_requested()
+                last = done == self.steps
+                due = [callback for callback in self.callbacks if callback.due(done)]
+                overdue = time.monotonic() - saved > self.checkpoint_seconds
+                stops, save = self.ranks.agree(interrupt_requested(), bool(due) or overdue)
+                if step == start or last or stops:
+                    self.ranks.check_equal(self.model.variables, done)
                 if last or done % self.log_every == 0 or step == self.begin:
                     self._record(task, batch)
-                due = [callback for callback in self.callbacks if callback.due(done)]
-                if last or stops or due or time.monotonic() - saved > self.checkpoint_seconds:
+                if last or stops or save:
                     self._fetch(task)
-                    save_checkpoint(self.checkpoint, self.model, done, **self._facts())
+                    if self.ranks.writes:
+                        save_checkpoint(self.checkpoint, self.model, done, **self._facts())
                     saved = time.monotonic()
                 for callback in () if stops else due:
-                    with allowed_interrupts():  # the checkpoint is written, so it may stop at any moment
+                    # The checkpoint is written, so it may stop at any moment, unless other processes wait.
+                    with allowed_interrupts() if self.ranks.world == 1 else contextlib.nullcontext():
                         callback.after_step(done)
                     self._window = time.monotonic()  # exclude the callback from the training time
                 if stops:  # also after the last step, because later work may take long
@@ -142,7 +156,8 @@ class Loop:
         """Fetch the pending loss terms from the device, and check them."""
         if not self._pending:
             return
-        terms = [(step, {name: float(value) for name, value in kept.items()}) for step, kept in self._pending]
+        steps, kept = zip(*self._pending, strict=True)
+        terms = list(zip(steps, fetch(kept), strict=True))
         self._pending.clear()
         for step, values in terms:
             self._check_finite(step, values)
@@ -158,7 +173,8 @@ class Loop:
         self._fetch(task)
         terms, seconds = self._fetched, max(self._window_seconds, 1e-6)  # as coarse as the clock
         numbers = {name: float(np.mean([values[name] for _, values in terms])) for name in terms[0][1]}
-        speed = len(terms) * self.model.images_per_step(batch) / seconds
+        images = len(terms) * self.model.images_per_step(batch) * self.ranks.world
+        speed = images / seconds
         self._shown = {name: numbers[name] for name in numbers if name in SHOWN}
         self._shown["images_per_second"] = speed
         task.advance(0, **self._shown)

@@ -1,0 +1,66 @@
+"""Which process this is, and starting several."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from usrn_keras.errors import BackendError
+from usrn_keras.ranks import ALONE, Ranks, launched_ranks, run_processes
+
+TORCHRUN = {
+    "RANK": "1",
+    "WORLD_SIZE": "2",
+    "LOCAL_RANK": "1",
+    "MASTER_ADDR": "h0",
+    "MASTER_PORT": "29400",
+}
+
+
+def test_variables_of_torchrun():
+    assert launched_ranks(TORCHRUN) == Ranks(1, 2)
+    assert launched_ranks({"MASTER_ADDR": "h0"}) is ALONE  # some clusters set it for every job
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"MASTER_PORT": ""}, "MASTER_PORT: missing"),
+        ({"RANK": ""}, "RANK: missing"),
+        ({"RANK": "one"}, "RANK: must be a number, received 'one'"),
+        ({"RANK": "2"}, "RANK: must be below WORLD_SIZE = 2, received 2"),
+    ],
+)
+def test_variables_that_are_set_in_part(changes, line):
+    with pytest.raises(BackendError) as caught:
+        launched_ranks(TORCHRUN | changes)
+    assert caught.value.errors == (line,)
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", f"import os, sys, time, signal; rank = int(os.environ['RANK']); {code}"]
+
+
+def test_processes_know_each_other(tmp_path):
+    code = (
+        "names = ('WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT', 'CUDA_VISIBLE_DEVICES'); "
+        f"open(f'{tmp_path}/{{rank}}', 'w').write(' '.join(os.environ.get(name, '') for name in names))"
+    )
+    assert run_processes(python(code), 2, ("3", "GPU-7")) == 0
+    first, second = ((tmp_path / str(rank)).read_text().split() for rank in (0, 1))
+    assert (first[:2], second[:2]) == (["2", "0"], ["2", "0"])
+    assert first[2] == second[2] and (first[3], second[3]) == ("3", "GPU-7")
+
+
+def test_the_exit_code_is_that_of_the_first_process():
+    assert run_processes(python("sys.exit(3 + rank)"), 2) == 3
+
+
+def test_a_process_that_dies_ends_the_others(capfd, monkeypatch):
+    monkeypatch.setattr("usrn_keras.ranks.launch.END_SECONDS", 0.2)
+    code = "print('here', file=sys.stderr); time.sleep(60 * (1 - rank)); os.kill(os.getpid(), signal.SIGKILL)"
+    assert run_processes(python(code), 2) == 128 + 9
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[-1].startswith("process 1 of 2 was killed by SIGKILL; run the same command again")
+    assert "here" in lines[:-1]

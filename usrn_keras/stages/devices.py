@@ -1,0 +1,146 @@
+"""The devices that a run is trained on, checked before the first step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import keras
+
+from usrn_keras.backends import join_ranks, leave_ranks, number_of_devices
+from usrn_keras.errors import BackendError, RecipeError
+from usrn_keras.methods import find_method
+from usrn_keras.networks import seeded
+from usrn_keras.ranks import ALONE, Ranks, launched_ranks
+from usrn_keras.recipe import Recipe
+from usrn_keras.stages.memory_advice import step_sizes, training_stages
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What a run is trained on.
+
+    Args:
+        count: Number of devices of this process.
+        ranks: Processes that train together.
+    """
+
+    count: int = 1
+    ranks: Ranks = ALONE
+
+
+ONE_DEVICE = Devices()
+
+
+def join_processes(recipe: Recipe) -> Ranks:
+    """Connect to the processes that a launcher started with this one, if any.
+
+    Args:
+        recipe: Recipe of the run, the same in all processes.
+
+    Raises:
+        BackendError: The variables of the launcher are set in part, or the backend or the method trains in
+            one process alone.
+        RecipeError: A batch size is not divisible by the number of processes.
+        RanksError: The processes have different recipes.
+    """
+    ranks = launched_ranks()
+    if ranks.world > 1:
+        _validate_methods(recipe, ranks.world)
+        validate_batches(recipe, ranks.world)
+    joined = join_ranks(ranks)
+    if joined.world > 1:
+        seeded.first_position = lambda sizes: joined.rank * math.prod(sizes)
+        joined.check_same("recipe", recipe.model_dump_json())
+    return joined
+
+
+def leave_processes() -> None:
+    """Disconnect from the other processes."""
+    seeded.first_position = seeded.first_position_alone
+    leave_ranks()
+
+
+def _validate_methods(recipe: Recipe, world: int) -> None:
+    """Raise a `BackendError` if a loss of a method needs the whole batch in one process."""
+    methods = [stage.method for stage in training_stages(recipe)]
+    wrong = [method for method in methods if not find_method(method).trains_on_parts]
+    if wrong:
+        raise BackendError(
+            f"training.method = {wrong[0]!r} trains in one process on PyTorch, received {world} processes",
+            hint="Use JAX, which trains every method on several devices: KERAS_BACKEND=jax usrn fit ... "
+            "--devices N",
+        )
+
+
+def choose_devices(recipe: Recipe, devices: int | str, ranks: Ranks = ALONE) -> int:
+    """Return the number of devices of this process to train on.
+
+    Args:
+        recipe: Recipe of the run.
+        devices: Number of devices, or `all` that the backend finds.
+        ranks: Processes that train together, each on one device.
+
+    Raises:
+        BackendError: There are not as many, or the backend trains on one device alone.
+        RecipeError: A batch size is not divisible by the number of devices.
+    """
+    if ranks.world > 1:
+        if str(devices) not in ("1", "all", str(ranks.world)):
+            raise BackendError(
+                f"--devices {devices}: the launcher started {ranks.world} processes, each with one device",
+                hint="Leave --devices out.",
+            )
+        return 1
+    found = number_of_devices()
+    number = found if devices == "all" else int(devices)
+    if number > 1 and keras.backend.backend() == "tensorflow":
+        raise BackendError(
+            f"TensorFlow trains on one device, received --devices {devices}",
+            hint="Use JAX for several, KERAS_BACKEND=jax usrn ...: run folders and weights are the same.",
+        )
+    if number > found:
+        raise BackendError(
+            f"--devices {devices}: {keras.backend.backend()} finds {found} device{'s' * (found > 1)}",
+            hint=f"Choose at most {found}, or --devices all. `usrn doctor` shows the devices.",
+        )
+    validate_batches(recipe, number)
+    return number
+
+
+def validate_batches(recipe: Recipe, devices: int) -> None:
+    """Raise a `RecipeError` if a batch cannot be divided evenly among devices.
+
+    Args:
+        recipe: Recipe of the run.
+        devices: Number of devices.
+    """
+    sizes = step_sizes(recipe)  # without unlabelled images for a method that reads none
+    batches = {"batch_labelled": sizes.batch_labelled, "batch_unlabelled": sizes.batch_unlabelled}
+    wrong = {f"training.{key}": size for key, size in batches.items() if size % devices}
+    if wrong:
+        raise RecipeError(
+            f"{devices} devices cannot share the batches evenly",
+            errors=[
+                f"{key} = {size}: must be divisible by {devices}, such as {_both(neighbours(size, devices))}"
+                for key, size in wrong.items()
+            ],
+            hint="Override these keys with --set, or choose another number with --devices.",
+        )
+
+
+def neighbours(size: int, devices: int) -> list[int]:
+    """Return the batch sizes next to `size` that devices can share, with an image for each.
+
+    Example:
+
+    >>> neighbours(8, 3), neighbours(2, 3)
+    ([6, 9], [3])
+    """
+    lower = size // devices * devices
+    return [number for number in (lower, lower + devices) if number >= max(2, devices)]
+
+
+def _both(numbers: Iterable[int]) -> str:
+    return " or ".join(map(str, numbers))
