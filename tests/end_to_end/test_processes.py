@@ -64,7 +64,7 @@ def test_a_run_resumes_on_another_number_of_processes(recipe_file, tmp_path):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=SECONDS)
-    assert process.returncode == 130, stderr
+    assert process.returncode == 128 + signal.SIGTERM, stderr
     assert "checkpoint written" in stderr
     known = len(losses(tmp_path / "run"))
     assert 0 < known < 40

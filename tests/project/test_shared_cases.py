@@ -154,8 +154,6 @@ REFUSED = {
         *("bands_tiff", "floating", "masks", {}),
         ["12 images are each a TIFF of 3 bands of 32 bits (floating point)", "gdal_translate -ot UInt16"],
     ),
-    "labelme": ("labelme_json", "data", "data", {}, ["8 .json files", "annotations"]),
-    "coco": ("coco_json", "images", "instances_polygons.json", {}, ["is a file", "annotations"]),
 }
 
 

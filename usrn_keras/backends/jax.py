@@ -40,6 +40,9 @@ def prepare(programs: Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+cache_programs = prepare
+
+
 def set_deterministic(deterministic: bool) -> None:
     """Let the compiler choose kernels for a GPU that give the same bits every time, or the fastest ones."""
     _settings["deterministic"] = deterministic
@@ -48,9 +51,6 @@ def set_deterministic(deterministic: bool) -> None:
 def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
     """Copy loss terms of several steps to the host, at once."""
     return [{name: float(value) for name, value in one.items()} for one in jax.device_get(list(terms))]
-
-
-cache_programs = prepare
 
 
 @contextlib.contextmanager

@@ -93,6 +93,10 @@ def prepare(programs: Path) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
+def cache_programs(programs: Path) -> None:
+    """Do nothing: TensorFlow stores no programs."""
+
+
 def set_deterministic(deterministic: bool) -> None:
     """Choose kernels that give the same bits every time; TensorFlow cannot take it back."""
     if deterministic:
@@ -102,10 +106,6 @@ def set_deterministic(deterministic: bool) -> None:
 def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
     """Copy loss terms of several steps to the host."""
     return [{name: float(value) for name, value in one.items()} for one in terms]
-
-
-def cache_programs(programs: Path) -> None:
-    """Do nothing: TensorFlow stores no programs."""
 
 
 def compile_forward(model: keras.Model, function: Callable) -> Callable:

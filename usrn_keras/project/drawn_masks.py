@@ -62,8 +62,8 @@ def draw_annotations(request: ProjectRequest, folder: Path, *, progress: Progres
     Raises:
         DataError: The annotations cannot be read or drawn, or --names cannot be read.
     """
-    if not is_annotation_source(absolute(request.masks)):
-        return DrawnMasks(request, {})
+    if request.mask_pattern or not is_annotation_source(absolute(request.masks)):
+        return DrawnMasks(request, {})  # a pattern chooses mask files, even of an export with annotations
     names = ordered_names(absolute(request.names)) if request.names else ()
     facts, folders, ignored = [], {}, 0
     for option in OPTIONS:

@@ -196,8 +196,7 @@ def check_request(request: ProjectRequest, errors: list[str]) -> ProjectPlan:
     }
     for option, folder in folders.items():
         if folder.is_file():
-            hint = "; annotations must be drawn to masks first" * (folder.suffix.lower() in ANNOTATIONS)
-            errors.append(f"--{option} {folder}: is a file, must be a folder of {option}{hint}")
+            errors.append(f"--{option} {folder}: is a file, must be a folder of {option}")
         elif not folder.is_dir():
             errors.append(f"--{option} {folder}: no such folder")
     parts = [

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from usrn_keras.data import Dataset, load_dataset
+from usrn_keras.inspection.data_findings import FILES_LEFT_OUT
+from usrn_keras.inspection.folder_account import account_for_files
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.ranks import Ranks
 from usrn_keras.recipe import Recipe
@@ -79,6 +81,9 @@ def _lead(
 ) -> dict[str, Any]:
     """Do the stages of a run, and train those with other processes that wait in `follow`."""
     with session(recipe, run_dir, log) as (run, dataset):
+        for finding in account_for_files(recipe.data, dataset):
+            if finding.kind == FILES_LEFT_OUT:
+                log(f"note: {finding.message}; `usrn data check` says more")
         devices.ranks.check_same("data set", dataset.fingerprint())
         _take_over(run, [open_run(path) for path in reuse], log)
         validate_run(run, dataset)

@@ -98,10 +98,6 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: 
     )
 
 
-def _nowhere(numbers: dict[str, float]) -> None:
-    """Records of a process that does not write."""
-
-
 def write_model(run: Run, folder: str, method: Method) -> Path:
     """Write `model.keras` of a training stage, and return its path.
 
@@ -113,6 +109,10 @@ def write_model(run: Run, folder: str, method: Method) -> Path:
     path = run.model_folder(run.training_stages[folder].name) / "model.keras"
     save_segmenter(method.inference_network, path)
     return path
+
+
+def _nowhere(numbers: dict[str, float]) -> None:
+    """Records of a process that does not write."""
 
 
 def trained_method(run: Run, model: str, dataset: Dataset) -> Method:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,18 +109,19 @@ class Loop:
                 last = done == self.steps
                 due = [callback for callback in self.callbacks if callback.due(done)]
                 overdue = time.monotonic() - saved > self.checkpoint_seconds
-                stops, saves = self.ranks.agree(interrupt_requested(), bool(due) or overdue)
+                stops, save = self.ranks.agree(interrupt_requested(), bool(due) or overdue)
                 if step == start or last or stops:
                     self.ranks.check_equal(self.model.variables, done)
                 if last or done % self.log_every == 0 or step == self.begin:
                     self._record(task, batch)
-                if last or stops or saves:
+                if last or stops or save:
                     self._fetch(task)
                     if self.ranks.writes:
                         save_checkpoint(self.checkpoint, self.model, done, **self._facts())
                     saved = time.monotonic()
                 for callback in () if stops else due:
-                    with allowed_interrupts():  # the checkpoint is written, so it may stop at any moment
+                    # The checkpoint is written, so it may stop at any moment, unless other processes wait.
+                    with allowed_interrupts() if self.ranks.world == 1 else contextlib.nullcontext():
                         callback.after_step(done)
                     self._window = time.monotonic()  # exclude the callback from the training time
                 if stops:  # also after the last step, because later work may take long

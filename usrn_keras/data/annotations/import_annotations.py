@@ -12,6 +12,7 @@ from PIL import Image
 
 from usrn_keras.data.annotations.annotation_set import AnnotatedImage, AnnotationSet
 from usrn_keras.data.annotations.class_ids import IGNORE, UNLABELLED, ClassIds, choose_class_ids
+from usrn_keras.data.annotations.cvat import CLASS_MASKS, OBJECT_MASKS
 from usrn_keras.data.annotations.drawing import DrawnMask, draw_mask
 from usrn_keras.data.annotations.image_matching import ImageFinder, check_targets, list_images
 from usrn_keras.data.annotations.import_report import ImportReport
@@ -141,7 +142,11 @@ def _photographs_hint(root: Path, images: Path) -> str:
     """How to get a folder that has only the photographs."""
     for folder in (root / "JPEGImages", root / "images"):
         if folder.is_dir():
-            return f"Give the folder of the photographs alone: --images {images / folder.name}"
+            masks = f"{CLASS_MASKS}/{{name}}", f"{OBJECT_MASKS}/{{name}}"
+            return (
+                f"Give the folder of the photographs alone: --images {images / folder.name}; or choose mask "
+                f"files: usrn init with --mask-pattern '{masks[0]}' or --mask-pattern '{masks[1]}'."
+            )
     if any(root.glob("*_json/img.png")):
         return (
             "Collect the photographs first: mkdir photos; "
