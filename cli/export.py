@@ -32,22 +32,34 @@ class Size(click.ParamType):
     "--out", type=click.Path(path_type=Path), help="Output file or folder.  [default: in RUN/export/]"
 )
 @click.option("--size", type=Size(), help="Fixed image size.  [default: any multiple of 32]")
+@click.option(
+    "--argmax", is_flag=True, help="Add the output `classes` to an ONNX file: the class of each pixel."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print output path and parity check as JSON.")
-def command(run: Path, format_: str, out: Path | None, size: tuple[int, int] | None, as_json: bool) -> None:
+def command(
+    run: Path,
+    format_: str,
+    out: Path | None,
+    size: tuple[int, int] | None,
+    argmax: bool,
+    as_json: bool,
+) -> None:
     """Export the model of the run folder RUN, then run the exported model and compare its output.
 
-    The file MODEL.labels.json beside it describes the classes, their colours, and how to pad an image.
+    The file MODEL.labels.json beside it describes the classes, their colours, and how to pad an image. An
+    ONNX file has the names and colours of the classes as metadata too.
 
     \b
     Examples:
       usrn export runs/quickstart --format onnx
+      usrn export runs/quickstart --format onnx --argmax --size 512x512
       usrn export runs/quickstart --format litert --size 480x640 --out my.tflite
       KERAS_BACKEND=jax usrn export runs/quickstart --format tf_saved_model
     """
     load_backend()
     from usrn_keras.export import export_run
 
-    report = export_run(run, format_, out, input_size=size)
+    report = export_run(run, format_, out, input_size=size, argmax=argmax)
     if as_json:
         print_json(report.to_json())
     else:

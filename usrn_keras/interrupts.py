@@ -30,6 +30,7 @@ SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
 SAME_REQUEST_SECONDS = 0.3  # `timeout` sends its signal twice, to the process and to its group
+SHOW_CURSOR = b"\x1b[?25h\n"  # a progress bar may have hidden it
 GRACE_SECONDS = 5.0  # that a second signal leaves to clean up before the process ends
 
 
@@ -214,4 +215,6 @@ def _watch(reader: int, ended: threading.Event) -> None:
             again = number[0] in SIGNALS and now - first.setdefault(number[0], now) > SAME_REQUEST_SECONDS
             if again and not ended.wait(GRACE_SECONDS):
                 # Files are replaced as a whole, locks end with the process, and its workers stop with it.
+                if os.isatty(2):
+                    os.write(2, SHOW_CURSOR)
                 os._exit(128 + number[0])

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
+from tests.export.test_onnx_labels import write_identity
 from usrn_keras.errors import ExportError, RunError
 from usrn_keras.export import run_export as module
 from usrn_keras.export.run_export import ExportReport, export_run
@@ -28,6 +30,8 @@ def run_dir(tmp_path, network, monkeypatch):
         assert isinstance(model, keras.Model)
         path.parent.mkdir(exist_ok=True)
         path.write_text(format)
+        if format == "onnx":
+            write_identity(path, 2)
         return ExportReport(format, str(path), 1, "", 0.0, 0.0, 1.0, 0.0, "torch")
 
     monkeypatch.setattr(module, "open_run", lambda path: run)
@@ -48,6 +52,15 @@ def test_default_place_and_labels(run_dir):
     assert "RGB, 0..255" in labels["input"]["preprocessing"]
     assert labels["output"]["name"] == "logits" and labels["measured"]["mode"] == "whole + flip"
     assert labels["input"]["sides"][:2] == [32, 64]
+
+
+def test_onnx_has_the_classes_as_metadata(run_dir):
+    export_run(run_dir, "onnx", argmax=True)
+    proto = onnx.load(run_dir / "export" / "model.onnx")
+    assert json.loads(proto.metadata_props[0].value) == ["road", "sky"]
+    assert [one.name for one in proto.graph.output] == ["logits", "classes"]
+    with pytest.raises(ExportError, match="classes as an output are for onnx alone, received the format 'to"):
+        export_run(run_dir, "torch", argmax=True)
 
 
 def test_chosen_place_and_size(run_dir):

@@ -51,11 +51,11 @@ def test_output_stride_32_changes_nothing():
     np.testing.assert_array_equal(numpy_of(with_output_stride(model, 32)(x)), numpy_of(model(x)))
 
 
-def test_padding_that_is_not_understood_is_refused():
+def test_a_pooling_layer_that_would_be_dilated_is_refused():
     inputs = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(4, 3, strides=16, padding="same")(inputs)
-    model = keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=2, name="odd")(x))
-    with pytest.raises(ValueError, match="the output stride of `odd` cannot be changed"):
+    x = keras.layers.Conv2D(4, 3, strides=32, padding="same")(inputs)
+    model = keras.Model(inputs, keras.layers.MaxPooling2D(3, 1, padding="same", name="odd")(x))
+    with pytest.raises(RecipeError, match=r"the layer 'odd' pools at stride 32, .*cannot be dilated"):
         with_output_stride(model, 16)
 
 

@@ -18,6 +18,9 @@ SKY = 128 << 16 | 128 << 8 | 128
         ("128 128 128 sky\n0 0 1\tnight sky\n", [Named("sky", SKY, True), Named("night sky", 1, True)]),
         ("sky,128,128,128\n", [Named("sky", SKY, True)]),
         ("name,r,g,b\nsky,128,128,128\n", [Named("sky", SKY, True)]),
+        # labelmap.txt of CVAT
+        ("# label:color_rgb:parts:actions\nsky:128,128,128::\n", [Named("sky", SKY, True)]),
+        ("night: sky:0,0,1:moon,star:shine,fall\n", [Named("night: sky", 1, True)]),
         ("class 1\nclass 2\n", [Named("class 1"), Named("class 2")]),
         ("# label:color_rgb:parts:actions\nsky:128,128,128:a,b:\n", [Named("sky", SKY, True)]),
         ("night: sky:0,0,1::\n", [Named("night: sky", 1, True)]),

@@ -20,6 +20,7 @@ OF_THE_AUTHORS = {  # methods with settings of their authors, by data set
     "voc_1_16": ("fixmatch", "unimatch", "augseg", "cps", "cac", "dars", "cct", "gct"),
     "cityscapes_1_16": ("fixmatch", "unimatch", "augseg", "cps", "cac", "dars", "dsbn"),
 }
+KERAS_CV = "cityscapes_1_16_keras_cv"  # the paper's method with the network and views of keras-cv
 RIVALS = {f"{data}_{method}": method for data, methods in OF_THE_AUTHORS.items() for method in methods}
 
 
@@ -29,7 +30,15 @@ def header(name: str) -> str:
 
 
 def test_all_are_shipped():
-    assert set(RECIPES) == {"quickstart", "camvid_1_16", "camvid_1_8", "camvid_1_4", *PAPER, *RIVALS}
+    assert set(RECIPES) == {
+        "quickstart",
+        "camvid_1_16",
+        "camvid_1_8",
+        "camvid_1_4",
+        KERAS_CV,
+        *PAPER,
+        *RIVALS,
+    }
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -75,6 +84,19 @@ def test_holds_the_papers_settings(name):
     assert views.labelled_jitter is not voc
 
 
+def test_the_recipe_of_keras_cv_differs_in_network_and_views_alone():
+    ours, theirs = (
+        {
+            f"{section}.{key}": value
+            for section, keys in load_recipe(name).model_dump().items()
+            for key, value in keys.items()
+        }
+        for name in ("cityscapes_1_16", KERAS_CV)
+    )
+    changed = {key: value for key, value in theirs.items() if ours[key] != value}
+    assert changed == {"network.architecture": "keras_cv/deeplab_v3_plus", "views.strong": "keras_cv"}
+
+
 @pytest.mark.parametrize(("name", "method"), RIVALS.items())
 def test_recipes_of_the_authors_name_their_source(name, method):
     recipe = load_recipe(name)
@@ -100,7 +122,7 @@ def test_recipes_of_a_family_differ_in_the_split_alone(family):
     ]
     seen = []
     for name in RECIPES:
-        if name.startswith(family) and name not in RIVALS:
+        if name.startswith(family) and name not in (*RIVALS, KERAS_CV):
             values = tomllib.loads(RECIPES[name].read_text(encoding="utf-8"))
             for section, key in own:
                 values[section].pop(key, None)

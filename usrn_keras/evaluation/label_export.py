@@ -116,7 +116,7 @@ def export_labels(
     images = _find_images([Path(path) for path in inputs], only)
     names = tuple(BACKGROUND if is_background(name) else name for name in run.classes)
     labels, unlabelled = _written_labels(names, doubtful, format)
-    predictor = run_predictor(run)
+    predictor, value_range = run_predictor(run), run.recipe.data.value_range or None
     count = total = 0
     with staged_path(out) as staging:
         folder = staging.with_name("labels") if out.suffix == ZIP else staging
@@ -125,7 +125,8 @@ def export_labels(
         writer = WRITERS[format](folder, place, labels, written_palette(run.palette))
         with progress.task("images", total=len(images)) as task:
             for name, path in images.items():
-                found, doubts = predicted_labels(predictor, read_image(path), confidence)
+                image = read_image(path, value_range=value_range)
+                found, doubts = predicted_labels(predictor, image, confidence)
                 writer.add(name, path, found)
                 count, total = count + doubts, total + found.size
                 task.advance()

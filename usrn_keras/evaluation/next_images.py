@@ -198,7 +198,7 @@ def _measure_all(
     found = []
     with progress.task("unlabelled images", total=len(samples)) as task:
         for sample in samples:
-            image = read_image(sample.image)
+            image = read_image(sample.image, value_range=sample.value_range)
             found.append(measure_uncertainty(image, models.predict(image), weights))
             task.advance()
     return found
@@ -209,7 +209,7 @@ def _sheet(models: Models, suggestion: NextImages, weights: np.ndarray, palette:
     for rank, (sample, found) in enumerate(
         zip(suggestion.samples[:SHEET_ROWS], suggestion.uncertainties, strict=False), 1
     ):
-        image = read_image(sample.image)
+        image = read_image(sample.image, value_range=sample.value_range)
         predictions = models.predict(image)
         total, _ = impurity(predictions, weights)
         ids = sum(predictions).argmax(axis=-1)

@@ -45,6 +45,7 @@ class Segmenter:
         names: Name of each class.
         palette: Colour of each class, `(classes, 3)` uint8.
         options: Options of prediction.
+        value_range: Lowest and highest value of image files of 16 bits; None for all values.
 
     Example:
 
@@ -57,12 +58,18 @@ class Segmenter:
     """
 
     def __init__(
-        self, model: keras.Model, names: Sequence[str], palette: np.ndarray, options: Inference = WHOLE
+        self,
+        model: keras.Model,
+        names: Sequence[str],
+        palette: np.ndarray,
+        options: Inference = WHOLE,
+        value_range: tuple[int, int] | None = None,
     ):
         self.model = model
         self.names = tuple(names)
         self.palette = np.asarray(palette, np.uint8)
         self.options = options
+        self.value_range = value_range
         self._predictor = Predictor(model, options)
 
     def predict(self, images: Any) -> Segmentation | list[Segmentation]:
@@ -79,7 +86,7 @@ class Segmenter:
             DataError: An image has another shape or type, or its file cannot be read.
         """
         if isinstance(images, (str, Path)):
-            return self._predict(read_image(Path(images)))
+            return self._predict(read_image(Path(images), value_range=self.value_range))
         if isinstance(images, (list, tuple)):
             return [self.predict(image) for image in images]
         images = np.asarray(images)
@@ -127,7 +134,8 @@ def load(source: Path | str, **options: Any) -> Segmenter:
     if Path(source).is_dir():
         run = open_run(source)
         model = load_segmenter(run.model_path)
-        return Segmenter(model, run.classes, run.palette, inference_of(run.recipe, options))
+        value_range = tuple(run.recipe.data.value_range) or None
+        return Segmenter(model, run.classes, run.palette, inference_of(run.recipe, options), value_range)
     model = load_segmenter(source)
     classes = model.output_shape[-1]
     return Segmenter(model, [str(one) for one in range(classes)], voc_palette(classes), Inference(**options))

@@ -19,6 +19,7 @@ from usrn_keras.errors import ExportError
 from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.export.conversion import convert, convert_in_worker, reason_for_worker
 from usrn_keras.export.formats import capable_backend, find_format
+from usrn_keras.export.onnx_labels import label_onnx
 from usrn_keras.export.parity import Reference
 from usrn_keras.files import collect_files, staged_path, write_json
 from usrn_keras.networks import load_segmenter
@@ -161,17 +162,22 @@ def export_run(
     out: Path | str | None = None,
     *,
     input_size: tuple[int, int] | None = None,
+    argmax: bool = False,
 ) -> ExportReport:
     """Export F of a complete run in float32, and describe classes and preprocessing in `PATH.labels.json`.
+
+    An ONNX file has class names and colours as metadata too, see `usrn_keras.export.onnx_labels`.
 
     Args:
         run_dir: Path of the run folder.
         format: Export format: `onnx`, `tf_saved_model`, `litert` or `torch`.
         out: Path of the file, or of the folder for `tf_saved_model`; by default in `RUN/export/`.
         input_size: Fixed height and width; dynamic by default.
+        argmax: Whether an ONNX file has the output `classes` too, the class of each pixel.
 
     Raises:
         RunError: If the run is not complete.
+        ExportError: If `argmax` is set for another format than `onnx`.
         ExportError, BackendError, StorageError: See `export_model`.
 
     Example:
@@ -179,12 +185,20 @@ def export_run(
     >>> export_run("runs/quickstart", "onnx").path                      # doctest: +SKIP
     'runs/quickstart/export/model.onnx'
     """
+    if argmax and format != "onnx":
+        raise ExportError(
+            f"classes as an output are for onnx alone, received the format {format!r}",
+            hint="Take the argmax over the last axis of the logits.",
+        )
     path = Path(out) if out is not None else Path(run_dir) / "export" / find_format(format).file_name
     run = open_run(run_dir)
     described = labels(run, format, input_size)  # before the conversion, which takes long
     # Export formats and runtimes do not support convolutions in bfloat16.
     model = load_segmenter(run.model_path, float32=True)
     report = export_model(model, path, format=format, input_size=input_size)
+    if format == "onnx":
+        label_onnx(path, run.classes, np.asarray(run.palette).tolist(), argmax=argmax)
+        report = replace(report, bytes=size_of(path))
     labels_path = path.with_name(f"{path.name}.labels.json")
     write_json(labels_path, described)
     return replace(report, labels=str(labels_path))

@@ -44,6 +44,11 @@ def find_by_name(key: str, name: str, known: Mapping[str, Named]) -> Named:
 
 
 REQUIRED_BY = ("a keras_cv backbone", "a keras/... or usrn/... backbone")
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
+BY_DEVIATION = {
+    "scale": tuple(1 / (255 * deviation) for deviation in IMAGENET_DEVIATION),
+    "offset": tuple(-m / deviation for m, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)),
+}
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
@@ -59,6 +64,7 @@ class Backbone:
         bgr: Whether the published weights expect blue, green, red. Then the first kernel is flipped when they
             are loaded, so that the network takes RGB.
         preset: Name of the ImageNet preset of keras-cv; empty if there is none.
+        application: Name in `keras.applications`; empty if it is not from there.
     """
 
     build: Callable[[float], keras.Model]
@@ -66,6 +72,7 @@ class Backbone:
     offset: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
     bgr: bool = False
     preset: str = ""
+    application: str = ""
 
     def preprocess(self) -> keras.Layer:
         """Build the layer from RGB in 0..255 to the input range of the weights."""
@@ -90,17 +97,13 @@ def find_backbone(name: str) -> Backbone:
     return find_by_name("backbone", name, BACKBONES)
 
 
-def _mobilenet(width: float) -> keras.Model:
-    return keras.applications.MobileNet(
-        input_shape=(None, None, 3), alpha=width, include_top=False, weights=None
-    )
-
-
-def _application(name: str) -> Callable[[float], keras.Model]:
+def _application(name: str, *, has_width: bool = False) -> Callable[[float], keras.Model]:
     def build(width: float) -> keras.Model:
-        if width != 1:
+        if width != 1 and not has_width:
             raise RecipeError(f"network.width: keras/{name.lower()} supports width 1 only, received {width}")
-        return getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(None, None, 3))
+        own = {"alpha": width} if has_width else {}
+        build = getattr(keras.applications, name)
+        return build(include_top=False, weights=None, input_shape=(None, None, 3), **own)
 
     return build
 
@@ -124,27 +127,50 @@ def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[floa
 
 
 def _caffe(name: str) -> Backbone:
-    return Backbone(_application(name), scale=1.0, offset=tuple(-mean for mean in CAFFE_MEAN), bgr=True)
+    """Weights that expect blue, green, red without scaling, from Caffe."""
+    offset = tuple(-mean for mean in CAFFE_MEAN)
+    return Backbone(_application(name), scale=1.0, offset=offset, bgr=True, application=name)
 
 
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
+def _to_one(name: str, *, has_width: bool = False) -> Backbone:
+    """Weights that expect values in -1..1."""
+    build = _application(name, has_width=has_width)
+    return Backbone(build, scale=1 / 127.5, offset=(-1.0, -1.0, -1.0), application=name)
+
+
+def _own_scaling(name: str) -> Backbone:
+    """A network that scales the values 0..255 itself."""
+    return Backbone(_application(name), scale=1.0, application=name)
+
+
+def _by_deviation(name: str) -> Backbone:
+    """Weights that expect values with the mean 0 and the deviation 1 on ImageNet."""
+    return Backbone(_application(name), **BY_DEVIATION, application=name)
 
 
 def _torchvision(blocks: tuple[int, ...], *, bottleneck: bool) -> Backbone:
-    return Backbone(
-        partial(torchvision_resnet, blocks=blocks, bottleneck=bottleneck),
-        scale=tuple(1 / (255 * deviation) for deviation in IMAGENET_DEVIATION),
-        offset=tuple(
-            -mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
-        ),
-    )
+    return Backbone(partial(torchvision_resnet, blocks=blocks, bottleneck=bottleneck), **BY_DEVIATION)
 
+
+# Application by its name in lower case. Left out: NASNet and Inception-ResNet, whose graphs have no place to
+# cut or layers that cannot be dilated.
+OWN_SCALING = (
+    *(f"EfficientNetB{number}" for number in range(8)),
+    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    *(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
+    *("MobileNetV3Small", "MobileNetV3Large"),
+)
+TO_ONE = ("MobileNetV2", "ResNet50V2", "ResNet101V2", "ResNet152V2", "Xception")
+DEVIATION = ("DenseNet121", "DenseNet169", "DenseNet201")
 
 BACKBONES: dict[str, Backbone] = {
-    "keras/mobilenet": Backbone(_mobilenet, scale=1 / 127.5, offset=(-1.0, -1.0, -1.0)),
+    "keras/mobilenet": _to_one("MobileNet", has_width=True),
     "keras/resnet50": _caffe("ResNet50"),
     "keras/resnet101": _caffe("ResNet101"),
     "keras/resnet152": _caffe("ResNet152"),
+    **{f"keras/{name.lower()}": _to_one(name, has_width=name == "MobileNetV2") for name in TO_ONE},
+    **{f"keras/{name.lower()}": _own_scaling(name) for name in OWN_SCALING},
+    **{f"keras/{name.lower()}": _by_deviation(name) for name in DEVIATION},
     "keras_cv/resnet14": Backbone(_keras_cv_resnet((1, 1, 1, 1), "block")),
     "keras_cv/resnet18": Backbone(_keras_cv_resnet((2, 2, 2, 2), "basic_block")),
     "keras_cv/resnet26": Backbone(_keras_cv_resnet((2, 2, 2, 2), "block")),

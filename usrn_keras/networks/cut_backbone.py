@@ -14,15 +14,13 @@ from typing import Any
 import keras
 
 from usrn_keras.errors import RecipeError
-from usrn_keras.networks.backbones import find_backbone
+from usrn_keras.networks.backbones import Backbone, find_backbone
+from usrn_keras.networks.flat_graph import flat_graph
 from usrn_keras.networks.pretrained_weights import load_backbone_weights
 
-STRIDED = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-)
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+STRIDED = (*CONVOLUTIONS, *POOLS)
 
 
 def stride_of(layer: keras.Layer) -> int:
@@ -69,9 +67,6 @@ def split(model: keras.Model, layer: keras.Layer) -> tuple[keras.Model, keras.Mo
     return head, tail
 
 
-CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-
-
 def with_output_stride(
     model: keras.Model, output_stride: int, *, batch_norm_momentum: float | None = None
 ) -> keras.Model:
@@ -87,8 +82,11 @@ def with_output_stride(
         batch_norm_momentum: Momentum of every batch normalisation; None keeps it. The default of Keras, 0.99,
             is too slow for runs of a few thousand steps; that of PyTorch is 0.9.
 
+    Layers with `padding="valid"` and no explicit padding before them, as in Xception, get "same", so that
+    sizes stay multiples of the strides; at the borders they then read zeros.
+
     Raises:
-        ValueError: A convolution that must be dilated has an unsupported padding.
+        RecipeError: A layer cannot be converted; the message says which and why.
 
     Example:
 
@@ -115,31 +113,37 @@ def _plan(model: keras.Model, output_stride: int) -> dict[str, dict[str, Any]]:
     producer = {id(layer.output): layer for layer in model.layers}
     changes: dict[str, dict[str, Any]] = {}
     for layer in model.layers:
-        if isinstance(layer, keras.layers.InputLayer):
+        if not isinstance(layer, STRIDED):
             continue
         before = nominal[layer.name] // stride_of(layer)
         dilation = max(1, before // output_stride)
         loses_stride = stride_of(layer) > 1 and nominal[layer.name] > output_stride
-        dilates = isinstance(layer, CONVOLUTIONS) and max(layer.kernel_size) > 1 and dilation > 1
-        if loses_stride:
-            changes[layer.name] = {"strides": (1, 1)}
-        if dilates:
-            changes.setdefault(layer.name, {})["dilation_rate"] = (dilation, dilation)
-        if (loses_stride or dilates) and layer.padding == "valid":
-            changes |= _same_padding(layer, producer[id(inputs_of(layer)[0])], changes[layer.name])
+        spread = taps_of(layer) > 1 and dilation > 1
+        if spread and isinstance(layer, POOLS):
+            raise RecipeError(
+                f"network.output_stride: {output_stride} is not possible with {model.name!r}: the layer "
+                f"{layer.name!r} pools at stride {before}, and a pooling layer cannot be dilated",
+                hint=f"Set network.output_stride = {before}, or end before it with network.backbone_end.",
+            )
+        change: dict[str, Any] = {"strides": (1, 1)} if loses_stride else {}
+        if spread:
+            change["dilation_rate"] = (dilation, dilation)
+        if layer.padding == "valid" and taps_of(layer) > 1:
+            padding = producer.get(id(inputs_of(layer)[0]))
+            if not isinstance(padding, keras.layers.ZeroPadding2D):
+                if change or taps_of(layer) != stride_of(layer):
+                    change["padding"] = "same"
+            elif change:  # as in MobileNet: "same" adapts to the dilation
+                changes[padding.name] = {"padding": 0}
+                change["padding"] = "same"
+        if change:
+            changes[layer.name] = change
     return changes
 
 
-def _same_padding(layer: keras.Layer, before: keras.Layer, change: dict[str, Any]) -> dict[str, Any]:
-    """Replace an explicit padding layer, as in MobileNet, with padding="same", which adapts to dilation."""
-    if isinstance(layer, CONVOLUTIONS) and max(layer.kernel_size) == 1:
-        return {}
-    if not isinstance(before, keras.layers.ZeroPadding2D):
-        raise ValueError(
-            f"the output stride of `{layer.name}` cannot be changed: padding='valid' must follow a "
-            f"ZeroPadding2D layer, received {before.__class__.__name__}"
-        )
-    return {before.name: {"padding": 0}, layer.name: change | {"padding": "same"}}
+def taps_of(layer: keras.Layer) -> int:
+    """Side of the window that a convolution or pooling layer reads."""
+    return max(layer.pool_size if isinstance(layer, POOLS) else layer.kernel_size)
 
 
 LOW_LEVEL_STRIDE = 4
@@ -163,26 +167,44 @@ class Parts:
 
 
 def backbone_parts(
-    name: str, *, weights: str, width: float, end: str, output_stride: int, batch_norm_momentum: float
+    name: str | keras.Model,
+    *,
+    weights: str,
+    width: float,
+    end: str,
+    output_stride: int,
+    batch_norm_momentum: float,
 ) -> tuple[keras.Model, keras.Model]:
     """Build the stem (with preprocessing) and the tail of a backbone.
 
     Args:
-        name: Name of the backbone, `SUPPLIER/NAME`.
-        weights: Pretrained weights: `imagenet`, `none` or the path of a file.
-        width: Factor on the number of channels.
+        name: Name of the backbone, `SUPPLIER/NAME`; or a functional model from images `(batch, height, width,
+            3)`, RGB in 0..255, which keeps its weights.
+        weights: Pretrained weights: `imagenet`, `none` or the path of a file; not read for a model.
+        width: Factor on the number of channels; not read for a model.
         end: Name of the last layer to use; empty for the whole backbone.
         output_stride: Stride of the deepest features.
         batch_norm_momentum: Momentum of every batch normalisation.
 
     Raises:
-        RecipeError: The backbone or the layer is unknown.
+        RecipeError: The backbone or the layer is unknown, or a layer cannot be converted.
         WeightsError: The weights do not fit.
     """
-    spec = find_backbone(name)
-    model = _truncate(spec.build(width), end, output_stride)
-    load_backbone_weights(model, spec, name, weights)
-    model = with_output_stride(model, output_stride, batch_norm_momentum=batch_norm_momentum)
+    if isinstance(name, keras.Model):
+        spec, model = Backbone(lambda width: name, scale=1.0), _truncate(flat_graph(name), end, output_stride)
+    else:
+        spec = find_backbone(name)
+        model = _truncate(spec.build(width), end, output_stride)
+        load_backbone_weights(model, spec, name, weights)
+    flat = flat_graph(model)
+    strides = output_strides(flat)
+    if max(strides.values()) < output_stride:
+        raise RecipeError(
+            f"network.backbone: the deepest features of {flat.name!r} have the stride "
+            f"{max(strides.values())}, and network.output_stride is {output_stride}",
+            hint="Choose a smaller output stride, or a backbone that reduces the size further.",
+        )
+    model = with_output_stride(flat, output_stride, batch_norm_momentum=batch_norm_momentum)
     stem, tail = split(model, _low_level_layer(model))
     images = keras.Input((None, None, 3), name="images")
     return keras.Model(images, stem(spec.preprocess()(images)), name="stem"), tail
@@ -205,7 +227,16 @@ def _truncate(model: keras.Model, end: str, output_stride: int) -> keras.Model:
 def _low_level_layer(model: keras.Model) -> keras.Layer:
     """Find the last cut point at stride 4: the end of the first stage."""
     strides = output_strides(model)
-    return [layer for layer in _cut_points(model) if strides[layer.name] == LOW_LEVEL_STRIDE][-1]
+    points = _cut_points(model)
+    found = [layer for layer in points if strides[layer.name] == LOW_LEVEL_STRIDE]
+    if not found:
+        there = sorted({strides[layer.name] for layer in points})
+        raise RecipeError(
+            f"network.backbone: {model.name!r} has no layer at stride {LOW_LEVEL_STRIDE} after which the "
+            f"graph has a single tensor; such layers have the strides {', '.join(map(str, there))}",
+            hint="The decoder needs low-level features at a quarter of the size of the image.",
+        )
+    return found[-1]
 
 
 def _cut_points(model: keras.Model) -> list[keras.Layer]:

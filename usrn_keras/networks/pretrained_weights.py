@@ -190,11 +190,6 @@ def _snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-APPLICATIONS = {
-    "mobilenet": "MobileNet", "resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152",
-}  # fmt: skip
-
-
 def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, weights: str) -> None:
     """Load pretrained weights of a backbone.
 
@@ -240,13 +235,14 @@ def _load_imagenet(model: keras.Model, backbone: Backbone, name: str) -> None:
 
 def _download_weights(backbone: Backbone, name: str) -> list[np.ndarray]:
     """Get the ImageNet weights of keras-cv or keras.applications, from the cache or by download."""
-    supplier, kind = name.split("/")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras prints download progress to stdout
-            if supplier == "keras_cv":
+            if backbone.preset:
                 whole = import_keras_cv(*REQUIRED_BY).models.ResNetBackbone.from_preset(backbone.preset)
             else:
-                whole = getattr(keras.applications, APPLICATIONS[kind])(include_top=False, weights="imagenet")
+                whole = getattr(keras.applications, backbone.application)(
+                    include_top=False, weights="imagenet"
+                )
     except Exception as error:  # downloads raise many types of errors
         raise WeightsError(
             f"network.weights: the ImageNet weights of {name} cannot be downloaded: {error}",

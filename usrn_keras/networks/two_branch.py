@@ -219,7 +219,7 @@ Sharing = Literal["none", "low", "low_high"]
 
 @without_tensorflow()
 def build_branches(
-    backbone: str = "",
+    backbone: str | keras.Model = "",
     *,
     architecture: str = "",
     classes: int,
@@ -237,7 +237,9 @@ def build_branches(
     """Build F and, with `subclasses`, F_sub.
 
     Args:
-        backbone: Name of the backbone, `SUPPLIER/NAME`.
+        backbone: Name of the backbone, `SUPPLIER/NAME`; or a functional model from images `(batch, height,
+            width, 3)`, RGB in 0..255, to features, which keeps its weights. Strides become dilation beyond
+            `output_stride`, and the low-level features are those at the end of stride 4.
         architecture: Name of a whole network, `SUPPLIER/NAME`, which has its own decoder and output stride
             and may have its own backbone; empty to use `backbone` and `decoder`.
         classes: Number of classes, the channels of the logits of F.
@@ -259,7 +261,8 @@ def build_branches(
         F, and F_sub or None.
 
     Raises:
-        RecipeError: The architecture, backbone, layer or decoder is unknown.
+        RecipeError: The architecture, backbone, layer or decoder is unknown, or a layer of the backbone
+            cannot be converted; the message says which and why.
         BackendError: keras-cv is required and not installed.
         WeightsError: The weights do not fit.
 
@@ -292,7 +295,7 @@ def build_branches(
     if seed is None:
         return _branches(parts, head, classes, subclasses, sharing)
     backbone_rng, head_rng = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
-    if weights == "none":
+    if weights == "none" and not isinstance(backbone, keras.Model):
         for part in (parts.stem, parts.tail):
             draw_weights(part, backbone_rng)
     seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from usrn_keras.data.mask_files import RawMask, read_raw
@@ -14,6 +15,7 @@ from usrn_keras.errors import DataError
 THRESHOLD = 127
 NEAR = 48  # values at most this far from 0 or 255
 LEAST_NEAR = 0.93  # share of the pixels; borders have the others
+WIDEST = 7  # pixels; values between black and white in a wider area are those of a class
 LEAST_CLASS = 0.001  # share of the pixels of black and of white, over all masks
 CHECKED = 12  # masks
 OFFER = (
@@ -51,6 +53,9 @@ def files_near_black_and_white(masks: Sequence[Path]) -> bool:
         except DataError:
             return False
         if grey is None:
+            return False
+        between = ((grey > NEAR) & (grey < 255 - NEAR)).astype(np.uint8)
+        if cv2.erode(between, np.ones((WIDEST, WIDEST), np.uint8)).any():
             return False
         total += np.bincount(grey.ravel(), minlength=256)
     found = np.flatnonzero(total)

@@ -51,7 +51,7 @@ def find_class_files(images: Sequence[File], masks: Sequence[File]) -> ClassFile
 
     Args:
         images: Image files.
-        masks: Mask files of another folder.
+        masks: Mask files; of the same folder, images are among them.
 
     Returns:
         The files by image and class; None if the masks are of another kind.
@@ -62,6 +62,7 @@ def find_class_files(images: Sequence[File], masks: Sequence[File]) -> ClassFile
     """
     _check_label_studio(masks)
     names = {f"{file.folder}/{file.stem}".strip("/") for file in images}
+    shared = {file.path for file in images}
     best: dict[tuple[str, str], Path] = {}
     where = ""
     for way, split in _WAYS.items():
@@ -77,15 +78,14 @@ def find_class_files(images: Sequence[File], masks: Sequence[File]) -> ClassFile
         by_image[name][label] = path
     classes = sorted({label for _, label in best})
     several = [found for found in by_image.values() if len(found) > 1]
-    if len(classes) < 2 or 2 * len(several) < len(by_image) or 2 * len(best) < len(masks):
+    others = tuple(mask.path for mask in masks if mask.path not in {*best.values(), *shared})
+    if len(classes) < 2 or 2 * len(several) < len(by_image) or len(best) < len(others):
         return None
     files = sorted(best.values())
     if not all(map(_is_black_and_white, files[:: max(1, len(files) // CHECKED)])):
         return None
     if all(label.isdigit() for label in classes) or len(classes) > MOST_CLASSES:
         raise _instances(next(iter(several)))
-    used = set(best.values())
-    others = tuple(mask.path for mask in masks if mask.path not in used)
     return ClassFiles(dict(sorted(by_image.items())), tuple(classes), where, others)
 
 

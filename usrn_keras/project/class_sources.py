@@ -39,12 +39,15 @@ def join_classes(
     Raises:
         DataError: The names of the masks do not say which image or class they belong to.
     """
-    if any(plan.patterns.values()) or plan.images.resolve() == plan.masks.resolve():
+    if any(plan.patterns.values()):
         return None
-    image_files = list_files(plan.images, IMAGE_SUFFIXES, without=[plan.masks])
-    found = find_class_files(image_files, list_files(plan.masks, MASK_SUFFIXES, without=[plan.images]))
+    image_files = list_files(plan.images, IMAGE_SUFFIXES, without=[plan.masks] * (plan.images != plan.masks))
+    mask_files = list_files(plan.masks, MASK_SUFFIXES, without=[plan.images] * (plan.images != plan.masks))
+    found = find_class_files(image_files, mask_files)
     if found is None:
         return None
+    used = {path for files in found.masks.values() for path in files.values()}
+    image_files = [file for file in image_files if file.path not in used]
     if any(part.images for part in plan.held_out):
         errors.append(
             "separate folders of val or test images are not allowed with masks of one class each; use "

@@ -17,6 +17,7 @@ from usrn_keras.project.class_names import Scheme, recognise
 from usrn_keras.project.class_sources import JOINED, join_classes
 from usrn_keras.project.drawn_masks import DrawnMasks, draw_annotations
 from usrn_keras.project.image_parts import draw_parts
+from usrn_keras.project.naming_rules import absolute
 from usrn_keras.project.project_request import ProjectPlan, ProjectRequest, check_request
 from usrn_keras.project.project_summary import Project
 from usrn_keras.project.proposal import (
@@ -189,7 +190,13 @@ def _create(
         proposal=proposal,
         fingerprint=dataset.fingerprint(),
         assumptions=tuple(sentence for found in assumptions.values() for sentence in found),
-        notes=(*sources.notes, *survey.notes, *_few(parts), *filter(None, [backend_note(machine.gpu)])),
+        notes=(
+            *sources.notes,
+            *survey.notes,
+            *_label_map(request),
+            *_few(parts),
+            *filter(None, [backend_note(machine.gpu)]),
+        ),
         commands=(f"usrn data check {quote(str(shown_recipe))}", command(shown_recipe, machine.gpu)),
     )
 
@@ -229,6 +236,15 @@ def _pixels_by_part(sources: Sources, scheme: Scheme, parts: Lists) -> dict[str,
         part: np.array([row_of[name] for name in getattr(parts, part)], np.int64).reshape(-1, none.shape[1])
         for part in ("labelled", "val", "test")
     }
+
+
+def _label_map(request: ProjectRequest) -> list[str]:
+    """Point to a label map beside the masks, which is not used without --names."""
+    masks = absolute(request.masks)
+    found = [path for folder in (masks, masks.parent) if (path := folder / "labelmap.txt").is_file()]
+    if request.names or not found:
+        return []
+    return [f"{found[0]} has names and colours of classes: --names {quote(str(found[0]))} uses them"]
 
 
 def _few(parts: Lists) -> list[str]:

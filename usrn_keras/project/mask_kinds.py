@@ -10,7 +10,7 @@ import numpy as np
 from usrn_keras.data.mask_files import RawMask
 from usrn_keras.data.mask_values import pack, rgb_text, unpack, voc_palette
 from usrn_keras.errors import DataError
-from usrn_keras.project.black_and_white import OFFER, near_black_and_white
+from usrn_keras.project.black_and_white import NEAR, OFFER, near_black_and_white
 
 KEPT_VALUES = 4096  # per mask; with more values the file is not a mask
 
@@ -119,6 +119,7 @@ def shown(value: int, coloured: bool) -> str:
 MAX_COLOURS = 256
 MAX_IDS = 1024
 FULLEST = 8  # number of masks checked first
+LONGEST_BLEND = 6.0  # pixels; a value between black and white with longer runs is that of a class
 SPECK = 2.0  # pixels; class areas have longer runs, blends at borders do not
 
 
@@ -221,7 +222,9 @@ def _check_blends(kind: MaskKind, fullest: ValueCounts, name: str) -> None:
     specks = table.run_length < SPECK
     if not 2 * specks.sum() > len(specks) > 2:
         return
-    if near_black_and_white(_as_grey(table.values, kind.coloured), table.total):
+    grey = _as_grey(table.values, kind.coloured)
+    areas = (grey > NEAR) & (grey < 255 - NEAR) & (table.run_length > LONGEST_BLEND)
+    if not areas.any() and near_black_and_white(grey, table.total):
         raise DataError(
             f"the masks contain {len(specks):,} {what}, nearly all of them near 0 (black) or 255 (white): "
             "their borders were smoothed, or they were JPEGs",

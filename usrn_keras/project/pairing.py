@@ -67,7 +67,12 @@ def find_rule(
     plain = image_pattern in (None, Pattern()) and mask_pattern in (None, Pattern())
     if plain and _count_plain_pairs(images, masks) > most:
         return Rule()
-    found = found or scene_rules(images, masks, **given)
+    if not found or {file.path for file in images} & {file.path for file in masks}:
+        # In one folder, names such as f1 and f2 of the same scene may look like a pair.
+        of_scenes = scene_rules(images, masks, **given)
+        numbers_only = all(_tells_by_number(rule) for pairs, rule in found.items() if len(pairs) == most)
+        if max(map(len, of_scenes), default=-1) >= most + (not numbers_only):
+            found = of_scenes
     if not found:
         raise no_pairs(images, masks)
     most = max(map(len, found))
@@ -77,6 +82,12 @@ def find_rule(
     if len(best) > 1:
         raise _ambiguous(best)
     return next(iter(best.values()))
+
+
+def _tells_by_number(rule: Rule) -> bool:
+    """Whether images and masks differ in numbers alone, as in `{name}0` and `{name}1`."""
+    affixes = f"{rule.image}{rule.mask}".replace("{name}", "")
+    return bool(affixes) and not any(map(str.isalpha, affixes))
 
 
 def _count_plain_pairs(images: Sequence[File], masks: Sequence[File]) -> int:

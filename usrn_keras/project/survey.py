@@ -137,7 +137,7 @@ def _look(name: str, image: Path, mask: Path | None, threshold: int | None) -> _
     except ImageKindError as error:
         found.kind = error
     except DataError as error:
-        found.errors.append(error.message)
+        found.errors.append(f"{error.message}. {error.hint}" if "Convert" in error.hint else error.message)
     if mask is None:
         return found
     try:

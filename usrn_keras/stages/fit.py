@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from usrn_keras.data import Dataset
+from usrn_keras.inspection.data_findings import FILES_LEFT_OUT
+from usrn_keras.inspection.folder_account import account_for_files
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Label, Train
@@ -53,6 +55,9 @@ def fit(
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
     with session(recipe, run_dir, log) as (run, dataset):
+        for finding in account_for_files(recipe.data, dataset):
+            if finding.kind == FILES_LEFT_OUT:
+                log(f"note: {finding.message}; `usrn data check` says more")
         _take_over(run, [open_run(path) for path in reuse], log)
         validate_run(run, dataset)
         complete_stages(
