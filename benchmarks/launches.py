@@ -4,9 +4,9 @@
 
 `kernels` are operators that are no views, about one kernel each on a GPU, and `constants` tensors made of
 numbers and arrays of the host, the batch among them: both are counted on a CPU too, where gradients are
-added one by one. `operators` are calls of ATen operators, `launches` kernels that the host starts, `copies`
-transfers from host to device, `reads` scalars that the host waits for; the last three but `reads` are 0 on a
-CPU.
+added in smaller groups. `operators` are calls of ATen operators, `launches` kernels that the host starts,
+`copies` transfers from host to device, `reads` scalars that the host waits for; the last three but `reads`
+are 0 on a CPU.
 `busy_seconds` is the time of all kernels and `busy_share` its share of a step without the profiler: below
 about 0.9 the step waits for its launches.
 """

@@ -84,7 +84,7 @@ class OutOfMemoryError(USRNError):
 
 
 class RanksError(USRNError):
-    """Processes that train together have different recipes, data or weights."""
+    """Processes that train together have different recipes, data or weights, or one of them has died."""
 
     exit_code = 13
 

@@ -17,6 +17,7 @@ import torch
 from benchmarks.kernel_counts import counted_kernels
 from tests.tools import fill, poly, tiny_batch, tiny_branches
 from usrn_keras.backends import CompiledStep, torch_updates
+from usrn_keras.backends import torch as torch_backend
 from usrn_keras.backends.torch_constants import CachedConstants
 from usrn_keras.methods import USRN
 from usrn_keras.optimizers import SGD, AdamW
@@ -44,6 +45,7 @@ def batch(number: int) -> dict[str, np.ndarray]:
 def test_a_step_copies_its_batch_alone_and_reads_nothing(monkeypatch, optimizer_class, most):
     """Before, a step of this network with SGD had 2756 kernels, 117 constants and a read; AdamW 118 reads."""
     monkeypatch.setattr(torch_updates, "GROUP_BYTES", {"cpu": float("inf")})  # as on a GPU
+    monkeypatch.setattr(torch_backend, "keeps_constants", lambda: True)
     model = usrn(optimizer_class(poly(0.001, 10)))
     step = CompiledStep(model)
     step(batch(0))

@@ -22,6 +22,9 @@ pytestmark = [
 ]
 
 
+SECONDS = 300
+
+
 def fit(recipe: Path, run: Path, *options: str) -> subprocess.Popen:
     """A command with two images of each kind in a batch, of which a process gets one."""
     command = [sys.executable, "-c", PROGRAM, "fit", str(recipe), "--run", str(run), *options]
@@ -31,34 +34,41 @@ def fit(recipe: Path, run: Path, *options: str) -> subprocess.Popen:
     )
 
 
-def losses(run: Path) -> list[float]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [record["loss"] for record in map(json.loads, lines) if "loss" in record]
+def losses(run: Path, stage: str = "") -> list[float]:
+    records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [record["loss"] for record in records if "loss" in record and stage in record["stage"]]
+
+
+def done(process: subprocess.Popen) -> None:
+    _, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, stderr
 
 
 def test_two_processes_write_what_one_writes(recipe_file, tmp_path):
-    one, two = (fit(recipe_file, tmp_path / name, "--devices", name) for name in ("1", "2"))
-    for process in (one, two):
-        _, stderr = process.communicate(timeout=300)
-        assert process.returncode == 0, stderr
-    assert len(losses(tmp_path / "1")) == len(losses(tmp_path / "2")) == 8
-    np.testing.assert_allclose(losses(tmp_path / "2"), losses(tmp_path / "1"), rtol=1e-3)
+    """The second run of one process has the subclasses of the two, which follow from equal features alone."""
+    one, two, reusing = (tmp_path / name for name in ("one", "two", "reusing"))
+    done(fit(recipe_file, two, "--devices", "2"))
+    done(fit(recipe_file, one))
+    done(fit(recipe_file, reusing, "--reuse", str(two)))
+    np.testing.assert_allclose(losses(two, "baseline"), losses(one, "baseline"), rtol=1e-4)
+    np.testing.assert_allclose(losses(two, "usrn"), losses(reusing, "usrn"), rtol=1e-3)
+    assert json.loads((two / "1-baseline/complete.json").read_text())["devices"] == 2
 
 
 def test_a_run_resumes_on_another_number_of_processes(recipe_file, tmp_path):
     """Two processes are interrupted, one goes on: the sum of the steps is that of the recipe."""
     steps = ("--set", "training.baseline_steps=40")
     process = fit(recipe_file, tmp_path / "run", *steps, "--devices", "2")
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + SECONDS
     while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=240)
-    assert process.returncode == 130, stderr
+    _, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + signal.SIGTERM, stderr
     assert "checkpoint written" in stderr
     known = len(losses(tmp_path / "run"))
     assert 0 < known < 40
     process = fit(recipe_file, tmp_path / "run", *steps)
-    _, stderr = process.communicate(timeout=240)
+    _, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, stderr
     assert len(losses(tmp_path / "run")) == 44

@@ -5,11 +5,11 @@ from __future__ import annotations
 import keras
 import pytest
 
-from usrn_keras.errors import BackendError, RecipeError
+from usrn_keras.errors import BackendError, RanksError, RecipeError
 from usrn_keras.ranks import Ranks
 from usrn_keras.recipe import load_recipe
 from usrn_keras.stages import devices as module
-from usrn_keras.stages.devices import choose_devices, join_processes, validate_batches
+from usrn_keras.stages.devices import choose_devices, join_processes, lost_process, validate_batches
 
 TWO = Ranks(0, 2)
 
@@ -67,6 +67,12 @@ def test_each_of_several_processes_has_one_device(asked):
 def test_devices_that_contradict_the_launcher():
     with pytest.raises(BackendError, match="the launcher started 2 processes"):
         choose_devices(quickstart(), "4", TWO)
+
+
+def test_a_process_that_died_is_no_internal_error():
+    for text in ("[gloo/transport/tcp/pair.cc:537] Read error", "NCCL error: remote process exited"):
+        assert isinstance(lost_process(RuntimeError(text)), RanksError)
+    assert lost_process(RuntimeError("a wrong shape")) is None
 
 
 def test_a_method_whose_loss_needs_the_whole_batch(monkeypatch):

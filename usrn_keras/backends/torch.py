@@ -62,6 +62,9 @@ def on_accelerator() -> bool:
     return torch.cuda.is_available()
 
 
+keeps_constants = on_accelerator
+
+
 def device_names() -> list[str]:
     """Names of the GPUs; empty without one."""
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
@@ -121,7 +124,8 @@ def train_step(method: Any, data: Any) -> Terms:
 def _update(method: Any, batch: dict[str, Any]) -> tuple[Terms, dict[str, Tensor]]:
     """Run one step and return its terms and context."""
     by_parts = accepts_partial_gradients(method.optimizer)
-    with CachedConstants():
+    # On a CPU nothing is copied, and the context costs more than it saves.
+    with CachedConstants() if keeps_constants() else contextlib.nullcontext():
         return (_step_by_parts if by_parts else _step_by_sum)(method, batch)
 
 

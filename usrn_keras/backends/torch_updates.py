@@ -13,14 +13,15 @@ from usrn_keras.optimizers import SGD, AdamW
 from usrn_keras.optimizers.learning_rates import fixed_rate, rate_at
 
 Tensor = torch.Tensor
-GROUP_BYTES = {"cpu": 0, "cuda": 256e6}  # size of the gradients that wait for each other
+GROUP_BYTES = {"cpu": 2e6, "cuda": 256e6}  # size of the gradients that wait for each other
 
 
 class MomentumSum:
     """Adds the gradients of each part of a step to the momentum of `SGD`, as the backward pass makes them.
 
-    On a CPU a gradient is added as soon as it is there, and released: the gradients of a part are never in
-    memory together. On a GPU some hundred of them are added by three kernels (`torch._foreach_*`).
+    Gradients wait until they have some size together, and are then added and released. On a CPU that size is
+    small: the gradients of a part are never in memory together. On a GPU it is large: some hundred gradients
+    are added by three kernels (`torch._foreach_*`).
 
     Args:
         optimizer: Optimizer whose momentum buffers are changed.

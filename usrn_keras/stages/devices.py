@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from usrn_keras.backends import join_ranks, leave_ranks, number_of_devices
-from usrn_keras.errors import BackendError, RecipeError
+from usrn_keras.errors import BackendError, RanksError, RecipeError
 from usrn_keras.methods import find_method
 from usrn_keras.networks import seeded
 from usrn_keras.ranks import ALONE, Ranks, launched_ranks
@@ -60,6 +60,26 @@ def leave_processes() -> None:
     """Disconnect from the other processes."""
     seeded.first_position = seeded.first_position_alone
     leave_ranks()
+
+
+def lost_process(error: RuntimeError) -> RanksError | None:
+    """Return the error that says that another process has died; None for an error of this one.
+
+    Args:
+        error: Error that a step over several processes raised.
+
+    Example:
+
+    >>> lost_process(RuntimeError("gloo/transport/tcp/pair.cc: Connection reset by peer")).message
+    'the connection to another process of this run is lost'
+    """
+    if not any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
+        return None
+    return RanksError(
+        "the connection to another process of this run is lost",
+        hint="See what ended that process, such as a lack of memory. Run the same command again to resume "
+        "from the last checkpoint.",
+    )
 
 
 def _validate_methods(recipe: Recipe, world: int) -> None:

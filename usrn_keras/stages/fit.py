@@ -15,7 +15,14 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Label, Train
 from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
 from usrn_keras.stages.cluster import cluster
-from usrn_keras.stages.devices import ONE_DEVICE, Devices, choose_devices, join_processes, leave_processes
+from usrn_keras.stages.devices import (
+    ONE_DEVICE,
+    Devices,
+    choose_devices,
+    join_processes,
+    leave_processes,
+    lost_process,
+)
 from usrn_keras.stages.evaluate_models import evaluate_models
 from usrn_keras.stages.label import label
 from usrn_keras.stages.preflight import validate_run
@@ -67,6 +74,10 @@ def fit(
             follow(recipe, run_dir, ranks)
             return {}
         return _lead(recipe, run_dir, reuse, Devices(number, ranks), progress, log)
+    except RuntimeError as error:
+        if ranks.world > 1 and (lost := lost_process(error)):
+            raise lost from error
+        raise
     finally:
         leave_processes()
 
