@@ -13,7 +13,7 @@ from usrn_keras.lazy_imports import lazy_loader
 if TYPE_CHECKING:
     from usrn_keras.clustering import BalancedKMeans
     from usrn_keras.data import Batches, load_dataset
-    from usrn_keras.evaluation import Segmenter, evaluate, load
+    from usrn_keras.evaluation import Segmentation, Segmenter, evaluate, load
     from usrn_keras.losses import pseudo_labels, usrn_losses
     from usrn_keras.methods import USRN, Method, PrototypeEnsemble, SelfTraining, Supervised
     from usrn_keras.metrics.segmentation_iou import SegmentationIoU
@@ -42,6 +42,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "load": "evaluation",
     "Segmenter": "evaluation",
+    "Segmentation": "evaluation",
     "fit": "stages",
 }
 

@@ -88,10 +88,11 @@ def fuzz_run_folders(
     """Damage a file of a complete run and run a command; no command ends with an internal error."""
     rng = random.Random(seed)
     files = sorted(file.relative_to(whole) for file in whole.rglob("*") if file.is_file())
+    predictions = whole.with_name("predictions")
     verbs = {
         "fit": lambda run: ["fit", recipe, "--run", run, "--quiet"],
         "report": lambda run: ["report", run, "--quiet"],
-        "predict": lambda run: ["predict", run, image, "--out", run.with_suffix(".out"), "--quiet"],
+        "predict": lambda run: ["predict", run, image, "--out", predictions, "--quiet"],
         "evaluate": lambda run: ["evaluate", run, "--quiet"],
         "runs check": lambda run: ["runs", "check", run],
     }
@@ -107,7 +108,7 @@ def fuzz_run_folders(
             problem = f"the message does not name the file: {done.text[-200:]}"
         table.add(f"damaged run, {verb}", "torch" if forks else "-", f"{name} {damage}", problem)
         shutil.rmtree(run)
-        shutil.rmtree(run.with_suffix(".out"), ignore_errors=True)
+        shutil.rmtree(predictions, ignore_errors=True)
 
 
 def _damage(file: Path, damage: str, rng: random.Random) -> None:

@@ -27,8 +27,8 @@ def calls(monkeypatch):
     """The arguments of each call of an `export_run` that writes nothing."""
     calls = []
 
-    def export_run(run_dir, format, out=None, *, input_size=None):
-        calls.append((run_dir, format, out, input_size))
+    def export_run(run_dir, format, out=None, *, input_size=None, argmax=False):
+        calls.append((run_dir, format, out, input_size, argmax))
         return Report()
 
     monkeypatch.setenv("KERAS_BACKEND", "torch")
@@ -43,13 +43,18 @@ def usrn_export(*args: str):
 def test_report_on_stdout(calls):
     result = usrn_export("runs/A", "--format", "onnx")
     assert result.stdout == "model.onnx  (onnx)\n"
-    assert calls == [(Path("runs/A"), "onnx", None, None)]
+    assert calls == [(Path("runs/A"), "onnx", None, None, False)]
 
 
 def test_all_options_arrive(calls):
     result = usrn_export("runs/A", "--format", "litert", "--out", "a.tflite", "--size", "480x640", "--json")
     assert json.loads(result.stdout) == {"path": "model.onnx"}
-    assert calls == [(Path("runs/A"), "litert", Path("a.tflite"), (480, 640))]
+    assert calls == [(Path("runs/A"), "litert", Path("a.tflite"), (480, 640), False)]
+
+
+def test_argmax_arrives(calls):
+    usrn_export("runs/A", "--format", "onnx", "--argmax")
+    assert calls == [(Path("runs/A"), "onnx", None, None, True)]
 
 
 @pytest.mark.parametrize("size", ["480", "480x", "x640", "480*640", "-1x32"])

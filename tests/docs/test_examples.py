@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.docs.pages import CURRENT, PAGES, PYTHON_BLOCK, run
+from tests.evaluation.made_run import make_run
 from tests.tools import ROOT, tiny_branches
 from usrn_keras.data.padding import LARGE_STEP, SIDES, padded_side
 from usrn_keras.methods import METHODS, find_method
@@ -33,6 +34,7 @@ def test_every_python_block_is_run_here():
         "add_a_method.md": 2,
         "export.md": 1,
         "methods/usrn_on_top.md": 1,
+        "python_api.md": 1,
     }
 
 
@@ -41,6 +43,17 @@ def test_block_of_the_readme():
     exec(block("README.md", "BalancedKMeans"), names)
     assert names["classes"].shape == (4, 64, 64) and set(np.unique(names["classes"])) <= {0, 1}
     assert np.bincount(names["clusters"]).tolist() == [50] * 4
+
+
+def test_block_that_loads_and_predicts(tmp_path, monkeypatch):
+    make_run(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "run").rename(tmp_path / "runs/first")
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(block("python_api.md", "usrn_keras.load"), names)
+    assert names["found"].classes.shape == (20, 30) and (names["found"].classes == 0).all()
 
 
 def test_block_of_usrn_on_top():

@@ -99,6 +99,16 @@ def test_walk(tmp_path):
     assert np.isfinite(again.fit(pipeline(), shuffle=False, verbose=0).history["loss"][0])
 
 
+@pytest.mark.slow
+def test_onnx_without_a_signature(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, images = make(), np.float32(arrays()["labelled"][:3])
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(["logits"], {"images": images})
+    np.testing.assert_allclose(found, model.predict_on_batch(images), rtol=1e-4, atol=1e-5)
+
+
 def test_what_a_method_does_not_do_is_refused():
     model, data = make(), arrays()
     with pytest.raises(ValueError, match="`loss` and `loss_weights` must be None"):

@@ -83,6 +83,15 @@ def test_second_process_is_refused(tmp_path):
         pass
 
 
+def test_a_run_without_its_data_set_says_what_writes_it_again(tmp_path):
+    with started(tmp_path / "run", recipe(), dataset("a")):
+        pass
+    (tmp_path / "run/dataset.json").unlink()
+    with pytest.raises(RunError, match=r"dataset\.json is missing") as error:
+        open_run(tmp_path / "run")
+    assert "usrn fit" in error.value.hint
+
+
 def test_the_lock_survives_its_file(tmp_path):
     with started(tmp_path / "run", recipe(), dataset("a")):
         (tmp_path / "run/.lock").unlink()

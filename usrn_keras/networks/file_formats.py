@@ -78,5 +78,5 @@ def export_network(model: keras.Model, path: Path, format: str | None = None, **
             hint="Install them: pip install 'usrn-keras[export]'",
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # raised by Keras in its calls of converters
+        warnings.simplefilter("ignore")  # converters warn of their own internals
         WRITERS[name].write(model, path, None)

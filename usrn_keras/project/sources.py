@@ -163,8 +163,8 @@ def _annotations(folder: Path) -> DataError | None:
     own = [file.path for file in files if file.suffix == suffix]
     return DataError(
         f"{folder} contains no masks, but {len(own)} {suffix} files, such as {own[0].name}",
-        hint="If they are annotations, draw them to masks first, one PNG per image with a value for each "
-        "class.",
+        hint="`usrn labels import --help` lists the annotations that are read; draw others to masks first, "
+        "one PNG per image with a value for each class.",
     )
 
 

@@ -301,6 +301,13 @@ def open_run(path: Path | str) -> Run:
     """
     path = Path(path)
     if not (path / "dataset.json").exists():
+        if (path / STAGES_FILE).exists():
+            name = shlex.quote(str(path))
+            raise RunError(
+                f"{path / 'dataset.json'} is missing",
+                hint=f"If images and masks are as before, `usrn fit {name}/recipe.toml --run {name}` "
+                "writes it again; completed stages are skipped.",
+            )
         near = sorted(str(found.parent) for found in path.glob("*/dataset.json")) if path.is_dir() else []
         raise RunError(
             f"{path} is not a run folder{'' if path.exists() else ': it does not exist'}",
