@@ -61,7 +61,7 @@ def import_(
     Examples:
       usrn labels import instances.json --images photos --out masks
       usrn labels import photos --images photos --out masks --unlabelled ignore
-      usrn labels import cvat_export.zip --images photos --out masks --names classes.txt
+      usrn labels import cvat.zip --images photos --out masks --names names.txt
 
     Formats: LabelMe JSON, COCO instances, CVAT "Segmentation mask 1.1", Label Studio, YOLO polygons,
     Roboflow, Supervisely and Cityscapes polygons. Classes, overlaps, and images and annotations without a
@@ -131,8 +131,8 @@ def export(
     \b
     Examples:
       usrn labels export runs/first photos --format labelme --out to_correct
-      usrn labels export runs/first photos --format cvat --out to_correct.zip --only next.txt
-      usrn labels export runs/first photos --format coco --out to_correct --doubtful leave-out
+      usrn labels export runs/a photos --only next.txt --format cvat --out a.zip
+      usrn labels export runs/a photos --format coco --out a --doubtful leave-out
 
     Every format is exact to the pixel. classes.txt in the output gives `usrn labels import --names` the ids.
     """

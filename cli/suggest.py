@@ -33,15 +33,15 @@ def command(
 ) -> None:
     """Rank the unlabelled images of the data set of RUNS by what their labels would teach.
 
-    Images score by the uncertainty of the models, with more weight on rare classes, and by the disagreement
-    between the models: the Baseline and the final model of one run, or the final models of several runs. Of
-    the best, images that differ from each other are chosen.
-
     \b
     Examples:
       usrn suggest runs/first --count 20
       usrn suggest runs/seed0 runs/seed1 runs/seed2 --count 10 --out next
-      usrn labels export runs/first photos --only next.txt --format labelme --out to_correct
+      usrn labels export runs/a photos --only next.txt --format labelme --out a
+
+    Images score by the uncertainty of the models, with more weight on rare classes, and by the disagreement
+    between the models: the Baseline and the final model of one run, or the final models of several runs. Of
+    the best, images that differ from each other are chosen.
 
     next.txt lists the names, next.csv the scores, next.png shows where the models are uncertain.
     """

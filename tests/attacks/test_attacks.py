@@ -12,8 +12,8 @@ from tests.attacks.summary import Summary
 from tests.attacks.victim import changed_path
 from tests.tools import ROOT
 
-FEW = ["--kinds", "rows,signals,recipes,runs,data,models", "--rows", "1", "--signals", "2",
-       "--recipes", "200", "--runs", "5", "--data", "8", "--models", "12"]  # fmt: skip
+FEW = ["--kinds", "rows,signals,recipes,runs,data,models", "--rows", "1", "--signals", "1",
+       "--recipes", "200", "--runs", "2", "--data", "4", "--models", "6"]  # fmt: skip
 
 
 @pytest.mark.timeout(600)

@@ -20,6 +20,7 @@ def run(backend: str, *command: str, **environment: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_five_steps_agree(tmp_path):
     """From equal weights and data: the same losses, gates and weights.
@@ -44,7 +45,7 @@ def test_five_steps_agree(tmp_path):
         )
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
 def test_core_needs_neither_tensorflow_nor_keras_cv(backend):
     code = (
         "import sys, importlib.machinery as m\n"

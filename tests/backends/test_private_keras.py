@@ -73,8 +73,8 @@ USES = {
         functional,
     ),
     "_flatten_layers": PrivateUse(
-        ("backends/torch.py",),
-        "all layers of a model, nested ones too, whose kernels get PyTorch's order in memory",
+        ("backends/graph.py",),
+        "all layers of a model, nested ones too",
         "walk `layer.layers` recursively",
         functional,
     ),

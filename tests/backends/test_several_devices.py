@@ -11,6 +11,7 @@ from tests.tools import ROOT
 from usrn_keras.worker import Worker
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 def test_two_devices_on_jax_give_the_result_of_one():
     """Losses are means over the valid pixels of the whole batch, statistics those of the whole batch."""

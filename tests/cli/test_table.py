@@ -21,7 +21,7 @@ name = "Oracle"
 set = { "training.method" = "supervised", "training.baseline_steps" = 3 }
 [[rows]]
 name = "broken"
-set = { "training.learning_rate" = 1e30, "training.method" = "supervised" }
+set = { "training.learning_rate" = 1e9, "training.method" = "supervised" }
 """
 
 

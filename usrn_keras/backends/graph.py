@@ -82,6 +82,11 @@ def plan_of(model: keras.Layer) -> GraphPlan | None:
     return _PLANS[model]
 
 
+def all_layers(model: keras.Layer) -> list[keras.Layer]:
+    """List a model and all its layers, nested ones too."""
+    return list(model._flatten_layers())
+
+
 def _plan(model: keras.Layer) -> GraphPlan | None:
     # The order in which Keras runs a functional graph; the attribute has no public name.
     by_depth = getattr(model, "_nodes_by_depth", None)

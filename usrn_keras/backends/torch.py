@@ -13,6 +13,7 @@ import keras
 import torch
 from keras import layers, ops
 
+from usrn_keras.backends.graph import all_layers
 from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
 from usrn_keras.backends.torch_constants import CachedConstants
 from usrn_keras.backends.torch_layers import run_graph
@@ -219,7 +220,7 @@ def use_native_layout(model: Any) -> None:
         model: Method or network, with or without an optimizer.
     """
     optimizer = getattr(model, "optimizer", None)
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if type(layer) in (layers.Conv2D, layers.DepthwiseConv2D):
             _reorder(layer.kernel, layer)
             if layer.kernel.trainable and hasattr(optimizer, "buffers_of"):

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from usrn_keras import backends
+from usrn_keras.backends.graph import all_layers
 from usrn_keras.losses import cross_entropy
 from usrn_keras.methods.batch_checks import BatchCheck
 from usrn_keras.methods.loss_part import Batch, Context, Tensor
@@ -234,7 +235,7 @@ class KerasMethod(keras.Model):
             check.validate_ids(x)
 
     def _validate_precision(self) -> None:
-        policies = {layer.compute_dtype for layer in self._flatten_layers() if layer is not self}
+        policies = {layer.compute_dtype for layer in all_layers(self) if layer is not self}
         if "float16" in policies | {self.compute_dtype}:
             raise ValueError(
                 "methods do not compute in float16, whose range is too small for the gradients without loss "

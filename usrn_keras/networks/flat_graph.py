@@ -34,7 +34,7 @@ def flat_graph(model: keras.Model) -> keras.Model:
     >>> [type(layer).__name__ for layer in flat.layers]
     ['InputLayer', 'Conv2D', 'Rescaling']
     """
-    if not hasattr(model, "_run_through_graph") or len(model.inputs) != 1 or len(model.outputs) != 1:
+    if not hasattr(model, "operations") or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise RecipeError(
             f"network.backbone: {model.name!r} must be a functional keras.Model with one input and one "
             f"output, received {type(model).__name__}",

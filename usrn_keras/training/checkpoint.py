@@ -26,7 +26,7 @@ def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> 
         path: Path of the `.npz` file.
         model: Compiled model whose variables are written.
         step: Number of completed steps.
-        **facts: JSON values to store with the step.
+        **facts: JSON values to store with the step, such as `seconds`, the training time.
 
     Raises:
         DivergedError: If a variable is not finite; an existing file is kept.
@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, model: keras.Model, step: int, **facts: Any) -> 
             f"step {step}: {len(broken)} variables are not finite, such as {broken[0].split(':', 1)[1]}",
             hint=_diverged_hint(path),
         )
-    header = json.dumps({"format": FORMAT, "step": step, **facts})
+    header = json.dumps({"format": FORMAT, "step": step, "seconds": 0.0, **facts})
     with atomic_path(path) as temporary:
         np.savez(temporary, header=np.array(header), **arrays)
 
