@@ -53,7 +53,9 @@ def with_xmp(suffix, orientation):
     packet = XMP % orientation
     if suffix == "jpeg":
         body = b"http://ns.adobe.com/xap/1.0/\0" + packet
-        data = encoded("jpeg")
+        file = io.BytesIO()
+        Image.fromarray(corners()).save(file, "jpeg")
+        data = file.getvalue()
         return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
     if suffix == "webp":
         file = io.BytesIO()
