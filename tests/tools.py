@@ -20,6 +20,12 @@ from usrn_keras.runs import Run, start_run
 ROOT = Path(__file__).parents[1]
 
 
+builds_networks_of_a_recipe = pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="the recipe is read without a backend, and other tests build networks there; JAX takes a minute",
+)
+
+
 def shared(path: str) -> Path:
     """A file of the shared data; skips the test where it is not there."""
     found = Path(os.environ.get("USRN_SHARED", ROOT.parent / "shared")) / path

@@ -19,7 +19,7 @@ from tests.methods.handmade import (
 )
 from tests.methods.logit_networks import LogitNetwork
 from tests.methods.second_head_oracle import IMAGES, SIZE, drawn, mean_loss, softmax, taught, values_of
-from tests.tools import fill
+from tests.tools import builds_networks_of_a_recipe, fill
 from usrn_keras.data import load_dataset
 from usrn_keras.data.cutmix_boxes import BetaBox
 from usrn_keras.methods import AugSeg, Network, SecondHead, stages_of
@@ -176,6 +176,7 @@ def test_the_teacher_starts_as_the_student():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@builds_networks_of_a_recipe
 @pytest.mark.parametrize("start", ["imagenet", "baseline"])
 def test_student_and_teacher_of_a_recipe_are_equal(recipe_file, start):
     recipe = load_recipe(str(recipe_file), ["training.method=augseg", f"training.start={start}"])

@@ -20,7 +20,7 @@ from tests.methods.handmade import (
     handmade_pair_batch,
 )
 from tests.methods.rival_golden import rival_golden
-from tests.tools import fill, gradients
+from tests.tools import builds_networks_of_a_recipe, fill, gradients
 from usrn_keras.data import load_dataset
 from usrn_keras.data.crop_pair import overlaps
 from usrn_keras.data.weak_view import Window
@@ -290,6 +290,7 @@ def test_refused_arguments(networks, options, error):
         CAC(networks, batch_unlabelled=IMAGES, crop_size=SIZE, **options)
 
 
+@builds_networks_of_a_recipe
 def test_a_recipe_gives_the_sizes_of_the_bank_and_seeds_the_projector(recipe_file):
     kernels = {}
     for seed in (0, 0, 1):

@@ -9,7 +9,7 @@ from keras import ops
 
 from tests.methods.build_method import compiled_step
 from tests.methods.handmade import handmade_batch, handmade_branches
-from tests.tools import fill
+from tests.tools import builds_networks_of_a_recipe, fill
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods import CCT, Network, labelled_images, stages_of
@@ -165,6 +165,7 @@ def labelled_logits(method: CCT, batch: dict[str, np.ndarray]):
     return method.networks[0].logits(labelled_images(batch))["F"]
 
 
+@builds_networks_of_a_recipe
 def test_a_recipe_builds_the_decoders_of_its_seed(recipe_file):
     """The official numbers by default; the weights are drawn from `training.seed`."""
     weights = []

@@ -19,7 +19,7 @@ from tests.methods.handmade import (
 )
 from tests.methods.logit_networks import LogitNetwork, boxes_of
 from tests.methods.rival_golden import rival_golden
-from tests.tools import fill, gradients
+from tests.tools import builds_networks_of_a_recipe, fill, gradients
 from usrn_keras.data import load_dataset
 from usrn_keras.data.cutmix_boxes import SeveralBoxes
 from usrn_keras.losses import cross_entropy, ohem_pixels
@@ -176,6 +176,7 @@ def test_two_networks_are_needed():
         CPS([Network(handmade_branches()[0])])
 
 
+@builds_networks_of_a_recipe
 @pytest.mark.parametrize("start", ["imagenet", "baseline"])
 def test_networks_of_a_recipe_share_the_backbone_weights_alone(recipe_file, start):
     """Drawn, or copied from the Baseline, whose heads network 1 takes over."""

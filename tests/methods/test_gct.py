@@ -11,7 +11,7 @@ from tests.methods.handmade import handmade_branches, second_branch
 from tests.methods.logit_networks import LogitNetwork
 from tests.methods.rival_golden import rival_golden
 from tests.methods.test_contract import larger_batch_of
-from tests.tools import fill, gradients, poly
+from tests.tools import builds_networks_of_a_recipe, fill, gradients, poly
 from usrn_keras.backends import CompiledStep
 from usrn_keras.data import load_dataset
 from usrn_keras.errors import RecipeError
@@ -174,6 +174,7 @@ def test_two_networks_are_needed():
         GCT([Network(handmade_branches()[0])])
 
 
+@builds_networks_of_a_recipe
 @pytest.mark.parametrize("start", ["imagenet", "baseline"])
 def test_networks_of_a_recipe_share_the_backbone_weights_alone(recipe_file, start):
     overrides = ["training.method=gct", f"training.start={start}", "views.crop_size=64"]
