@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,22 @@ from usrn_keras.evaluation import load
 from usrn_keras.runs import open_run
 
 pytestmark = pytest.mark.every_backend
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="settings of PyTorch")
+def test_loading_leaves_the_numerics_of_the_process(tmp_path):
+    """A program that loads a segmenter has chosen its own kernels and its own precision."""
+    import torch
+
+    random_convolution(1).save(tmp_path / "model.keras")
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    try:
+        load(tmp_path / "model.keras")
+        assert torch.are_deterministic_algorithms_enabled()
+        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark) == before
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_file_gives_classes_confidence_and_colours(tmp_path):

@@ -15,8 +15,13 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from keras import layers
 
 from usrn_keras.backends import layer_operations
-from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
-from usrn_keras.errors import BackendError
+from usrn_keras.backends.steps import (
+    Terms,
+    accepts_partial_gradients,
+    release_memory,
+    sum_of_terms,
+    validate_one_process,
+)
 from usrn_keras.machine import has_nvidia_gpu
 from usrn_keras.ranks import Ranks
 
@@ -33,14 +38,16 @@ def prepare(programs: Path) -> None:
     """Cache compiled programs in a folder, and let GPUs multiply float32 matrices in TensorFloat-32."""
     if has_nvidia_gpu() and jax.config.jax_default_matmul_precision is None:
         jax.config.update("jax_default_matmul_precision", "tensorfloat32")
+    cache_programs(programs)
+
+
+def cache_programs(programs: Path) -> None:
+    """Cache compiled programs in a folder, so that the next run of the same network starts faster."""
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(programs))
     # Building a network compiles hundreds of small programs, one for each shape of weights.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-cache_programs = prepare
 
 
 def set_deterministic(deterministic: bool) -> None:
@@ -97,17 +104,9 @@ def number_of_devices() -> int:
 
 
 def join_ranks(ranks: Ranks) -> Ranks:
-    """Return the ranks of a process alone; this backend trains in one process.
-
-    Raises:
-        BackendError: There are several processes.
-    """
-    if ranks.world > 1:
-        raise BackendError(
-            f"WORLD_SIZE = {ranks.world}: only PyTorch trains over several processes, this is JAX",
-            hint="Start one process; it trains on the devices of this machine with --devices N.",
-        )
-    return ranks
+    """Return the ranks of a process alone, see `validate_one_process`."""
+    hint = "Start one process; it trains on the devices of this machine with --devices N."
+    return validate_one_process(ranks, "JAX", hint)
 
 
 def leave_ranks() -> None:

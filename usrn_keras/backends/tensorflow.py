@@ -19,8 +19,13 @@ from keras import layers
 
 from usrn_keras.backends import layer_operations
 from usrn_keras.backends.graph import Step
-from usrn_keras.backends.steps import Terms, accepts_partial_gradients, release_memory, sum_of_terms
-from usrn_keras.errors import BackendError
+from usrn_keras.backends.steps import (
+    Terms,
+    accepts_partial_gradients,
+    release_memory,
+    sum_of_terms,
+    validate_one_process,
+)
 from usrn_keras.machine import visible_gpus
 from usrn_keras.ranks import Ranks
 
@@ -133,17 +138,9 @@ def number_of_devices() -> int:
 
 
 def join_ranks(ranks: Ranks) -> Ranks:
-    """Return the ranks of a process alone; this backend trains in one process.
-
-    Raises:
-        BackendError: There are several processes.
-    """
-    if ranks.world > 1:
-        raise BackendError(
-            f"WORLD_SIZE = {ranks.world}: only PyTorch trains over several processes, this is TensorFlow",
-            hint="Start one process; KERAS_BACKEND=jax trains on several devices with --devices N.",
-        )
-    return ranks
+    """Return the ranks of a process alone, see `validate_one_process`."""
+    hint = "Start one process; KERAS_BACKEND=jax trains on several devices with --devices N."
+    return validate_one_process(ranks, "TensorFlow", hint)
 
 
 def leave_ranks() -> None:

@@ -46,8 +46,8 @@ def fetch(terms: Sequence[Terms]) -> list[dict[str, float]]:
     """Copy loss terms of several steps to the host, at once; means over the processes that train together."""
     kept = torch.stack([value.float() for one in terms for value in one.values()])
     ranks = current_ranks()
-    values = (kept if ranks.world == 1 else ranks.mean(kept)).tolist()
-    return [{name: values.pop(0) for name in one} for one in terms]
+    values = iter((kept if ranks.world == 1 else ranks.mean(kept)).tolist())
+    return [{name: next(values) for name in one} for one in terms]
 
 
 def number_of_devices() -> int:
@@ -55,7 +55,8 @@ def number_of_devices() -> int:
     return 1
 
 
-cache_programs = prepare
+def cache_programs(programs: Path) -> None:
+    """Do nothing: PyTorch compiles no programs."""
 
 
 def on_accelerator() -> bool:
