@@ -59,7 +59,7 @@ def test_broken_images_are_exit_code_4(calls):
     result = usrn_predict("runs/A", "photo.jpg", "broken.jpg", "--out", "out")
     assert result.exit_code == 4
     assert "  - broken.jpg cannot be read" in result.stderr
-    assert result.stdout.split() == ["out/photo.png", "out/overlays/photo.png"]  # what is written is told
+    assert result.stdout.split() == ["out/photo.png", "out/overlays/photo.png"]  # what was written
     result = usrn_predict("runs/A", "photo.jpg", "broken.jpg", "--out", "out", "--json")
     assert len(json.loads(result.stdout)["written"]) == 2
     assert usrn_predict("runs/A", "broken.jpg", "--out", "out", "--json").stdout == ""

@@ -56,7 +56,7 @@ def test_two_processes_write_what_one_writes(recipe_file, tmp_path):
 
 
 def test_a_run_resumes_on_another_number_of_processes(recipe_file, tmp_path):
-    """Two processes are interrupted, one goes on: the sum of the steps is that of the recipe."""
+    """Two processes are interrupted, one resumes: the sum of the steps is that of the recipe."""
     steps = ("--set", "training.baseline_steps=40")
     process = fit(recipe_file, tmp_path / "run", *steps, "--devices", "2")
     deadline = time.monotonic() + SECONDS

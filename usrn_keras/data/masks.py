@@ -105,7 +105,7 @@ def apply_threshold(path: Path | str, raw: RawMask, threshold: int) -> np.ndarra
         threshold: Largest grey value of class 0.
 
     Returns:
-        `(height, width)` uint8, 1 above the threshold and 0 elsewhere.
+        `(height, width)` uint8, 1 above the threshold and 0 at or below it.
 
     Raises:
         DataError: The mask contains colours.

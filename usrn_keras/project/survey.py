@@ -19,8 +19,6 @@ from usrn_keras.machine import usable_cores
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.project.mask_kinds import ValueCounts, count_values
 
-FEW_OF_A_KIND = 2  # images; more of a kind that is not read are one error
-
 
 @dataclass(frozen=True, eq=False)
 class Survey:
@@ -94,8 +92,8 @@ def survey_files(
             task.advance()
     for what, own in other.items():
         paths = [path for path, _ in own]
-        subject = f"{paths[0]} is a" if len(own) < FEW_OF_A_KIND else f"{len(own)} images are each a"
-        which = "" if len(own) < FEW_OF_A_KIND else f": {name_some(paths)}"
+        subject = f"{paths[0]} is a" if len(own) == 1 else f"{len(own)} images are each a"
+        which = "" if len(own) == 1 else f": {name_some(paths)}"
         errors.append(f"{subject} {what}{which}. {own[0][1].hint}")
     return _with_value_range(survey, errors)
 

@@ -17,7 +17,7 @@ from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.formats.cityscapes import TABLE
 
 ENDINGS = ("_gtFine_polygons", "_gtCoarse_polygons")
-GROUP = "group"  # `cargroup` is a group of cars that were not told apart
+GROUP = "group"  # `cargroup` is a group of cars that nobody separated
 # Labels that the benchmark does not evaluate.
 NOT_EVALUATED = frozenset({
     "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground",

@@ -49,7 +49,7 @@ class ImageFinder:
                 self._by_tail[parts[start:]].append(image)
 
     def find(self, names: Sequence[str]) -> list[str]:
-        """Find the images that a path may mean: none, one, or several that cannot be told apart.
+        """Find the images that a path may mean: none, one, or several that cannot be distinguished.
 
         Args:
             names: Possible paths of the image, the most likely first.
