@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -165,6 +167,25 @@ def test_a_keras_file_of_the_same_network(tmp_path):
     wider = torchvision_resnet(0.5, blocks=(1, 1, 1, 1), bottleneck=False)
     with pytest.raises(WeightsError, match=r"tensor 0 \(conv1/kernel\): the network needs \(7, 7, 3, 32\)"):
         load_weights_file(wider, str(tmp_path / "model.keras"))
+
+
+def test_a_keras_file_of_somebody_else_is_checked_before_it_is_unpacked(tmp_path):
+    model = torchvision_resnet(0.25, blocks=(1, 1, 1, 1), bottleneck=False)
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras", "a") as archive:
+        archive.writestr("../../outside", "text")
+    with pytest.raises(WeightsError, match=r"model\.keras cannot be loaded .* nothing else"):
+        load_weights_file(model, str(tmp_path / "model.keras"))
+
+
+def test_an_hdf5_file_that_links_to_another_file_is_refused(tmp_path):
+    model = torchvision_resnet(0.25, blocks=(1, 1, 1, 1), bottleneck=False)
+    model.save_weights(tmp_path / "other.weights.h5")
+    model.save_weights(tmp_path / "w.weights.h5")
+    with h5py.File(tmp_path / "w.weights.h5", "a") as content:
+        content["more"] = h5py.ExternalLink("other.weights.h5", "/")
+    with pytest.raises(WeightsError, match="links to another file"):
+        load_weights_file(model, str(tmp_path / "w.weights.h5"))
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("resnet18", 11_176_512), ("resnet50", 23_508_032)])

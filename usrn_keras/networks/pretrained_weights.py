@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import numpy as np
 from usrn_keras.errors import WeightsError
 from usrn_keras.networks import torch_checkpoint
 from usrn_keras.networks.backbones import REQUIRED_BY, Backbone
+from usrn_keras.networks.model_archive import check_weights
 from usrn_keras.networks.published_weights import fetch
+from usrn_keras.networks.saved_segmenter import read_model_file
 from usrn_keras.networks.torch_checkpoint import load_torch_weights
 from usrn_keras.optional import import_keras_cv
 
@@ -53,11 +54,8 @@ def load_weights_file(model: keras.Model, file: str) -> None:
 
 
 def _load_keras_file(model: keras.Model, path: Path) -> None:
-    """Load the weights of a whole model that `save` wrote, in Keras' safe mode, which runs no code of it."""
-    try:
-        saved = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"network.weights: {path} cannot be loaded as a Keras model: {error}") from None
+    """Load the weights of a whole model that `save` wrote."""
+    saved = read_model_file(path)
     expected, found = ([tuple(v.shape) for v in one.weights] for one in (model, saved))
     errors = [
         f"tensor {number} ({variable.path}): the network needs {shape}, the file has "
@@ -76,6 +74,7 @@ def _load_hdf5_file(model: keras.Model, path: Path) -> None:
         with h5py.File(path) as content:
             legacy = _legacy_layers(content)
             errors = _legacy_mismatches(model, legacy) if legacy is not None else _mismatches(model, content)
+        check_weights(path)
     except OSError as error:
         raise WeightsError(f"network.weights: {path} is not an HDF5 file: {error}") from None
     _raise_if_different(model, path, errors)
@@ -241,7 +240,7 @@ def _download_weights(backbone: Backbone, name: str) -> list[np.ndarray]:
                 whole = import_keras_cv(*REQUIRED_BY).models.ResNetBackbone.from_preset(backbone.preset)
             else:
                 whole = getattr(keras.applications, backbone.application)(
-                    include_top=False, weights="imagenet"
+                    include_top=False, weights="imagenet", input_shape=(224, 224, 3)
                 )
     except Exception as error:  # downloads raise many types of errors
         raise WeightsError(

@@ -26,10 +26,6 @@ _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "
 def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
     """Load F: a model from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
 
-    The file is read in the safe mode of Keras, which does not run code from the file, and only its config,
-    metadata and weights are unpacked, if they are not larger than such a file can need. All initializers in
-    the config of the model are `Zeros`.
-
     Args:
         path: Path of the `.keras` file.
         float32: Whether to compute in float32 even if the model was trained with `mixed_bfloat16`, whose
@@ -38,6 +34,27 @@ def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
     Raises:
         WeightsError: The file is missing, damaged, or no model of this kind.
     """
+    model = read_model_file(path, float32=float32)
+    # On TensorFlow, dilated convolutions are about ten times slower on a CPU without XLA.
+    model.compile(jit_compile=COMPILES)
+    return model
+
+
+@without_tensorflow()
+def read_model_file(path: Path | str, *, float32: bool = False) -> keras.Model:
+    """Read a `.keras` file that may be from somebody else.
+
+    The file is read in the safe mode of Keras, which does not run code from the file, and only its config,
+    metadata and weights are unpacked, if they are not larger than such a file can need. All initializers in
+    the config of the model are `Zeros`.
+
+    Args:
+        path: Path of the file.
+        float32: As for `load_segmenter`.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or no Keras model.
+    """
     try:
         check_members(path)
         # Keras initializes every weight before it reads the saved one. On JAX this compiles a program for
@@ -45,17 +62,14 @@ def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "segmenter.keras"
             _copy_changed(path, copy, _in_float32 if float32 else lambda config: config)
-            model = keras.models.load_model(copy, compile=False)
+            return keras.models.load_model(copy, compile=False)
     except (Exception, MemoryError) as error:  # a hostile file makes Keras raise anything
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise WeightsError(
             f"{path} cannot be loaded as a Keras model: {reason[0][:LONGEST_REASON]}",
-            hint="Copy the file again from the run folder. If it is from somebody else, it may be made to do "
+            hint="Copy the file again. If it is from somebody else, it may be made to do "
             "harm: do not open it with other programs.",
         ) from error
-    # On TensorFlow, dilated convolutions are about ten times slower on a CPU without XLA.
-    model.compile(jit_compile=COMPILES)
-    return model
 
 
 def _copy_changed(source: Path | str, target: Path, change: Callable[[Any], Any]) -> None:
