@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
@@ -64,3 +65,15 @@ def test_a_process_that_dies_ends_the_others(capfd, monkeypatch):
     lines = capfd.readouterr().err.splitlines()
     assert lines[-1].startswith("process 1 of 2 was killed by SIGKILL; run the same command again")
     assert "here" in lines[:-1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+@pytest.mark.parametrize(("handler", "code"), [(lambda *_: None, 128 + 1), (signal.SIG_IGN, 0)])
+def test_a_closed_terminal_ends_all_unless_it_is_ignored(handler, code):
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        heard = "signal.signal(signal.SIGHUP, signal.SIG_DFL); time.sleep(1)"
+        closed = "rank or os.kill(os.getppid(), signal.SIGHUP); time.sleep(2)"
+        assert run_processes(python(f"{heard}; {closed}"), 2) == code
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import IO
 
 from usrn_keras.errors import BackendError
+from usrn_keras.interrupts import SIGNALS
 from usrn_keras.machine import gpus_by_identifier, has_nvidia_gpu
 from usrn_keras.ranks.ranks import ALONE, Ranks
 
@@ -83,7 +84,8 @@ def claim_gpu() -> None:
 def run_processes(command: Sequence[str], count: int, gpus: Sequence[str] = ()) -> int:
     """Run a command in several processes on this machine that find each other, and wait for their end.
 
-    Ctrl-C and SIGTERM go to all of them. If one fails, the others are ended, too.
+    Ctrl-C, SIGTERM and SIGHUP go to all of them, unless they are ignored here. If one fails, the others are
+    ended, too.
 
     Args:
         command: Program with its arguments.
@@ -116,7 +118,10 @@ def _wait(processes: Sequence[subprocess.Popen], others: IO[str]) -> int:
         for process in processes:
             process.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [
+        number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
+    ]  # as `nohup` wants
+    before = {number: signal.signal(number, pass_on) for number in heard}
     try:
         while processes[0].poll() is None and (asked or not _failed(processes)):
             time.sleep(POLL_SECONDS)
