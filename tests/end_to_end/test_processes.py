@@ -45,13 +45,18 @@ def done(process: subprocess.Popen) -> None:
 
 
 def test_two_processes_write_what_one_writes(recipe_file, tmp_path):
-    """The second run of one process has the subclasses of the two, which follow from equal features alone."""
+    """The second run of one process has the subclasses of the two, which follow from equal features alone.
+
+    Each step of this network amplifies rounding errors, most in the pooled features of two images: one
+    process with other kernels of oneDNN (`ONEDNN_MAX_CPU_ISA=SSE41`) is off by 2e-6 at the second step and by
+    1e-3 at the fourth. So the first steps are compared, which an error of the method would show at once.
+    """
     one, two, reusing = (tmp_path / name for name in ("one", "two", "reusing"))
     done(fit(recipe_file, two, "--devices", "2"))
     done(fit(recipe_file, one))
     done(fit(recipe_file, reusing, "--reuse", str(two)))
     np.testing.assert_allclose(losses(two, "baseline"), losses(one, "baseline"), rtol=1e-4)
-    np.testing.assert_allclose(losses(two, "usrn"), losses(reusing, "usrn"), rtol=1e-3)
+    np.testing.assert_allclose(losses(two, "usrn")[:2], losses(reusing, "usrn")[:2], rtol=1e-5)
     assert json.loads((two / "1-baseline/complete.json").read_text())["devices"] == 2
 
 
