@@ -37,7 +37,7 @@ from benchmarks.contestants import BACKENDS
 from benchmarks.options import add_device_option, add_row_options, names
 from benchmarks.padding import voc_sizes
 from benchmarks.worker import Worker
-from usrn_keras.data.mask_files import read_raw
+from usrn_keras.data.decoding.mask_files import read_raw
 
 CLASSES = 11  # of CamVid; drawn scenes have fewer, which changes next to nothing
 SETTINGS = ("model", "backbone", "batch", "workers", "mode", "window", "device")

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that 
 from benchmarks.devices import device_of
 from benchmarks.worker import serve
 from usrn_keras.data import Dataset, Sample, read_image
-from usrn_keras.data.padding import padded_size
+from usrn_keras.data.batches.padding import padded_size
 from usrn_keras.evaluation import Inference, Predictor, evaluate_with
 from usrn_keras.evaluation.forward import Forward
 from usrn_keras.networks import build_branches, load_segmenter

@@ -19,7 +19,7 @@ from benchmarks.devices import device_of
 from benchmarks.worker import serve
 from usrn_keras.backends import CompiledStep, prepare_backend
 from usrn_keras.data import Dataset, Sample, load_dataset, read_mask
-from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.methods import stages_of
 from usrn_keras.recipe import load_recipe
 from usrn_keras.recipe.stage_plan import Train

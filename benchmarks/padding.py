@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
-from usrn_keras.data.padding import IMAGE_MEAN, padded_side
+from usrn_keras.data.batches.padding import IMAGE_MEAN, padded_side
 
 Size = tuple[int, int]
 
@@ -106,7 +106,7 @@ HOW = ("mean of image", "mean of ImageNet", "reflected", "last row and column")
 
 def colours(options: argparse.Namespace) -> None:
     from usrn_keras.data import load_dataset
-    from usrn_keras.data.whole_images import read_whole
+    from usrn_keras.data.batches.whole_images import read_whole
     from usrn_keras.evaluation.forward import Forward
     from usrn_keras.evaluation.predictor import pixel_answers
     from usrn_keras.metrics import Scores, confusion_matrix

@@ -44,9 +44,9 @@ from benchmarks import machine, table
 from benchmarks.options import add_row_options
 from benchmarks.pillow_pipeline import PillowPipeline
 from usrn_keras.data import Batches, Sample, WeakView
-from usrn_keras.data.keras_cv_view import KerasCVView
-from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.data.quickstart import make_quickstart
+from usrn_keras.data.views.keras_cv_view import KerasCVView
 from usrn_keras.strong_view import StrongView, strong_view
 
 METHODS = {

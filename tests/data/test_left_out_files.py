@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from usrn_keras.data.decoding.value_ranges import ValueHistogram, add_histograms
 from usrn_keras.data.left_out_files import find_unread
-from usrn_keras.data.value_ranges import ValueHistogram, add_histograms
 
 
 @pytest.mark.parametrize("name", ["a.HEIC", "b/c.avif", "d.Jp2", "e.dng", "f.jxl"])

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.docs.pages import CURRENT, PAGES, PYTHON_BLOCK, run
 from tests.evaluation.made_run import make_run
 from tests.tools import ROOT, tiny_branches
-from usrn_keras.data.padding import LARGE_STEP, SIDES, padded_side
+from usrn_keras.data.batches.padding import LARGE_STEP, SIDES, padded_side
 from usrn_keras.methods import METHODS, find_method
 from usrn_keras.optimizers import SGD
 from usrn_keras.recipe.method_options import METHOD_OPTIONS

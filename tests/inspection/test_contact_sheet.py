@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from usrn_keras.data import Dataset, load_dataset
-from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.inspection import contact_sheet
 from usrn_keras.inspection.contact_sheet import _unlabelled, first_views, views_png
 from usrn_keras.inspection.legend import MAX_ENTRIES, Legend

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from usrn_keras.data.file_facts import read_facts
+from usrn_keras.data.decoding.file_facts import read_facts
 from usrn_keras.inspection.suspicious_masks import perhaps_turned_apart, turned_apart
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from usrn_keras.data.mask_files import RawMask
+from usrn_keras.data.decoding.mask_files import RawMask
 from usrn_keras.data.masks import Rules
 from usrn_keras.inspection.suspicious_masks import (
     BETWEEN_AT_MOST,

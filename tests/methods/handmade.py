@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from usrn_keras.data.crop_pair import overlaps
-from usrn_keras.data.cutmix_boxes import CutMixBoxes
-from usrn_keras.data.weak_view import Window
+from usrn_keras.data.views.crop_pair import overlaps
+from usrn_keras.data.views.cutmix_boxes import CutMixBoxes
+from usrn_keras.data.views.weak_view import Window
 from usrn_keras.networks import Branch
 from usrn_keras.strong_view import StrongView
 

@@ -21,7 +21,7 @@ from tests.methods.logit_networks import LogitNetwork
 from tests.methods.second_head_oracle import IMAGES, SIZE, drawn, mean_loss, softmax, taught, values_of
 from tests.tools import builds_networks_of_a_recipe, fill
 from usrn_keras.data import load_dataset
-from usrn_keras.data.cutmix_boxes import BetaBox
+from usrn_keras.data.views.cutmix_boxes import BetaBox
 from usrn_keras.methods import AugSeg, Network, SecondHead, stages_of
 from usrn_keras.optimizers import SGD
 from usrn_keras.recipe import load_recipe

@@ -22,8 +22,8 @@ from tests.methods.handmade import (
 from tests.methods.rival_golden import rival_golden
 from tests.tools import builds_networks_of_a_recipe, fill, gradients
 from usrn_keras.data import load_dataset
-from usrn_keras.data.crop_pair import overlaps
-from usrn_keras.data.weak_view import Window
+from usrn_keras.data.views.crop_pair import overlaps
+from usrn_keras.data.views.weak_view import Window
 from usrn_keras.losses import pseudo_labels, unlabelled_losses
 from usrn_keras.methods import CAC, Network, SecondHead, cac, stages_of
 from usrn_keras.methods.feature_bank import FeatureBank

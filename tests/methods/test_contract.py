@@ -14,7 +14,7 @@ from tests.methods.handmade import (
     handmade_pair_batch,
     handmade_pseudo_batch,
 )
-from usrn_keras.data.cutmix_boxes import SeveralBoxes
+from usrn_keras.data.views.cutmix_boxes import SeveralBoxes
 from usrn_keras.methods import METHODS
 from usrn_keras.recipe.method_options import METHOD_OPTIONS
 

@@ -21,7 +21,7 @@ from tests.methods.logit_networks import LogitNetwork, boxes_of
 from tests.methods.rival_golden import rival_golden
 from tests.tools import builds_networks_of_a_recipe, fill, gradients
 from usrn_keras.data import load_dataset
-from usrn_keras.data.cutmix_boxes import SeveralBoxes
+from usrn_keras.data.views.cutmix_boxes import SeveralBoxes
 from usrn_keras.losses import cross_entropy, ohem_pixels
 from usrn_keras.methods import CPS, Network, labelled_images, stages_of
 from usrn_keras.optimizers import SGD

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.methods.logit_networks import box_of
-from usrn_keras.data.cutmix_boxes import OneBox, SeveralBoxes
+from usrn_keras.data.views.cutmix_boxes import OneBox, SeveralBoxes
 from usrn_keras.methods.cutmix import box_mask, paste
 
 pytestmark = pytest.mark.every_backend

@@ -11,7 +11,7 @@ from tests.methods.handmade import CLASSES, handmade_branches, handmade_cutmix_b
 from tests.methods.logit_networks import LogitNetwork, box_of
 from tests.methods.rival_golden import rival_golden
 from tests.tools import fill, gradients
-from usrn_keras.data.cutmix_boxes import OneBox
+from usrn_keras.data.views.cutmix_boxes import OneBox
 from usrn_keras.methods import FixMatch, Network
 
 pytestmark = pytest.mark.every_backend

@@ -15,7 +15,7 @@ from tests.methods.handmade import (
 )
 from tests.methods.logit_networks import LogitNetwork
 from tests.methods.second_head_oracle import IMAGES, SIZE, drawn, mean_loss, taught, values_of
-from usrn_keras.data.cutmix_boxes import OneBox, SeveralBoxes
+from usrn_keras.data.views.cutmix_boxes import OneBox, SeveralBoxes
 from usrn_keras.errors import RecipeError
 from usrn_keras.methods import CPS, FixMatch, Network, SecondHead, stages_of
 from usrn_keras.recipe import load_recipe

@@ -20,7 +20,7 @@ from tests.methods.logit_networks import LogitNetwork, box_of
 from tests.methods.rival_golden import rival_golden
 from tests.methods.second_head_oracle import IMAGES, SIZE, drawn, mean_loss, taught, values_of
 from tests.tools import fill, gradients
-from usrn_keras.data.cutmix_boxes import OneBox
+from usrn_keras.data.views.cutmix_boxes import OneBox
 from usrn_keras.methods import Network, SecondHead, UniMatch
 
 pytestmark = [

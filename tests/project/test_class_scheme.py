@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from usrn_keras.data.mask_files import RawMask
+from usrn_keras.data.decoding.mask_files import RawMask
 from usrn_keras.data.mask_values import pack
 from usrn_keras.errors import DataError
 from usrn_keras.project.class_names import Named, recognise

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from usrn_keras.data.mask_files import RawMask
+from usrn_keras.data.decoding.mask_files import RawMask
 from usrn_keras.data.mask_values import pack, unpack
 from usrn_keras.project.mask_kinds import KEPT_VALUES, count_values, join, shown
 

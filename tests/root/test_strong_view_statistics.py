@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from usrn_keras.data.keras_cv_view import KerasCVView
+from usrn_keras.data.views.keras_cv_view import KerasCVView
 from usrn_keras.strong_view import StrongView, strong_view
 
 COUNT = 2000

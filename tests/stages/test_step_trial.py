@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from usrn_keras.budget.budget import MeasuredStep
-from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.recipe import load_recipe
 from usrn_keras.stages import step_trial
 from usrn_keras.stages.step_trial import made_up_data, made_up_subclasses, try_steps

@@ -7,7 +7,7 @@ import pytest
 
 from tests.subclasses.made_dataset import MASKS, Recorder, Stopped, contents, write_dataset
 from usrn_keras.data import read_sublabels
-from usrn_keras.data.mask_files import check_sublabels
+from usrn_keras.data.decoding.mask_files import check_sublabels
 from usrn_keras.errors import RecipeError
 from usrn_keras.subclasses import (
     Clustering,

@@ -22,7 +22,7 @@ from tests.subclasses.made_dataset import (
 )
 from tests.tools import ROOT
 from usrn_keras.data import read_image
-from usrn_keras.data.padding import pad_image
+from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.errors import DivergedError, StorageError
 from usrn_keras.subclasses import Clustering
 from usrn_keras.subclasses.extract_features import extract_features

@@ -5,7 +5,7 @@ import pytest
 
 from tests.subclasses.made_dataset import SIZES, colours_at_stride_4, masks_of, write_dataset
 from usrn_keras.data import read_image, read_sublabels
-from usrn_keras.data.padding import pad_image
+from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.subclasses import Clustering, SubclassMap, sublabel_file
 from usrn_keras.subclasses.class_clusters import ClassClusters
 from usrn_keras.subclasses.extract_features import extract_features

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from usrn_keras.data.batches.loader import Batches
 from usrn_keras.data.catalog import load_dataset
 from usrn_keras.data.dataset import Dataset, Sample
-from usrn_keras.data.images import image_size, read_image
-from usrn_keras.data.loader import Batches
-from usrn_keras.data.mask_files import read_sublabels
+from usrn_keras.data.decoding.images import image_size, read_image
+from usrn_keras.data.decoding.mask_files import read_sublabels
 from usrn_keras.data.mask_values import voc_palette
 from usrn_keras.data.masks import Rules, read_mask, read_sample
-from usrn_keras.data.weak_view import WeakView
+from usrn_keras.data.views.weak_view import WeakView
 
 __all__ = [
     "Batches",

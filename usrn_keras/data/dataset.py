@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from usrn_keras.data.content_hashes import content_hash
+from usrn_keras.data.decoding.content_hashes import content_hash
 from usrn_keras.errors import DataError
 
 SHOWN = 20

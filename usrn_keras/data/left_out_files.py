@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from usrn_keras.data.decoding.unreadable import UNREAD_SUFFIXES
 from usrn_keras.data.file_index import walk
-from usrn_keras.data.unreadable import UNREAD_SUFFIXES
 
 SHOWN = 5
 UNREAD = "pictures in formats that are not read"

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from usrn_keras.data.dataset import Sample
-from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
-from usrn_keras.data.mask_files import RawMask, read_raw
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.decoding.mask_files import RawMask, read_raw
 from usrn_keras.data.mask_values import map_colours
 from usrn_keras.errors import DataError
 

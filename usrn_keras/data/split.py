@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.data.catalog import layout_help, load_dataset, root_of
 from usrn_keras.data.dataset import PARTS, Dataset, ErrorList, Sample
 from usrn_keras.data.formats.assemble import NEEDED
 from usrn_keras.data.formats.lists import Lists, no_split, read_list
 from usrn_keras.data.masks import read_mask
-from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.data.random_split import Share, draw_parts, drawable
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path

@@ -85,8 +85,8 @@ def try_recipe(order: dict, send: Send) -> dict:
         return {}
 
     from usrn_keras.backends import CompiledStep, prepare_backend
-    from usrn_keras.data.batch_spec import BatchSpec
-    from usrn_keras.data.recipe_batches import build_batches
+    from usrn_keras.data.batches.batch_spec import BatchSpec
+    from usrn_keras.data.batches.recipe_batches import build_batches
     from usrn_keras.methods.base import baseline_stage
     from usrn_keras.stages.build import build_method
     from usrn_keras.stages.preflight import validate_counts, validate_evaluation

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import WholeImage, batches_by_size, read_whole
+from usrn_keras.data.batches.prefetch import ordered_map
+from usrn_keras.data.batches.whole_images import WholeImage, batches_by_size, read_whole
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor
 from usrn_keras.metrics import Provenance, Scores, confusion_matrix

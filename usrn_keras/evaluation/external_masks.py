@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
+from usrn_keras.data.batches.prefetch import ordered_map
+from usrn_keras.data.batches.whole_images import mask_to_labels
 from usrn_keras.data.dataset import ErrorList
-from usrn_keras.data.mask_files import read_raw
+from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.data.mask_values import pack, rgb_text
-from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import mask_to_labels
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore, samples_of
 from usrn_keras.evaluation.mask_matching import SHOWN, Matches, match_files

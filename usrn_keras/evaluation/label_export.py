@@ -16,8 +16,8 @@ from usrn_keras.data.annotations.class_ids import IGNORE, MAX_CLASSES
 from usrn_keras.data.annotations.image_matching import ImageFinder, check_targets, list_images
 from usrn_keras.data.annotations.label_writers import EVERY_PIXEL, IGNORE_LABEL, WRITERS, written_palette
 from usrn_keras.data.dataset import ErrorList
+from usrn_keras.data.decoding.images import read_image
 from usrn_keras.data.file_index import read_lines
-from usrn_keras.data.images import read_image
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.evaluation.predict import run_predictor
 from usrn_keras.evaluation.predictor import Predictor

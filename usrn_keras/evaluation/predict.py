@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from usrn_keras.data.dataset import ErrorList
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.data.file_index import walk
-from usrn_keras.data.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.data.left_out_files import LeftOut, find_unread
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, inference_of

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from usrn_keras.data.padding import STRIDE, fill_batch, pad_image
+from usrn_keras.data.batches.padding import STRIDE, fill_batch, pad_image
 from usrn_keras.errors import RecipeError
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
 from usrn_keras.evaluation.sliding_windows import slide

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.data import Dataset, Sample, read_image, read_mask
+from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.data.masks import check_size
-from usrn_keras.data.padding import pad_image
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.forward import Forward
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from usrn_keras.data import Sample, read_sample
-from usrn_keras.data.whole_images import mask_to_labels
+from usrn_keras.data.batches.whole_images import mask_to_labels
 from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore
 from usrn_keras.evaluation.pseudo_label_quality import evenly_spaced

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from usrn_keras.backends import cache_programs
-from usrn_keras.data.images import read_image
+from usrn_keras.data.decoding.images import read_image
 from usrn_keras.data.mask_values import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor, inference_of

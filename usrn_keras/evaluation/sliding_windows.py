@@ -7,7 +7,7 @@ from itertools import islice, product
 
 import numpy as np
 
-from usrn_keras.data.padding import IMAGE_MEAN, fill_batch
+from usrn_keras.data.batches.padding import IMAGE_MEAN, fill_batch
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:

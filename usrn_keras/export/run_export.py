@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from usrn_keras.data.padding import LARGE_STEP, SIDES
+from usrn_keras.data.batches.padding import LARGE_STEP, SIDES
 from usrn_keras.errors import ExportError
 from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.export.conversion import convert, convert_in_worker, reason_for_worker

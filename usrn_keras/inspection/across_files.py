@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.value_ranges import SAMPLED_IMAGES, add_histograms, count_image_values
+from usrn_keras.data.decoding.value_ranges import SAMPLED_IMAGES, add_histograms, count_image_values
 from usrn_keras.inspection.data_findings import (
     CASE_COLLISION,
     CLASS_NOT_LABELLED,

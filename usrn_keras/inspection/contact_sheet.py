@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from usrn_keras.data import Dataset, load_dataset
-from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.inspection.legend import LINE, NOT_LEARNED, Legend, overlay, resized
 from usrn_keras.recipe import Recipe
 from usrn_keras.report.figure import font

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset
+from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.data.catalog import layout_help
 from usrn_keras.data.dataset import PARTS, ErrorList
-from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.inspection.across_files import find_across
 from usrn_keras.inspection.data_findings import ERRORS, LAYOUT, LIST_NOTE, NOTES, DataFinding
 from usrn_keras.inspection.folder_account import account_for_files

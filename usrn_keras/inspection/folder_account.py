@@ -7,9 +7,9 @@ from pathlib import Path
 
 from usrn_keras.data import Dataset
 from usrn_keras.data.dataset import PARTS, ErrorList
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats.folder import FolderFiles, data_folders, index_folder
-from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.left_out_files import LeftOut, describe_not_listed, describe_unmatched, find_unread
 from usrn_keras.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES
 from usrn_keras.inspection.data_findings import FILES_LEFT_OUT, MASK_WITHOUT_IMAGE, DataFinding

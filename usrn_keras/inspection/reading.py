@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_image, read_mask
-from usrn_keras.data.file_facts import FileFacts, read_facts
-from usrn_keras.data.mask_files import RawMask, read_raw
+from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
+from usrn_keras.data.decoding.mask_files import RawMask, read_raw
 from usrn_keras.data.masks import MaskRules, Rules
 from usrn_keras.errors import DataError
 from usrn_keras.inspection.data_findings import (

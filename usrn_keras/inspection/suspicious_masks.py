@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data.file_facts import read_facts
-from usrn_keras.data.mask_files import RawMask
+from usrn_keras.data.decoding.file_facts import read_facts
+from usrn_keras.data.decoding.mask_files import RawMask
+from usrn_keras.data.decoding.orientation import SIDEWAYS
 from usrn_keras.data.masks import MaskRules
-from usrn_keras.data.orientation import SIDEWAYS
 
 
 def turned_apart(image: Path, mask: Path) -> str:

@@ -1,6 +1,6 @@
 """Training methods: one file each, a `keras.Model` with its own `train_step`."""
 
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.methods.augseg import AugSeg
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.cac import CAC

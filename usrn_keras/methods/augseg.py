@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from usrn_keras.backends import no_gradient
-from usrn_keras.data.batch_spec import BatchSpec
-from usrn_keras.data.cutmix_boxes import BetaBox
+from usrn_keras.data.batches.batch_spec import BatchSpec
+from usrn_keras.data.views.cutmix_boxes import BetaBox
 from usrn_keras.losses import normalised_entropy, pseudo_labels
 from usrn_keras.methods.cutmix import box_mask, paste
 from usrn_keras.methods.host_method import HostMethod, Target, named, view_of

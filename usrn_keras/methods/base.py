@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from usrn_keras.backends.steps import sum_of_terms
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.methods.keras_method import KerasMethod
 from usrn_keras.methods.loss_part import Batch, LossPart, Tensor
 from usrn_keras.networks import Branch

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import no_gradient, run_graph
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import directional_contrast, pseudo_labels
 from usrn_keras.methods.crop_features import CropFeatures
 from usrn_keras.methods.feature_bank import FeatureBank

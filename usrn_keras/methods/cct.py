@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import no_gradient
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import bootstrapped_pixels, consistency, cross_entropy, sigmoid_ramp
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images

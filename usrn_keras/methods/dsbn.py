@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses.self_correction import self_correction, validate_weights
 from usrn_keras.methods.base import baseline_stage
 from usrn_keras.methods.host_method import Logits

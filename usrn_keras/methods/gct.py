@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import no_gradient
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import consistency, cross_entropy, sigmoid_ramp
 from usrn_keras.losses.flaws import flaw_target, flawless, handled_flaws
 from usrn_keras.methods.base import Method

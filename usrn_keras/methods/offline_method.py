@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import cross_entropy
 from usrn_keras.methods.host_method import HostMethod, Logits
 from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images, pseudo_images

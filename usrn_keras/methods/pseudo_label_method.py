@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import no_gradient
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import normalised_entropy, supervised_losses
 from usrn_keras.methods.base import Method
 from usrn_keras.methods.loss_part import (

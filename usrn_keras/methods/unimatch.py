@@ -9,8 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from usrn_keras.data.batch_spec import BatchSpec
-from usrn_keras.data.cutmix_boxes import OneBox
+from usrn_keras.data.batches.batch_spec import BatchSpec
+from usrn_keras.data.views.cutmix_boxes import OneBox
 from usrn_keras.methods.fixmatch import FixMatch
 from usrn_keras.methods.host_method import Logits, named
 from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, labelled_images

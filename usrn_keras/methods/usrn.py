@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import pseudo_labels, unlabelled_losses
 from usrn_keras.losses.pseudo_labels import validate_gate
 from usrn_keras.methods.loss_part import Tensor

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usrn_keras.data.mask_files import RawMask, read_raw
+from usrn_keras.data.decoding.mask_files import RawMask, read_raw
 from usrn_keras.data.masks import COLOURED, MOST_COLOURED
 from usrn_keras.errors import DataError
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usrn_keras.data.images import image_size
-from usrn_keras.data.mask_files import read_raw
+from usrn_keras.data.batches.prefetch import ordered_map
+from usrn_keras.data.decoding.images import image_size
+from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.data.masks import check_size
-from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError
 from usrn_keras.machine import usable_cores
 from usrn_keras.progress import SILENT, Progress

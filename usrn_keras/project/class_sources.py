@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from usrn_keras.data.images import IMAGE_SUFFIXES
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.left_out_files import find_unread, name_some
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.data.name_pattern import Pattern

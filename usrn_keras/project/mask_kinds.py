@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from usrn_keras.data.mask_files import RawMask
+from usrn_keras.data.decoding.mask_files import RawMask
 from usrn_keras.data.mask_values import pack, rgb_text, unpack, voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.project.black_and_white import NEAR, OFFER, near_black_and_white

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from usrn_keras.data.images import IMAGE_SUFFIXES
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
+from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.data.left_out_files import describe_unmatched, find_unread, name_some
-from usrn_keras.data.mask_files import read_raw
 from usrn_keras.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES
 from usrn_keras.data.name_pattern import Pattern, normal
 from usrn_keras.errors import DataError

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from usrn_keras.data.file_facts import read_facts
-from usrn_keras.data.images import ImageKindError, check_image_kind
+from usrn_keras.data.batches.prefetch import ordered_map
+from usrn_keras.data.decoding.file_facts import read_facts
+from usrn_keras.data.decoding.images import ImageKindError, check_image_kind
+from usrn_keras.data.decoding.mask_files import RawMask, read_raw
+from usrn_keras.data.decoding.value_ranges import SAMPLED_IMAGES, add_histograms, count_image_values
 from usrn_keras.data.left_out_files import name_some
-from usrn_keras.data.mask_files import RawMask, read_raw
 from usrn_keras.data.masks import apply_threshold, check_size
-from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.value_ranges import SAMPLED_IMAGES, add_histograms, count_image_values
 from usrn_keras.errors import DataError
 from usrn_keras.machine import usable_cores
 from usrn_keras.progress import SILENT, Progress

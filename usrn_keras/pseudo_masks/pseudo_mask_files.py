@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from usrn_keras.data import Sample
-from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.files import atomic_path
 from usrn_keras.pseudo_masks.score_files import read_scores, score_file
 from usrn_keras.pseudo_masks.selection import select

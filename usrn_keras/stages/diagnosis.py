@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from usrn_keras.data import Dataset, Sample, image_size
-from usrn_keras.data.padding import padded_size
+from usrn_keras.data.batches.padding import padded_size
 from usrn_keras.evaluation.diagnosis_log import DiagnosisLog
 from usrn_keras.evaluation.pseudo_label_quality import PseudoLabelQuality, evenly_spaced
 from usrn_keras.methods import Method

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.whole_images import WholeImage
+from usrn_keras.data.batches.whole_images import WholeImage
 from usrn_keras.errors import RunError
 from usrn_keras.evaluation import Predictor, evaluate_with, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, image_mious, write_image_scores

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_image, read_mask
-from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.files import atomic_path, read_json, write_json
 from usrn_keras.progress import Progress
 from usrn_keras.pseudo_masks.corrected_labels import aligned

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from usrn_keras.data import Dataset, read_mask
-from usrn_keras.data.batch_spec import BatchSpec
+from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.errors import DataError, RecipeError, RunError
 from usrn_keras.methods import find_method
 from usrn_keras.recipe import Recipe

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
-from usrn_keras.data.whole_images import mask_to_labels, read_whole
+from usrn_keras.data.batches.whole_images import mask_to_labels, read_whole
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.evaluation.report_files import ImageMious, read_image_scores

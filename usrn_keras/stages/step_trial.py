@@ -19,7 +19,7 @@ from usrn_keras.backends.device_memory import PeakMemory, training_device
 from usrn_keras.budget.budget import MeasuredStep
 from usrn_keras.budget.step_sizes import StepSizes, measured_sizes
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.methods import Method
 from usrn_keras.networks.operations import PARTS, part_passes, step_flops

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.data.batch_spec import BatchSpec
-from usrn_keras.data.recipe_batches import build_batches
+from usrn_keras.data.batches.batch_spec import BatchSpec
+from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.errors import DataError
 from usrn_keras.methods import Method
 from usrn_keras.progress import Progress

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.mask_files import MAX_SUBLABELS
+from usrn_keras.data.decoding.mask_files import MAX_SUBLABELS
 from usrn_keras.errors import RecipeError
 from usrn_keras.files import read_json, storage_errors, write_json
 from usrn_keras.progress import SILENT, Progress

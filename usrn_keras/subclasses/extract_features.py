@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset
-from usrn_keras.data.padding import fill_batch
-from usrn_keras.data.whole_images import padded_batches
+from usrn_keras.data.batches.padding import fill_batch
+from usrn_keras.data.batches.whole_images import padded_batches
 from usrn_keras.errors import DivergedError
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.class_balance import Clustering

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask
-from usrn_keras.data.padding import padded_size
-from usrn_keras.data.prefetch import ordered_map
+from usrn_keras.data.batches.padding import padded_size
+from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.progress import SILENT, Progress
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from usrn_keras.data import Dataset, Sample, read_mask
-from usrn_keras.data.prefetch import ordered_map
-from usrn_keras.data.whole_images import padded_batches
+from usrn_keras.data.batches.prefetch import ordered_map
+from usrn_keras.data.batches.whole_images import padded_batches
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.class_balance import Clustering

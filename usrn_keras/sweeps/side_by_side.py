@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
-from usrn_keras.data.whole_images import mask_to_labels
+from usrn_keras.data.batches.whole_images import mask_to_labels
 from usrn_keras.errors import USRNError
 from usrn_keras.evaluation.report_files import read_image_scores
 from usrn_keras.evaluation.small_maps import read_small_maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from usrn_keras.data.png_files import PNG_SIGNATURE
+from usrn_keras.data.decoding.png_files import PNG_SIGNATURE
 
 _HEADER = 24  # bytes up to the height
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from usrn_keras.data.annotations.annotation_set import AnnotatedImage, AnnotationSet
 from usrn_keras.data.dataset import ErrorList
+from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.data.file_index import read_lines
-from usrn_keras.data.mask_files import read_raw
 from usrn_keras.data.mask_values import pack, rgb_text
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from usrn_keras.data.dataset import ErrorList
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import walk
-from usrn_keras.data.images import IMAGE_SUFFIXES
 
 
 def list_images(folder: Path, errors: ErrorList) -> dict[str, Path]:

@@ -17,10 +17,10 @@ from usrn_keras.data.annotations.drawing import DrawnMask, draw_mask
 from usrn_keras.data.annotations.image_matching import ImageFinder, check_targets, list_images
 from usrn_keras.data.annotations.import_report import ImportReport
 from usrn_keras.data.annotations.recognise import ALLOWED, read_annotations, top_folder
+from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.data.dataset import ErrorList
+from usrn_keras.data.decoding.images import image_size
 from usrn_keras.data.file_index import read_lines
-from usrn_keras.data.images import image_size
-from usrn_keras.data.prefetch import ordered_map
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
 from usrn_keras.machine import usable_cores

@@ -19,7 +19,7 @@ from usrn_keras.data.annotations.json_documents import Label, Number, Part, Poin
 from usrn_keras.data.annotations.regions import inside_ellipse, inside_polygon
 from usrn_keras.data.annotations.run_lengths import decode_brush, encode_brush
 from usrn_keras.data.dataset import ErrorList
-from usrn_keras.data.mask_files import read_raw
+from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.errors import DataError
 
 PERCENT = 100

@@ -30,8 +30,8 @@ from usrn_keras.data.annotations.json_documents import (
 )
 from usrn_keras.data.annotations.regions import drawn, placed
 from usrn_keras.data.dataset import ErrorList
+from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.data.file_index import read_lines
-from usrn_keras.data.mask_files import read_raw
 from usrn_keras.errors import DataError
 
 VERSION = "5.4.1"  # of the format that is written

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.dataset import Dataset, ErrorList
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import index_parts
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import split_lists
-from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import MaskValues, internal_ignore_index, mask_values
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.recipe.schema import DataSection

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.dataset import Dataset, ErrorList
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import add_file, index_files, read_lines
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.list_lines import LINE_FORMS, without_suffix
 from usrn_keras.data.formats.lists import Entries, Lists, Names, given_lists
-from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import (
     MaskValues,
     colour_values,

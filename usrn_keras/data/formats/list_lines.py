@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from usrn_keras.data.images import IMAGE_SUFFIXES
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.data.name_pattern import normal
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from usrn_keras.data.dataset import Dataset, ErrorList
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import index_files
 from usrn_keras.data.formats.assemble import Layout, assemble
 from usrn_keras.data.formats.lists import split_lists
-from usrn_keras.data.images import IMAGE_SUFFIXES
 from usrn_keras.data.mask_values import mask_values, voc_palette
 from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.recipe.schema import DataSection

@@ -1,0 +1,177 @@
+"""Read images as RGB as they are shown, whole or reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from usrn_keras.data.decoding.decode import decode, decode_with_pillow, read_bytes
+from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
+from usrn_keras.data.decoding.jpeg_files import decode_jpeg, read_jpeg_header
+from usrn_keras.data.decoding.orientation import turn
+from usrn_keras.data.decoding.png_files import pixels_only
+from usrn_keras.data.decoding.unreadable import unreadable_error
+from usrn_keras.errors import DataError
+
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo")
+IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+
+
+class ImageKindError(DataError):
+    """A sound image has bands or numbers that are not read."""
+
+
+def read_image(
+    path: Path | str, *, at_least: int = 0, value_range: Sequence[int] | None = None
+) -> np.ndarray:
+    """Read an image file as RGB.
+
+    Grey is converted to three equal channels, transparency and further bands after the first three are
+    dropped, and the orientation in EXIF or XMP is applied. Of a file with several pictures, the first is
+    read.
+
+    Args:
+        path: Path of a JPEG, PNG, BMP, TIFF, WebP or GIF file.
+        at_least: Long side in pixels that is sufficient: the image may be reduced by 2, 4 or 8 if its long
+            side stays at least this large and the factor divides both sides. A JPEG is decoded at the
+            reduced size, other formats are averaged over areas. 0 reads the whole image.
+        value_range: Values of 16-bit images that become 0 and 255; values between them are scaled, values
+            outside are clipped. None keeps the upper eight bits. Images of 8 bits are not changed.
+
+    Returns:
+        `(height, width, 3)` uint8.
+
+    Raises:
+        DataError: The file is missing, empty, damaged, truncated, not an image, has other bands or numbers
+            than those of images, or has more than `MAX_PIXELS`.
+    """
+    data = read_bytes(path)
+    facts = read_facts(path, data)
+    check_image_kind(path, facts, value_range)
+    factor = _reduction(facts, at_least) if at_least else 1
+    if facts.format == "JPEG":
+        image = decode_jpeg(path, data, read_jpeg_header(path, data), factor)
+    else:
+        image = _reduce(_decode(path, data, facts, value_range), factor)
+    image = turn(image, facts.turn)
+    _check_shape(path, image, facts, factor)
+    return image
+
+
+def image_size(path: Path | str) -> tuple[int, int]:
+    """Read the height and width of `read_image(path)` from the header, without decoding the image.
+
+    Args:
+        path: Path of an image file.
+
+    Raises:
+        DataError: The file is missing, not an image, or has more than `MAX_PIXELS`.
+    """
+    facts = read_facts(path)
+    check_image_kind(path, facts, any_range=True)
+    return facts.size
+
+
+def check_image_kind(
+    path: Path | str, facts: FileFacts, value_range: Sequence[int] | None = None, *, any_range: bool = False
+) -> None:
+    """Check that the bands and numbers of a file are those of an image that is read.
+
+    Args:
+        path: Path of the file, for the message.
+        facts: Facts about the file.
+        value_range: Value range of 16-bit images, or None.
+        any_range: Whether a value range may be known later, as in `usrn init`.
+
+    Raises:
+        ImageKindError: The image has other bands, bits or numbers.
+    """
+    signed = facts.kind == "signed" and facts.bits == 16
+    readable = facts.kind == "unsigned" or (signed and facts.format == "TIFF")
+    if facts.bands not in (1, 2, 3, 4) or not readable or facts.bits not in (1, 2, 4, 8, 16):
+        raise ImageKindError(
+            f"{path} is a {facts}; images of 1, 3 or 4 bands of 8 or 16 bits are read (of 4 bands the first "
+            "three, as red, green and blue)",
+            hint=_how_to_convert(facts),
+        )
+    if facts.format == "JPEG" and facts.bits != 8:
+        raise DataError(
+            f"{path} is a {facts}; JPEGs of 8 bits are read", hint="Convert it to a PNG or TIFF of 16 bits."
+        )
+    if signed and value_range is None and not any_range:
+        raise DataError(
+            f"{path} is a {facts}; which of its values is black and which is white is not known",
+            hint="Set data.value_range, such as [0, 4095]; `usrn init` proposes it from the data.",
+        )
+
+
+def read_values(path: Path | str) -> np.ndarray:
+    """Read the stored values of a 16-bit image, `(height, width, 3)` uint16 or int16, not turned.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    data = read_bytes(path)
+    facts = read_facts(path, data)
+    check_image_kind(path, facts, any_range=True)
+    return _decode_deep(path, pixels_only(path, data) if facts.format == "PNG" else data)
+
+
+def _decode(
+    path: Path | str, data: np.ndarray, facts: FileFacts, value_range: Sequence[int] | None
+) -> np.ndarray:
+    if facts.format == "GIF":
+        return np.asarray(decode_with_pillow(path, data, "GIF").convert("RGB"))
+    if facts.format == "PNG":
+        data = pixels_only(path, data)
+    if value_range is None or facts.bits != 16:
+        return decode(path, data, cv2.IMREAD_COLOR_RGB)
+    values = _decode_deep(path, data)
+    return _range_table(*value_range, values.dtype.str)[values.view(np.uint16)]
+
+
+def _decode_deep(path: Path | str, data: np.ndarray) -> np.ndarray:
+    # For RGB TIFFs of 16 bits, IMREAD_COLOR_RGB of OpenCV 5 returns memory that was never written.
+    return np.ascontiguousarray(decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)[..., ::-1])
+
+
+@lru_cache(maxsize=4)
+def _range_table(low: int, high: int, dtype: str) -> np.ndarray:
+    """Build the table from 16-bit values, read as unsigned, to 0..255: `(65536,)` uint8."""
+    values = np.arange(65536, dtype=np.uint16).view(dtype).astype(np.float64)
+    return np.round(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+def _reduce(image: np.ndarray, factor: int) -> np.ndarray:
+    if factor == 1:
+        return image
+    height, width = (side // factor for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _reduction(facts: FileFacts, at_least: int) -> int:
+    height, width = facts.stored
+    # A factor that does not divide a side would round it up, and the image would not match its mask.
+    fitting = (factor for factor in (8, 4, 2) if height % factor == 0 and width % factor == 0)
+    return next((factor for factor in fitting if max(height, width) >= factor * at_least), 1)
+
+
+def _check_shape(path: Path | str, image: np.ndarray, facts: FileFacts, factor: int) -> None:
+    """Check that the pixels have the size in the header, which masks are checked against."""
+    height, width = (side // factor for side in facts.size)
+    if image.shape != (height, width, 3):
+        raise unreadable_error(
+            path, f"its header says {width}x{height} pixels, it has {image.shape[1]}x{image.shape[0]}"
+        )
+
+
+def _how_to_convert(facts: FileFacts) -> str:
+    if facts.kind != "unsigned" or facts.bits > 16:
+        how = "gdal_translate -ot UInt16 -scale MIN MAX 0 65535 IN.tif OUT.tif"
+        return f"Write the values as integers of 8 or 16 bits, all files with the same scale: `{how}`."
+    how = "gdal_translate -b 1 -b 2 -b 3 IN.tif OUT.tif"
+    return f"Write the three bands that show red, green and blue to files of their own: `{how}`."

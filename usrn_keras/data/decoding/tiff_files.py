@@ -1,0 +1,107 @@
+"""Read the tags of TIFF files that describe their pixels: size, bands, bits, type of the numbers, pages."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from usrn_keras.data.decoding.orientation import ORIENTATION_TAG, UPRIGHT
+from usrn_keras.data.decoding.unreadable import unreadable_error
+
+# Byte order and whether the file is a BigTIFF, by the first bytes.
+TIFF_SIGNATURES = {
+    b"II*\0": ("<", False),
+    b"MM\0*": (">", False),
+    b"II+\0": ("<", True),
+    b"MM\0+": (">", True),
+}
+_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}  # of numbers
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _BANDS, _FORMAT = 256, 257, 258, 262, 277, 339
+_PALETTE = 3
+KINDS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned", 5: "complex", 6: "complex"}
+_MOST_TAGS, _MOST_PAGES = 4096, 10_000
+
+
+@dataclass(frozen=True)
+class TiffHeader:
+    """The tags of the first page.
+
+    Args:
+        height, width: Stored size in pixels.
+        bands: Number of bands.
+        bits: Bits of a band.
+        kind: Type of the numbers: `unsigned`, `signed`, `float` or `complex`.
+        palette: Whether the numbers are indices of a palette.
+        orientation: Orientation 1 to 8.
+        pages: Number of pages.
+    """
+
+    height: int
+    width: int
+    bands: int
+    bits: int
+    kind: str
+    palette: bool
+    orientation: int
+    pages: int
+
+
+def read_tiff_header(path: Path | str, data: np.ndarray) -> TiffHeader:
+    """Read the tags of the first page, and count the pages.
+
+    Raises:
+        DataError: The tags are damaged, or the size is missing.
+    """
+    view = memoryview(data)
+    order, big = TIFF_SIGNATURES[bytes(view[:4])]
+    try:
+        (start,) = struct.unpack_from(f"{order}Q" if big else f"{order}I", view, 8 if big else 4)
+        tags, after = _directory(view, start, order, big)
+        height, width = tags[_HEIGHT], tags[_WIDTH]
+    except (struct.error, KeyError) as error:
+        raise unreadable_error(path, "its TIFF tags are damaged") from error
+    orientation = tags.get(ORIENTATION_TAG, UPRIGHT)
+    return TiffHeader(
+        height=height,
+        width=width,
+        bands=tags.get(_BANDS, 1),
+        bits=tags.get(_BITS, 1),
+        kind=KINDS.get(tags.get(_FORMAT, 1), "unsigned"),
+        palette=tags.get(_PHOTOMETRIC) == _PALETTE,
+        orientation=orientation if orientation in range(1, 9) else UPRIGHT,
+        pages=1 + _count_pages(view, after, order, big),
+    )
+
+
+def _directory(view: memoryview, start: int, order: str, big: bool) -> tuple[dict[int, int], int]:
+    """Read the first number of each tag of a directory, and the position of the next directory."""
+    count_code, entry, offset_code = ("Q", 20, "Q") if big else ("H", 12, "I")
+    (count,) = struct.unpack_from(f"{order}{count_code}", view, start)
+    position = start + struct.calcsize(f"={count_code}")
+    tags: dict[int, int] = {}
+    for place in range(position, position + entry * min(count, _MOST_TAGS), entry):
+        tag, kind, number = struct.unpack_from(f"{order}HH{offset_code}", view, place)
+        code = _TYPES.get(kind)
+        if code is None or tag in tags:
+            continue
+        at = place + entry - struct.calcsize(f"={offset_code}")
+        if number * struct.calcsize(f"={code}") > struct.calcsize(f"={offset_code}"):
+            (at,) = struct.unpack_from(f"{order}{offset_code}", view, at)
+        if number and at + struct.calcsize(f"={code}") <= len(view):
+            (tags[tag],) = struct.unpack_from(f"{order}{code}", view, at)
+    (after,) = struct.unpack_from(f"{order}{offset_code}", view, position + entry * count)
+    return tags, after
+
+
+def _count_pages(view: memoryview, start: int, order: str, big: bool) -> int:
+    seen: set[int] = set()
+    while start and start not in seen and len(seen) < _MOST_PAGES:
+        seen.add(start)
+        try:
+            _, start = _directory(view, start, order, big)
+        except struct.error:
+            break
+    return len(seen)
