@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from usrn_cli.backend import load_backend
-from usrn_cli.options import quiet_option
+from usrn_cli.options import pool_options, quiet_option, validate_pool
 from usrn_cli.output import print_json
 
 if TYPE_CHECKING:
@@ -26,10 +26,18 @@ if TYPE_CHECKING:
     help="Output folder; created if missing.",
 )
 @click.option("--confidence", is_flag=True, help="Write the probability of the predicted class, too.")
+@pool_options
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
 def command(
-    run: Path, inputs: tuple[Path, ...], out_dir: Path, confidence: bool, quiet: bool, as_json: bool
+    run: Path,
+    inputs: tuple[Path, ...],
+    out_dir: Path,
+    confidence: bool,
+    workers: int | None,
+    scheduler: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Segment INPUTS, images or folders of images, with the model of the run folder RUN.
 
@@ -38,26 +46,30 @@ def command(
       usrn predict runs/quickstart photo.jpg --out predictions
       usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
       usrn predict runs/quickstart folder/ --out predictions --confidence
+      usrn predict runs/quickstart folder/ --out predictions --workers 4
 
     For each image, STEM.png (class ids, with the class colours as palette) and overlays/STEM.png are written,
     and with --confidence confidence/STEM.png (grey values, 255 is a probability of 1). OUT must not be inside
     a folder of INPUTS. Images of a folder keep their subfolders. Pictures in formats that are not read (HEIC,
     AVIF, ...) are counted and named. Images that cannot be read are listed at the end (exit code 4); all
-    others are written.
+    others are written. With --workers or --scheduler, an interrupted command resumes.
     """
+    validate_pool(workers, scheduler)
     load_backend()
+    from usrn_keras.chunks import open_pool
     from usrn_keras.evaluation.predict import predict_files
     from usrn_keras.progress import terminal_progress
 
     written: list[Path] = []
     notes: list[LeftOut] = []
     try:
-        with terminal_progress(quiet=quiet) as progress:
+        with open_pool(workers, scheduler) as pool, terminal_progress(quiet=quiet) as progress:
             predict_files(
                 run,
                 inputs,
                 out_dir,
                 confidence=confidence,
+                pool=pool,
                 progress=progress,
                 wrote=written.append,
                 left_out=notes.append,

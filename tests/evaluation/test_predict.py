@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from usrn_keras.errors import DataError, WeightsError
-from usrn_keras.evaluation import inference_of, predict
+from usrn_keras.evaluation import inference_of, predict, prediction_jobs
 from usrn_keras.evaluation.predict import predict_files
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import load_recipe
@@ -61,12 +61,12 @@ def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, o
     write_image(tmp_path / "photo.png")
     asked = []
 
-    class Recorded(predict.Predictor):
+    class Recorded(prediction_jobs.Predictor):
         def __init__(self, segmenter, options, **settings):
             asked.append(options)
             super().__init__(segmenter, options, **settings)
 
-    monkeypatch.setattr(predict, "Predictor", Recorded)
+    monkeypatch.setattr(prediction_jobs, "Predictor", Recorded)
     labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
     assert asked == [inference_of(run.recipe)] and asked[0].line() != "whole"
     assert cv2.imread(str(labels)).shape == (20, 45, 3)
@@ -75,7 +75,7 @@ def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, o
 def test_more_than_256_classes_are_grey_values_of_16_bits(run, tmp_path, monkeypatch):
     run.palette = np.zeros((1000, 3), np.uint8)
     write_image(tmp_path / "photo.png")
-    monkeypatch.setattr(predict.Predictor, "ids", lambda self, image: np.full(image.shape[:2], 999))
+    monkeypatch.setattr(prediction_jobs.Predictor, "ids", lambda self, image: np.full(image.shape[:2], 999))
     labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
     found = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
     assert found.dtype == np.uint16 and (found == 999).all()

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from usrn_keras.chunks import DaskPool
 from usrn_keras.data.dataset import ErrorList
-from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.left_out_files import LeftOut, find_unread
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation import Predictor, inference_of
-from usrn_keras.files import atomic_path
-from usrn_keras.networks import load_segmenter
+from usrn_keras.evaluation.predict_in_chunks import predict_in_chunks
+from usrn_keras.evaluation.prediction_jobs import Job, predict_jobs, rendering_of, run_predictor
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
-from usrn_keras.runs import Run, open_run
+from usrn_keras.runs import open_run
 
 OVERLAYS, CONFIDENCE = "overlays", "confidence"  # folders in the output
-
-
-@dataclass(frozen=True)
-class Job:
-    """An image to segment and the files to write; `confidence` is None if it is not asked for."""
-
-    image: Path
-    labels: Path
-    overlay: Path
-    confidence: Path | None = None
-
-    @property
-    def targets(self) -> list[Path]:
-        """The files to write."""
-        return [path for path in (self.labels, self.overlay, self.confidence) if path]
 
 
 def predict_files(
@@ -46,6 +26,7 @@ def predict_files(
     out_dir: Path | str,
     *,
     confidence: bool = False,
+    pool: DaskPool | None = None,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
     left_out: Callable[[LeftOut], None] = lambda files: None,
@@ -60,6 +41,8 @@ def predict_files(
             `overlays/STEM.png` (the colours over the image). Images of a folder keep their sub-folder.
         confidence: Whether to write `confidence/STEM.png`, too: the probability of the predicted class as
             grey values, 255 is 1.
+        pool: Worker processes that predict chunks of the images, with the same files as results; None: this
+            process. Complete chunks of an interrupted call are skipped while their files are as written.
         progress: Progress bar, counts images.
         wrote: Called with the path of each file as soon as it is written.
         left_out: Called with the pictures in the folders whose format is not read, if there are any.
@@ -86,34 +69,37 @@ def predict_files(
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors, confidence=confidence))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
-    predictor = run_predictor(run)
     written: list[Path] = []
+    reported, finished = 0, set()
+
+    def report(job: Job) -> None:
+        written.extend(job.targets)
+        for path in job.targets:
+            wrote(path)
+
     with progress.task("images", total=len(jobs)) as task:
-        for job in jobs:
-            try:
-                for path in _predict_file(predictor, job, run):
-                    written.append(path)
-                    wrote(path)
-            except DataError as error:
-                errors.add(error.message)
-            task.advance()
+        if pool is None:
+            problems = predict_jobs(
+                run_predictor(run), jobs, rendering_of(run), wrote=finished.add, computed=task.advance
+            )
+        else:
+            problems = predict_in_chunks(pool, run, jobs, computed=task.advance)
+        try:
+            for job, problem in zip(jobs, problems, strict=True):
+                reported += 1
+                if problem:
+                    errors.add(problem)
+                else:
+                    report(job)
+        finally:  # what threads wrote before an error or Ctrl-C
+            problems.close()
+            for job in jobs[reported:]:
+                if job in finished:
+                    report(job)
     errors.raise_if_any(
         "some inputs could not be segmented", hint=f"{len(written)} files were written to {out_dir}."
     )
     return written
-
-
-def run_predictor(run: Run, model: Path | None = None) -> Predictor:
-    """Create the predictor of a model, with the options of prediction of the recipe of its run.
-
-    Args:
-        run: Complete run.
-        model: Path of the `.keras` file; None for the final model.
-    """
-    options = inference_of(run.recipe)
-    # Images are predicted one by one: a larger batch would be filled up with blank images.
-    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
-    return Predictor(load_segmenter(model or run.model_path), options, batch=batch)
 
 
 def find_jobs(
@@ -169,33 +155,3 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
     if errors:
         hint = "Choose another folder with --out, or predict these images in separate calls."
         raise DataError("the predictions would overwrite files", errors=errors, hint=hint)
-
-
-def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
-    image = read_image(job.image, value_range=run.recipe.data.value_range or None)
-    palette = run.palette
-    if job.confidence:
-        probabilities = predictor.probabilities(image)
-        labels = probabilities.argmax(axis=-1)
-        _write(job.confidence, grey_png(probabilities.max(axis=-1)))
-    else:
-        labels = predictor.ids(image)
-    _write(job.labels, _labels_png(labels, palette))
-    _write(job.overlay, overlay_png(image, labels, palette))
-    return job.targets
-
-
-def grey_png(shares: np.ndarray) -> bytes:
-    """A PNG of grey values: shares `(height, width)` in 0..1, rounded to 255 steps."""
-    return cv2.imencode(".png", np.rint(255 * shares).astype(np.uint8))[1].tobytes()
-
-
-def _labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
-    if len(palette) <= PALETTE_SIZE:
-        return palette_png(labels, palette)
-    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)

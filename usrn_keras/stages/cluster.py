@@ -9,31 +9,47 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from usrn_keras.chunks import DaskPool
 from usrn_keras.data import Dataset
 from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import Progress
 from usrn_keras.report.cluster_report import ClusterReport
 from usrn_keras.runs import Run
+from usrn_keras.stages.feature_chunks import clustering_of, feature_model, remote_features
 from usrn_keras.stages.stage_files import cluster_products
-from usrn_keras.stages.train import trained_method
-from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes
+from usrn_keras.subclasses import SubclassMap, class_balance_rate, make_subclasses, plain_sizes
 from usrn_keras.subclasses.extract_features import FEATURES
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 
 def cluster(
-    run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None], *, keep_features: bool = False
+    run: Run,
+    dataset: Dataset,
+    progress: Progress,
+    log: Callable[[str], None],
+    *,
+    keep_features: bool = False,
+    pool: DaskPool | None = None,
 ) -> None:
-    """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps."""
+    """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps.
+
+    Args:
+        run: The run.
+        dataset: The data set.
+        progress: Shows the progress.
+        log: Receives one line at a time.
+        keep_features: Whether to keep the features, for `measure_plain`.
+        pool: Worker processes that compute the features; None: this process.
+    """
     folder, started = run.stage(run.cluster_stage), time.monotonic()
     resumed = (folder / FEATURES).exists()
     plain_file(run).unlink(missing_ok=True)  # of earlier subclasses
-    model = _feature_model(run, dataset)
+    model = feature_model(run, dataset)
     subclasses = make_subclasses(
-        model, dataset, folder, _clustering(run), workers=run.recipe.data.workers,
-        keep_features=keep_features, progress=progress, warn=log,
+        model, dataset, folder, clustering_of(run), workers=run.recipe.data.workers,
+        remote=remote_features(pool, run, dataset), keep_features=keep_features, progress=progress, warn=log,
     )  # fmt: skip
     before = class_balance_rate(subclasses.pixels)
     after = class_balance_rate(subclasses.in_label_pixels(subclasses.sizes))
@@ -52,17 +68,24 @@ def cluster(
     )
 
 
-def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None]) -> None:
+def measure_plain(
+    run: Run,
+    dataset: Dataset,
+    progress: Progress,
+    log: Callable[[str], None],
+    *,
+    pool: DaskPool | None = None,
+) -> None:
     """Write `2-subclasses/plain.json`, the sizes that plain k-means gives, unless it is there already."""
     if run.recipe.subclasses.assignment == "free" or plain_file(run).exists():
         return  # free: the subclasses are plain k-means themselves
     folder, started = run.stage(run.cluster_stage), time.monotonic()
     if not (folder / FEATURES).exists():
         log("plain k-means was not measured with the subclasses: features are extracted again for it")
-    model, subclasses = _feature_model(run, dataset), SubclassMap.load(folder)
+    model, subclasses = feature_model(run, dataset), SubclassMap.load(folder)
     sizes = plain_sizes(
-        model, dataset, folder, _clustering(run), subclasses,
-        workers=run.recipe.data.workers, progress=progress,
+        model, dataset, folder, clustering_of(run), subclasses,
+        workers=run.recipe.data.workers, remote=remote_features(pool, run, dataset), progress=progress,
     )  # fmt: skip
     seconds = round(time.monotonic() - started, 3)
     write_json(plain_file(run), {"sizes": sizes.tolist(), "seconds": seconds})
@@ -88,11 +111,3 @@ def plain_file(run: Run) -> Path:
 
 def _plain_sizes(value: dict[str, Any]) -> np.ndarray:
     return np.array(value["sizes"], np.int64)
-
-
-def _clustering(run: Run) -> Clustering:
-    return Clustering(**run.recipe.subclasses.model_dump())
-
-
-def _feature_model(run: Run, dataset: Dataset) -> keras.Model:
-    return trained_method(run, run.plan[run.cluster_stage].model, dataset).inference_network.feature_model()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from usrn_keras.chunks import DaskPool
 from usrn_keras.data import Dataset
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path
@@ -54,6 +55,7 @@ def cluster_run(
     *,
     plain: bool = True,
     montage: str | None = None,
+    pool: DaskPool | None = None,
     progress: Progress = SILENT,
     log: Callable[[str], None] = lambda text: None,
 ) -> Clustered:
@@ -66,6 +68,7 @@ def cluster_run(
         run_dir: Folder of the run; made if it does not exist.
         plain: Whether to measure what plain k-means would have given, unless it was measured before.
         montage: Class to show patches of; by default the one with the most subclasses.
+        pool: Worker processes that compute the features; None: this process.
         progress: Shows how far each stage is.
         log: Receives one line at a time.
 
@@ -74,10 +77,10 @@ def cluster_run(
     """
     with session(recipe, run_dir, log) as (run, dataset):
         validate_clustering(run, dataset)
-        stages = _stages_to_clusters(run, dataset, progress, log, keep_features=plain)
+        stages = _stages_to_clusters(run, dataset, progress, log, keep_features=plain, pool=pool)
         complete_stages(run, stages, dataset, log)
         if plain:
-            measure_plain(run, dataset, progress, log)
+            measure_plain(run, dataset, progress, log, pool=pool)
         remove_features(run.stage(run.cluster_stage))  # kept for plain k-means, maybe by an interrupted call
         report = cluster_report(run)
         pictures = {
@@ -88,7 +91,13 @@ def cluster_run(
 
 
 def _stages_to_clusters(
-    run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None], *, keep_features: bool
+    run: Run,
+    dataset: Dataset,
+    progress: Progress,
+    log: Callable[[str], None],
+    *,
+    keep_features: bool,
+    pool: DaskPool | None,
 ) -> dict[str, Callable[[], None]]:
     """What completes the stages of a run up to its subclasses."""
     if not run.cluster_stage:
@@ -100,7 +109,8 @@ def _stages_to_clusters(
     work: dict[str, Callable[[], None]] = {}
     for folder, stage in run.plan.items():
         if isinstance(stage, Cluster):
-            work[folder] = lambda: cluster(run, dataset, progress, log, keep_features=keep_features)
+            options = {"keep_features": keep_features, "pool": pool}
+            work[folder] = partial(cluster, run, dataset, progress, log, **options)
             break
         work[folder] = partial(train, run, folder, dataset, progress)
     return work
