@@ -36,6 +36,9 @@ RECIPE = """
 dataset = "folder"
 root = "{root}"
 val = "val.txt"
+[network]
+backbone = "keras/mobilenet"
+weights = "none"
 [views]
 crop_size = 32
 long_side = 48
@@ -65,7 +68,6 @@ def make(folder: Path, images: int) -> None:
                 val.append(name.removesuffix(".png"))
     (root / "classes.txt").write_text("".join(f"class {number}\n" for number in range(5)))
     (root / "val.txt").write_text("".join(f"{name}\n" for name in val))
-    (folder / "recipe.toml").write_text(RECIPE.format(root=root))
 
 
 def main() -> None:
@@ -75,6 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.folder.exists():
         make(options.folder, options.images)
+    (options.folder / "recipe.toml").write_text(RECIPE.format(root=options.folder / "data"))
     recipe = load_recipe(str(options.folder / "recipe.toml"))
     rows = csv.writer(sys.stdout)
     rows.writerow(["images", "phase", "cpu_seconds", "peak_megabytes"])
