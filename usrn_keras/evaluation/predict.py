@@ -19,7 +19,7 @@ from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
+from usrn_keras.report.pictures import labels_png, overlay_png
 from usrn_keras.runs import Run, open_run
 
 OVERLAYS, CONFIDENCE = "overlays", "confidence"  # folders in the output
@@ -173,27 +173,17 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
 
 def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
     image = read_image(job.image, value_range=run.recipe.data.value_range or None)
-    palette = run.palette
+    labels, confidence = predictor.ids_and_confidence(image)
     if job.confidence:
-        probabilities = predictor.probabilities(image)
-        labels = probabilities.argmax(axis=-1)
-        _write(job.confidence, grey_png(probabilities.max(axis=-1)))
-    else:
-        labels = predictor.ids(image)
-    _write(job.labels, _labels_png(labels, palette))
-    _write(job.overlay, overlay_png(image, labels, palette))
+        _write(job.confidence, grey_png(confidence))
+    _write(job.labels, labels_png(labels, run.palette))
+    _write(job.overlay, overlay_png(image, labels, run.palette))
     return job.targets
 
 
 def grey_png(shares: np.ndarray) -> bytes:
     """A PNG of grey values: shares `(height, width)` in 0..1, rounded to 255 steps."""
     return cv2.imencode(".png", np.rint(255 * shares).astype(np.uint8))[1].tobytes()
-
-
-def _labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
-    if len(palette) <= PALETTE_SIZE:
-        return palette_png(labels, palette)
-    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -191,16 +191,16 @@ def pixel_answers(flip: bool, answer: str) -> Function:
     """
 
     def answers(network: Network, images: Tensor) -> Tensor:
-        scores = network(images)
-        if flip or answer != "ids":
-            scores = ops.softmax(scores)
+        logits = network(images)
+        scores = ops.softmax(logits) if flip or answer != "ids" else logits
         if flip:
             mirrored = ops.softmax(network(ops.flip(images, axis=2)))
             scores = (scores + ops.flip(mirrored, axis=2)) / 2
         if answer == "probabilities":
             return scores
         if answer == "ids_and_confidence":
-            ids = ops.cast(ops.argmax(scores, axis=-1), "float32")
+            # Without mirrored images the class is that of `ids`: softmax can round two logits to one value.
+            ids = ops.cast(ops.argmax(scores if flip else logits, axis=-1), "float32")
             return ops.stack([ids, ops.max(scores, axis=-1)], axis=-1)
         # Ids are cast on the device, so that few bytes are copied.
         return ops.cast(ops.argmax(scores, axis=-1), "uint8" if scores.shape[-1] <= 256 else "int32")

@@ -14,7 +14,12 @@ from usrn_keras.data.decoding.jpeg_files import JPEG_SIGNATURE, read_jpeg_header
 from usrn_keras.data.decoding.orientation import SIDEWAYS, UPRIGHT, find_orientation
 from usrn_keras.data.decoding.png_files import PALETTE, PNG_SIGNATURE, read_png_header
 from usrn_keras.data.decoding.tiff_files import TIFF_SIGNATURES, read_tiff_header
-from usrn_keras.data.decoding.unreadable import name_unread_format, unread_format_error, unreadable_error
+from usrn_keras.data.decoding.unreadable import (
+    name_unread_format,
+    unknown_format_error,
+    unread_format_error,
+    unreadable_error,
+)
 
 _START = 132  # bytes that identify every format
 
@@ -85,7 +90,7 @@ def read_facts(path: Path | str, data: np.ndarray | None = None) -> FileFacts:
     if read is None:
         if unread := name_unread_format(start):
             raise unread_format_error(path, unread)
-        raise unreadable_error(path)
+        raise unknown_format_error(path)
     try:
         facts = read(path, data)
     except (struct.error, IndexError) as error:

@@ -49,7 +49,25 @@ def read_image(
         DataError: The file is missing, empty, damaged, truncated, not an image, has other bands or numbers
             than those of images, or has more than `MAX_PIXELS`.
     """
-    data = read_bytes(path)
+    return decode_image(path, read_bytes(path), at_least=at_least, value_range=value_range)
+
+
+def decode_image(
+    path: Path | str, data: np.ndarray, *, at_least: int = 0, value_range: Sequence[int] | None = None
+) -> np.ndarray:
+    """Decode the bytes of an image file as `read_image` does.
+
+    Args:
+        path: Name of the file, for messages.
+        data: Bytes of the file, `(size,)` uint8, at least one.
+        at_least, value_range: As those of `read_image`.
+
+    Returns:
+        `(height, width, 3)` uint8.
+
+    Raises:
+        DataError: As those of `read_image`.
+    """
     facts = read_facts(path, data)
     check_image_kind(path, facts, value_range)
     factor = _reduction(facts, at_least) if at_least else 1
