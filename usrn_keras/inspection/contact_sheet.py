@@ -217,7 +217,10 @@ def _described(parameters: np.ndarray | None) -> tuple[str, ...]:
     """Describe the parameters of a strong view in two lines."""
     if parameters is None:
         return ()
-    brightness, contrast, saturation, hue, grey, blur = parameters.tolist()
+    brightness, contrast, saturation, hue, grey, blur, *visible = parameters.tolist()
+    if visible and min(visible) < 0:  # hue, saturation and grey of bands without a colour do not change
+        blurred = "blurred" if blur else ""
+        return f"brightness {brightness:.2f}, contrast {contrast:.2f}", blurred
     switched = ["grey"] * bool(grey) + ["blurred"] * bool(blur)
     if (brightness, contrast, saturation, hue) == (1, 1, 1, 0):
         return "colours unchanged", ", ".join(switched)
