@@ -87,7 +87,10 @@ def test_four_bands_from_init_to_export(project):
             np.testing.assert_array_equal(np.asarray(predicted), segmenter.predict(given).classes)
     result = CliRunner().invoke(main, ["predict", "run", "masks/00.png", "--out", "other"])
     assert result.exit_code != 0 and "data.bands asks for files of at least 4 bands" in result.output
-    report = json.loads(succeed("export", "run", "--format", "onnx", "--json"))
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save("scenes/01.tif")
+    result = CliRunner().invoke(main, ["data", "check", project])
+    assert result.exit_code != 0 and "is a TIFF of 3 bands of 8 bits; data.bands asks" in result.output
+    report = json.loads(succeed("export", "run", "--format", "torch", "--json"))
     assert report["input_signature"] == "float32 (batch, 32*height, 32*width, 4)"
     labels = json.loads(Path(report["labels"]).read_text())
     assert labels["input"]["bands"] == list(BANDS) and labels["input"]["value_range"][0] == 0
