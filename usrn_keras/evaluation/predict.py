@@ -14,11 +14,13 @@ from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.left_out_files import LeftOut, find_unread
+from usrn_keras.data.sample_images import as_rgb
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.report.pictures import labels_png, overlay_png
 from usrn_keras.runs import Run, open_run
 
@@ -172,12 +174,14 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
 
 
 def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
-    image = read_image(job.image, value_range=run.recipe.data.value_range or None)
+    data = run.recipe.data
+    bands = parse_bands(data.bands)
+    image = read_image(job.image, value_range=data.value_range or None, bands=bands)
     labels, confidence = predictor.ids_and_confidence(image)
     if job.confidence:
         _write(job.confidence, grey_png(confidence))
     _write(job.labels, labels_png(labels, run.palette))
-    _write(job.overlay, overlay_png(image, labels, run.palette))
+    _write(job.overlay, overlay_png(as_rgb(image, bands), labels, run.palette))
     return job.targets
 
 

@@ -85,6 +85,12 @@ class DataSection(Section):
         description="Values of 16-bit images that become black and white, such as [0, 4095], for all images; "
         "8-bit images are not changed. Empty: the upper eight bits.",
     )
+    bands: list[int | str] = Field(
+        [],
+        description="Bands of the image files that the network receives, in this order: the names of all "
+        "bands, such as ['red', 'green', 'blue', 'nir']; or NAME=NUMBER or NUMBER of those to use, such as "
+        "['red=3', 'green=2', 'blue=1', 8]. Empty: red, green and blue.",
+    )
     labelled: str = Field("", description="List file of the labelled images. Empty: all images with a mask.")
     unlabelled: str = Field(
         "", description="List file of the unlabelled images. Empty: all images without a mask."

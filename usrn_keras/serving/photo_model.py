@@ -11,8 +11,10 @@ import numpy as np
 
 from usrn_keras.data.decoding.file_facts import read_facts
 from usrn_keras.data.decoding.images import decode_image
+from usrn_keras.data.sample_images import as_rgb
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.predict import run_predictor
+from usrn_keras.recipe.bands import Bands, parse_bands
 from usrn_keras.runs import open_run
 from usrn_keras.serving.upload_limits import UploadLimits
 
@@ -25,7 +27,7 @@ class SegmentedPhoto:
 
     Attributes:
         name: Name of the file.
-        image: Photo as it is shown, `(height, width, 3)` uint8 RGB.
+        image: Photo as the page shows it, `(height, width, 3)` uint8 RGB.
         ids: Class id of each pixel, `(height, width)` int32.
         confidence: Probability of that class, `(height, width)` float32 in 0..1.
         notes: Harmless peculiarities of the file, one sentence each.
@@ -47,9 +49,10 @@ class PhotoModel:
         name: Name of the model on the page.
         classes: Name of each class.
         palette: Colour of each class, `(C, 3)` uint8 RGB.
-        answer: Function from an image, `(height, width, 3)` uint8 RGB, to its class ids `(height, width)`
+        answer: Function from an image, `(height, width, bands)` uint8, to its class ids `(height, width)`
             int32 and their probabilities `(height, width)` float32.
         value_range: Lowest and highest value of image files of 16 bits; None for all values.
+        bands: Bands of the images that the model reads; None for red, green and blue.
 
     Example:
 
@@ -69,11 +72,12 @@ class PhotoModel:
         palette: np.ndarray,
         answer: Answer,
         value_range: Sequence[int] | None = None,
+        bands: Bands | None = None,
     ):
         self.name = name
         self.classes = tuple(classes)
         self.palette = np.asarray(palette, np.uint8)
-        self.value_range = value_range
+        self.value_range, self.bands = value_range, bands
         self._answer = answer
 
     def segment(self, name: str, content: bytes, limits: UploadLimits | None = None) -> SegmentedPhoto:
@@ -94,9 +98,11 @@ class PhotoModel:
         facts = read_facts(name, data)
         if limits:
             limits.check_pixels(name, *facts.size)
-        image = decode_image(name, data, value_range=self.value_range)
+        image = decode_image(name, data, value_range=self.value_range, bands=self.bands)
         ids, confidence = self._answer(image)
-        return SegmentedPhoto(name, image, ids, confidence, facts.warnings, time.perf_counter() - start)
+        return SegmentedPhoto(
+            name, as_rgb(image, self.bands), ids, confidence, facts.warnings, time.perf_counter() - start
+        )
 
 
 def load_photo_model(run_dir: Path | str) -> PhotoModel:
@@ -110,10 +116,12 @@ def load_photo_model(run_dir: Path | str) -> PhotoModel:
         WeightsError: Its model cannot be loaded.
     """
     run = open_run(Path(run_dir))
+    data = run.recipe.data
     return PhotoModel(
         Path(run_dir).resolve().name,
         run.classes,
         run.palette,
         run_predictor(run).ids_and_confidence,
-        run.recipe.data.value_range or None,
+        data.value_range or None,
+        parse_bands(data.bands),
     )

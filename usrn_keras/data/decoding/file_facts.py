@@ -12,7 +12,13 @@ import numpy as np
 from usrn_keras.data.decoding.decode import check_pixels, read_bytes, validate_regular_file
 from usrn_keras.data.decoding.jpeg_files import JPEG_SIGNATURE, read_jpeg_header
 from usrn_keras.data.decoding.orientation import SIDEWAYS, UPRIGHT, find_orientation
-from usrn_keras.data.decoding.png_files import PALETTE, PNG_SIGNATURE, read_png_header
+from usrn_keras.data.decoding.png_files import (
+    COLOUR_ALPHA,
+    GREY_ALPHA,
+    PALETTE,
+    PNG_SIGNATURE,
+    read_png_header,
+)
 from usrn_keras.data.decoding.tiff_files import TIFF_SIGNATURES, read_tiff_header
 from usrn_keras.data.decoding.unreadable import (
     name_unread_format,
@@ -38,6 +44,7 @@ class FileFacts:
         palette: Whether the numbers are indices of a palette.
         frames: Number of pictures in the file; the first is read.
         warnings: Harmless peculiarities of the file, one sentence each.
+        alpha: Whether a band is transparency, or the black of CMYK.
     """
 
     format: str
@@ -49,6 +56,7 @@ class FileFacts:
     palette: bool = False
     frames: int = 1
     warnings: tuple[str, ...] = ()
+    alpha: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,6 +144,7 @@ def _png(path: Path | str, data: np.ndarray) -> FileFacts:
         palette=header.colour == PALETTE,
         frames=header.frames,
         warnings=_frames(header.frames),
+        alpha=header.colour in (GREY_ALPHA, COLOUR_ALPHA),
     )
 
 
@@ -151,6 +160,7 @@ def _tiff(path: Path | str, data: np.ndarray) -> FileFacts:
         header.palette,
         header.pages,
         _frames(header.pages, "pages"),
+        header.alpha,
     )
 
 
