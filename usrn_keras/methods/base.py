@@ -184,6 +184,12 @@ class Method(KerasMethod):
         branches = [branch for network in self.networks for branch in network.branches.values()]
         return [variable for branch in branches for variable in branch.backbone_variables()]
 
+    def backbone_groups(self) -> list[list[keras.Variable]]:
+        """Return the variables of the backbones by depth, the deepest group first, for `layer_decay`."""
+        branches = [branch for network in self.networks for branch in network.branches.values()]
+        groups = zip(*(branch.backbone_groups() for branch in branches), strict=True)
+        return [[variable for part in group for variable in part] for group in groups]
+
     def wrap_optimizer(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
         """Return the optimizer of the method; override it to return a `GroupedOptimizer`.
 

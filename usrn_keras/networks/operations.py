@@ -110,10 +110,10 @@ def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
     for one in method.forward_passes:
         network = method.networks[one.network]
         branches = {name: getattr(network, name) for name in one.heads}
-        times = one.views * (FORWARD_AND_BACKWARD if one.gradient else FORWARD)
-        for part, branch, shape, forward in _parts(branches, height, width, pooled=one.pooled):
+        for part, branch, shape, forward, trained in _parts(branches, height, width, pooled=one.pooled):
+            times = FORWARD_AND_BACKWARD if one.gradient and trained else FORWARD
             twice = 2 if one.perturbed and part in ("decoder", "classifier") else 1
-            operations = times * twice * forward
+            operations = one.views * times * twice * forward
             found.append(PartPass(one.view, one.images, one.network, part, branch, shape, operations))
     return found
 
@@ -164,15 +164,20 @@ def call_flops(call: LayerCall) -> int:
 
 def _parts(
     branches: dict[str, Branch], height: int, width: int, *, pooled: bool
-) -> list[tuple[str, str, tuple[int, ...], int]]:
-    """List the name, branch, output shape and forward operations of each part; shared parts appear once."""
+) -> list[tuple[str, str, tuple[int, ...], int, bool]]:
+    """List the name, branch, output shape and forward operations of each part, and whether it is trained.
+
+    Shared parts appear once.
+    """
     known: dict[int, tuple[list, list]] = {}
+    trained: dict[int, bool] = {}
     users: dict[tuple[str, int], list[str]] = {}
 
     def apply(part: str, name: str, *inputs: keras.KerasTensor) -> list[keras.KerasTensor]:
         model = getattr(branches[name], part)
         if id(model) not in known:
             known[id(model)] = layer_calls(model, inputs)
+            trained[id(model)] = model.trainable
         users.setdefault((part, id(model)), []).append(name)
         return known[id(model)][1]
 
@@ -188,7 +193,8 @@ def _parts(
     for (part, model), names in sorted(users.items(), key=lambda item: PARTS.index(item[0][0])):
         calls, outputs = known[model]
         branch = "both" if len(names) > 1 else names[0]
-        rows.append((part, branch, tuple(outputs[-1].shape[1:]), sum(map(call_flops, calls))))
+        operations = sum(map(call_flops, calls))
+        rows.append((part, branch, tuple(outputs[-1].shape[1:]), operations, trained[model]))
     return rows
 
 

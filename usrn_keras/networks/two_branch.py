@@ -15,9 +15,10 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import run_graph
-from usrn_keras.networks.branch import Branch
+from usrn_keras.networks.branch import Branch, run_part
 from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
+from usrn_keras.networks.fine_tuning import Frozen, add_adapters, freeze, validate_fine_tuning
 from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
 from usrn_keras.networks.layers import classifier
 from usrn_keras.networks.seeded import draw_weights
@@ -129,7 +130,7 @@ class Network(NamedTuple):
             if shared and inputs["F"] is value:
                 results[name] = results["F"]
             else:
-                results[name] = run_graph(model, value, training=training)
+                results[name] = run_part(model, value, training)
         return results
 
     @property
@@ -231,6 +232,8 @@ def build_branches(
     sharing: Sharing = "low",
     decoder: str = "deeplab_v3_plus",
     classifier_dropout: float = 0.1,
+    frozen: Frozen = "none",
+    lora_rank: int = 0,
     seed: int | Sequence[int] | None = None,
     **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
@@ -252,6 +255,10 @@ def build_branches(
             (whole backbone). Parts that are not shared start from equal weights.
         decoder: Name of the decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
         classifier_dropout: Dropout rate before the classifier.
+        frozen: Part of the backbone that is not trained: `none`, `stem` or `backbone`. It runs in inference
+            mode, and both branches share it, whatever `sharing` says: its copies would stay equal.
+        lora_rank: Rank of low-rank adapters (LoRA) in the layers of a frozen backbone, which are trained; 0
+            for none. See `usrn_keras.networks.fine_tuning.add_adapters`.
         seed: Seed of the initial weights, the same on every backend; None if the backend draws them. In a
             sequence, only the first number seeds the backbone.
         **decoder_options: Options of the decoder, see `DecoderOptions`. `batch_norm_momentum` applies to the
@@ -262,7 +269,7 @@ def build_branches(
 
     Raises:
         RecipeError: The architecture, backbone, layer or decoder is unknown, or a layer of the backbone
-            cannot be converted; the message says which and why.
+            cannot be converted (the message says which and why), or no layer can have an adapter.
         BackendError: keras-cv is required and not installed.
         WeightsError: The weights do not fit.
 
@@ -273,6 +280,7 @@ def build_branches(
     >>> branch.stem is sub_branch.stem, branch.tail is sub_branch.tail
     (True, False)
     """
+    validate_fine_tuning(frozen, lora_rank)
     options = DecoderOptions(**decoder_options)
     if architecture:
         own = ArchitectureOptions(weights, backbone, width, backbone_end, options)
@@ -292,16 +300,33 @@ def build_branches(
     def head(outputs: int, name: str) -> keras.Model:
         return classifier(options.decoder_channels, outputs, dropout=classifier_dropout, name=name)
 
+    sharing = sharing if lora_rank else _with_frozen_shared(sharing, frozen)
+    backbone_seed = None
     if seed is None:
-        return _branches(parts, head, classes, subclasses, sharing)
-    backbone_rng, head_rng = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
-    if weights == "none" and not isinstance(backbone, keras.Model):
-        for part in (parts.stem, parts.tail):
-            draw_weights(part, backbone_rng)
-    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
-    return _branches(
-        seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
-    )
+        branches = _branches(parts, head, classes, subclasses, sharing)
+    else:
+        backbone_seed = int(np.atleast_1d(seed)[0])
+        backbone_rng, head_rng = np.random.default_rng(backbone_seed), np.random.default_rng(seed)
+        if weights == "none" and not isinstance(backbone, keras.Model):
+            for part in (parts.stem, parts.tail):
+                draw_weights(part, backbone_rng)
+        seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
+        branches = _branches(
+            seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
+        )
+    present = [branch for branch in branches if branch is not None]
+    if lora_rank:
+        add_adapters(present, lora_rank, backbone_seed)
+    else:
+        freeze(present, frozen)
+    return branches
+
+
+def _with_frozen_shared(sharing: Sharing, frozen: Frozen) -> Sharing:
+    """Share what is frozen: copies of it would stay equal."""
+    if frozen == "backbone":
+        return "low_high"
+    return "low" if frozen == "stem" and sharing == "none" else sharing
 
 
 def _branches(

@@ -164,6 +164,17 @@ class NetworkSection(Section):
         ".keras, .safetensors or .pth file.",
     )
     width: float = Field(1.0, gt=0, le=4, description="Multiplier for the channels of the backbone.")
+    frozen: Literal["none", "stem", "backbone"] = Field(
+        "none",
+        description="Part of the backbone that keeps its weights and the statistics of its batch "
+        "normalisation: none, the layers up to the low-level features (stem), or all of it (backbone).",
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        description="Rank of the low-rank adapters (LoRA) that are trained in the layers of a frozen "
+        "backbone: its dense layers and ordinary convolutions. 0: none.",
+    )
     backbone_end: str = Field(
         "", description="Name of the last backbone layer to use. Empty: the whole backbone."
     )
@@ -315,6 +326,13 @@ class TrainingSection(Section):
         "'baseline'. 0: learning_rate.",
     )
     backbone_multiplier: float = Field(0.1, ge=0, description="Factor on learning_rate for the backbone.")
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor on the learning rate of the backbone from each of 12 groups of its layers to the "
+        "next lower one, besides backbone_multiplier. 1: one rate for the whole backbone.",
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; beta_1 of adamw.")
     weight_decay: float = Field(
         1e-4,
