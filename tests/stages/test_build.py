@@ -134,8 +134,8 @@ class Sparse:
         return {"labelled": np.zeros((2, 8, 8, 3), "uint8"), "sublabels": sublabels}
 
 
-def extract(images: np.ndarray) -> np.ndarray:
-    return np.ones((*np.array(images.shape[:3]) // (1, 4, 4), 5))
+def extract(batch: dict[str, np.ndarray]) -> np.ndarray:
+    return np.ones((*np.array(batch["labelled"].shape[:3]) // (1, 4, 4), 5))
 
 
 def test_batches_of_points_and_strokes_are_read_until_they_show_some():

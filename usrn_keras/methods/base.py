@@ -52,6 +52,7 @@ class Method(KerasMethod):
     inputs: BatchSpec = BatchSpec()
     needs_subclasses: ClassVar[bool] = False
     makes_pseudo_labels: ClassVar[bool] = False
+    takes_features: ClassVar[bool] = False  # whether it trains on the features of a frozen backbone
     trains_on_parts: ClassVar[bool] = False  # whether its losses are right where processes share a batch
 
     # ---- methods to override
@@ -177,7 +178,8 @@ class Method(KerasMethod):
     def images_per_step(self, batch: Batch) -> int:
         """Return the number of images in a training batch."""
         names = ("labelled", "pseudo" if self.inputs.pseudo else "weak")
-        return sum(len(batch[name]) for name in names if name in batch)
+        found = (batch.get(name, batch.get(f"{name}_low", ())) for name in names)
+        return sum(map(len, found))
 
     def slow_variables(self) -> list[keras.Variable]:
         """Return the variables of the backbones, which have a lower learning rate."""

@@ -19,7 +19,8 @@ from usrn_keras.backends.graph import call_layers
 from usrn_keras.networks.branch import Branch
 from usrn_keras.networks.decoders.psanet import Gather
 
-PARTS = ("stem", "tail", "decoder", "classifier")
+HEADS = ("decoder", "classifier")
+PARTS = ("stem", "tail", *HEADS)
 # The gradients of a convolution by its input and by its kernel each cost as much as the forward pass.
 FORWARD, FORWARD_AND_BACKWARD = 1, 3
 
@@ -77,7 +78,12 @@ def forward_flops(model: keras.Model, height: int, width: int) -> int:
 
 
 def step_flops(
-    method: keras.Model, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    method: keras.Model,
+    batch_labelled: int,
+    batch_unlabelled: int,
+    height: int,
+    width: int,
+    parts: Sequence[str] = PARTS,
 ) -> dict[str, int]:
     """Count the operations of a training step. A backward pass costs two forward passes.
 
@@ -87,6 +93,7 @@ def step_flops(
         method: Method, whose `networks`, `forward_passes` and `other_flops` are read.
         batch_labelled, batch_unlabelled: Number of images in a batch.
         height, width: Size of a crop in pixels.
+        parts: Parts of the networks that a step runs: `HEADS` if the features of the backbone are kept.
 
     Returns:
         Number of operations by view, such as `labelled`, `weak` and `strong`.
@@ -94,7 +101,7 @@ def step_flops(
     batches = {"labelled": batch_labelled, "unlabelled": batch_unlabelled}
     batches["both"] = batch_labelled + batch_unlabelled
     found: dict[str, int] = {}
-    for one in part_passes(method, height, width):
+    for one in (one for one in part_passes(method, height, width) if one.part in parts):
         found[one.view] = found.get(one.view, 0) + batches[one.images] * one.operations
     return found | method.other_flops(batch_labelled, batch_unlabelled, height, width)
 

@@ -28,6 +28,18 @@ Tensor = Any
 Head = Literal["F", "F_sub"]
 
 
+class BackboneFeatures(NamedTuple):
+    """Features that a frozen backbone has computed, in place of images.
+
+    Attributes:
+        low: Low-level features at stride 4, `(batch, height / 4, width / 4, channels)`.
+        high: Deepest features, `(batch, height / stride, width / stride, channels)`.
+    """
+
+    low: Tensor
+    high: Tensor
+
+
 class Network(NamedTuple):
     """A class branch and, if the method has one, a subclass branch that shares layers with it.
 
@@ -52,7 +64,7 @@ class Network(NamedTuple):
 
     def logits(
         self,
-        images: Tensor,
+        images: Tensor | BackboneFeatures,
         heads: Collection[Head] = ("F",),
         *,
         pooled: bool = False,
@@ -62,7 +74,7 @@ class Network(NamedTuple):
         """Compute the logits of one view.
 
         Args:
-            images: Images `(batch, height, width, 3)` float32, RGB in 0..255.
+            images: Images `(batch, height, width, 3)` float32, RGB in 0..255, or their `BackboneFeatures`.
             heads: Names of the branches to compute.
             pooled: Whether to average-pool the features 2x2 before the classifiers, so that the logits have
                 stride 8 instead of 4.
@@ -79,7 +91,7 @@ class Network(NamedTuple):
 
     def features(
         self,
-        images: Tensor,
+        images: Tensor | BackboneFeatures,
         heads: Collection[Head] = ("F",),
         *,
         pooled: bool = False,
@@ -99,8 +111,11 @@ class Network(NamedTuple):
             `(batch, height / stride, width / stride, channels)`, by branch.
         """
         branches = {name: branch for name, branch in self.branches.items() if name in heads}
-        lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
-        highs = self._apply_part("tail", lows, training)
+        if isinstance(images, BackboneFeatures):
+            lows, highs = (dict.fromkeys(branches, maps) for maps in images)
+        else:
+            lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
+            highs = self._apply_part("tail", lows, training)
         if perturb is not None:
             lows, highs = (_with_perturbed(features, perturb) for features in (lows, highs))
         features = {}

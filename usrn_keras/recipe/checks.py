@@ -44,6 +44,8 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
     training = sections["training"]
     if "network" in sections:
         yield from _layer_decay(training, sections["network"])
+        if "views" in sections:
+            yield from _features(sections["views"], sections["network"], training)
     if isinstance(options, MethodOptions):
         yield from options.contradictions(method, training.start)
         if not training.with_usrn:
@@ -55,6 +57,35 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
             )
     if isinstance(usrn := sections.get("usrn"), USRNOptions):
         yield from _usrn_on_top(training, usrn, options)
+
+
+def _features(views: ViewsSection, network: NetworkSection, training: TrainingSection) -> Iterator[str]:
+    """Yield contradictions of views that are cut from features."""
+    if views.source == "images":
+        if views.strong == "feature_dropout":
+            yield (
+                "views.strong: 'feature_dropout' needs views.source = 'features' or 'cached_features', "
+                f"received {views.source!r}"
+            )
+        return
+    needed = f"with views.source = {views.source!r}"
+    if network.frozen != "backbone" or network.lora_rank:
+        yield (
+            f"network.frozen: must be 'backbone' without adapters {needed}, received {network.frozen!r} and "
+            f"network.lora_rank = {network.lora_rank}"
+        )
+    if views.strong not in ("feature_dropout", "none"):
+        yield f"views.strong: must be 'feature_dropout' or 'none' {needed}, received {views.strong!r}"
+    for key in ("scale_labelled", "scale_unlabelled"):
+        if getattr(views, key) != [1.0, 1.0]:
+            yield (
+                f"views.{key}: must be [1.0, 1.0] {needed}: features are those of images at one scale; "
+                f"received {getattr(views, key)}"
+            )
+    if views.labelled_jitter:
+        yield f"views.labelled_jitter: must be false {needed}, received true"
+    if training.with_usrn:
+        yield f"training.with_usrn: must be false {needed}, received true"
 
 
 def _layer_decay(training: TrainingSection, network: NetworkSection) -> Iterator[str]:

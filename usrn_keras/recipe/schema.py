@@ -271,11 +271,18 @@ class ViewsSection(Section):
     )
     flip: Fraction = Field(0.5, description="Probability of a horizontal flip.")
     labelled_jitter: bool = Field(False, description="Whether colour jitter is applied to labelled images.")
-    strong: Literal["device", "keras_cv", "random_intensity", "none"] = Field(
+    source: Literal["images", "features", "cached_features"] = Field(
+        "images",
+        description="What training crops are cut from: images; the features of whole images that a frozen "
+        "backbone computes in every step (features); or those that it has computed once, in files of the run "
+        "folder (cached_features).",
+    )
+    strong: Literal["device", "keras_cv", "random_intensity", "feature_dropout", "none"] = Field(
         "device",
         description="Strong views: jitter, grayscale and blur in the training step (device) or by keras-cv "
         "layers in a tf.data pipeline (keras_cv); one to three random changes of intensity as in AugSeg, "
-        "on the host, without other keys (random_intensity); or none.",
+        "on the host, without other keys (random_intensity); half of the channels of the features dropped, "
+        "for a source of features (feature_dropout); or none.",
     )
     jitter: list[Annotated[float, Field(ge=0)]] = Field(
         [0.4, 0.4, 0.4, 0.1],
