@@ -4,8 +4,8 @@
 
 Prints a JSON object for each of three ways to train a recipe with a frozen backbone: `cached_features`,
 `features` (the same views, computed again in every step), and `images` (crops of pixels through the frozen
-backbone, whose views are others). Steps of the three alternate, so that other work on the machine slows all of
-them. Losses of the first two are to agree.
+backbone, whose views are others). Steps of the three alternate, so that other work on the machine slows all
+of them. Losses of the first two are to agree.
 """
 
 from __future__ import annotations
