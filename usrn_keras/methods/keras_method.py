@@ -17,6 +17,7 @@ from usrn_keras.methods.batch_checks import BatchCheck
 from usrn_keras.methods.loss_part import Batch, Context, Tensor
 from usrn_keras.networks import Branch, upsample
 from usrn_keras.networks.file_formats import export_network
+from usrn_keras.networks.fine_tuning import restart_adapters, without_adapters
 from usrn_keras.networks.two_branch import Network
 
 _NO_WEIGHTS = (
@@ -98,6 +99,7 @@ class KerasMethod(keras.Model):
             ValueError: A batch does not fit the method; the message lists every error.
         """
         self._validate_data(self._train_check, x, y, kwargs)
+        restart_adapters(branch for network in self.networks for branch in network.branches.values())
         return super().fit(x, y, **kwargs)
 
     def train_step(self, *arguments: Any) -> Any:
@@ -263,7 +265,8 @@ class KerasMethod(keras.Model):
         """
         if format is None and kwargs:
             raise ValueError(f"`{'`, `'.join(kwargs)}` need a `format`, such as format='onnx'; received None")
-        export_network(self.inference_network.segmenter(), Path(filepath), format, **kwargs)
+        model = without_adapters(self.inference_network.segmenter())
+        export_network(model, Path(filepath), format, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

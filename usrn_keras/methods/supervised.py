@@ -41,6 +41,7 @@ class Supervised(Method):
 
     method_name = "supervised"
     title = "Baseline"
+    takes_features: ClassVar[bool] = True
     trains_on_parts: ClassVar[bool] = True
 
     def __init__(self, branch: Branch, *, ignore_index: int = 255, **kwargs: Any):

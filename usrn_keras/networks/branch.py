@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from usrn_keras.backends import run_graph
+from usrn_keras.networks.layer_groups import groups_by_depth
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
@@ -63,8 +64,8 @@ class Branch(layers.Layer):
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Compute the logits at stride 4, `(batch, height/4, width/4, classes)` float32."""
-        low = run_graph(self.stem, images, training=training)
-        high = run_graph(self.tail, low, training=training)
+        low = run_part(self.stem, images, training)
+        high = run_part(self.tail, low, training)
         return run_graph(self.classifier, self.features(low, high, training=training), training=training)
 
     def backbone_variables(self) -> list[keras.Variable]:
@@ -75,6 +76,10 @@ class Branch(layers.Layer):
     def bands(self) -> int:
         """Number of bands of the images."""
         return self.stem.inputs[0].shape[-1]
+
+    def backbone_groups(self) -> list[list[keras.Variable]]:
+        """Trainable variables of the backbone in 12 groups by depth, the deepest first, for `layer_decay`."""
+        return groups_by_depth([self.stem, self.tail])
 
     def feature_model(self) -> keras.Model:
         """Build a functional model from images to the decoder features that USRN clusters."""
@@ -106,6 +111,17 @@ class Branch(layers.Layer):
         parts = ("stem", "tail", "decoder", "classifier")
         built = {part: keras.saving.deserialize_keras_object(config[part]) for part in parts}
         return cls(**(config | built))
+
+
+def run_part(part: keras.Model, inputs: Any, training: bool | None) -> Any:
+    """Run the stem or the tail of a branch; one that is not trainable runs in inference mode.
+
+    Args:
+        part: The part.
+        inputs: Its input.
+        training: Whether the branch is being trained.
+    """
+    return run_graph(part, inputs, training=training and part.trainable)
 
 
 def upsample(factor: int) -> layers.Layer:

@@ -16,9 +16,10 @@ from keras import ops
 
 from usrn_keras.backends import run_graph
 from usrn_keras.errors import RecipeError
-from usrn_keras.networks.branch import Branch
+from usrn_keras.networks.branch import Branch, run_part
 from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
+from usrn_keras.networks.fine_tuning import Frozen, add_adapters, freeze, validate_fine_tuning
 from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
 from usrn_keras.networks.layers import classifier
 from usrn_keras.networks.seeded import draw_weights
@@ -27,6 +28,18 @@ from usrn_keras.recipe.bands import Bands, band_errors, parse_bands
 
 Tensor = Any
 Head = Literal["F", "F_sub"]
+
+
+class BackboneFeatures(NamedTuple):
+    """Features that a frozen backbone has computed, in place of images.
+
+    Attributes:
+        low: Low-level features at stride 4, `(batch, height / 4, width / 4, channels)`.
+        high: Deepest features, `(batch, height / stride, width / stride, channels)`.
+    """
+
+    low: Tensor
+    high: Tensor
 
 
 class Network(NamedTuple):
@@ -53,7 +66,7 @@ class Network(NamedTuple):
 
     def logits(
         self,
-        images: Tensor,
+        images: Tensor | BackboneFeatures,
         heads: Collection[Head] = ("F",),
         *,
         pooled: bool = False,
@@ -63,7 +76,7 @@ class Network(NamedTuple):
         """Compute the logits of one view.
 
         Args:
-            images: Images `(batch, height, width, bands)` float32 in 0..255.
+            images: Images `(batch, height, width, bands)` float32 in 0..255, or their `BackboneFeatures`.
             heads: Names of the branches to compute.
             pooled: Whether to average-pool the features 2x2 before the classifiers, so that the logits have
                 stride 8 instead of 4.
@@ -80,7 +93,7 @@ class Network(NamedTuple):
 
     def features(
         self,
-        images: Tensor,
+        images: Tensor | BackboneFeatures,
         heads: Collection[Head] = ("F",),
         *,
         pooled: bool = False,
@@ -100,8 +113,11 @@ class Network(NamedTuple):
             `(batch, height / stride, width / stride, channels)`, by branch.
         """
         branches = {name: branch for name, branch in self.branches.items() if name in heads}
-        lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
-        highs = self._apply_part("tail", lows, training)
+        if isinstance(images, BackboneFeatures):
+            lows, highs = (dict.fromkeys(branches, maps) for maps in images)
+        else:
+            lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
+            highs = self._apply_part("tail", lows, training)
         if perturb is not None:
             lows, highs = (_with_perturbed(features, perturb) for features in (lows, highs))
         features = {}
@@ -131,7 +147,7 @@ class Network(NamedTuple):
             if shared and inputs["F"] is value:
                 results[name] = results["F"]
             else:
-                results[name] = run_graph(model, value, training=training)
+                results[name] = run_part(model, value, training)
         return results
 
     @property
@@ -233,6 +249,8 @@ def build_branches(
     sharing: Sharing = "low",
     decoder: str = "deeplab_v3_plus",
     classifier_dropout: float = 0.1,
+    frozen: Frozen = "none",
+    lora_rank: int = 0,
     seed: int | Sequence[int] | None = None,
     bands: Sequence[int | str] = (),
     **decoder_options: Any,
@@ -255,6 +273,10 @@ def build_branches(
             (whole backbone). Parts that are not shared start from equal weights.
         decoder: Name of the decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
         classifier_dropout: Dropout rate before the classifier.
+        frozen: Part of the backbone that is not trained: `none`, `stem` or `backbone`. It runs in inference
+            mode, and both branches share it, whatever `sharing` says: its copies would stay equal.
+        lora_rank: Rank of low-rank adapters (LoRA) in the layers of a frozen backbone, which are trained; 0
+            for none. See `usrn_keras.networks.fine_tuning.add_adapters`.
         seed: Seed of the initial weights, the same on every backend; None if the backend draws them. In a
             sequence, only the first number seeds the backbone.
         bands: Bands of the images as in `data.bands` of a recipe, such as `("red", "green", "blue", "nir")`;
@@ -268,7 +290,7 @@ def build_branches(
 
     Raises:
         RecipeError: The architecture, backbone, layer or decoder is unknown, or a layer of the backbone
-            cannot be converted; the message says which and why.
+            cannot be converted (the message says which and why), or no layer can have an adapter.
         BackendError: keras-cv is required and not installed.
         WeightsError: The weights do not fit.
 
@@ -279,6 +301,7 @@ def build_branches(
     >>> branch.stem is sub_branch.stem, branch.tail is sub_branch.tail
     (True, False)
     """
+    validate_fine_tuning(frozen, lora_rank)
     options, images = DecoderOptions(**decoder_options), _bands(bands)
     if architecture:
         own = ArchitectureOptions(weights, backbone, width, backbone_end, options, images)
@@ -299,16 +322,33 @@ def build_branches(
     def head(outputs: int, name: str) -> keras.Model:
         return classifier(options.decoder_channels, outputs, dropout=classifier_dropout, name=name)
 
+    sharing = sharing if lora_rank else _with_frozen_shared(sharing, frozen)
+    backbone_seed = None
     if seed is None:
-        return _branches(parts, head, classes, subclasses, sharing)
-    backbone_rng, head_rng = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
-    if weights == "none" and not isinstance(backbone, keras.Model):
-        for part in (parts.stem, parts.tail):
-            draw_weights(part, backbone_rng)
-    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
-    return _branches(
-        seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
-    )
+        branches = _branches(parts, head, classes, subclasses, sharing)
+    else:
+        backbone_seed = int(np.atleast_1d(seed)[0])
+        backbone_rng, head_rng = np.random.default_rng(backbone_seed), np.random.default_rng(seed)
+        if weights == "none" and not isinstance(backbone, keras.Model):
+            for part in (parts.stem, parts.tail):
+                draw_weights(part, backbone_rng)
+        seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
+        branches = _branches(
+            seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
+        )
+    present = [branch for branch in branches if branch is not None]
+    if lora_rank:
+        add_adapters(present, lora_rank, backbone_seed)
+    else:
+        freeze(present, frozen)
+    return branches
+
+
+def _with_frozen_shared(sharing: Sharing, frozen: Frozen) -> Sharing:
+    """Share what is frozen: copies of it would stay equal."""
+    if frozen == "backbone":
+        return "low_high"
+    return "low" if frozen == "stem" and sharing == "none" else sharing
 
 
 def _bands(entries: Sequence[int | str]) -> Bands | None:

@@ -163,7 +163,9 @@ def compile_method(method: Method, recipe: Recipe, stage: Train) -> None:
         stage.learning_rate, stage.steps, end_learning_rate=0.0, power=training.poly_power
     )
     optimizer = _optimizer(recipe, schedule)
-    optimizer.multiply_learning_rate(method.slow_variables(), training.backbone_multiplier)
+    for depth, variables in enumerate(method.backbone_groups()):
+        factor = training.backbone_multiplier * training.layer_decay**depth
+        optimizer.multiply_learning_rate(variables, factor)
     optimizer = method.wrap_optimizer(optimizer)
     optimizer.build(method.trainable_variables)
     method.compile(optimizer=optimizer, jit_compile=COMPILES)

@@ -25,6 +25,7 @@ from usrn_keras.methods import Method
 from usrn_keras.networks.operations import PARTS, part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
 from usrn_keras.recipe.bands import Bands, parse_bands
+from usrn_keras.stages.backbone_features import computed_features, parts_of_a_step
 from usrn_keras.stages.build import build_method
 from usrn_keras.stages.memory_advice import step_sizes, training_stages
 from usrn_keras.subclasses import SubclassMap
@@ -95,7 +96,8 @@ def most_expensive(
     for stage in training_stages(recipe):
         method = build_method(recipe, stage, dataset, subclasses, pretrained=False)
         batches = (sizes.batch_labelled, sizes.batch_unlabelled)
-        flops[stage.title] = step_flops(method, *batches, sizes.crop_size, sizes.crop_size)
+        parts = parts_of_a_step(recipe)
+        flops[stage.title] = step_flops(method, *batches, sizes.crop_size, sizes.crop_size, parts)
         methods[stage.title] = method
     title = max(flops, key=lambda stage: sum(flops[stage].values()))
     method = methods[title]
@@ -150,8 +152,9 @@ def _measure(
         labelled = tuple(replace(sample, sublabels=None) for sample in dataset.labelled)
         dataset = replace(dataset, labelled=labelled, unlabelled=labelled)
     batches = build_batches(
-        recipe, dataset, pseudo=dataset.unlabelled, spec=method.inputs, parents=subclasses.parents
-    )
+        recipe, dataset, pseudo=dataset.unlabelled, spec=method.inputs, parents=subclasses.parents,
+        **computed_features(recipe, method),
+    )  # fmt: skip
     step, memory = CompiledStep(method), PeakMemory()
     held = memory.peak()
     with contextlib.closing(batches.iterate(0, BATCHES_AHEAD)) as stream:

@@ -56,11 +56,19 @@ class SampleReader:
             DataError: A file cannot be read, sizes differ, ids are outside the classes, or sublabels disagree
                 with labels.
         """
-        image, labels = self._masked(sample, self.rules)
+        return self._image(sample), *self.labelled_maps(sample)
+
+    def labelled_maps(self, sample: Sample) -> tuple[np.ndarray, ...]:
+        """Return labels and, if the sample has a file of them, sublabels, without reading the image.
+
+        Raises:
+            DataError: See `labelled`.
+        """
+        labels = self._labels(sample, self.rules)
         if sample.sublabels is None:
-            return image, labels
+            return (labels,)
         read = functools.partial(self._read_sublabels, image=sample.image, labels=labels)
-        return image, labels, self._cache.get(sample.sublabels, read)
+        return labels, self._cache.get(sample.sublabels, read)
 
     def pseudo(self, sample: Sample) -> tuple[np.ndarray, ...]:
         """Return image, pseudo mask and, if the sample has a file of them, pseudo sublabels.
@@ -70,7 +78,7 @@ class SampleReader:
         Raises:
             DataError: A file cannot be read, sizes differ, or ids are outside the classes.
         """
-        image, labels = self._masked(sample, self.pseudo_rules)
+        image, labels = self._image(sample), self._labels(sample, self.pseudo_rules)
         if sample.sublabels is None:
             return image, labels
         return image, labels, self._cache.get(sample.sublabels, _short_sublabels)
@@ -78,12 +86,11 @@ class SampleReader:
     def _image(self, sample: Sample) -> np.ndarray:
         return self._cache.get(sample.image, lambda path: read_sample_image(sample, at_least=self._at_least))
 
-    def _masked(self, sample: Sample, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
-        image = self._image(sample)
+    def _labels(self, sample: Sample, rules: Rules) -> np.ndarray:
         labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=rules))
         # The image may be reduced; the mask has the size of the whole image.
         check_size(sample.image, self.size(sample), sample.mask, labels.shape)
-        return image, labels
+        return labels
 
     def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:
         """Read and check a sublabel file; a cached file is checked once."""
