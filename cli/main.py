@@ -30,6 +30,7 @@ VERBS = {
     "serve": "Segment photos in the browser, on this machine.",
     "suggest": "Choose the unlabelled images to label next.",
     "export": "Export a trained model for deployment.",
+    "push": "Share a trained model with a model card.",
     "runs": "List, check and clean run folders.",
     "weights": "List, fetch and check weights of backbones.",
     "recipes": "List, show and copy the shipped recipes; list all keys.",

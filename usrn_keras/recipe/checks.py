@@ -10,6 +10,7 @@ from usrn_keras.recipe.schema import (
     DataSection,
     EvaluationSection,
     NetworkSection,
+    SubclassesSection,
     TrainingSection,
     ViewsSection,
 )
@@ -295,9 +296,18 @@ def _keys_of_architecture(network: NetworkSection, keys: tuple[str, ...]) -> Ite
             )
 
 
+def _engine(subclasses: SubclassesSection) -> Iterator[str]:
+    if subclasses.engine == "k_means_constrained" and subclasses.assignment == "free":
+        yield (
+            "subclasses.engine: 'k_means_constrained' makes clusters of equal size, so subclasses.assignment "
+            "must be 'balanced', received 'free'"
+        )
+
+
 CHECKS: dict[str, Callable[..., Iterator[str]]] = {
     "views": _views,
     "network": network_contradictions,
     "data": data_contradictions,
     "evaluation": _checkpoint,
+    "subclasses": _engine,
 }
