@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     "--montage", metavar="CLASS", help="Class to show patches of.  [default: class with most subclasses]"
 )
 @click.option("--no-plain", is_flag=True, help="Skip the comparison with plain k-means.")
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Cluster each class with every engine, balanced_kmeans, k_means_constrained and plain k-means, and "
+    "print time, sum of squares, class balance rate and sizes.",
+)
 @pool_options
 @quiet_option
 @click.option(
@@ -43,6 +49,7 @@ def command(
     run_dir: Path | None,
     montage: str | None,
     no_plain: bool,
+    compare: bool,
     workers: int | None,
     scheduler: str | None,
     quiet: bool,
@@ -57,6 +64,7 @@ def command(
       usrn cluster quickstart
       usrn cluster runs/quickstart --montage car
       usrn cluster camvid_1_8 --set data.root=camvid --run runs/camvid --no-plain
+      usrn cluster runs/camvid --compare
       usrn cluster runs/camvid --workers 4
       usrn cluster runs/camvid --json | jq .class_balance_rate
 
@@ -75,7 +83,7 @@ def command(
     from usrn_keras.progress import terminal_progress
     from usrn_keras.stages import cluster_run
 
-    options = {"plain": not no_plain, "montage": montage}
+    options = {"plain": not no_plain, "compare": compare, "montage": montage}
     with open_pool(workers, scheduler) as pool, terminal_progress(quiet=quiet) as progress:
         clustered = cluster_run(recipe, folder, pool=pool, progress=progress, log=progress.log, **options)
     if as_json:
@@ -133,6 +141,10 @@ def _show(clustered: Clustered) -> None:
     from usrn_keras.report.cluster_report import cluster_table
 
     print_rich(cluster_table(clustered.report))
+    if clustered.engines is not None:
+        from usrn_keras.report.engine_table import engine_table
+
+        print_rich(engine_table(clustered.engines))
     click.echo(clustered.report.rate_line())
     click.echo(clustered.report.time_line())
     for path in clustered.pictures.values():

@@ -74,7 +74,7 @@ def test_a_scheduler_that_is_not_there(address, monkeypatch, tmp_path):
     result = CliRunner().invoke(
         main, ["predict", "run", str(tmp_path), "--out", str(tmp_path / "out"), "--scheduler", address]
     )
-    assert result.exit_code == SchedulerError.exit_code == 14, result.stderr
+    assert result.exit_code == SchedulerError.exit_code == 15, result.stderr
     assert f"no Dask scheduler answers at '{address}'" in result.stderr
     assert "--workers N" in result.stderr and result.stdout == ""
 

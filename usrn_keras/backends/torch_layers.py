@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from keras import activations, layers, ops, tree
+from keras import Variable, activations, layers, ops, tree
 
 from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
 from usrn_keras.backends.torch_constants import constant
@@ -68,7 +68,9 @@ class BatchStatistics:
             torch._foreach_sub_(batch_variances, epsilon)
             torch._foreach_clamp_min_(batch_variances, 0)
             if (ranks := current_ranks()).world > 1 and ranks.local_statistics:
-                ranks.average([*batch_means, *batch_variances])  # all keep the same moving statistics
+                # All processes keep the same moving statistics.
+                averaged = ranks.averaged([*batch_means, *batch_variances])
+                batch_means, batch_variances = averaged[: len(group)], averaged[len(group) :]
             torch._foreach_lerp_(means, batch_means, 1 - momentum)
             torch._foreach_lerp_(variances, batch_variances, 1 - momentum)
         self._found.clear()
@@ -102,7 +104,9 @@ def _call_layer(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
 def _convolution(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer = step.layer
     x = inputs[0].to(_dtype(layer))
-    kernel = layer.kernel.value.to(x.dtype).permute(3, 2, 0, 1)
+    kernel = layer.kernel
+    kernel = kernel.value if isinstance(kernel, Variable) else kernel  # with a low-rank adapter: a tensor
+    kernel = kernel.to(x.dtype).permute(3, 2, 0, 1)
     if isinstance(layer, layers.DepthwiseConv2D):
         groups = x.shape[1]
         kernel = kernel.permute(1, 0, 2, 3).reshape(-1, 1, *kernel.shape[2:])

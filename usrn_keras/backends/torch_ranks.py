@@ -131,10 +131,11 @@ class TorchRanks(Ranks):
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes, all at once."""
-        self.add_up(tensors)
-        torch._foreach_div_(tensors, self.world)
+    def averaged(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Means over the processes of several tensors, all at once."""
+        flat = self.mean(torch.cat([tensor.reshape(-1) for tensor in tensors]))
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return [part.view(tensor.shape) for tensor, part in zip(tensors, parts, strict=True)]
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the processes of a tensor."""

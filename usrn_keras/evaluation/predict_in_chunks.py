@@ -14,6 +14,7 @@ from usrn_keras.chunks import ChunkAnswers, DaskPool, Work, chunk_size, cut, map
 from usrn_keras.evaluation.prediction_jobs import Job, Rendering, predict_jobs, predictor_batch, rendering_of
 from usrn_keras.evaluation.predictor import inference_of
 from usrn_keras.evaluation.shared_model import describe_predictor, described_predictor
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.runs import Run
 
 TARGET = "usrn_keras.evaluation.predict_in_chunks:predict_chunk"
@@ -48,6 +49,7 @@ def predict_in_chunks(
         "model": model,
         "palette": rendering.palette.tolist(),
         "value_range": rendering.value_range,
+        "bands": run.recipe.data.bands,
         "workers": rendering.workers,
     }
     items = [_paths(job) for job in jobs]
@@ -72,7 +74,8 @@ def predict_chunk(common: Mapping[str, Any], items: Sequence[Paths]) -> bytes:
         JSON: `problems`, as `predict_jobs` yields them, and `files`, the size and time of each written file.
     """
     jobs = [Job(*(Path(path) if path else None for path in paths)) for paths in items]
-    rendering = Rendering(np.array(common["palette"], np.uint8), common["value_range"], common["workers"])
+    palette, bands = np.array(common["palette"], np.uint8), parse_bands(common["bands"])
+    rendering = Rendering(palette, common["value_range"], bands, common["workers"])
     problems = list(predict_jobs(described_predictor(common["model"]), jobs, rendering))
     pairs = zip(jobs, problems, strict=True)
     files = {str(path): _facts(path) for job, problem in pairs if not problem for path in job.targets}

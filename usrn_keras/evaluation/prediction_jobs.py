@@ -11,15 +11,17 @@ import numpy as np
 
 from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.data.decoding.images import read_image
+from usrn_keras.data.sample_images import as_rgb
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.predictor import Predictor, inference_of
 from usrn_keras.files import atomic_path
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import Recipe
-from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
+from usrn_keras.recipe.bands import Bands, parse_bands
+from usrn_keras.report.pictures import labels_png, overlay_png
 from usrn_keras.runs import Run
 
-Found = tuple[np.ndarray, np.ndarray | None]  # class ids, and their probabilities where they are asked for
+Found = tuple[np.ndarray, np.ndarray]  # class ids and their probabilities
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,20 @@ class Rendering:
     Args:
         palette: Colour of each class, `(classes, 3)` uint8.
         value_range: Lowest and highest value of image files of 16 bits; None for all values.
+        bands: Bands that are read; None for red, green and blue.
         workers: Number of threads that read images, and of threads that write files.
     """
 
     palette: np.ndarray
     value_range: tuple[int, int] | None = None
+    bands: Bands | None = None
     workers: int = 2
 
 
 def rendering_of(run: Run) -> Rendering:
     """How images are read and predictions are coloured in a run."""
-    return Rendering(run.palette, run.recipe.data.value_range or None, max(2, run.recipe.data.workers))
+    data = run.recipe.data
+    return Rendering(run.palette, data.value_range or None, parse_bands(data.bands), max(2, data.workers))
 
 
 def run_predictor(run: Run, model: Path | None = None) -> Predictor:
@@ -100,17 +105,12 @@ def predict_jobs(
 
     def read(job: Job) -> np.ndarray | str:
         try:
-            return read_image(job.image, value_range=rendering.value_range)
+            return read_image(job.image, value_range=rendering.value_range, bands=rendering.bands)
         except DataError as error:
             return error.message
 
     def predict(job: Job, image: np.ndarray | str) -> tuple[Job, np.ndarray | str, Found | None]:
-        if isinstance(image, str):
-            return job, image, None
-        if job.confidence:
-            probabilities = predictor.probabilities(image)
-            return job, image, (probabilities.argmax(axis=-1), probabilities.max(axis=-1))
-        return job, image, (predictor.ids(image), None)
+        return job, image, None if isinstance(image, str) else predictor.ids_and_confidence(image)
 
     def write(predicted: tuple[Job, np.ndarray | str, Found | None]) -> str:
         job, image, found = predicted
@@ -119,8 +119,8 @@ def predict_jobs(
         labels, shares = found
         if job.confidence:
             _write(job.confidence, grey_png(shares))
-        _write(job.labels, _labels_png(labels, rendering.palette))
-        _write(job.overlay, overlay_png(image, labels, rendering.palette))
+        _write(job.labels, labels_png(labels, rendering.palette))
+        _write(job.overlay, overlay_png(as_rgb(image, rendering.bands), labels, rendering.palette))
         wrote(job)
         return ""
 
@@ -134,12 +134,6 @@ def predict_jobs(
 def grey_png(shares: np.ndarray) -> bytes:
     """A PNG of grey values: shares `(height, width)` in 0..1, rounded to 255 steps."""
     return cv2.imencode(".png", np.rint(255 * shares).astype(np.uint8))[1].tobytes()
-
-
-def _labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
-    if len(palette) <= PALETTE_SIZE:
-        return palette_png(labels, palette)
-    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
 
 
 def _write(path: Path, content: bytes) -> None:

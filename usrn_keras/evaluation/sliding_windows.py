@@ -7,7 +7,7 @@ from itertools import islice, product
 
 import numpy as np
 
-from usrn_keras.data.batches.padding import IMAGE_MEAN, fill_batch
+from usrn_keras.data.batches.padding import fill_batch, neutral_colour
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
@@ -38,11 +38,11 @@ def slide(
     """Average the predictions of all windows that cover a pixel, for each pixel of each image.
 
     Args:
-        images: (height, width, 3) uint8; an image smaller than a window is padded below and to the right,
-            and the padding is cut off the result.
-        predict: Function from windows (batch, window, window, 3) to predictions (batch, window, window, C).
-            It always receives `batch` windows, possibly of several images, at the end blank ones, so that it
-            compiles once.
+        images: (height, width, bands) uint8; an image smaller than a window is padded below and to the
+            right, and the padding is cut off the result.
+        predict: Function from windows (batch, window, window, bands) to predictions (batch, window, window,
+            C). It always receives `batch` windows, possibly of several images, at the end blank ones, so
+            that it compiles once.
         window: Height and width of a window in pixels.
         overlap: Share of a window that the next window covers too.
         batch: Number of windows predicted at once.
@@ -78,7 +78,7 @@ class WindowedImage:
         self._covered = np.zeros((*self._image.shape[:2], 1), np.float32)
 
     def cut(self, place: tuple[int, int]) -> np.ndarray:
-        """Cut out the window `(window, window, 3)` at a place."""
+        """Cut out the window `(window, window, channels)` at a place."""
         return self._image[self._at(place)]
 
     def add(self, place: tuple[int, int], values: np.ndarray) -> None:
@@ -103,7 +103,8 @@ def _pad_to_window(image: np.ndarray, window: int) -> np.ndarray:
     height, width = image.shape[:2]
     if min(height, width) >= window:
         return image
-    padded = np.empty((max(height, window), max(width, window), 3), image.dtype)
-    padded[:] = IMAGE_MEAN
+    channels = image.shape[-1]
+    padded = np.empty((max(height, window), max(width, window), channels), image.dtype)
+    padded[:] = neutral_colour(channels)
     padded[:height, :width] = image
     return padded
