@@ -49,7 +49,7 @@ usrn_steps = 10
 
 
 def make(folder: Path, images: int) -> None:
-    """Create the data set: a thousand images in each folder, masks of every hundredth, a quarter of them val."""
+    """Create the data set: a thousand images in a folder, masks of every hundredth, a quarter of them val."""
     rng = np.random.default_rng(0)
     (folder / "few").mkdir(parents=True)
     for number in range(FEW):
