@@ -54,7 +54,8 @@ def make(folder: Path, images: int) -> None:
     (folder / "few").mkdir(parents=True)
     for number in range(FEW):
         cv2.imwrite(str(folder / f"few/{number}.png"), rng.integers(0, 256, (32, 48, 3), dtype=np.uint8))
-        cv2.imwrite(str(folder / f"few/{number}_mask.png"), rng.integers(0, 5, (32, 48), dtype=np.uint8))
+        mask = rng.integers(0, 5, (4, 6), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+        cv2.imwrite(str(folder / f"few/{number}_mask.png"), mask)
     root, val = folder / "data", []
     for number in range(images):
         name = f"{number // IN_A_FOLDER:04d}/{number:07d}.png"
