@@ -22,6 +22,8 @@ _TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}  # of numbers
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _BANDS, _FORMAT = 256, 257, 258, 262, 277, 339
 _PALETTE = 3
 KINDS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned", 5: "complex", 6: "complex"}
+# Codes of the number of tags and of a position, and bytes of a tag, by whether the file is a BigTIFF.
+_DIRECTORY = {False: ("H", 12, "I"), True: ("Q", 20, "Q")}
 _MOST_TAGS, _MOST_PAGES = 4096, 10_000
 
 
@@ -78,7 +80,7 @@ def read_tiff_header(path: Path | str, data: np.ndarray) -> TiffHeader:
 
 def _directory(view: memoryview, start: int, order: str, big: bool) -> tuple[dict[int, int], int]:
     """Read the first number of each tag of a directory, and the position of the next directory."""
-    count_code, entry, offset_code = ("Q", 20, "Q") if big else ("H", 12, "I")
+    count_code, entry, offset_code = _DIRECTORY[big]
     (count,) = struct.unpack_from(f"{order}{count_code}", view, start)
     position = start + struct.calcsize(f"={count_code}")
     tags: dict[int, int] = {}
@@ -97,11 +99,14 @@ def _directory(view: memoryview, start: int, order: str, big: bool) -> tuple[dic
 
 
 def _count_pages(view: memoryview, start: int, order: str, big: bool) -> int:
+    count_code, entry, offset_code = _DIRECTORY[big]
     seen: set[int] = set()
     while start and start not in seen and len(seen) < _MOST_PAGES:
         seen.add(start)
-        try:
-            _, start = _directory(view, start, order, big)
+        try:  # the tags are skipped: a hostile file may have millions
+            (count,) = struct.unpack_from(f"{order}{count_code}", view, start)
+            after = start + struct.calcsize(f"={count_code}") + entry * count
+            (start,) = struct.unpack_from(f"{order}{offset_code}", view, after)
         except struct.error:
             break
     return len(seen)
