@@ -14,7 +14,8 @@ from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
 from usrn_keras.data.decoding.jpeg_files import decode_jpeg, read_jpeg_header
 from usrn_keras.data.decoding.orientation import turn
 from usrn_keras.data.decoding.png_files import pixels_only
-from usrn_keras.data.decoding.unreadable import unreadable_error
+from usrn_keras.data.decoding.tiff_strips import check_strips, unread_compression
+from usrn_keras.data.decoding.unreadable import unread_compression_error, unreadable_error
 from usrn_keras.errors import DataError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo")
@@ -118,7 +119,7 @@ def read_values(path: Path | str) -> np.ndarray:
     data = read_bytes(path)
     facts = read_facts(path, data)
     check_image_kind(path, facts, any_range=True)
-    return _decode_deep(path, pixels_only(path, data) if facts.format == "PNG" else data)
+    return _decode_deep(path, _checked(path, data, facts))
 
 
 def _decode(
@@ -126,12 +127,22 @@ def _decode(
 ) -> np.ndarray:
     if facts.format == "GIF":
         return np.asarray(decode_with_pillow(path, data, "GIF").convert("RGB"))
-    if facts.format == "PNG":
-        data = pixels_only(path, data)
+    data = _checked(path, data, facts)
     if value_range is None or facts.bits != 16:
         return decode(path, data, cv2.IMREAD_COLOR_RGB)
     values = _decode_deep(path, data)
     return _range_table(*value_range, values.dtype.str)[values.view(np.uint16)]
+
+
+def _checked(path: Path | str, data: np.ndarray, facts: FileFacts) -> np.ndarray:
+    """Check the parts of a PNG or TIFF that have checksums, and return what is to be decoded."""
+    if facts.format == "PNG":
+        return pixels_only(path, data)
+    if facts.format == "TIFF":
+        if unread := unread_compression(data):
+            raise unread_compression_error(path, unread)
+        check_strips(path, data)
+    return data
 
 
 def _decode_deep(path: Path | str, data: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from usrn_keras.data.decoding.decoder_messages import captured_messages
 from usrn_keras.data.decoding.unreadable import unreadable_error
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -193,12 +194,15 @@ def _decode_with_opencv(path: Path | str, data: np.ndarray, header: JpegHeader, 
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     if factor > 1:  # the flags combine the factor of the reduction and the colour format
         flags |= _REDUCED[factor] & ~cv2.IMREAD_COLOR
-    try:
-        array = cv2.imdecode(data, flags)
-    except cv2.error as error:
-        raise unreadable_error(path, error.err) from error
-    if array is None:
-        raise unreadable_error(path)
+    failure = array = None
+    with captured_messages() as lines:  # OpenCV reports damage in no other way
+        try:
+            array = cv2.imdecode(data, flags)
+        except cv2.error as error:
+            failure = error
+    if array is None or lines:
+        reason = f"it is damaged ({lines[0].removeprefix('Corrupt JPEG data: ')})" if lines else ""
+        raise unreadable_error(path, reason or (failure.err if failure else "")) from failure
     return array
 
 
