@@ -175,9 +175,8 @@ def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
     image = read_image(job.image, value_range=run.recipe.data.value_range or None)
     palette = run.palette
     if job.confidence:
-        probabilities = predictor.probabilities(image)
-        labels = probabilities.argmax(axis=-1)
-        _write(job.confidence, grey_png(probabilities.max(axis=-1)))
+        labels, confidence = predictor.ids_and_confidence(image)
+        _write(job.confidence, grey_png(confidence))
     else:
         labels = predictor.ids(image)
     _write(job.labels, _labels_png(labels, palette))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any
 
@@ -16,6 +17,7 @@ from usrn_keras.data.batches.padding import STRIDE, fill_batch, pad_image
 from usrn_keras.errors import RecipeError
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
 from usrn_keras.evaluation.sliding_windows import slide
+from usrn_keras.evaluation.tiles import LARGEST_WHOLE, TILE, TiledNetwork, is_large
 from usrn_keras.recipe import Recipe
 
 MODES = ("whole", "slide")
@@ -95,10 +97,16 @@ def inference_of(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> 
 class Predictor:
     """Predict the class ids of images of any size. It compiles once for each padded size of the images.
 
+    An image of more than `largest_whole` padded pixels is predicted in tiles that overlap so far that the
+    result is that of the whole image, up to rounding, in the memory of a tile. A network with attention or a
+    pyramid of poolings cannot be computed in tiles, and needs the memory of the whole image.
+
     Args:
         segmenter: Network from images `(batch, height, width, 3)` to logits `(batch, height, width, C)`.
         options: Options of prediction.
         batch: Number of images or windows predicted at once; a smaller batch is filled up with blank ones.
+        largest_whole: Padded pixels of the largest image that is predicted at once.
+        tile: Side of a tile of larger images in pixels, a multiple of 128.
 
     Example:
 
@@ -108,9 +116,18 @@ class Predictor:
     [[1, 0]]
     """
 
-    def __init__(self, segmenter: keras.Model, options: Inference = WHOLE, *, batch: int = 1):
+    def __init__(
+        self,
+        segmenter: keras.Model,
+        options: Inference = WHOLE,
+        *,
+        batch: int = 1,
+        largest_whole: int = LARGEST_WHOLE,
+        tile: int = TILE,
+    ):
         self.options = options
         self.batch = batch
+        self._segmenter, self._largest_whole, self._tile = segmenter, largest_whole, tile
         self._ids = Forward(segmenter, pixel_answers(options.flip, "ids"))
         self._confident = Forward(segmenter, pixel_answers(options.flip, "ids_and_confidence"))
         self._probabilities = Forward(segmenter, pixel_answers(options.flip, "probabilities"))
@@ -123,6 +140,8 @@ class Predictor:
         """Class ids of up to `batch` images that have the same `padded_size`."""
         if self.options.mode == "slide" or self.options.scales != (1.0,):
             return [found.argmax(axis=-1) for found in self._probabilities_of(images)]
+        if tiled := self._tiled_for(images[0]):
+            return [self._in_tiles(tiled, image, "ids") for image in images]
         padded = np.stack([pad_image(image) for image in images])
         found = self._ids(fill_batch(padded, self.batch))[: len(images)]
         sizes = [image.shape[:2] for image in images]
@@ -137,8 +156,11 @@ class Predictor:
         if self.options.mode == "slide" or self.options.scales != (1.0,):
             found = self.probabilities(image)
             return found.argmax(axis=-1).astype(np.int32), found.max(axis=-1)
-        height, width = image.shape[:2]
-        found = self._confident(pad_image(image)[None])[0, :height, :width]
+        if tiled := self._tiled_for(image):
+            found = self._in_tiles(tiled, image, "ids_and_confidence")
+        else:
+            height, width = image.shape[:2]
+            found = self._confident(pad_image(image)[None])[0, :height, :width]
         return found[..., 0].astype(np.int32), found[..., 1]
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
@@ -163,8 +185,24 @@ class Predictor:
             yield from slide(images, predict, window=window, overlap=overlap, batch=self.batch)
             return
         for image in images:
-            height, width = image.shape[:2]
-            yield predict(pad_image(image)[None])[0, :height, :width]
+            if tiled := self._tiled_for(image):
+                yield self._in_tiles(tiled, image, "probabilities")
+            else:
+                height, width = image.shape[:2]
+                yield predict(pad_image(image)[None])[0, :height, :width]
+
+    def _tiled_for(self, image: np.ndarray) -> TiledNetwork | None:
+        """The network that predicts an image in tiles; None if it is predicted at once."""
+        return self._tiled if is_large(image.shape[:2], self._largest_whole) else None
+
+    @cached_property
+    def _tiled(self) -> TiledNetwork | None:
+        return TiledNetwork.of(self._segmenter, self._tile)
+
+    def _in_tiles(self, tiled: TiledNetwork, image: np.ndarray, answer: str) -> np.ndarray:
+        height, width = image.shape[:2]
+        answers = partial(pixel_answers, False)
+        return tiled.predict(pad_image(image), answers, answer, flip=self.options.flip)[:height, :width]
 
 
 def predict_ids(segmenter: keras.Model, image: np.ndarray, options: Inference = WHOLE) -> np.ndarray:
