@@ -17,7 +17,7 @@ from tests.attacks.fit_attacks import Target
 from tests.attacks.processes import run_usrn
 from tests.attacks.summary import Summary
 from usrn_cli.main import main
-from usrn_keras.errors import USRNError, WeightsError
+from usrn_keras.errors import OutOfMemoryError, USRNError, WeightsError
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import load_recipe
 
@@ -152,7 +152,7 @@ def hostile_models(model: Path, folder: Path, count: int, backend: str, table: S
         problem = ""
         try:
             load_segmenter(file)
-        except WeightsError:
+        except (WeightsError, OutOfMemoryError):
             pass
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"[:200]
