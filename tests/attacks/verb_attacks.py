@@ -47,11 +47,13 @@ class Verb(NamedTuple):
         words: Function from the place to the words of the command.
         at_once: Whether its new files appear together or not at all.
         needs_run: Whether it reads or changes the run.
+        scratch: Name of a folder with files that are deleted before the command ends; "" for none.
     """
 
     words: Callable[[Place], Sequence[object]]
     at_once: bool = False
     needs_run: bool = True
+    scratch: str = ""
 
 
 VERBS: dict[str, Verb] = {
@@ -59,7 +61,7 @@ VERBS: dict[str, Verb] = {
         lambda at: ["predict", at.run, at.root / "data/images", "--out", at.out / "a", "--quiet"]),
     "evaluate": Verb(lambda at: ["evaluate", at.run, "--quiet"]),
     "report": Verb(lambda at: ["report", at.run, "--quiet"]),
-    "cluster": Verb(lambda at: ["cluster", at.run, "--quiet"]),
+    "cluster": Verb(lambda at: ["cluster", at.run, "--quiet"], scratch="features"),
     "suggest": Verb(
         lambda at: ["suggest", at.run, "--count", 1, "--out", at.out / "a", "--force", "--quiet"]),
     "labels export": Verb(
@@ -138,6 +140,8 @@ class _Tried:
         """What is half-written; "" if nothing is."""
         now = files_of(self.at.out)
         for name, content in now.items():
+            if self._verb.scratch and self._verb.scratch in Path(name).parts:
+                continue
             if name not in self.before and name not in self.after:
                 return f"{name} is neither a file before nor after the command"
             allowed = [found[name] for found in (self.before, self.after) if name in found]

@@ -17,7 +17,7 @@ from usrn_keras.data.batches.padding import STRIDE, fill_batch, pad_image
 from usrn_keras.errors import RecipeError
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
 from usrn_keras.evaluation.sliding_windows import slide
-from usrn_keras.evaluation.tiles import LARGEST_WHOLE, TILE, TiledNetwork, is_large
+from usrn_keras.evaluation.tiles import LARGEST_WHOLE, TILE, TiledNetwork, answer_of, is_large
 from usrn_keras.recipe import Recipe
 
 MODES = ("whole", "slide")
@@ -138,8 +138,10 @@ class Predictor:
 
     def ids_of(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Class ids of up to `batch` images that have the same `padded_size`."""
-        if self.options.mode == "slide" or self.options.scales != (1.0,):
-            return [found.argmax(axis=-1) for found in self._probabilities_of(images)]
+        if self.options.scales != (1.0,):
+            return [answer_of(found, "ids") for found in self._probabilities_of(images)]
+        if self.options.mode == "slide":
+            return list(self._slide(images, "ids"))
         if tiled := self._tiled_for(images[0]):
             return [self._in_tiles(tiled, image, "ids") for image in images]
         padded = np.stack([pad_image(image) for image in images])
@@ -153,10 +155,11 @@ class Predictor:
         Args:
             image: (height, width, 3) uint8 RGB.
         """
-        if self.options.mode == "slide" or self.options.scales != (1.0,):
-            found = self.probabilities(image)
-            return found.argmax(axis=-1).astype(np.int32), found.max(axis=-1)
-        if tiled := self._tiled_for(image):
+        if self.options.scales != (1.0,):
+            found = answer_of(self.probabilities(image), "ids_and_confidence")
+        elif self.options.mode == "slide":
+            found = next(self._slide([image], "ids_and_confidence"))
+        elif tiled := self._tiled_for(image):
             found = self._in_tiles(tiled, image, "ids_and_confidence")
         else:
             height, width = image.shape[:2]
@@ -179,17 +182,21 @@ class Predictor:
             yield total / np.float32(len(scales))
 
     def _at_own_size(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        options, predict = self.options, self._probabilities
-        if options.mode == "slide":
-            window, overlap = options.window, options.overlap
-            yield from slide(images, predict, window=window, overlap=overlap, batch=self.batch)
+        if self.options.mode == "slide":
+            yield from self._slide(images, "probabilities")
             return
         for image in images:
             if tiled := self._tiled_for(image):
                 yield self._in_tiles(tiled, image, "probabilities")
             else:
                 height, width = image.shape[:2]
-                yield predict(pad_image(image)[None])[0, :height, :width]
+                yield self._probabilities(pad_image(image)[None])[0, :height, :width]
+
+    def _slide(self, images: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
+        window, overlap = self.options.window, self.options.overlap
+        answer = partial(answer_of, name=name)
+        settings = {"window": window, "overlap": overlap, "batch": self.batch, "answer": answer}
+        return slide(images, self._probabilities, **settings)
 
     def _tiled_for(self, image: np.ndarray) -> TiledNetwork | None:
         """The network that predicts an image in tiles; None if it is predicted at once."""

@@ -123,7 +123,7 @@ class TiledNetwork:
             tile = image[rows.start : rows.stop, columns.start : columns.stop]
             here = values(tile, means[0])
             if flip:
-                here = _answer((here + values(tile[:, ::-1], means[1])[:, ::-1]) / 2, name)
+                here = answer_of((here + values(tile[:, ::-1], means[1])[:, ::-1]) / 2, name)
             here = here[rows.taken, columns.taken]
             if found is None:
                 found = np.empty((*image.shape[:2], *here.shape[2:]), here.dtype)
@@ -147,8 +147,8 @@ class TiledNetwork:
         return product(*(tile_sides(size, self.tile, self.halo) for size in image.shape[:2]))
 
 
-def _answer(probabilities: np.ndarray, name: str) -> np.ndarray:
-    """Compute an answer of `pixel_answers` from probabilities `(height, width, C)`."""
+def answer_of(probabilities: np.ndarray, name: str) -> np.ndarray:
+    """Compute an answer of `pixel_answers` from probabilities `(height, width, C)` on the host."""
     if name == "probabilities":
         return probabilities
     ids = probabilities.argmax(axis=-1)
