@@ -70,7 +70,6 @@ def attack(kinds: list[str], options: argparse.Namespace, table: Summary) -> Non
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # they take longer than the programs run
     backend = os.environ["KERAS_BACKEND"]
     from tests.attacks import fit_attacks, fuzzers
-    from tests.attacks.processes import preload
     from tests.attacks.verb_attacks import VERBS, attack_verbs, prepare_place
     from tests.conftest import make_recipe
     from usrn_keras.backends import prepare_backend
@@ -90,8 +89,6 @@ def attack(kinds: list[str], options: argparse.Namespace, table: Summary) -> Non
             prepare_backend()
         if ON_RUNS & set(kinds):
             reference = fit_attacks.train_reference(target)
-            if target.forks:
-                preload(whole)
             most = fit_attacks.MOST_CPU[backend]
             rows = partial(fit_attacks.attack_in_rows, target, reference)
             verbs = options.only.split(",") if options.only else list(VERBS)

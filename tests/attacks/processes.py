@@ -28,13 +28,13 @@ class Ended(NamedTuple):
         code: Exit code; negative if a signal ended it.
         text: What it wrote to standard output and standard error.
         cpu: Its CPU time in seconds.
-        cpu_after_signal: CPU seconds from a signal of `at_cpu` to the end.
+        cpu_after_signal: CPU seconds from a signal of `at_cpu` to the end; None if it ended before.
     """
 
     code: int
     text: str
     cpu: float
-    cpu_after_signal: float = 0.0
+    cpu_after_signal: float | None = None
 
 
 class Signal(NamedTuple):
@@ -119,7 +119,7 @@ def _fork(work: Callable[[], int], log: Path) -> int:
         os._exit(code)
 
 
-def _wait(pid: int, sent: Signal | None) -> tuple[int, float, float]:
+def _wait(pid: int, sent: Signal | None) -> tuple[int, float, float | None]:
     """Wait for a child; returns its exit code, its CPU seconds, and those after the signal."""
     deadline, at_signal, now = time.monotonic() + MOST_SECONDS, None, 0.0
     process = psutil.Process(pid)
@@ -128,7 +128,7 @@ def _wait(pid: int, sent: Signal | None) -> tuple[int, float, float]:
         ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
             cpu = used.ru_utime + used.ru_stime - started
-            return os.waitstatus_to_exitcode(status), cpu, 0.0 if at_signal is None else cpu - at_signal
+            return os.waitstatus_to_exitcode(status), cpu, None if at_signal is None else cpu - at_signal
         now = max(now, _cpu(process) - started)
         if sent is not None and at_signal is None and now >= sent.at_cpu:
             at_signal = now

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 
@@ -68,8 +68,10 @@ class Summary:
         new = [Outcome(unit, kind, backend, *rest, self.seed, self.commit) for kind, *rest in attacks]
         self._units[unit, backend, self.seed] = new
         if self._record is not None:
-            at = time.strftime("%Y-%m-%d %H:%M:%S")
-            with open(self._record, "a") as file:  # in one piece, since several campaigns may append
+            at = datetime.now().isoformat(sep=" ")
+            with open(self._record, "a+") as file:  # in one piece, since several campaigns may append
+                file.seek(max(0, file.seek(0, 2) - 1))
+                file.write("" if file.read() in ("", "\n") else "\n")  # after what a killed campaign left
                 file.write("".join(json.dumps(asdict(one) | {"time": at}) + "\n" for one in new))
 
     @property
@@ -101,12 +103,15 @@ def _counts(outcomes: Sequence[Outcome]) -> str:
 def read_outcomes(files: Sequence[Path]) -> dict[Key, list[Outcome]]:
     """Read the outcomes of campaigns by unit; where a unit was attacked again, its last outcomes count.
 
-    A file that does not exist holds none, and a last line without a line end is what a killed campaign left.
+    A file that does not exist holds none; a part of a line is what a killed campaign left.
     """
     by_unit: dict[Key, dict[str, list[Outcome]]] = {}
     for file in files:
-        for line in file.read_text().split("\n")[:-1] if file.exists() else []:
-            values = json.loads(line)
+        for line in file.read_text().splitlines() if file.exists() else []:
+            try:
+                values = json.loads(line)
+            except ValueError:
+                continue
             at = values.pop("time")
             one = Outcome(**values)
             by_unit.setdefault((one.unit, one.backend, one.seed), {}).setdefault(at, []).append(one)

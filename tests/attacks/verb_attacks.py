@@ -138,20 +138,7 @@ class _Tried:
 
     def halves(self) -> str:
         """What is half-written; "" if nothing is."""
-        now = files_of(self.at.out)
-        for name, content in now.items():
-            if self._verb.scratch and self._verb.scratch in Path(name).parts:
-                continue
-            if name not in self.before and name not in self.after:
-                return f"{name} is neither a file before nor after the command"
-            allowed = [found[name] for found in (self.before, self.after) if name in found]
-            if content not in allowed and (name in self.same or not content):
-                return f"{name} is half-written, {len(content)} bytes"
-        gone = [name for name in self.before if name not in now and name in self.after]
-        new = {name for name in self.after if name not in self.before}
-        if not gone and self._verb.at_once and new & set(now) not in (set(), new):
-            return f"{len(new & set(now))} of {len(new)} new files are there"
-        return f"{gone[0]} is gone" if gone else ""
+        return half_written(files_of(self.at.out), self.before, self.after, self.same, self._verb)
 
     def differs(self) -> str:
         """What differs from the files after the command; "" if nothing does."""
@@ -162,6 +149,37 @@ class _Tried:
             if name not in now or (name in self.same and now[name] != self.after[name])
         ]
         return f"differs in {', '.join(different[:3])}" if different else self.halves()
+
+
+def half_written(
+    now: dict[str, bytes], before: dict[str, bytes], after: dict[str, bytes], same: set[str], verb: Verb
+) -> str:
+    """Find a file that is neither as before nor as after a command; "" if there is none.
+
+    Args:
+        now: Content of the files by path.
+        before: Content before the command.
+        after: Content after the command without an attack.
+        same: Paths of the files that have the same content after each such command.
+        verb: The command.
+    """
+    for name, content in now.items():
+        if verb.scratch and verb.scratch in Path(name).parts:
+            continue
+        if name not in before and name not in after:
+            return f"{name} is neither a file before nor after the command"
+        allowed = [found[name] for found in (before, after) if name in found]
+        if content not in allowed and (name in same or not content):
+            return f"{name} is half-written, {len(content)} bytes"
+    if gone := [name for name in before if name not in now and name in after]:
+        return f"{gone[0]} is gone"
+    new = {name for name in after if name not in before}
+    there = new & set(now)
+    return (
+        f"{len(there)} of {len(new)} new files are there"
+        if verb.at_once and there not in (set(), new)
+        else ""
+    )
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
