@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.data.band_files import write_tiff
-from usrn_keras.errors import DataError, WeightsError
+from usrn_keras.errors import DataError, OutOfMemoryError, WeightsError
 from usrn_keras.evaluation import inference_of, predict
 from usrn_keras.evaluation.predict import predict_files
 from usrn_keras.networks import load_segmenter
@@ -54,6 +54,36 @@ def test_labels_and_overlay_of_an_image(run, tmp_path):
         np.testing.assert_array_equal(np.asarray(labels), classes)
         np.testing.assert_array_equal(np.asarray(labels.convert("RGB")), PALETTE[classes])
         np.testing.assert_array_equal(np.asarray(overlay), PALETTE[classes])
+
+
+def test_windows_in_place_of_whole_images(run, tmp_path, monkeypatch):
+    classes = write_image(tmp_path / "photo.png", height=200, width=300)
+    modes = []
+    kind = predict.Predictor
+    monkeypatch.setattr(
+        predict,
+        "Predictor",
+        lambda model, options, batch: modes.append(options) or kind(model, options, batch=batch),
+    )
+    labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", mode="slide")
+    assert [options.mode for options in modes] == ["slide"]
+    with Image.open(labels) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), classes)
+
+
+@pytest.mark.parametrize(("mode", "hint"), [("whole", "--mode slide"), ("slide", "reduce the image")])
+def test_memory_that_runs_out_names_the_image(run, tmp_path, monkeypatch, mode, hint):
+    write_image(tmp_path / "photo.png")
+
+    def ids(predictor, image):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(predict.Predictor, "ids", ids)
+    with pytest.raises(
+        OutOfMemoryError, match=f"photo.png has 45 x 20 pixels, predicted as {mode}"
+    ) as caught:
+        predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", mode=mode)
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("override", ["evaluation.mode=slide", "evaluation.scales=[0.5, 1.0]"])

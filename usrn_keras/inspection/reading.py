@@ -35,6 +35,7 @@ from usrn_keras.inspection.suspicious_masks import (
     perhaps_turned_apart,
     turned_apart,
 )
+from usrn_keras.memory_errors import ran_out_of_memory
 
 CHECK_HINT = "`usrn data check` lists all such masks."
 
@@ -103,6 +104,8 @@ def _attempt(read: Callable[[Path], Any], path: Path, kind: Kind, reading: Readi
     except DataError as error:
         reading.add(kind, error.message, error.hint, path)
     except Exception as error:  # one bad file must not stop the reading of the others
+        if ran_out_of_memory(error):  # the file is not bad
+            raise
         message = f"{path} cannot be read: {type(error).__name__}: {error}"
         reading.add(kind, message, "Copy the file again, or remove it from the lists.", path)
     return None
@@ -116,6 +119,8 @@ def _read_mask(reading: Reading, dataset: Dataset) -> None:
     try:
         ids = read_mask(path, rules)
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         read = functools.partial(read_raw, lossy=rules.mask_threshold is not None)
         raw = _attempt(read, path, UNREADABLE_MASK, reading)
         if raw is None:

@@ -18,6 +18,7 @@ from PIL.Image import DecompressionBombError, Image
 
 from usrn_keras.data.decoding.unreadable import empty_error, unreadable_error
 from usrn_keras.errors import DataError
+from usrn_keras.memory_errors import ran_out_of_memory
 
 MAX_PIXELS = 2**28  # 805 MB as RGB; a file of a few kilobytes may declare far more
 
@@ -86,6 +87,8 @@ def decode(path: Path | str, data: np.ndarray, flags: int) -> np.ndarray:
     try:
         array = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
+        if ran_out_of_memory(error):
+            raise
         raise unreadable_error(path, error.err) from error
     if array is None:
         raise unreadable_error(path)

@@ -17,6 +17,7 @@ import numpy as np
 import simplejpeg
 
 from usrn_keras.data.decoding.unreadable import unreadable_error
+from usrn_keras.memory_errors import ran_out_of_memory
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
@@ -172,6 +173,8 @@ def _decode_with_opencv(path: Path | str, data: np.ndarray, header: JpegHeader, 
     try:
         array = cv2.imdecode(data, flags)
     except cv2.error as error:
+        if ran_out_of_memory(error):
+            raise
         raise unreadable_error(path, error.err) from error
     if array is None:
         raise unreadable_error(path)
