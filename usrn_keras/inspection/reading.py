@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from usrn_keras.data import Dataset, Sample, read_image, read_mask
+from usrn_keras.data import Dataset, Sample, read_mask, read_sample_image
 from usrn_keras.data.decoding.decoder_messages import collected_notes
 from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
 from usrn_keras.data.decoding.mask_files import RawMask, read_raw
@@ -36,6 +36,7 @@ from usrn_keras.inspection.suspicious_masks import (
     perhaps_turned_apart,
     turned_apart,
 )
+from usrn_keras.memory_errors import ran_out_of_memory
 
 CHECK_HINT = "`usrn data check` lists all such masks."
 
@@ -71,9 +72,8 @@ class Reading:
 def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:
     """Read an image, and its mask unless the sample is unlabelled; every error becomes a finding."""
     reading = Reading(split, sample)
-    read = functools.partial(read_image, value_range=sample.value_range)
     with collected_notes() as notes:
-        image = _attempt(read, sample.image, UNREADABLE_IMAGE, reading)
+        image = _attempt(lambda path: read_sample_image(sample), sample.image, UNREADABLE_IMAGE, reading)
     if image is not None:
         reading.size = image.shape[:2]
         reading.digest = _digest(image)
@@ -107,6 +107,8 @@ def _attempt(read: Callable[[Path], Any], path: Path, kind: Kind, reading: Readi
     except DataError as error:
         reading.add(kind, error.message, error.hint, path)
     except Exception as error:  # one bad file must not stop the reading of the others
+        if ran_out_of_memory(error):  # the file is not bad
+            raise
         message = f"{path} cannot be read: {type(error).__name__}: {error}"
         reading.add(kind, message, "Copy the file again, or remove it from the lists.", path)
     return None
@@ -120,6 +122,8 @@ def _read_mask(reading: Reading, dataset: Dataset, notes: list[str]) -> None:
     try:
         ids = read_mask(path, rules)
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         read = functools.partial(read_raw, lossy=rules.mask_threshold is not None)
         raw = _attempt(read, path, UNREADABLE_MASK, reading)
         if raw is None:

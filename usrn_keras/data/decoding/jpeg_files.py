@@ -18,6 +18,7 @@ import simplejpeg
 
 from usrn_keras.data.decoding.decoder_messages import captured_messages
 from usrn_keras.data.decoding.unreadable import unreadable_error
+from usrn_keras.memory_errors import ran_out_of_memory
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
@@ -199,6 +200,8 @@ def _decode_with_opencv(path: Path | str, data: np.ndarray, header: JpegHeader, 
         try:
             array = cv2.imdecode(data, flags)
         except cv2.error as error:
+            if ran_out_of_memory(error):
+                raise
             failure = error
     if array is None or lines:
         reason = f"it is damaged ({lines[0].removeprefix('Corrupt JPEG data: ')})" if lines else ""
