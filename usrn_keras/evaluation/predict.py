@@ -15,13 +15,15 @@ from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.left_out_files import LeftOut, find_unread
+from usrn_keras.data.sample_images import as_rgb
 from usrn_keras.errors import DataError, OutOfMemoryError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
 from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
+from usrn_keras.recipe.bands import parse_bands
+from usrn_keras.report.pictures import labels_png, overlay_png
 from usrn_keras.runs import Run, open_run
 
 OVERLAYS, CONFIDENCE = "overlays", "confidence"  # folders in the output
@@ -178,16 +180,17 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
 
 
 def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
-    image = read_image(job.image, value_range=run.recipe.data.value_range or None)
-    palette = run.palette
+    data = run.recipe.data
+    bands = parse_bands(data.bands)
+    image = read_image(job.image, value_range=data.value_range or None, bands=bands)
     with _memory_explained(job.image, image, predictor):
         if job.confidence:
             labels, confidence = predictor.ids_and_confidence(image)
             _write(job.confidence, grey_png(confidence))
         else:
-            labels = predictor.ids(image)
-    _write(job.labels, _labels_png(labels, palette))
-    _write(job.overlay, overlay_png(image, labels, palette))
+            labels = predictor.ids(image)  # a byte a pixel
+    _write(job.labels, labels_png(labels, run.palette))
+    _write(job.overlay, overlay_png(as_rgb(image, bands), labels, run.palette))
     return job.targets
 
 
@@ -212,12 +215,6 @@ def _memory_explained(path: Path, image: np.ndarray, predictor: Predictor) -> It
 def grey_png(shares: np.ndarray) -> bytes:
     """A PNG of grey values: shares `(height, width)` in 0..1, rounded to 255 steps."""
     return cv2.imencode(".png", np.rint(255 * shares).astype(np.uint8))[1].tobytes()
-
-
-def _labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
-    if len(palette) <= PALETTE_SIZE:
-        return palette_png(labels, palette)
-    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.data.batches.padding import STRIDE, fill_batch, pad_image
+from usrn_keras.data.channel_groups import by_channel_groups
 from usrn_keras.errors import RecipeError
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
 from usrn_keras.evaluation.sliding_windows import slide
@@ -102,7 +103,7 @@ class Predictor:
     pyramid of poolings cannot be computed in tiles, and needs the memory of the whole image.
 
     Args:
-        segmenter: Network from images `(batch, height, width, 3)` to logits `(batch, height, width, C)`.
+        segmenter: Network from images `(batch, height, width, bands)` to logits `(batch, height, width, C)`.
         options: Options of prediction.
         batch: Number of images or windows predicted at once; a smaller batch is filled up with blank ones.
         largest_whole: Padded pixels of the largest image that is predicted at once.
@@ -133,7 +134,7 @@ class Predictor:
         self._probabilities = Forward(segmenter, pixel_answers(options.flip, "probabilities"))
 
     def ids(self, image: np.ndarray) -> np.ndarray:
-        """Class ids (height, width) of an image (height, width, 3) uint8 RGB."""
+        """Class ids (height, width) of an image (height, width, channels) uint8."""
         return self.ids_of([image])[0]
 
     def ids_of(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -153,7 +154,7 @@ class Predictor:
         """Class ids (height, width) int32 of an image, and their probabilities (height, width) float32.
 
         Args:
-            image: (height, width, 3) uint8 RGB.
+            image: (height, width, channels) uint8.
         """
         if self.options.scales != (1.0,):
             found = answer_of(self.probabilities(image), "ids_and_confidence")
@@ -170,7 +171,7 @@ class Predictor:
         """Class probabilities, averaged over all passes, (height, width, C) float32.
 
         Args:
-            image: (height, width, 3) uint8 RGB.
+            image: (height, width, channels) uint8.
         """
         return next(self._probabilities_of([image]))
 
@@ -216,8 +217,8 @@ def predict_ids(segmenter: keras.Model, image: np.ndarray, options: Inference = 
     """Class ids of one image of any size; use `Predictor` for several images, it compiles once.
 
     Args:
-        segmenter: Network from images `(batch, height, width, 3)` to logits.
-        image: (height, width, 3) uint8 RGB.
+        segmenter: Network from images `(batch, height, width, bands)` to logits.
+        image: (height, width, channels) uint8.
         options: Options of prediction.
 
     Returns:
@@ -236,16 +237,16 @@ def pixel_answers(flip: bool, answer: str) -> Function:
     """
 
     def answers(network: Network, images: Tensor) -> Tensor:
-        scores = network(images)
-        if flip or answer != "ids":
-            scores = ops.softmax(scores)
+        logits = network(images)
+        scores = ops.softmax(logits) if flip or answer != "ids" else logits
         if flip:
             mirrored = ops.softmax(network(ops.flip(images, axis=2)))
             scores = (scores + ops.flip(mirrored, axis=2)) / 2
         if answer == "probabilities":
             return scores
         if answer == "ids_and_confidence":
-            ids = ops.cast(ops.argmax(scores, axis=-1), "float32")
+            # Without mirrored images the class is that of `ids`: softmax can round two logits to one value.
+            ids = ops.cast(ops.argmax(scores if flip else logits, axis=-1), "float32")
             return ops.stack([ids, ops.max(scores, axis=-1)], axis=-1)
         # Ids are cast on the device, so that few bytes are copied.
         return ops.cast(ops.argmax(scores, axis=-1), "uint8" if scores.shape[-1] <= 256 else "int32")
@@ -257,14 +258,14 @@ def scaled(image: np.ndarray, scale: float) -> np.ndarray:
     """Resize an image by a factor: reduced by area averaging (no aliasing), or enlarged bilinearly.
 
     Args:
-        image: (height, width, 3) uint8.
+        image: (height, width, channels) uint8.
         scale: Factor above 0; sides are rounded, and are at least 1 pixel.
     """
     height, width = (max(1, round(scale * size)) for size in image.shape[:2])
     if (height, width) == image.shape[:2]:
         return image
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=method)
+    return by_channel_groups(lambda part: cv2.resize(part, (width, height), interpolation=method), image)
 
 
 def resized(values: np.ndarray, height: int, width: int) -> np.ndarray:

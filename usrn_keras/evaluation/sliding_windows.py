@@ -7,7 +7,7 @@ from itertools import islice, product
 
 import numpy as np
 
-from usrn_keras.data.batches.padding import IMAGE_MEAN, fill_batch
+from usrn_keras.data.batches.padding import fill_batch, neutral_colour
 
 Answer = Callable[[np.ndarray], np.ndarray]
 
@@ -41,11 +41,11 @@ def slide(
     """Average the predictions of all windows that cover a pixel, for each pixel of each image.
 
     Args:
-        images: (height, width, 3) uint8; an image smaller than a window is padded below and to the right,
-            and the padding is cut off the result.
-        predict: Function from windows (batch, window, window, 3) to predictions (batch, window, window, C).
-            It always receives `batch` windows, possibly of several images, at the end blank ones, so that it
-            compiles once.
+        images: (height, width, bands) uint8; an image smaller than a window is padded below and to the
+            right, and the padding is cut off the result.
+        predict: Function from windows (batch, window, window, bands) to predictions (batch, window, window,
+            C). It always receives `batch` windows, possibly of several images, at the end blank ones, so
+            that it compiles once.
         window: Height and width of a window in pixels.
         overlap: Share of a window that the next window covers too.
         batch: Number of windows predicted at once.
@@ -87,7 +87,7 @@ class WindowedImage:
         self._answers: list[np.ndarray] = []
 
     def cut(self, place: tuple[int, int]) -> np.ndarray:
-        """Cut out the window `(window, window, 3)` at a place."""
+        """Cut out the window `(window, window, channels)` at a place."""
         top, left = place
         return self._image[top : top + self._window, left : left + self._window]
 
@@ -121,7 +121,8 @@ def _pad_to_window(image: np.ndarray, window: int) -> np.ndarray:
     height, width = image.shape[:2]
     if min(height, width) >= window:
         return image
-    padded = np.empty((max(height, window), max(width, window), 3), image.dtype)
-    padded[:] = IMAGE_MEAN
+    channels = image.shape[-1]
+    padded = np.empty((max(height, window), max(width, window), channels), image.dtype)
+    padded[:] = neutral_colour(channels)
     padded[:height, :width] = image
     return padded

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from usrn_keras.data import Dataset, Sample, read_image, read_mask
+from usrn_keras.data import Dataset, Sample, read_mask, read_sample_image
 from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
 from usrn_keras.data.decoding.mask_files import RawMask, read_raw
 from usrn_keras.data.masks import MaskRules, Rules
@@ -71,8 +71,7 @@ class Reading:
 def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:
     """Read an image, and its mask unless the sample is unlabelled; every error becomes a finding."""
     reading = Reading(split, sample)
-    read = functools.partial(read_image, value_range=sample.value_range)
-    image = _attempt(read, sample.image, UNREADABLE_IMAGE, reading)
+    image = _attempt(lambda path: read_sample_image(sample), sample.image, UNREADABLE_IMAGE, reading)
     if image is not None:
         reading.size = image.shape[:2]
         reading.digest = _digest(image)

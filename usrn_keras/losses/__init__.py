@@ -2,6 +2,7 @@
 
 from usrn_keras.losses.consistency import consistency, sigmoid_ramp
 from usrn_keras.losses.contrast import directional_contrast
+from usrn_keras.losses.coverage import threshold_of_share, value_at
 from usrn_keras.losses.cross_entropy import cross_entropy, cross_entropy_and_accuracy, pixel_cross_entropy
 from usrn_keras.losses.hard_pixels import bootstrapped_pixels, ohem_pixels
 from usrn_keras.losses.pseudo_labels import (
@@ -34,9 +35,11 @@ __all__ = [
     "self_training_losses",
     "sigmoid_ramp",
     "supervised_losses",
+    "threshold_of_share",
     "unbiased_class_probabilities",
     "unlabelled_losses",
     "upsampled_corrected_labels",
     "upsampled_labels",
     "usrn_losses",
+    "value_at",
 ]

@@ -168,13 +168,15 @@ def unlabelled_losses(
     return {"loss": lambda_u * total, **parts}
 
 
-def self_training_losses(logits: Tensor, pseudo: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
+def self_training_losses(
+    logits: Tensor, pseudo: dict[str, Tensor], threshold: float | Tensor
+) -> dict[str, Tensor]:
     """Compute L_e on the strong view (Eq. 7) and the shares of pixels that describe it.
 
     Args:
         logits: Logits of F, `(batch, height, width, classes)`.
         pseudo: Pseudo labels, see `pseudo_labels`.
-        threshold: gamma, the confidence that a pseudo label must exceed.
+        threshold: gamma, the confidence that a pseudo label must exceed; a number or a scalar.
 
     Returns:
         float32 scalars `self_training`, `confident`, `gate_open`, `gate_dropped` and `label_overridden`, see

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import keras
 
 from usrn_keras.losses import ensemble_pseudo_labels, self_training_losses
-from usrn_keras.methods.loss_part import Tensor
+from usrn_keras.methods.loss_part import Batch, Tensor
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import Head, Network
@@ -84,7 +84,9 @@ class PrototypeEnsemble(PseudoLabelMethod):
     def heads(self) -> dict[str, tuple[Head, ...]]:
         return {"labelled": ("F",), "weak": ("F", "F_sub"), "strong": ("F",)}
 
-    def unlabelled_terms(self, weak: dict[Head, Tensor], strong: dict[Head, Tensor]) -> dict[str, Tensor]:
+    def unlabelled_terms(
+        self, weak: dict[Head, Tensor], strong: dict[Head, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
         terms = self_training_losses(strong["F"], self.teach(weak), self.threshold)
         return {"loss": self.lambda_u * terms["self_training"], **terms}
 

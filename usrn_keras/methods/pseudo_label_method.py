@@ -50,6 +50,7 @@ class PseudoLabelMethod(Method):
 
     inputs: BatchSpec = BatchSpec(unlabelled=True, strong=1)
     makes_pseudo_labels: ClassVar[bool] = True
+    takes_features: ClassVar[bool] = True
     trains_on_parts: ClassVar[bool] = True
     lambda_sub: float = 1.0
 
@@ -77,12 +78,15 @@ class PseudoLabelMethod(Method):
         """Branches that process each view: `labelled`, `weak` and `strong`."""
         raise NotImplementedError(f"{type(self).__name__} must define `heads`")
 
-    def unlabelled_terms(self, weak: dict[Head, Tensor], strong: dict[Head, Tensor]) -> dict[str, Tensor]:
+    def unlabelled_terms(
+        self, weak: dict[Head, Tensor], strong: dict[Head, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
         """Compute the terms of the unlabelled images, including `loss`.
 
         Args:
             weak: Logits of the weak view by branch, without gradient, `(batch, rows, columns, channels)`.
             strong: Logits of the strong view by branch.
+            batch: The batch.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `unlabelled_terms`")
 
@@ -152,7 +156,7 @@ class PseudoLabelMethod(Method):
         with no_gradient():
             weak = self.networks[0].logits(weak_images, self.heads["weak"], pooled=True)
         strong = self.networks[0].logits(strong_images, self.heads["strong"], pooled=True)
-        return self.unlabelled_terms(weak, strong), {}
+        return self.unlabelled_terms(weak, strong, batch), {}
 
     def pseudo_labels(self, images: Tensor) -> dict[str, Tensor]:
         network = self.networks[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from usrn_keras.losses import pseudo_labels, self_training_losses
-from usrn_keras.methods.loss_part import Tensor
+from usrn_keras.data.batches.batch_spec import BatchSpec
+from usrn_keras.losses import pseudo_labels, self_training_losses, threshold_of_share, value_at
+from usrn_keras.methods.loss_part import Batch, Tensor
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import Head, Network
@@ -22,12 +24,16 @@ class SelfTraining(PseudoLabelMethod):
 
     `p_l`, `p_w` and `p_s` are F's predictions on the labelled images and on the weak and strong views of the
     unlabelled images; the unlabelled loss has stride 8, as in USRN. The difference between USRN and this
-    method is therefore the contribution of F_sub.
+    method is therefore the contribution of F_sub. With `kept_shares`, gamma is chosen in each batch so that a
+    given share of the pixels counts: a control for methods that drop labels, at equal coverage.
 
     Args:
         branch: The class branch F.
         threshold: Confidence gamma that a pseudo label must exceed.
         lambda_u: Weight of the loss on unlabelled images.
+        kept_shares: Shares of the pixels in 0..1, at equal intervals from the start to the end of training,
+            linear in between. F learns the most confident pixels of each batch up to that share; empty:
+            those above `threshold`.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
@@ -54,21 +60,37 @@ class SelfTraining(PseudoLabelMethod):
         *,
         threshold: float = 0.75,
         lambda_u: float = 1.0,
+        kept_shares: Sequence[float] = (),
         ignore_index: int = 255,
         **kwargs: Any,
     ):
         super().__init__(
             Network(branch), threshold=threshold, lambda_u=lambda_u, ignore_index=ignore_index, **kwargs
         )
+        self.kept_shares = [float(share) for share in kept_shares]
+
+    @property
+    def inputs(self) -> BatchSpec:
+        return BatchSpec(unlabelled=True, strong=1, progress=bool(self.kept_shares))
 
     @property
     def heads(self) -> dict[str, tuple[Head, ...]]:
         return {"labelled": ("F",), "weak": ("F",), "strong": ("F",)}
 
-    def unlabelled_terms(self, weak: dict[Head, Tensor], strong: dict[Head, Tensor]) -> dict[str, Tensor]:
-        terms = self_training_losses(strong["F"], self.teach(weak), self.threshold)
+    def unlabelled_terms(
+        self, weak: dict[Head, Tensor], strong: dict[Head, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
+        pseudo = self.teach(weak)
+        threshold = self.threshold
+        if self.kept_shares:
+            share = value_at(batch["progress"], self.kept_shares)
+            threshold = threshold_of_share(pseudo["confidence"], share)
+        terms = self_training_losses(strong["F"], pseudo, threshold)
         shown = {name: terms[name] for name in ("self_training", "confident")}
         return {"loss": self.lambda_u * terms["self_training"], **shown}
 
     def teach(self, logits: dict[Head, Tensor]) -> dict[str, Tensor]:
         return pseudo_labels(logits["F"], None, None)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"kept_shares": self.kept_shares}

@@ -10,7 +10,7 @@ import keras
 from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import pseudo_labels, unlabelled_losses
 from usrn_keras.losses.pseudo_labels import validate_gate
-from usrn_keras.methods.loss_part import Tensor
+from usrn_keras.methods.loss_part import Batch, Tensor
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import Head, Network
@@ -41,7 +41,7 @@ class USRN(PseudoLabelMethod):
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict of images `labelled`, `weak` `(batch, height, width, 3)`, RGB in 0..255,
+    A batch is a dict of images `labelled`, `weak` `(batch, height, width, bands)` in 0..255,
     `labels` and `sublabels` `(batch, height, width)` int, and either the strong view of the weak
     images, `strong`, or `strong_parameters` (see `usrn_keras.strong_view`), from which it is computed on the
     device; without both the strong view equals the weak view. With `msl` alone only labelled images are used.
@@ -109,7 +109,9 @@ class USRN(PseudoLabelMethod):
         weak_sub = ("F_sub",) * ("sst" in self.terms or "usr" in self.terms)
         return {"labelled": ("F", "F_sub"), "weak": own + weak_sub, "strong": own + sub}
 
-    def unlabelled_terms(self, weak: dict[Head, Tensor], strong: dict[Head, Tensor]) -> dict[str, Tensor]:
+    def unlabelled_terms(
+        self, weak: dict[Head, Tensor], strong: dict[Head, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
         """Eqs. 4 to 7."""
         return unlabelled_losses(
             {"weak": weak.get("F"), "strong": strong.get("F")},

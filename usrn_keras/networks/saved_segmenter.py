@@ -25,7 +25,7 @@ _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "
 
 @without_tensorflow()
 def load_segmenter(path: Path | str, *, float32: bool = False) -> keras.Model:
-    """Load F: a model from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
+    """Load F: a model from images `(batch, height, width, bands)` in 0..255, to logits.
 
     Args:
         path: Path of the `.keras` file.

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from usrn_keras.data.batches.prefetch import ordered_map
-from usrn_keras.data.decoding.images import image_size
+from usrn_keras.data.decoding.file_facts import read_facts
 from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.data.masks import check_size
 from usrn_keras.errors import DataError
@@ -143,7 +143,7 @@ def join_class_files(
 
 def _joined(image: Path, masks: Mapping[str, Path], classes: Sequence[str]) -> tuple[np.ndarray, int]:
     """Class ids `(height, width)` uint8, and the number of pixels in several classes."""
-    size = image_size(image)
+    size = read_facts(image).size
     ids, times = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     for class_id, name in enumerate(classes, 1):
         if name in masks:

@@ -81,6 +81,18 @@ def palette_png(labels: np.ndarray, palette: np.ndarray, **options: bool) -> byt
     return png_bytes(picture, **options)
 
 
+def labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+    """A PNG file of class ids: a palette PNG, or grey values of 16 bits for more than 256 classes.
+
+    Args:
+        labels: (height, width) integers, class ids.
+        palette: (C, 3) uint8 RGB.
+    """
+    if len(palette) <= PALETTE_SIZE:
+        return palette_png(labels, palette)
+    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
+
+
 def overlay_png(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> bytes:
     """A PNG file of the image, (height, width, 3) uint8, half covered by the colours of its classes."""
     mixed = np.empty_like(image)

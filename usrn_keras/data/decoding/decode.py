@@ -41,6 +41,10 @@ _set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.l
 _set_log_level(0)  # silent
 
 
+class ImageSizeError(DataError):
+    """An image has more pixels than are read."""
+
+
 def read_bytes(path: Path | str) -> np.ndarray:
     """Read the bytes of a file, `(size,)` uint8.
 
@@ -116,10 +120,10 @@ def check_pixels(path: Path | str, height: int, width: int) -> None:
     """Check the size of an image before it is decoded.
 
     Raises:
-        DataError: The image has more than `MAX_PIXELS`.
+        ImageSizeError: The image has more than `MAX_PIXELS`.
     """
     if height * width > MAX_PIXELS:
-        raise DataError(
+        raise ImageSizeError(
             f"{path} has {width}x{height} pixels according to its header; the limit is {MAX_PIXELS} pixels "
             "(2**28)",
             hint="Cut the image into tiles, or remove it from the lists.",

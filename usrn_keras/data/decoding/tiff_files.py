@@ -20,7 +20,8 @@ TIFF_SIGNATURES = {
 }
 _TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}  # of numbers
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _BANDS, _FORMAT = 256, 257, 258, 262, 277, 339
-_PALETTE = 3
+_PALETTE, _CMYK = 3, 5
+_EXTRA, _TRANSPARENCY = 338, (1, 2)  # what a band beyond the colours is
 KINDS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned", 5: "complex", 6: "complex"}
 _MOST_TAGS, _MOST_PAGES = 4096, 10_000
 
@@ -37,6 +38,7 @@ class TiffHeader:
         palette: Whether the numbers are indices of a palette.
         orientation: Orientation 1 to 8.
         pages: Number of pages.
+        alpha: Whether the first band beyond the colours is transparency, or a fourth band the black of CMYK.
     """
 
     height: int
@@ -47,6 +49,7 @@ class TiffHeader:
     palette: bool
     orientation: int
     pages: int
+    alpha: bool = False
 
 
 def read_tiff_header(path: Path | str, data: np.ndarray) -> TiffHeader:
@@ -73,6 +76,7 @@ def read_tiff_header(path: Path | str, data: np.ndarray) -> TiffHeader:
         palette=tags.get(_PHOTOMETRIC) == _PALETTE,
         orientation=orientation if orientation in range(1, 9) else UPRIGHT,
         pages=1 + _count_pages(view, after, order, big),
+        alpha=tags.get(_EXTRA) in _TRANSPARENCY or tags.get(_PHOTOMETRIC) == _CMYK,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
-from usrn_keras.recipe.method_options.option_section import MethodOptions, Threshold, Weight
+from usrn_keras.recipe.method_options.option_section import MethodOptions, Share, Threshold, Weight
 
 Term = Literal["msl", "ost", "usr", "sst", "egm"]
 Gate = Literal["fallback", "stop", "off"]
@@ -29,6 +29,20 @@ class SelfTrainingOptions(MethodOptions):
 
     threshold: Threshold = Field(0.75, description="Confidence gamma that a pseudo label must exceed.")
     lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
+    kept_shares: list[Share] = Field(
+        [],
+        description="Shares of the unlabelled pixels at equal intervals from the start to the end of "
+        "training, linear in between: F learns that share of each batch, the most confident pixels, instead "
+        "of those above threshold. A control at the coverage of another method.",
+    )
+
+    @property
+    def pseudo_label_note(self) -> str:
+        return (
+            "F learns the shares of kept_shares, chosen in each batch; shown are the labels above threshold."
+            if self.kept_shares
+            else ""
+        )
 
 
 class USRNOptions(MethodOptions):
