@@ -106,8 +106,7 @@ def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, o
 def test_more_than_256_classes_are_grey_values_of_16_bits(run, tmp_path, monkeypatch):
     run.palette = np.zeros((1000, 3), np.uint8)
     write_image(tmp_path / "photo.png")
-    found = np.full((20, 45), 999), np.ones((20, 45))
-    monkeypatch.setattr(predict.Predictor, "ids_and_confidence", lambda self, image: found)
+    monkeypatch.setattr(predict.Predictor, "ids", lambda self, image: np.full((20, 45), 999))
     labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
     found = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
     assert found.dtype == np.uint16 and (found == 999).all()

@@ -188,7 +188,7 @@ def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
             labels, confidence = predictor.ids_and_confidence(image)
             _write(job.confidence, grey_png(confidence))
         else:
-            labels = predictor.ids(image)
+            labels = predictor.ids(image)  # a byte a pixel
     _write(job.labels, labels_png(labels, run.palette))
     _write(job.overlay, overlay_png(as_rgb(image, bands), labels, run.palette))
     return job.targets
