@@ -52,12 +52,12 @@ def test_the_mask_is_the_file_of_predict(tmp_path, name, write, options):
     set_keys(tmp_path / "run/recipe.toml", "evaluation", **options)
     image = np.random.default_rng(0).integers(0, 3, (40, 50, 3), dtype=np.uint8)
     write(tmp_path / name, image)
-    files = predict_files(tmp_path / "run", [tmp_path / name], tmp_path / "out", confidence=True)
-    mask, _, confidence = [path.read_bytes() for path in files]
+    mask, *_ = predict_files(tmp_path / "run", [tmp_path / name], tmp_path / "out")
+    *_, confidence = predict_files(tmp_path / "run", [tmp_path / name], tmp_path / "more", confidence=True)
     with served(load_photo_model(tmp_path / "run")) as server:
         answer = parts(ask(server, "POST", f"/segment?name={name}", (tmp_path / name).read_bytes()))
-    assert answer["mask"] == mask
-    grey = cv2.imdecode(np.frombuffer(confidence, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert answer["mask"] == mask.read_bytes()
+    grey = cv2.imread(str(confidence), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(unpacked(answer["confidence"], grey.shape), grey)
     assert grey.shape == ((50, 40) if name == "turned.jpg" else (40, 50))
 
