@@ -37,7 +37,7 @@ def write_int8(source: Path, target: Path, images: Callable[[], Iterable[np.ndar
     Args:
         source: ONNX file in float32, whose input is `images`.
         target: File to write.
-        images: Function that yields calibration images, each `(1, height, width, 3)` float32 in 0..255.
+        images: Function that yields calibration images, each `(1, height, width, bands)` float32 in 0..255.
 
     Returns:
         How it was made, in words; after a failure of static quantisation its reason, too.
