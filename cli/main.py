@@ -27,6 +27,7 @@ VERBS = {
     "report": "Create a page with the scores, curves and pictures of a run.",
     "labels": "Draw annotations as masks; export predictions to correct.",
     "predict": "Segment images with a trained run.",
+    "serve": "Segment photos in the browser, on this machine.",
     "suggest": "Choose the unlabelled images to label next.",
     "export": "Export a trained model for deployment.",
     "push": "Share a trained model with a model card.",

@@ -21,6 +21,14 @@ from usrn_keras.recipe.schema import NetworkSection
             "network.decoder: fixed by network.architecture = 'keras_cv/deeplab_v3_plus'.*received 'pspnet'",
         ),
         ({"backbone": "keras/mobilenet", "width": 0.5}, "network.width: must be 1 with .*received 0.5"),
+        (
+            {"backbone": "keras/mobilenet", "lora_rank": 4, "frozen": "stem"},
+            "network.lora_rank: used only with network.frozen = 'backbone', received network.frozen = 'stem'",
+        ),
+        (
+            {"backbone": "keras/mobilenet", "frozen": "backbone", "weights": "none"},
+            "network.frozen: 'backbone' keeps the initial weights, which are random with",
+        ),
     ],
 )
 def test_contradictions(keys, message):
@@ -39,10 +47,22 @@ def test_contradictions(keys, message):
             "weights": "none",
             "width": 0.5,
         },
+        {"backbone": "keras/mobilenet", "frozen": "backbone", "lora_rank": 4},
     ],
 )
 def test_what_goes_together(keys):
     assert list(network_contradictions(NetworkSection(**keys))) == []
+
+
+def test_a_backbone_that_is_not_trained_has_no_decay():
+    overrides = ["network.weights=imagenet", "network.width=1", "training.layer_decay=0.9"]
+    with pytest.raises(RecipeError) as error:
+        load_recipe("camvid_1_8", [*overrides, "network.frozen=backbone"])
+    (line,) = error.value.errors
+    assert line.startswith(
+        "training.layer_decay: without effect with network.frozen = 'backbone', received 0.9; remove the key"
+    )
+    load_recipe("camvid_1_8", [*overrides, "network.frozen=backbone", "network.lora_rank=4"])
 
 
 def test_a_recipe_names_every_error():

@@ -71,6 +71,22 @@ def test_each_stage_has_its_schedule(recipe_file):
     assert [schedule.initial_learning_rate for schedule in schedules] == [0.01, 0.004]
 
 
+def rates_of(method: Method, layer: str) -> set[float]:
+    """Learning-rate multipliers of the trained variables of layers with a name."""
+    variables = [v for v in method.trainable_variables if v.path.split("/")[-2] == layer]
+    return {method.optimizer.rate_factor(variable) for variable in variables}
+
+
+def test_the_decay_by_layers_and_the_multiplier_of_the_backbone_are_multiplied(recipe_file):
+    settings = ["training.layer_decay=0.5", "training.backbone_multiplier=0.2"]
+    for method in methods_of(recipe_file, *settings):  # 15 convolutions, the deepest is conv_pw_7
+        assert rates_of(method, "conv_pw_7") == {0.2} and rates_of(method, "conv_pw_7_bn") == {0.2}
+        assert rates_of(method, "conv_dw_7") == {0.2} and rates_of(method, "conv1") == {0.2 * 0.5**11}
+        assert rates_of(method, "logits") == {1.0}
+    plain = methods_of(recipe_file, "training.backbone_multiplier=0.2")[0]
+    assert rates_of(plain, "conv1") == {0.2} and set(plain.optimizer.rate_factors) == {0.2, 1.0}
+
+
 @pytest.mark.parametrize("name", ["usrn", "prototype_ensemble"])
 def test_parents_are_those_of_the_subclasses(recipe_file, name):
     _, method = methods_of(recipe_file, f"training.method={name}", "training.start=baseline")
@@ -118,8 +134,8 @@ class Sparse:
         return {"labelled": np.zeros((2, 8, 8, 3), "uint8"), "sublabels": sublabels}
 
 
-def extract(images: np.ndarray) -> np.ndarray:
-    return np.ones((*np.array(images.shape[:3]) // (1, 4, 4), 5))
+def extract(batch: dict[str, np.ndarray]) -> np.ndarray:
+    return np.ones((*np.array(batch["labelled"].shape[:3]) // (1, 4, 4), 5))
 
 
 def test_batches_of_points_and_strokes_are_read_until_they_show_some():

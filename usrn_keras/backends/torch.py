@@ -212,7 +212,7 @@ def _on_device(value: Any) -> Tensor:
 
 
 def use_native_layout(model: Any) -> None:
-    """Reorder the convolution kernels of a model and their optimizer state in memory.
+    """Reorder the convolution kernels of a model and their optimizer state in memory, but for adapted ones.
 
     Their shapes do not change. Keras stores kernels as `(height, width, in, out)`. PyTorch needs
     `(out, in, height, width)`, so it would copy every kernel at each use, and every gradient back.
@@ -222,7 +222,8 @@ def use_native_layout(model: Any) -> None:
     """
     optimizer = getattr(model, "optimizer", None)
     for layer in all_layers(model):
-        if type(layer) in (layers.Conv2D, layers.DepthwiseConv2D):
+        stored = type(layer) in (layers.Conv2D, layers.DepthwiseConv2D)
+        if stored and isinstance(layer.kernel, keras.Variable):
             _reorder(layer.kernel, layer)
             if layer.kernel.trainable and hasattr(optimizer, "buffers_of"):
                 for buffer in optimizer.buffers_of(layer.kernel):

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from keras import activations, layers, ops, tree
+from keras import Variable, activations, layers, ops, tree
 
 from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
 from usrn_keras.backends.torch_constants import constant
@@ -100,7 +100,9 @@ def _call_layer(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
 def _convolution(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     layer = step.layer
     x = inputs[0].to(_dtype(layer))
-    kernel = layer.kernel.value.to(x.dtype).permute(3, 2, 0, 1)
+    kernel = layer.kernel
+    kernel = kernel.value if isinstance(kernel, Variable) else kernel  # with a low-rank adapter: a tensor
+    kernel = kernel.to(x.dtype).permute(3, 2, 0, 1)
     if isinstance(layer, layers.DepthwiseConv2D):
         groups = x.shape[1]
         kernel = kernel.permute(1, 0, 2, 3).reshape(-1, 1, *kernel.shape[2:])

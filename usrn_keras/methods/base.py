@@ -29,7 +29,7 @@ class Method(KerasMethod):
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict of images `labelled (batch, height, width, 3)`, RGB in 0..255, their `labels
+    A batch is a dict of images `labelled (batch, height, width, bands)` in 0..255, their `labels
     (batch, height, width)` int, and what `inputs` names.
 
     Example: a method of your own is a subclass with a name and its parts.
@@ -52,6 +52,7 @@ class Method(KerasMethod):
     inputs: BatchSpec = BatchSpec()
     needs_subclasses: ClassVar[bool] = False
     makes_pseudo_labels: ClassVar[bool] = False
+    takes_features: ClassVar[bool] = False  # whether it trains on the features of a frozen backbone
     trains_on_parts: ClassVar[bool] = False  # whether its losses are right where processes share a batch
 
     # ---- methods to override
@@ -64,7 +65,7 @@ class Method(KerasMethod):
         """Compute the pseudo labels for images; None for a method without pseudo labels.
 
         Args:
-            images: RGB images in 0..255, shape `(batch, height, width, 3)`.
+            images: Images in 0..255, shape `(batch, height, width, bands)`.
 
         Returns:
             Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and
@@ -177,12 +178,19 @@ class Method(KerasMethod):
     def images_per_step(self, batch: Batch) -> int:
         """Return the number of images in a training batch."""
         names = ("labelled", "pseudo" if self.inputs.pseudo else "weak")
-        return sum(len(batch[name]) for name in names if name in batch)
+        found = (batch.get(name, batch.get(f"{name}_low", ())) for name in names)
+        return sum(map(len, found))
 
     def slow_variables(self) -> list[keras.Variable]:
         """Return the variables of the backbones, which have a lower learning rate."""
         branches = [branch for network in self.networks for branch in network.branches.values()]
         return [variable for branch in branches for variable in branch.backbone_variables()]
+
+    def backbone_groups(self) -> list[list[keras.Variable]]:
+        """Return the variables of the backbones by depth, the deepest group first, for `layer_decay`."""
+        branches = [branch for network in self.networks for branch in network.branches.values()]
+        groups = zip(*(branch.backbone_groups() for branch in branches), strict=True)
+        return [[variable for part in group for variable in part] for group in groups]
 
     def wrap_optimizer(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
         """Return the optimizer of the method; override it to return a `GroupedOptimizer`.

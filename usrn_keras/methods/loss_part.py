@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from usrn_keras.networks.two_branch import BackboneFeatures
 from usrn_keras.strong_view import strong_view
 
 Tensor = Any
@@ -37,9 +38,19 @@ class LossPart:
     reports: Sequence[str] = ()
 
 
-def labelled_images(batch: Batch) -> Tensor:
-    """Return the labelled images of a batch as float32, jittered if the batch has parameters."""
+def labelled_images(batch: Batch) -> Tensor | BackboneFeatures:
+    """Return the labelled images of a batch as float32, jittered if the batch has parameters.
+
+    A batch of `FeatureBatches` has the features of a frozen backbone in their place.
+    """
+    if "labelled_low" in batch:
+        return _features("labelled", batch)
     return _jittered("labelled", batch)
+
+
+def _features(name: str, batch: Batch) -> BackboneFeatures:
+    """Return the features of a view as float32."""
+    return BackboneFeatures(*(ops.cast(batch[f"{name}_{level}"], "float32") for level in ("low", "high")))
 
 
 def pseudo_images(batch: Batch) -> Tensor:
@@ -53,11 +64,14 @@ def _jittered(name: str, batch: Batch) -> Tensor:
     return strong_view(images, batch[parameters]) if parameters in batch else images
 
 
-def unlabelled_images(batch: Batch, *, donor: bool = False, number: int = 1) -> tuple[Tensor, Tensor]:
+def unlabelled_images(
+    batch: Batch, *, donor: bool = False, number: int = 1
+) -> tuple[Tensor | BackboneFeatures, Tensor | BackboneFeatures]:
     """Return the weak and a strong view of the unlabelled images of a batch, float32.
 
     The strong view is `strong` if the batch has it, or is computed from `strong_parameters`; without both it
-    is the weak view.
+    is the weak view. That of features is the weak one times `strong_low` and `strong_high`, which drop
+    channels.
 
     Args:
         batch: The batch.
@@ -65,6 +79,12 @@ def unlabelled_images(batch: Batch, *, donor: bool = False, number: int = 1) -> 
             `donor_strong_parameters`.
         number: Number of the strong view: 1, or 2 for `strong_2` or `strong_2_parameters`.
     """
+    if "weak_low" in batch:
+        weak = _features("weak", batch)
+        if "strong_low" not in batch:
+            return weak, weak
+        factors = _features("strong", batch)
+        return weak, BackboneFeatures(weak.low * factors.low, weak.high * factors.high)
     weak_name, strong_name = ("donor", "donor_strong") if donor else ("weak", "strong")
     strong_name = strong_name if number == 1 else f"{strong_name}_{number}"
     weak = ops.cast(batch[weak_name], "float32")

@@ -50,6 +50,7 @@ class PseudoLabelMethod(Method):
 
     inputs: BatchSpec = BatchSpec(unlabelled=True, strong=1)
     makes_pseudo_labels: ClassVar[bool] = True
+    takes_features: ClassVar[bool] = True
     trains_on_parts: ClassVar[bool] = True
     lambda_sub: float = 1.0
 

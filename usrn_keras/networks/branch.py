@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from usrn_keras.backends import run_graph
+from usrn_keras.networks.layer_groups import groups_by_depth
 
 
 @keras.saving.register_keras_serializable(package="usrn_keras")
@@ -18,7 +19,7 @@ class Branch(layers.Layer):
     """One branch of the two-branch network, F or F_sub.
 
     Args:
-        stem: Model from images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at stride 4.
+        stem: Model from images `(batch, height, width, bands)` in 0..255 to low-level features at stride 4.
         tail: Model from low-level features to the deepest features, or to a list of feature maps that ends
             with them.
         decoder: Model from `[low, high]`, or `[low, *maps]`, to decoder features at stride 4.
@@ -63,27 +64,36 @@ class Branch(layers.Layer):
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Compute the logits at stride 4, `(batch, height/4, width/4, classes)` float32."""
-        low = run_graph(self.stem, images, training=training)
-        high = run_graph(self.tail, low, training=training)
+        low = run_part(self.stem, images, training)
+        high = run_part(self.tail, low, training)
         return run_graph(self.classifier, self.features(low, high, training=training), training=training)
 
     def backbone_variables(self) -> list[keras.Variable]:
         """Trainable variables of the backbone, which have the learning-rate multiplier."""
         return [*self.stem.trainable_variables, *self.tail.trainable_variables]
 
+    @property
+    def bands(self) -> int:
+        """Number of bands of the images."""
+        return self.stem.inputs[0].shape[-1]
+
+    def backbone_groups(self) -> list[list[keras.Variable]]:
+        """Trainable variables of the backbone in 12 groups by depth, the deepest first, for `layer_decay`."""
+        return groups_by_depth([self.stem, self.tail])
+
     def feature_model(self) -> keras.Model:
         """Build a functional model from images to the decoder features that USRN clusters."""
-        images = keras.Input((None, None, 3), name="images")
+        images = keras.Input((None, None, self.bands), name="images")
         return keras.Model(images, self._symbolic_features(images), name="features")
 
     def segmenter(self) -> keras.Model:
         """Build the functional model for inference and export, which shares the weights of the branch.
 
         Returns:
-            A model from images `(batch, height, width, 3)`, RGB in 0..255, with a height and width divisible
+            A model from images `(batch, height, width, bands)` in 0..255, with a height and width divisible
             by 32, to logits `(batch, height, width, classes)` float32.
         """
-        images = keras.Input((None, None, 3), name="images")
+        images = keras.Input((None, None, self.bands), name="images")
         logits = self.classifier(self._symbolic_features(images))
         return keras.Model(images, upsample(4)(logits), name="segmenter")
 
@@ -101,6 +111,17 @@ class Branch(layers.Layer):
         parts = ("stem", "tail", "decoder", "classifier")
         built = {part: keras.saving.deserialize_keras_object(config[part]) for part in parts}
         return cls(**(config | built))
+
+
+def run_part(part: keras.Model, inputs: Any, training: bool | None) -> Any:
+    """Run the stem or the tail of a branch; one that is not trainable runs in inference mode.
+
+    Args:
+        part: The part.
+        inputs: Its input.
+        training: Whether the branch is being trained.
+    """
+    return run_graph(part, inputs, training=training and part.trainable)
 
 
 def upsample(factor: int) -> layers.Layer:

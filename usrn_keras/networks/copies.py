@@ -35,6 +35,8 @@ def with_own_batch_norm(branch: Branch, name: str = "own_batch_norm") -> Branch:
 def _part(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=_own_or_shared, recursive=True)
     copy.set_weights(model.get_weights())  # of the batch norms; the others are the same variables
+    if not model.trainable:
+        copy.trainable = False
     return copy
 
 

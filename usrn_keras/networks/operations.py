@@ -19,7 +19,8 @@ from usrn_keras.backends.graph import call_layers
 from usrn_keras.networks.branch import Branch
 from usrn_keras.networks.decoders.psanet import Gather
 
-PARTS = ("stem", "tail", "decoder", "classifier")
+HEADS = ("decoder", "classifier")
+PARTS = ("stem", "tail", *HEADS)
 # The gradients of a convolution by its input and by its kernel each cost as much as the forward pass.
 FORWARD, FORWARD_AND_BACKWARD = 1, 3
 
@@ -77,7 +78,12 @@ def forward_flops(model: keras.Model, height: int, width: int) -> int:
 
 
 def step_flops(
-    method: keras.Model, batch_labelled: int, batch_unlabelled: int, height: int, width: int
+    method: keras.Model,
+    batch_labelled: int,
+    batch_unlabelled: int,
+    height: int,
+    width: int,
+    parts: Sequence[str] = PARTS,
 ) -> dict[str, int]:
     """Count the operations of a training step. A backward pass costs two forward passes.
 
@@ -87,6 +93,7 @@ def step_flops(
         method: Method, whose `networks`, `forward_passes` and `other_flops` are read.
         batch_labelled, batch_unlabelled: Number of images in a batch.
         height, width: Size of a crop in pixels.
+        parts: Parts of the networks that a step runs: `HEADS` if the features of the backbone are kept.
 
     Returns:
         Number of operations by view, such as `labelled`, `weak` and `strong`.
@@ -94,7 +101,7 @@ def step_flops(
     batches = {"labelled": batch_labelled, "unlabelled": batch_unlabelled}
     batches["both"] = batch_labelled + batch_unlabelled
     found: dict[str, int] = {}
-    for one in part_passes(method, height, width):
+    for one in (one for one in part_passes(method, height, width) if one.part in parts):
         found[one.view] = found.get(one.view, 0) + batches[one.images] * one.operations
     return found | method.other_flops(batch_labelled, batch_unlabelled, height, width)
 
@@ -110,10 +117,10 @@ def part_passes(method: keras.Model, height: int, width: int) -> list[PartPass]:
     for one in method.forward_passes:
         network = method.networks[one.network]
         branches = {name: getattr(network, name) for name in one.heads}
-        times = one.views * (FORWARD_AND_BACKWARD if one.gradient else FORWARD)
-        for part, branch, shape, forward in _parts(branches, height, width, pooled=one.pooled):
+        for part, branch, shape, forward, trained in _parts(branches, height, width, pooled=one.pooled):
+            times = FORWARD_AND_BACKWARD if one.gradient and trained else FORWARD
             twice = 2 if one.perturbed and part in ("decoder", "classifier") else 1
-            operations = times * twice * forward
+            operations = one.views * times * twice * forward
             found.append(PartPass(one.view, one.images, one.network, part, branch, shape, operations))
     return found
 
@@ -164,20 +171,25 @@ def call_flops(call: LayerCall) -> int:
 
 def _parts(
     branches: dict[str, Branch], height: int, width: int, *, pooled: bool
-) -> list[tuple[str, str, tuple[int, ...], int]]:
-    """List the name, branch, output shape and forward operations of each part; shared parts appear once."""
+) -> list[tuple[str, str, tuple[int, ...], int, bool]]:
+    """List the name, branch, output shape and forward operations of each part, and whether it is trained.
+
+    Shared parts appear once.
+    """
     known: dict[int, tuple[list, list]] = {}
+    trained: dict[int, bool] = {}
     users: dict[tuple[str, int], list[str]] = {}
 
     def apply(part: str, name: str, *inputs: keras.KerasTensor) -> list[keras.KerasTensor]:
         model = getattr(branches[name], part)
         if id(model) not in known:
             known[id(model)] = layer_calls(model, inputs)
+            trained[id(model)] = model.trainable
         users.setdefault((part, id(model)), []).append(name)
         return known[id(model)][1]
 
     for name in branches:
-        (low,) = apply("stem", name, _image(height, width))
+        (low,) = apply("stem", name, _image(height, width, branches[name].bands))
         high = apply("tail", name, low)
         (features,) = apply("decoder", name, low, *high)
         if pooled:  # 2x2, between decoder and classifier
@@ -188,11 +200,12 @@ def _parts(
     for (part, model), names in sorted(users.items(), key=lambda item: PARTS.index(item[0][0])):
         calls, outputs = known[model]
         branch = "both" if len(names) > 1 else names[0]
-        rows.append((part, branch, tuple(outputs[-1].shape[1:]), sum(map(call_flops, calls))))
+        operations = sum(map(call_flops, calls))
+        rows.append((part, branch, tuple(outputs[-1].shape[1:]), operations, trained[model]))
     return rows
 
 
-def _image(height: int, width: int, channels: int = 3) -> keras.KerasTensor:
+def _image(height: int, width: int, channels: int) -> keras.KerasTensor:
     return keras.KerasTensor((1, height, width, channels), "float32")
 
 

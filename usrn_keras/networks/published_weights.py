@@ -56,12 +56,31 @@ def _torchvision(depth: int, digest: str) -> PublishedFile:
     return PublishedFile(f"{TORCHVISION}/resnet{depth}-{digest}.pth", digest)
 
 
+def _convnext(size: str, digest: str) -> PublishedFile:
+    return PublishedFile(f"{KERAS}/convnext/convnext_{size}_notop.h5", digest)
+
+
 # The digits in the names of torchvision's files are the start of their SHA-256.
 PUBLISHED: dict[str, PublishedFile] = {
     "keras/mobilenet": _keras("mobilenet", "mobilenet_1_0_224_tf_no_top.h5"),
     "keras/resnet50": _resnet(50, "4d473c1dd8becc155b73f8504c6f6626"),
     "keras/resnet101": _resnet(101, "88cf7a10940856eca736dc7b7e228a21"),
     "keras/resnet152": _resnet(152, "ee4c566cf9a93f14d82f913c2dc6dd0c"),
+    "keras/convnexttiny": _convnext(
+        "tiny", "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1"
+    ),
+    "keras/convnextsmall": _convnext(
+        "small", "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab"
+    ),
+    "keras/convnextbase": _convnext(
+        "base", "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45"
+    ),
+    "keras/convnextlarge": _convnext(
+        "large", "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd"
+    ),
+    "keras/convnextxlarge": _convnext(
+        "xlarge", "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05"
+    ),
     "torchvision/resnet18": _torchvision(18, "f37072fd"),
     "torchvision/resnet34": _torchvision(34, "b627a593"),
     "torchvision/resnet50": _torchvision(50, "0676ba61"),

@@ -5,7 +5,9 @@ cannot hold code.
 
 The map of names: a Keras layer `layer1_0_conv1` reads `layer1.0.conv1.weight`. A kernel `(out, in, height,
 width)` becomes `(height, width, in, out)`. A batch normalisation reads `weight`, `bias`, `running_mean` and
-`running_var` as scale, offset, mean and variance. Further tensors, such as the classifier `fc`, are left out.
+`running_var` as scale, offset, mean and variance. ConvNeXt has other names, see `convnext_checkpoint`, and
+the kernel `(out, in)` of a dense layer becomes `(in, out)`. Further tensors, such as the classifier `fc`, are
+left out.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import keras
 import numpy as np
 
 from usrn_keras.errors import BackendError, WeightsError
+from usrn_keras.networks.convnext_checkpoint import convnext_names, is_convnext
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 WRAPPERS = ("state_dict", "model", "model_state_dict", "teacher")  # keys below which trainers put the tensors
@@ -33,32 +36,31 @@ def load_torch_weights(model: keras.Model, path: Path) -> None:
     """Load the tensors of a checkpoint of torchvision or timm.
 
     Args:
-        model: Network whose layers have the names of the checkpoint, with `_` for dots.
+        model: Network whose layers have the names of the checkpoint, with `_` for dots, or a ConvNeXt of
+            keras.applications.
         path: Path of a `.pth`, `.pt`, `.bin` or `.safetensors` file.
 
     Raises:
         WeightsError: The file is damaged or does not fit; the message lists every tensor that differs.
         BackendError: A `.pth` file needs PyTorch, which is not installed.
     """
-    found = _without_prefix(read_tensors(path), model)
+    found, names = _known_names(read_tensors(path), model)
     values: list[tuple[keras.Variable, np.ndarray]] = []
     errors = []
-    for layer in model.layers:
-        for name, variable in _names(layer):
-            value = found.get(name)
-            value = value if value is None or variable.ndim != 4 else value.transpose(2, 3, 1, 0)
-            shape = None if value is None else value.shape
-            if shape != tuple(variable.shape):
-                received = "the file has none" if shape is None else f"the file has {shape}"
-                errors.append(f"{name}: the network needs {tuple(variable.shape)}, {received}")
-            else:
-                values.append((variable, value))
+    for name, variable in names:
+        value = _converted(found.get(name), variable)
+        shape = None if value is None else value.shape
+        if shape != tuple(variable.shape):
+            received = "the file has none" if shape is None else f"the file has {shape}"
+            errors.append(f"{name}: the network needs {tuple(variable.shape)}, {received}")
+        else:
+            values.append((variable, value))
     if errors:
         raise WeightsError(
             f"network.weights: {path} does not fit {model.name} ({len(errors)} tensors differ)",
             errors=errors[:40],
             hint="Checkpoints of torchvision and timm fit the backbones torchvision/resnet18 to resnet152 of "
-            "width 1.",
+            "width 1, and those of ConvNeXt keras/convnexttiny to keras/convnextxlarge.",
         )
     for variable, value in values:
         variable.assign(value)
@@ -130,11 +132,36 @@ def _tensor(data: np.ndarray, facts: Mapping) -> np.ndarray:
     return values.astype(np.float32).reshape(facts["shape"])
 
 
-def _without_prefix(tensors: dict[str, np.ndarray], model: keras.Model) -> dict[str, np.ndarray]:
-    """Remove what a wrapper put before all names, such as `module.`."""
-    wanted = [name for layer in model.layers for name, _ in _names(layer)]
-    prefix = max(PREFIXES, key=lambda one: sum(f"{one}{name}" in tensors for name in wanted))
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+Names = list[tuple[str, keras.Variable]]
+
+
+def _known_names(tensors: dict[str, np.ndarray], model: keras.Model) -> tuple[dict[str, np.ndarray], Names]:
+    """Choose the names of the variables that fit a file best, and remove what a wrapper put before them.
+
+    Returns:
+        Tensors without a prefix such as `module.`, and the name of each variable.
+    """
+    if is_convnext(model):
+        schemes = convnext_names(model)
+    else:
+        schemes = [[pair for layer in model.layers for pair in _names(layer)]]
+    pairs = [(prefix, names) for names in schemes for prefix in PREFIXES]
+    prefix, names = max(pairs, key=lambda one: sum(f"{one[0]}{name}" in tensors for name, _ in one[1]))
+    found = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return found, names
+
+
+def _converted(value: np.ndarray | None, variable: keras.Variable) -> np.ndarray | None:
+    """Convert the axes of a tensor of PyTorch to those of a variable of Keras."""
+    if value is None:
+        return None
+    if variable.ndim == 4 == value.ndim:  # (out, in, height, width)
+        return value.transpose(2, 3, 1, 0)
+    if variable.ndim == 2 == value.ndim:  # (out, in)
+        return value.T
+    if variable.ndim == 1 and value.shape[1:] == (1, 1):  # a factor of each channel
+        return value.reshape(-1)
+    return value
 
 
 def _names(layer: keras.Layer) -> list[tuple[str, keras.Variable]]:

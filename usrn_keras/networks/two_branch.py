@@ -15,16 +15,31 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import run_graph
-from usrn_keras.networks.branch import Branch
+from usrn_keras.errors import RecipeError
+from usrn_keras.networks.branch import Branch, run_part
 from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
+from usrn_keras.networks.fine_tuning import Frozen, add_adapters, freeze, validate_fine_tuning
 from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
 from usrn_keras.networks.layers import classifier
 from usrn_keras.networks.seeded import draw_weights
 from usrn_keras.optional import without_tensorflow
+from usrn_keras.recipe.bands import Bands, band_errors, parse_bands
 
 Tensor = Any
 Head = Literal["F", "F_sub"]
+
+
+class BackboneFeatures(NamedTuple):
+    """Features that a frozen backbone has computed, in place of images.
+
+    Attributes:
+        low: Low-level features at stride 4, `(batch, height / 4, width / 4, channels)`.
+        high: Deepest features, `(batch, height / stride, width / stride, channels)`.
+    """
+
+    low: Tensor
+    high: Tensor
 
 
 class Network(NamedTuple):
@@ -51,7 +66,7 @@ class Network(NamedTuple):
 
     def logits(
         self,
-        images: Tensor,
+        images: Tensor | BackboneFeatures,
         heads: Collection[Head] = ("F",),
         *,
         pooled: bool = False,
@@ -61,7 +76,7 @@ class Network(NamedTuple):
         """Compute the logits of one view.
 
         Args:
-            images: Images `(batch, height, width, 3)` float32, RGB in 0..255.
+            images: Images `(batch, height, width, bands)` float32 in 0..255, or their `BackboneFeatures`.
             heads: Names of the branches to compute.
             pooled: Whether to average-pool the features 2x2 before the classifiers, so that the logits have
                 stride 8 instead of 4.
@@ -78,7 +93,7 @@ class Network(NamedTuple):
 
     def features(
         self,
-        images: Tensor,
+        images: Tensor | BackboneFeatures,
         heads: Collection[Head] = ("F",),
         *,
         pooled: bool = False,
@@ -98,8 +113,11 @@ class Network(NamedTuple):
             `(batch, height / stride, width / stride, channels)`, by branch.
         """
         branches = {name: branch for name, branch in self.branches.items() if name in heads}
-        lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
-        highs = self._apply_part("tail", lows, training)
+        if isinstance(images, BackboneFeatures):
+            lows, highs = (dict.fromkeys(branches, maps) for maps in images)
+        else:
+            lows = self._apply_part("stem", dict.fromkeys(branches, images), training)
+            highs = self._apply_part("tail", lows, training)
         if perturb is not None:
             lows, highs = (_with_perturbed(features, perturb) for features in (lows, highs))
         features = {}
@@ -129,7 +147,7 @@ class Network(NamedTuple):
             if shared and inputs["F"] is value:
                 results[name] = results["F"]
             else:
-                results[name] = run_graph(model, value, training=training)
+                results[name] = run_part(model, value, training)
         return results
 
     @property
@@ -231,14 +249,17 @@ def build_branches(
     sharing: Sharing = "low",
     decoder: str = "deeplab_v3_plus",
     classifier_dropout: float = 0.1,
+    frozen: Frozen = "none",
+    lora_rank: int = 0,
     seed: int | Sequence[int] | None = None,
+    bands: Sequence[int | str] = (),
     **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
     """Build F and, with `subclasses`, F_sub.
 
     Args:
         backbone: Name of the backbone, `SUPPLIER/NAME`; or a functional model from images `(batch, height,
-            width, 3)`, RGB in 0..255, to features, which keeps its weights. Strides become dilation beyond
+            width, bands)` in 0..255 to features, which keeps its weights. Strides become dilation beyond
             `output_stride`, and the low-level features are those at the end of stride 4.
         architecture: Name of a whole network, `SUPPLIER/NAME`, which has its own decoder and output stride
             and may have its own backbone; empty to use `backbone` and `decoder`.
@@ -252,8 +273,15 @@ def build_branches(
             (whole backbone). Parts that are not shared start from equal weights.
         decoder: Name of the decoder: `deeplab_v3_plus`, `pspnet` or `psanet`.
         classifier_dropout: Dropout rate before the classifier.
+        frozen: Part of the backbone that is not trained: `none`, `stem` or `backbone`. It runs in inference
+            mode, and both branches share it, whatever `sharing` says: its copies would stay equal.
+        lora_rank: Rank of low-rank adapters (LoRA) in the layers of a frozen backbone, which are trained; 0
+            for none. See `usrn_keras.networks.fine_tuning.add_adapters`.
         seed: Seed of the initial weights, the same on every backend; None if the backend draws them. In a
             sequence, only the first number seeds the backbone.
+        bands: Bands of the images as in `data.bands` of a recipe, such as `("red", "green", "blue", "nir")`;
+            empty for red, green and blue. `usrn_keras.networks.input_bands.with_bands` says how a pretrained
+            backbone is extended.
         **decoder_options: Options of the decoder, see `DecoderOptions`. `batch_norm_momentum` applies to the
             backbone too.
 
@@ -262,7 +290,7 @@ def build_branches(
 
     Raises:
         RecipeError: The architecture, backbone, layer or decoder is unknown, or a layer of the backbone
-            cannot be converted; the message says which and why.
+            cannot be converted (the message says which and why), or no layer can have an adapter.
         BackendError: keras-cv is required and not installed.
         WeightsError: The weights do not fit.
 
@@ -273,9 +301,10 @@ def build_branches(
     >>> branch.stem is sub_branch.stem, branch.tail is sub_branch.tail
     (True, False)
     """
-    options = DecoderOptions(**decoder_options)
+    validate_fine_tuning(frozen, lora_rank)
+    options, images = DecoderOptions(**decoder_options), _bands(bands)
     if architecture:
-        own = ArchitectureOptions(weights, backbone, width, backbone_end, options)
+        own = ArchitectureOptions(weights, backbone, width, backbone_end, options, images)
         parts = find_architecture(architecture)(own)
     else:
         stem, tail = backbone_parts(
@@ -285,6 +314,7 @@ def build_branches(
             end=backbone_end,
             output_stride=output_stride,
             batch_norm_momentum=options.batch_norm_momentum,
+            bands=images,
         )
         maps = FeatureMaps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
         parts = Parts(stem, tail, partial(find_decoder(decoder), maps, options))
@@ -292,16 +322,39 @@ def build_branches(
     def head(outputs: int, name: str) -> keras.Model:
         return classifier(options.decoder_channels, outputs, dropout=classifier_dropout, name=name)
 
+    sharing = sharing if lora_rank else _with_frozen_shared(sharing, frozen)
+    backbone_seed = None
     if seed is None:
-        return _branches(parts, head, classes, subclasses, sharing)
-    backbone_rng, head_rng = np.random.default_rng(np.atleast_1d(seed)[0]), np.random.default_rng(seed)
-    if weights == "none" and not isinstance(backbone, keras.Model):
-        for part in (parts.stem, parts.tail):
-            draw_weights(part, backbone_rng)
-    seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
-    return _branches(
-        seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
-    )
+        branches = _branches(parts, head, classes, subclasses, sharing)
+    else:
+        backbone_seed = int(np.atleast_1d(seed)[0])
+        backbone_rng, head_rng = np.random.default_rng(backbone_seed), np.random.default_rng(seed)
+        if weights == "none" and not isinstance(backbone, keras.Model):
+            for part in (parts.stem, parts.tail):
+                draw_weights(part, backbone_rng)
+        seeded = replace(parts, decoder=lambda name: draw_weights(parts.decoder(name), head_rng))
+        branches = _branches(
+            seeded, lambda *given: draw_weights(head(*given), head_rng), classes, subclasses, sharing
+        )
+    present = [branch for branch in branches if branch is not None]
+    if lora_rank:
+        add_adapters(present, lora_rank, backbone_seed)
+    else:
+        freeze(present, frozen)
+    return branches
+
+
+def _with_frozen_shared(sharing: Sharing, frozen: Frozen) -> Sharing:
+    """Share what is frozen: copies of it would stay equal."""
+    if frozen == "backbone":
+        return "low_high"
+    return "low" if frozen == "stem" and sharing == "none" else sharing
+
+
+def _bands(entries: Sequence[int | str]) -> Bands | None:
+    if errors := list(band_errors(entries)):
+        raise RecipeError("`bands` is not valid", errors=errors)
+    return parse_bands(entries)
 
 
 def _branches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from usrn_keras.recipe.bands import band_errors, parse_bands
 from usrn_keras.recipe.method_options import METHOD_OPTIONS, MethodOptions, USRNOptions
 from usrn_keras.recipe.schema import (
     DataSection,
@@ -39,10 +40,16 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
     for name, check in CHECKS.items():
         if name in sections:
             yield from check(sections[name])
+    if {"data", "views"} <= sections.keys():
+        yield from _views_of_bands(sections["data"], sections["views"])
     options = sections.get(method)
     if "training" not in sections:
         return
     training = sections["training"]
+    if "network" in sections:
+        yield from _layer_decay(training, sections["network"])
+        if "views" in sections:
+            yield from _features(sections["views"], sections["network"], training)
     if isinstance(options, MethodOptions):
         yield from options.contradictions(method, training.start)
         if not training.with_usrn:
@@ -54,6 +61,44 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
             )
     if isinstance(usrn := sections.get("usrn"), USRNOptions):
         yield from _usrn_on_top(training, usrn, options)
+
+
+def _features(views: ViewsSection, network: NetworkSection, training: TrainingSection) -> Iterator[str]:
+    """Yield contradictions of views that are cut from features."""
+    if views.source == "images":
+        if views.strong == "feature_dropout":
+            yield (
+                "views.strong: 'feature_dropout' needs views.source = 'features' or 'cached_features', "
+                f"received {views.source!r}"
+            )
+        return
+    needed = f"with views.source = {views.source!r}"
+    if network.frozen != "backbone" or network.lora_rank:
+        yield (
+            f"network.frozen: must be 'backbone' without adapters {needed}, received {network.frozen!r} and "
+            f"network.lora_rank = {network.lora_rank}"
+        )
+    if views.strong not in ("feature_dropout", "none"):
+        yield f"views.strong: must be 'feature_dropout' or 'none' {needed}, received {views.strong!r}"
+    for key in ("scale_labelled", "scale_unlabelled"):
+        if getattr(views, key) != [1.0, 1.0]:
+            yield (
+                f"views.{key}: must be [1.0, 1.0] {needed}: features are those of images at one scale; "
+                f"received {getattr(views, key)}"
+            )
+    if views.labelled_jitter:
+        yield f"views.labelled_jitter: must be false {needed}, received true"
+    if training.with_usrn:
+        yield f"training.with_usrn: must be false {needed}, received true"
+
+
+def _layer_decay(training: TrainingSection, network: NetworkSection) -> Iterator[str]:
+    """Yield a contradiction of `training.layer_decay` with a backbone of which nothing is trained."""
+    if training.layer_decay != 1 and network.frozen == "backbone" and not network.lora_rank:
+        yield (
+            "training.layer_decay: without effect with network.frozen = 'backbone', received "
+            f"{training.layer_decay}; remove the key, or set network.frozen to 'stem' or 'none'"
+        )
 
 
 def _usrn_on_top(training: TrainingSection, usrn: USRNOptions, host: Section | None) -> Iterator[str]:
@@ -106,6 +151,18 @@ def _views(views: ViewsSection) -> Iterator[str]:
         yield f"views.jitter: hue must be at most 0.5 of the colour circle, received {views.jitter[3]}"
 
 
+def _views_of_bands(data: DataSection, views: ViewsSection) -> Iterator[str]:
+    """Yield a line for strong views that are defined for red, green and blue alone."""
+    if views.strong not in ("keras_cv", "random_intensity") or list(band_errors(data.bands)):
+        return
+    bands = parse_bands(data.bands)
+    if bands is not None and not bands.are_rgb:
+        yield (
+            f"views.strong: must be 'device' or 'none' with data.bands = {data.bands}, received "
+            f"{views.strong!r}, which is defined for the bands red, green and blue in this order"
+        )
+
+
 def _checkpoint(evaluation: EvaluationSection) -> Iterator[str]:
     if evaluation.checkpoint == "best" and evaluation.every == 0:
         yield (
@@ -123,6 +180,7 @@ def data_contradictions(data: DataSection) -> Iterator[str]:
     ['data.val_masks: missing; it names the masks of data.val_images']
     """
     yield from _value_range(data)
+    yield from band_errors(data.bands)
     if data.dataset != "folder":
         yield from _keys_of_other_data_sets(data)
         return
@@ -204,12 +262,27 @@ def network_contradictions(network: NetworkSection) -> Iterator[str]:
         yield (f"network.psa_mask: must be odd, or 0 to cover a crop, received {network.psa_mask}")
     if not network.backbone:
         yield "network.backbone: missing; this key is required, for example keras/mobilenet"
+    yield from _fine_tuning(network)
     if network.architecture:
         yield from _keys_of_architecture(network, DECODER_KEYS)
     if network.weights == "imagenet" and network.width != 1:
         yield (
             "network.width: must be 1 with network.weights = 'imagenet'; for another width set "
             f"network.weights to 'none' or the path of a weights file; received {network.width}"
+        )
+
+
+def _fine_tuning(network: NetworkSection) -> Iterator[str]:
+    """Yield contradictions of a backbone that keeps its weights, or the most of them."""
+    if network.lora_rank and network.frozen != "backbone":
+        yield (
+            "network.lora_rank: used only with network.frozen = 'backbone', received "
+            f"network.frozen = {network.frozen!r}"
+        )
+    if network.frozen != "none" and network.weights == "none":
+        yield (
+            f"network.frozen: {network.frozen!r} keeps the initial weights, which are random with "
+            "network.weights = 'none'; set network.weights to 'imagenet' or the path of a weights file"
         )
 
 

@@ -85,6 +85,12 @@ class DataSection(Section):
         description="Values of 16-bit images that become black and white, such as [0, 4095], for all images; "
         "8-bit images are not changed. Empty: the upper eight bits.",
     )
+    bands: list[int | str] = Field(
+        [],
+        description="Bands of the image files that the network receives, in this order: the names of all "
+        "bands, such as ['red', 'green', 'blue', 'nir']; or NAME=NUMBER or NUMBER of those to use, such as "
+        "['red=3', 'green=2', 'blue=1', 8]. Empty: red, green and blue.",
+    )
     labelled: str = Field("", description="List file of the labelled images. Empty: all images with a mask.")
     unlabelled: str = Field(
         "", description="List file of the unlabelled images. Empty: all images without a mask."
@@ -164,6 +170,17 @@ class NetworkSection(Section):
         ".keras, .safetensors or .pth file.",
     )
     width: float = Field(1.0, gt=0, le=4, description="Multiplier for the channels of the backbone.")
+    frozen: Literal["none", "stem", "backbone"] = Field(
+        "none",
+        description="Part of the backbone that keeps its weights and the statistics of its batch "
+        "normalisation: none, the layers up to the low-level features (stem), or all of it (backbone).",
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        description="Rank of the low-rank adapters (LoRA) that are trained in the layers of a frozen "
+        "backbone: its dense layers and ordinary convolutions. 0: none.",
+    )
     backbone_end: str = Field(
         "", description="Name of the last backbone layer to use. Empty: the whole backbone."
     )
@@ -267,11 +284,18 @@ class ViewsSection(Section):
     )
     flip: Fraction = Field(0.5, description="Probability of a horizontal flip.")
     labelled_jitter: bool = Field(False, description="Whether colour jitter is applied to labelled images.")
-    strong: Literal["device", "keras_cv", "random_intensity", "none"] = Field(
+    source: Literal["images", "features", "cached_features"] = Field(
+        "images",
+        description="What training crops are cut from: images; the features of whole images that a frozen "
+        "backbone computes in every step (features); or those that it has computed once, in files of the run "
+        "folder (cached_features).",
+    )
+    strong: Literal["device", "keras_cv", "random_intensity", "feature_dropout", "none"] = Field(
         "device",
         description="Strong views: jitter, grayscale and blur in the training step (device) or by keras-cv "
         "layers in a tf.data pipeline (keras_cv); one to three random changes of intensity as in AugSeg, "
-        "on the host, without other keys (random_intensity); or none.",
+        "on the host, without other keys (random_intensity); half of the channels of the features dropped, "
+        "for a source of features (feature_dropout); or none.",
     )
     jitter: list[Annotated[float, Field(ge=0)]] = Field(
         [0.4, 0.4, 0.4, 0.1],
@@ -322,6 +346,13 @@ class TrainingSection(Section):
         "'baseline'. 0: learning_rate.",
     )
     backbone_multiplier: float = Field(0.1, ge=0, description="Factor on learning_rate for the backbone.")
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor on the learning rate of the backbone from each of 12 groups of its layers to the "
+        "next lower one, besides backbone_multiplier. 1: one rate for the whole backbone.",
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd; beta_1 of adamw.")
     weight_decay: float = Field(
         1e-4,

@@ -79,10 +79,15 @@ def damaged_products(run: Run) -> list[str]:
 
 
 def removable(run: Run) -> list[Path]:
-    """List what a run does not need: what killed processes left, features and scores of complete stages."""
+    """List what a run does not need: what killed processes left, features and scores of complete stages.
+
+    The features of a frozen backbone go once all stages are trained.
+    """
     kept = [run.stage(stage) / name for stage in run.stages for name in (FEATURES, SCORES)]
     done = [folder for folder in kept if folder.is_dir() and run.is_complete(folder.parent.name)]
-    return [*leftovers(run.path), *done]
+    trained = all(map(run.is_complete, run.training_stages))
+    backbone = [run.path / FEATURES] if trained and (run.path / FEATURES).is_dir() else []
+    return [*leftovers(run.path), *done, *backbone]
 
 
 def clean_run(run: Run, *, dry_run: bool = False) -> dict[str, Any]:

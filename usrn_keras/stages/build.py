@@ -142,7 +142,7 @@ def network_options(recipe: Recipe, *, pretrained: bool = True) -> dict:
         recipe: The recipe.
         pretrained: Whether to load the weights of the backbone.
     """
-    options = recipe.network.model_dump()
+    options = recipe.network.model_dump() | {"bands": recipe.data.bands}
     # A map of attention whose size no key gives covers every offset of a training crop.
     options["psa_mask"] = options["psa_mask"] or psa_mask_size(
         recipe.views.crop_size, output_stride=options["output_stride"], shrink=options["psa_shrink"]
@@ -163,7 +163,9 @@ def compile_method(method: Method, recipe: Recipe, stage: Train) -> None:
         stage.learning_rate, stage.steps, end_learning_rate=0.0, power=training.poly_power
     )
     optimizer = _optimizer(recipe, schedule)
-    optimizer.multiply_learning_rate(method.slow_variables(), training.backbone_multiplier)
+    for depth, variables in enumerate(method.backbone_groups()):
+        factor = training.backbone_multiplier * training.layer_decay**depth
+        optimizer.multiply_learning_rate(variables, factor)
     optimizer = method.wrap_optimizer(optimizer)
     optimizer.build(method.trainable_variables)
     method.compile(optimizer=optimizer, jit_compile=COMPILES)

@@ -14,6 +14,7 @@ from usrn_keras.ranks import Ranks
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Label, Train
 from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
+from usrn_keras.stages.backbone_features import link_features
 from usrn_keras.stages.cluster import cluster
 from usrn_keras.stages.devices import (
     ONE_DEVICE,
@@ -157,5 +158,7 @@ def _take_over(run: Run, donors: Sequence[Run], log: Callable[[str], None]) -> N
     for donor in donors:
         for stage in reuse_stages(run, donor):
             log(f"{stage}: taken over from {donor.path}")
+        if count := link_features(run, donor):
+            log(f"features of {count} images: taken over from {donor.path}")
     if why := why_not_reused(run, donors):
         log(why)

@@ -15,6 +15,7 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import SubclassesSection
 from usrn_keras.recipe.stage_plan import Label
 from usrn_keras.runs import Run
+from usrn_keras.stages.backbone_features import validate_features
 from usrn_keras.subclasses import Clustering
 
 MOST_CLASSES = 255  # of an 8-bit mask, in which 255 means no label
@@ -27,9 +28,11 @@ def validate_run(run: Run, dataset: Dataset) -> None:
         BackendError: The package that clusters is not installed.
         DataError: `evaluation.split` has no images, no labelled image has a pixel with a class, or there are
             no unlabelled images, or too many classes, for the method.
-        RecipeError: `subclasses.counts` are not those of the classes.
+        RecipeError: `subclasses.counts` are not those of the classes, or the method cannot be trained on
+            features.
         RunError: The best weights are asked for, of a stage that is complete and kept none.
     """
+    validate_features(run.recipe, find_method(run.recipe.training.method))
     validate_unlabelled(run.recipe, dataset)
     validate_labelling(run, dataset)
     validate_evaluation(run.recipe, dataset)

@@ -42,9 +42,22 @@ def _recipe_facts(run: Run) -> list[tuple[str, str]]:
         ("network", _network(run.recipe.network)),
         ("steps", ", ".join(f"{stage.length:,} of {stage.title}" for stage in stages)),
         ("batch", f"{batch} images, crops of {views.crop_size} x {views.crop_size} pixels"),
-        ("learning rate", f"{rates}; of the backbone {training.backbone_multiplier:g} times that"),
+        ("learning rate", f"{rates}; {_backbone_rate(run.recipe)}"),
         ("seed", str(training.seed)),
     ]
+
+
+def _backbone_rate(recipe: Recipe) -> str:
+    """What of the backbone is trained, and at which share of the learning rate."""
+    network, training = recipe.network, recipe.training
+    rate = f"{training.backbone_multiplier:g} times that"
+    if training.layer_decay != 1:
+        rate += f", times {training.layer_decay:g} for each of 12 groups of layers downwards"
+    if network.lora_rank:
+        return f"of the adapters (rank {network.lora_rank}) in the frozen backbone {rate}"
+    if network.frozen == "backbone":
+        return "the backbone is frozen"
+    return f"of the backbone {rate}{', its stem is frozen' if network.frozen == 'stem' else ''}"
 
 
 def _method(recipe: Recipe, stage: Train) -> str:

@@ -8,6 +8,7 @@ import keras
 
 from usrn_keras.files import atomic_path, collect_files
 from usrn_keras.networks import Branch
+from usrn_keras.networks.fine_tuning import without_adapters
 from usrn_keras.optional import without_tensorflow
 from usrn_keras.pseudo_masks.pseudo_mask_files import MASKS, SUBLABELS
 from usrn_keras.runs import Run
@@ -52,4 +53,4 @@ def evaluation_products(run: Run) -> list[Path]:
 def save_segmenter(branch: Branch, path: Path) -> None:
     """Write F alone as a `.keras` file, atomically."""
     with atomic_path(path) as temporary, without_tensorflow():
-        keras.saving.save_model(branch.segmenter(), temporary)
+        keras.saving.save_model(without_adapters(branch.segmenter()), temporary)

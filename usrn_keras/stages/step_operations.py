@@ -14,6 +14,7 @@ from usrn_keras.data import Dataset
 from usrn_keras.methods import Method
 from usrn_keras.networks.operations import step_flops
 from usrn_keras.recipe import Recipe, build_recipe
+from usrn_keras.stages.backbone_features import parts_of_a_step
 from usrn_keras.stages.build import build_method
 from usrn_keras.stages.dry_run import look_at_data
 from usrn_keras.stages.memory_advice import training_stages
@@ -31,7 +32,8 @@ def operations_per_step(method: Method, recipe: Recipe) -> int:
         recipe: Its recipe, which has the batch sizes and the crop.
     """
     training, crop = recipe.training, recipe.views.crop_size
-    found = step_flops(method, training.batch_labelled, training.batch_unlabelled, crop, crop)
+    batches = (training.batch_labelled, training.batch_unlabelled)
+    found = step_flops(method, *batches, crop, crop, parts_of_a_step(recipe))
     return sum(found.values())
 
 

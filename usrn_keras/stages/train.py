@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,16 @@ import numpy as np
 from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.data.batches.recipe_batches import build_batches
-from usrn_keras.errors import DataError
+from usrn_keras.errors import DataError, RecipeError
 from usrn_keras.methods import Method
+from usrn_keras.networks import Branch
 from usrn_keras.progress import Progress
 from usrn_keras.pseudo_masks.pseudo_mask_files import SUBLABELS, pseudo_samples
+from usrn_keras.ranks import Ranks
+from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Train
 from usrn_keras.runs import Run
+from usrn_keras.stages.backbone_features import feature_options
 from usrn_keras.stages.build import Start, build_method
 from usrn_keras.stages.devices import ONE_DEVICE, Devices
 from usrn_keras.stages.diagnosis import DiagnosisCallback
@@ -28,6 +33,8 @@ from usrn_keras.subclasses import SubclassMap, sublabel_file
 from usrn_keras.subclasses.class_clusters import calibrated_temperature, centroid_classifier
 from usrn_keras.training import Loop, load_checkpoint
 from usrn_keras.training.loop import BatchSource
+
+LEVELS = ("low", "high")
 
 
 def train(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: Devices = ONE_DEVICE) -> None:
@@ -43,12 +50,15 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: 
     ranks, recipe, stage = devices.ranks, run.recipe, run.training_stages[folder]
     resumes = checkpoint_file(run, folder).exists()
     subclasses = _subclasses(run, folder)
+    _validate_processes(recipe, ranks)
     pretrained = not resumes and not stage.start
     method = build_method(recipe, stage, dataset, subclasses, pretrained=pretrained)
     if stage.continues and not resumes:
         _continue_from(method, trained_method(run, stage.start, dataset))
     elif stage.start and not resumes:
-        method.start_from(_start(run, stage.start, dataset, subclasses))
+        method.start_from(_start(run, stage.start, dataset, subclasses, progress))
+    if resumes and recipe.views.source != "images":
+        load_checkpoint(checkpoint_file(run, folder), method)  # the weights that make the features
     batches = build_batches(
         recipe,
         _with_sublabels(run, dataset) if subclasses is not None else dataset,
@@ -56,6 +66,7 @@ def train(run: Run, folder: str, dataset: Dataset, progress: Progress, devices: 
         spec=method.inputs,
         parents=None if subclasses is None else subclasses.parents,
         part=ranks.part,
+        **feature_options(run, dataset, method, progress),
     )
     if ranks.writes:
         log = run.log(folder).record
@@ -163,24 +174,49 @@ def _with_sublabels(run: Run, dataset: Dataset) -> Dataset:
     return replace(dataset, labelled=labelled)
 
 
-def _start(run: Run, model: str, dataset: Dataset, subclasses: SubclassMap | None) -> Start:
+def _validate_processes(recipe: Recipe, ranks: Ranks) -> None:
+    """Raise a `RecipeError` where several processes would share the features of one backbone."""
+    if recipe.views.source != "images" and ranks.world > 1:
+        raise RecipeError(
+            f"views.source = {recipe.views.source!r} trains in one process, received {ranks.world}",
+            hint="Start one process, or set views.source = 'images'.",
+        )
+
+
+def _start(
+    run: Run, model: str, dataset: Dataset, subclasses: SubclassMap | None, progress: Progress
+) -> Start:
     """The trained network that a stage starts from."""
-    branch = trained_method(run, model, dataset).inference_network
+    method = trained_method(run, model, dataset)
+    branch = method.inference_network
 
     def classifier() -> tuple[np.ndarray, np.ndarray]:
         batches = build_batches(
-            run.recipe, _with_sublabels(run, dataset), spec=BatchSpec(), parents=subclasses.parents
-        )
-        features, sublabels = some_features(batches, branch.feature_model().predict_on_batch)
+            run.recipe, _with_sublabels(run, dataset), spec=BatchSpec(), parents=subclasses.parents,
+            **feature_options(run, dataset, method, progress),
+        )  # fmt: skip
+        features, sublabels = some_features(batches, partial(decoder_features, branch))
         temperature = calibrated_temperature(features, sublabels, subclasses.centers)
         return centroid_classifier(subclasses.centers, temperature)
 
     return Start(branch, classifier)
 
 
+def decoder_features(branch: Branch, batch: dict[str, np.ndarray]) -> np.ndarray:
+    """Decoder features of the labelled images of a batch, or of their features, in evaluation mode.
+
+    Args:
+        branch: Branch that computes them.
+        batch: The batch.
+    """
+    if "labelled_low" in batch:
+        return branch.decoder.predict_on_batch([np.float32(batch[f"labelled_{one}"]) for one in LEVELS])
+    return branch.feature_model().predict_on_batch(batch["labelled"])
+
+
 def some_features(
     batches: BatchSource,
-    extract: Callable[[np.ndarray], np.ndarray],
+    extract: Callable[[dict[str, np.ndarray]], np.ndarray],
     *,
     batches_read: int = 4,
     most_read: int = 256,
@@ -190,8 +226,9 @@ def some_features(
     A few batches of masks that are points or strokes may show none: then more are read.
 
     Args:
-        batches: Batches with `labelled` images and `sublabels`.
-        extract: Function from images to features `(batch, height / 4, width / 4, channels)`.
+        batches: Batches with `sublabels`, and what `extract` reads.
+        extract: Function from a batch to features of the labelled images, `(batch, height / 4, width / 4,
+            channels)`.
         batches_read: Number of batches that are enough, if they show any.
         most_read: Number of batches that are read before an error.
 
@@ -205,7 +242,7 @@ def some_features(
         batch = batches.batch(step)
         at_centres = batch["sublabels"][:, 2::4, 2::4]
         labelled_pixels = at_centres >= 0
-        features.append(np.asarray(extract(batch["labelled"]))[labelled_pixels])
+        features.append(np.asarray(extract(batch))[labelled_pixels])
         sublabels.append(at_centres[labelled_pixels])
     if not any(map(len, sublabels)):
         raise DataError(

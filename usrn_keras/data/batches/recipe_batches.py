@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from usrn_keras.data.batches.batch_spec import BatchSpec
+from usrn_keras.data.batches.feature_batches import FeatureBatches, FeatureSource
 from usrn_keras.data.batches.loader import Batches
 from usrn_keras.data.dataset import Dataset, Sample
+from usrn_keras.data.views.feature_view import FeatureView
 from usrn_keras.data.views.keras_cv_view import REQUIRED_BY, KerasCVView
 from usrn_keras.data.views.random_intensity import RandomIntensity
 from usrn_keras.data.views.weak_view import WeakView
 from usrn_keras.optional import require_keras_cv
 from usrn_keras.recipe import Recipe
-from usrn_keras.strong_view import StrongView
+from usrn_keras.recipe.bands import RGB, parse_bands
+from usrn_keras.strong_view import NOT_VISIBLE, StrongView
 
 
 def build_batches(
@@ -24,6 +29,8 @@ def build_batches(
     spec: BatchSpec | None = None,
     parents: np.ndarray | None = None,
     part: tuple[int, int] = (0, 1),
+    features: FeatureSource | None = None,
+    stride: int = 16,
 ) -> Batches:
     """Build the batches of a recipe.
 
@@ -36,6 +43,8 @@ def build_batches(
         parents: Class of each subclass, `(subclasses,)`, to check sublabels against the labels; None skips
             the check.
         part: Number of this process and number of processes that share each batch, see `Batches`.
+        features: Features of whole images, with `views.source` other than `images`.
+        stride: Stride of the deepest features.
 
     Raises:
         BackendError: `views.strong` is `keras_cv`, and keras-cv or tensorflow is not installed.
@@ -47,20 +56,37 @@ def build_batches(
     weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
     weak["ignore_index"] = dataset.ignore_index
     jitter = tuple(views.jitter)
-    always = StrongView(jitter, jitter_probability=1.0, grayscale_probability=0.0, blur_probability=0.0)
+    bands = parse_bands(recipe.data.bands) or RGB
+    visible = () if bands.are_rgb else bands.visible or NOT_VISIBLE
+    always = StrongView(
+        jitter,
+        jitter_probability=1.0,
+        grayscale_probability=0.0,
+        blur_probability=0.0,
+        visible=visible,
+    )
     strong, on_host = None, None
     if views.strong == "random_intensity":
         strong = on_host = RandomIntensity()
-    elif views.strong != "none":
+    elif views.strong not in ("feature_dropout", "none"):
         strong = StrongView(
             jitter,
             jitter_probability=views.jitter_probability,
             grayscale_probability=views.grayscale_probability,
             blur_probability=views.blur_probability,
+            visible=visible,
         )
     if views.strong == "keras_cv" and spec.strong:
         on_host = KerasCVView()
-    return Batches(
+    own: dict[str, Any] = {"workers": recipe.data.workers}
+    if features is not None:
+        own = {
+            "view": FeatureView(views.crop_size, views.long_side, stride, views.flip),
+            "features": features,
+            "feature_dropout": views.strong == "feature_dropout",
+            "workers": recipe.data.workers if features.in_threads else 0,
+        }
+    return (Batches if features is None else FeatureBatches)(
         labelled=labelled or dataset.labelled,
         unlabelled=dataset.unlabelled if spec.unlabelled else (),
         pseudo=pseudo,
@@ -79,6 +105,6 @@ def build_batches(
         num_classes=len(dataset.classes),
         parents=parents,
         seed=training.seed,
-        workers=recipe.data.workers,
         part=part,
+        **own,
     )
