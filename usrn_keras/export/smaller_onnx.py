@@ -68,9 +68,9 @@ def prepare(source: Path, target: Path) -> None:
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    # The inference cannot prove that sides which are multiples of 32 divide without a remainder; `auto_merge`
-    # takes the sides of skip connections as equal.
-    quant_pre_process(source, target, auto_merge=True)
+    # Without the symbolic inference of shapes, which writes files to the current folder if it is incomplete;
+    # that of ONNX is enough for convolutions.
+    quant_pre_process(source, target, skip_symbolic_shape=True)
 
 
 def calibration(images: Iterable[np.ndarray]) -> Any:
