@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     "--montage", metavar="CLASS", help="Class to show patches of.  [default: class with most subclasses]"
 )
 @click.option("--no-plain", is_flag=True, help="Skip the comparison with plain k-means.")
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Cluster each class with every engine, balanced_kmeans, k_means_constrained and plain k-means, and "
+    "print time, sum of squares, class balance rate and sizes.",
+)
 @quiet_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures as JSON, including the size of every subclass."
@@ -42,6 +48,7 @@ def command(
     run_dir: Path | None,
     montage: str | None,
     no_plain: bool,
+    compare: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -54,6 +61,7 @@ def command(
       usrn cluster quickstart
       usrn cluster runs/quickstart --montage car
       usrn cluster camvid_1_8 --set data.root=camvid --run runs/camvid --no-plain
+      usrn cluster runs/camvid --compare
       usrn cluster runs/camvid --json | jq .class_balance_rate
 
     Completed stages are skipped, and their results are shown; `usrn fit` with the same recipe continues from
@@ -70,7 +78,13 @@ def command(
 
     with terminal_progress(quiet=quiet) as progress:
         clustered = cluster_run(
-            recipe, folder, plain=not no_plain, montage=montage, progress=progress, log=progress.log
+            recipe,
+            folder,
+            plain=not no_plain,
+            compare=compare,
+            montage=montage,
+            progress=progress,
+            log=progress.log,
         )
     if as_json:
         print_json(clustered.to_json())
@@ -127,6 +141,10 @@ def _show(clustered: Clustered) -> None:
     from usrn_keras.report.cluster_report import cluster_table
 
     print_rich(cluster_table(clustered.report))
+    if clustered.engines is not None:
+        from usrn_keras.report.engine_table import engine_table
+
+        print_rich(engine_table(clustered.engines))
     click.echo(clustered.report.rate_line())
     click.echo(clustered.report.time_line())
     for path in clustered.pictures.values():

@@ -26,10 +26,22 @@ if TYPE_CHECKING:
     help="Output folder; created if missing.",
 )
 @click.option("--confidence", is_flag=True, help="Write the probability of the predicted class, too.")
+@click.option(
+    "--mode",
+    type=click.Choice(["whole", "slide"]),
+    help="Whole images, or windows that slide over them, which need the least memory.  [default: the "
+    "recipe's]",
+)
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
 def command(
-    run: Path, inputs: tuple[Path, ...], out_dir: Path, confidence: bool, quiet: bool, as_json: bool
+    run: Path,
+    inputs: tuple[Path, ...],
+    out_dir: Path,
+    confidence: bool,
+    mode: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Segment INPUTS, images or folders of images, with the model of the run folder RUN.
 
@@ -38,12 +50,16 @@ def command(
       usrn predict runs/quickstart photo.jpg --out predictions
       usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
       usrn predict runs/quickstart folder/ --out predictions --confidence
+      usrn predict runs/quickstart aerial.tif --out predictions --mode slide
 
     For each image, STEM.png (class ids, with the class colours as palette) and overlays/STEM.png are written,
     and with --confidence confidence/STEM.png (grey values, 255 is a probability of 1). OUT must not be inside
     a folder of INPUTS. Images of a folder keep their subfolders. Pictures in formats that are not read (HEIC,
     AVIF, ...) are counted and named. Images that cannot be read are listed at the end (exit code 4); all
     others are written.
+
+    Images of more than 8 million pixels are predicted in tiles, with the result of the whole image, unless
+    the network has attention or a pyramid of poolings.
     """
     load_backend()
     from usrn_keras.evaluation.predict import predict_files
@@ -58,6 +74,7 @@ def command(
                 inputs,
                 out_dir,
                 confidence=confidence,
+                mode=mode,
                 progress=progress,
                 wrote=written.append,
                 left_out=notes.append,

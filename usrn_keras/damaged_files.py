@@ -24,6 +24,7 @@ REMEDIES = {
     "centers.npy": f"Delete the folder {{folder}}: {FIT} clusters again.",
     "small_maps.npz": f"Delete it and {{run}}/evaluation.json: {FIT} evaluates the models again.",
     "image_scores.csv": f"Delete it and {{run}}/evaluation.json: {FIT} evaluates the models again.",
+    "engines.json": "Delete it: `usrn cluster {run} --compare` compares the engines again.",
     "plain.json": "Delete it: `usrn cluster {run}` measures plain k-means again.",
 }
 """Remedies by file name; `{run}` is the run folder, `{folder}` that of the file."""

@@ -89,6 +89,12 @@ class RanksError(USRNError):
     exit_code = 13
 
 
+class ServerError(USRNError):
+    """The page cannot be served: its port is in use, or may not be used."""
+
+    exit_code = 14
+
+
 class IncompleteTableError(USRNError):
     """Some runs of a table failed. The other runs are complete."""
 

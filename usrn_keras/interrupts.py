@@ -139,6 +139,11 @@ def check_interrupt(message: str = "") -> None:
         raise KeyboardInterrupt(message)
 
 
+def accept_interrupt() -> None:
+    """Forget the request to stop: a command that runs until it is stopped, such as a server, succeeds so."""
+    _state.forget()
+
+
 def interrupt_exit_code() -> int:
     """Exit code of a command that a signal stopped: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
 

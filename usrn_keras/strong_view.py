@@ -21,8 +21,9 @@ LUMA = (0.299, 0.587, 0.114)
 # The weights of OpenCV's `GaussianBlur(image, (5, 5), 0)`: sigma 0 means binomial weights up to 7 taps.
 BLUR_WEIGHTS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
-# Columns of the parameters.
+# Columns of the parameters, and after them the places of red, green and blue where images have other bands.
 BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAYSCALE, BLUR = range(6)
+RGB_COLUMNS, NOT_VISIBLE = 6, (-1, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class StrongView:
         jitter_probability: Probability of colour jitter, 0 to 1.
         grayscale_probability: Probability of conversion to grey, 0 to 1.
         blur_probability: Probability of Gaussian blur, 0 to 1.
+        visible: Places of red, green and blue among the bands of an image, or `NOT_VISIBLE` if there are no
+            such bands; empty for RGB images.
 
     Raises:
         ValueError: `jitter` has another length or a value out of range.
@@ -52,6 +55,7 @@ class StrongView:
     jitter_probability: float = 0.8
     grayscale_probability: float = 0.2
     blur_probability: float = 0.5
+    visible: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if len(self.jitter) != 4 or min(self.jitter) < 0 or self.jitter[HUE] > 0.5:
@@ -69,7 +73,8 @@ class StrongView:
 
         Returns:
             `(n, 6)` float32: factors of brightness, contrast and saturation, the shift of the hue in
-            turns, and 1 or 0 for grayscale and for blur. An image without jitter has 1, 1, 1, 0.
+            turns, and 1 or 0 for grayscale and for blur. An image without jitter has 1, 1, 1, 0. With
+            `visible` `(n, 9)`: its three places follow.
         """
         strength = np.array(self.jitter)
         lowest = np.concatenate([np.maximum(0, 1 - strength[:HUE]), -strength[HUE:]])
@@ -77,7 +82,8 @@ class StrongView:
         jittered = rng.random((n, 1)) < self.jitter_probability
         colour = np.where(jittered, rng.uniform(lowest, highest, (n, 4)), [1, 1, 1, 0])
         switches = rng.random((n, 2)) < [self.grayscale_probability, self.blur_probability]
-        return np.concatenate([colour, switches], axis=1).astype(np.float32)
+        places = np.broadcast_to(np.array(self.visible, float), (n, len(self.visible)))
+        return np.concatenate([colour, switches, places], axis=1).astype(np.float32)
 
 
 def strong_view(images: Tensor, parameters: Tensor) -> Tensor:
@@ -87,12 +93,17 @@ def strong_view(images: Tensor, parameters: Tensor) -> Tensor:
     0..255 as in torchvision. torchvision shuffles the first four; with a fixed order the whole batch is one
     computation, and every image still has its own parameters.
 
+    Of images with other bands, red, green and blue are changed as above, where they are among the bands. For
+    all other bands, saturation, hue and grayscale are not defined: their brightness changes by the same
+    factor, their contrast about the mean of the band, and they are blurred alike.
+
     Args:
-        images: `(batch, height, width, 3)` RGB in 0..255, float32 or uint8, at least 3 x 3 pixels.
-        parameters: `(batch, 6)` float32 from `StrongView.draw`.
+        images: `(batch, height, width, channels)` in 0..255, float32 or uint8, at least 3 x 3 pixels; RGB for
+            6 columns of parameters.
+        parameters: `(batch, 6)` or `(batch, 9)` float32 from `StrongView.draw`.
 
     Returns:
-        `(batch, height, width, 3)` float32 in 0..255.
+        `(batch, height, width, channels)` float32 in 0..255.
 
     Example:
 
@@ -100,16 +111,36 @@ def strong_view(images: Tensor, parameters: Tensor) -> Tensor:
     >>> views = strong_view(images, StrongView().draw(np.random.default_rng(0), 2))
     """
     images = ops.cast(images, "float32")
+    columns = parameters.shape[-1]
     # Each parameter has the shape (batch, 1, 1, 1).
-    parameters = ops.reshape(ops.cast(parameters, "float32"), (-1, 6, 1, 1, 1))
+    parameters = ops.reshape(ops.cast(parameters, "float32"), (-1, columns, 1, 1, 1))
+    jittered = _jittered_bands if columns > RGB_COLUMNS else _jittered
+    images = jittered(images, parameters)
+    return ops.where(parameters[:, BLUR] > 0, _blur(images), images)
+
+
+def _jittered(images: Tensor, parameters: Tensor) -> Tensor:
+    """Change the colours of RGB images."""
     images = _clip(images * parameters[:, BRIGHTNESS])
     mean = ops.mean(_grey(images), axis=(1, 2, 3), keepdims=True)
     images = _blend(images, mean, parameters[:, CONTRAST])
     images = _blend(images, _grey(images), parameters[:, SATURATION])
     hue = parameters[:, HUE]
     images = ops.where(hue == 0, images, _rotate_hue(images, hue))
-    images = ops.where(parameters[:, GRAYSCALE] > 0, _grey(images), images)
-    return ops.where(parameters[:, BLUR] > 0, _blur(images), images)
+    return ops.where(parameters[:, GRAYSCALE] > 0, _grey(images), images)
+
+
+def _jittered_bands(images: Tensor, parameters: Tensor) -> Tensor:
+    """Change the visible bands of images as RGB, and brightness and contrast of the others."""
+    others = _clip(images * parameters[:, BRIGHTNESS])
+    others = _blend(others, ops.mean(others, axis=(1, 2), keepdims=True), parameters[:, CONTRAST])
+    channels = ops.cast(ops.arange(images.shape[-1]), "float32")
+    places = [ops.cast(parameters[:, RGB_COLUMNS + colour] == channels, "float32") for colour in range(3)]
+    # Sums with a single term that is not 0 are exact, as a matrix product on a GPU is not.
+    rgb = [ops.sum(images * place, axis=-1, keepdims=True) for place in places]
+    rgb = _jittered(ops.concatenate(rgb, axis=-1), parameters)
+    back = sum(rgb[..., colour : colour + 1] * place for colour, place in enumerate(places))
+    return ops.where(sum(places) > 0, back, others)
 
 
 def _clip(images: Tensor) -> Tensor:

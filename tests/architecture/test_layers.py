@@ -27,7 +27,7 @@ LAYERS = (
     {"methods", "subclasses", "pseudo_masks"},
     {"training", "runs", "report", "budget"},
     {"evaluation"},
-    {"inspection", "project", "export"},
+    {"inspection", "project", "export", "serving", "hub"},
     {"stages"},
     {"sweeps"},
     {"doctor"},

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from usrn_cli.main import main
-from usrn_keras.stages import cluster
+from usrn_keras.stages import cluster, preflight
 
 RATES = "class balance rate: original "
 
@@ -77,6 +77,28 @@ def test_plain_is_measured_later_for_a_run(run):
     assert "features are extracted again" in result.stderr
     assert "plain k-means" in result.stdout and "not measured" not in result.stdout
     assert "extracted again" not in usrn_cluster(run).stderr
+
+
+def test_engines_are_compared_once(run, monkeypatch):
+    result = usrn_cluster(run, "--no-plain", "--compare", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "features are extracted again" in result.stderr
+    engines = json.loads(result.stdout)["comparison"]["engines"]
+    assert [engine["engine"] for engine in engines] == ["balanced_kmeans", "k_means_constrained", "k_means"]
+    assert not (run / "2-subclasses/features").exists()
+    monkeypatch.setattr(cluster, "compare_engines", None)  # would raise
+    result = usrn_cluster(run, "--no-plain", "--compare", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert re.search("all .*k_means_constrained ", result.stdout) and "WCSS: " in result.stdout
+
+
+def test_a_missing_package_is_reported_before_any_work(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    engine = "subclasses.engine=k_means_constrained"
+    for arguments in (["--compare"], ["--set", engine]):
+        result = usrn_cluster(recipe_file, "--run", tmp_path / "run", *arguments)
+        assert result.exit_code == 7 and "pip install k-means-constrained" in result.stderr
+    assert not (tmp_path / "run/1-baseline").exists()
 
 
 def test_free_assignment_is_shown_as_plain(recipe_file, tmp_path):

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from usrn_cli.export import FORMATS
 from usrn_cli.main import main
+from usrn_keras.errors import DataError
 
 
 class Report:
@@ -55,6 +56,19 @@ def test_all_options_arrive(calls):
 def test_argmax_arrives(calls):
     usrn_export("runs/A", "--format", "onnx", "--argmax")
     assert calls == [(Path("runs/A"), "onnx", None, None, True)]
+
+
+@pytest.mark.parametrize(("given", "data"), [(["--check"], "val"), (["--check", "test"], "test")])
+def test_check_loads_its_images_first(calls, monkeypatch, given, data):
+    def load(run_dir, name):
+        calls.append((run_dir, name))
+        raise DataError("no images")
+
+    found = SimpleNamespace(CheckImages=SimpleNamespace(of=load), check_scores=None)
+    monkeypatch.setitem(sys.modules, "usrn_keras.export.score_check", found)
+    monkeypatch.setitem(sys.modules, "usrn_keras.export.score_table", SimpleNamespace(score_table=None))
+    assert usrn_export("runs/A", "--format", "onnx", *given).exit_code == DataError.exit_code
+    assert calls == [(Path("runs/A"), data)]  # nothing was converted
 
 
 @pytest.mark.parametrize("size", ["480", "480x", "x640", "480*640", "-1x32"])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usrn_keras.errors import DataError, WeightsError
+from tests.data.band_files import write_tiff
+from usrn_keras.errors import DataError, OutOfMemoryError, WeightsError
 from usrn_keras.evaluation import inference_of, predict
 from usrn_keras.evaluation.predict import predict_files
 from usrn_keras.networks import load_segmenter
@@ -55,6 +56,36 @@ def test_labels_and_overlay_of_an_image(run, tmp_path):
         np.testing.assert_array_equal(np.asarray(overlay), PALETTE[classes])
 
 
+def test_windows_in_place_of_whole_images(run, tmp_path, monkeypatch):
+    classes = write_image(tmp_path / "photo.png", height=200, width=300)
+    modes = []
+    kind = predict.Predictor
+    monkeypatch.setattr(
+        predict,
+        "Predictor",
+        lambda model, options, batch: modes.append(options) or kind(model, options, batch=batch),
+    )
+    labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", mode="slide")
+    assert [options.mode for options in modes] == ["slide"]
+    with Image.open(labels) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), classes)
+
+
+@pytest.mark.parametrize(("mode", "hint"), [("whole", "--mode slide"), ("slide", "reduce the image")])
+def test_memory_that_runs_out_names_the_image(run, tmp_path, monkeypatch, mode, hint):
+    write_image(tmp_path / "photo.png")
+
+    def ids(predictor, image):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(predict.Predictor, "ids", ids)
+    with pytest.raises(
+        OutOfMemoryError, match=f"photo.png has 45 x 20 pixels, predicted as {mode}"
+    ) as caught:
+        predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", mode=mode)
+    assert hint in caught.value.hint
+
+
 @pytest.mark.parametrize("override", ["evaluation.mode=slide", "evaluation.scales=[0.5, 1.0]"])
 def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, override):
     run.recipe = load_recipe("quickstart", [override, "views.crop_size=32"])
@@ -75,7 +106,7 @@ def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, o
 def test_more_than_256_classes_are_grey_values_of_16_bits(run, tmp_path, monkeypatch):
     run.palette = np.zeros((1000, 3), np.uint8)
     write_image(tmp_path / "photo.png")
-    monkeypatch.setattr(predict.Predictor, "ids", lambda self, image: np.full(image.shape[:2], 999))
+    monkeypatch.setattr(predict.Predictor, "ids", lambda self, image: np.full((20, 45), 999))
     labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
     found = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
     assert found.dtype == np.uint16 and (found == 999).all()
@@ -156,3 +187,23 @@ def test_a_damaged_model_is_refused(run, kept):
     file.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
     with pytest.raises(WeightsError, match="cannot be loaded as a Keras model"):
         load_segmenter(file)
+
+
+def test_a_file_of_other_bands_than_the_model_is_named_and_the_others_are_predicted(run, tmp_path):
+    images = keras.Input((None, None, 4), name="images")
+    keras.Model(images, keras.layers.Rescaling(1.0)(images)).save(run.model_path)
+    run.palette = np.vstack([PALETTE, [[9, 9, 9]]]).astype(np.uint8)
+    run.recipe = load_recipe("quickstart", ['data.bands=["blue", "green", "red", "nir"]'])
+    image = np.random.default_rng(0).integers(0, 256, (20, 45, 4), dtype=np.uint8)
+    write_tiff(tmp_path / "in/a.tif", image)
+    write_image(tmp_path / "in/b.png")
+    with pytest.raises(DataError) as raised:
+        predict_files(run.path, [tmp_path / "in"], tmp_path / "out")
+    assert "b.png is a PNG of 3 bands of 8 bits; data.bands asks for files of exactly 4 bands" in str(
+        raised.value
+    )
+    with Image.open(tmp_path / "out/a.png") as labels, Image.open(tmp_path / "out/overlays/a.png") as overlay:
+        classes = image.argmax(axis=-1)
+        np.testing.assert_array_equal(np.asarray(labels), classes)
+        shown = 0.5 * image[..., [2, 1, 0]] + 0.5 * run.palette[classes]
+        assert np.abs(np.asarray(overlay) - shown).max() <= 1

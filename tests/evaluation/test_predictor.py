@@ -112,6 +112,19 @@ def test_padding_is_the_mean_colour_of_the_image():
     np.testing.assert_array_equal(predictor.ids(image), expected.argmax(axis=-1))
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_classes_with_confidence_are_those_without(flip):
+    """Softmax rounds logits that differ by 1e-9 to one value, of which the first class would be taken."""
+    image = random_image(32, 64)
+    nearly_equal = random_convolution(1)
+    nearly_equal.set_weights([1e-9 * weight for weight in nearly_equal.get_weights()])
+    predictor = Predictor(nearly_equal, Inference(flip=flip))
+    ids, confidence = predictor.ids_and_confidence(image)
+    np.testing.assert_array_equal(ids, predictor.ids(image))
+    np.testing.assert_allclose(confidence, 0.25, atol=1e-6)
+    assert flip or len(np.unique(ids)) > 1
+
+
 def test_weights_that_have_changed_are_seen():
     image, model = random_image(32, 32), random_convolution(1)
     predictor = Predictor(model)

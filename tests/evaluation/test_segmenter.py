@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.band_files import write_tiff
 from tests.evaluation.made_run import make_run
 from tests.evaluation.networks import probabilities, random_convolution, random_image, red_reader
 from usrn_keras.errors import DataError, RecipeError
 from usrn_keras.evaluation import load
+from usrn_keras.evaluation.segmenter import Segmenter
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.runs import open_run
 
 pytestmark = pytest.mark.every_backend
@@ -77,3 +80,43 @@ def test_wrong_images_and_options(tmp_path):
         segmenter.predict(np.zeros((4, 4, 3), np.float32))
     with pytest.raises(RecipeError):
         load(tmp_path / "model.keras", mode="tiles")
+
+
+def bands_model(channels):
+    """Logits are a linear function of the bands."""
+    images = keras.Input((None, None, channels))
+    return keras.Model(images, keras.layers.Conv2D(4, 1)(images))
+
+
+def test_arrays_have_the_bands_of_the_model(tmp_path):
+    model = bands_model(6)
+    kernel = np.eye(6, dtype="float32")[:, 2:][None, None]
+    model.set_weights([kernel, np.zeros(4)])
+    model.save(tmp_path / "model.keras")
+    segmenter = load(tmp_path / "model.keras")
+    image = np.random.default_rng(0).integers(0, 256, (20, 40, 6), dtype=np.uint8)
+    np.testing.assert_array_equal(segmenter.predict(image).classes, image[..., 2:].argmax(-1))
+    with pytest.raises(
+        DataError, match=r"of 6 bands, \(height, width, 6\) .* received the shape \(20, 40, 3\)"
+    ):
+        segmenter.predict(image[..., :3])
+    with pytest.raises(DataError, match="takes images of 6 bands, and its file does not say which"):
+        segmenter.predict(tmp_path / "photo.tif")
+
+
+def test_files_are_read_by_the_bands_of_the_run(tmp_path):
+    image = np.random.default_rng(1).integers(0, 256, (20, 40, 5), dtype=np.uint8)
+    path = write_tiff(tmp_path / "a.tif", image)
+    model = bands_model(4)
+    model.set_weights([np.eye(4, dtype="float32")[None, None], np.zeros(4)])
+    bands = parse_bands(["red=2", "green=3", "blue=1", "nir=5"])
+    segmenter = Segmenter(model, "abcd", np.zeros((4, 3)), bands=bands)
+    found = segmenter.predict(path).classes
+    np.testing.assert_array_equal(found, image[..., [1, 2, 0, 4]].argmax(-1))
+    with pytest.raises(DataError, match=r"of 4 bands \(red, green, blue, nir\)"):
+        segmenter.predict(image)
+    Image.fromarray(image[..., :3]).save(tmp_path / "b.png")
+    with pytest.raises(
+        DataError, match=r"b\.png is a PNG of 3 bands of 8 bits; data.bands asks .* at least 5"
+    ):
+        segmenter.predict(tmp_path / "b.png")

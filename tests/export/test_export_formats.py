@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from usrn_keras.export.exported_models import run_onnx
+from usrn_keras.export.parity import random_images
+from usrn_keras.export.smaller_onnx import write_float16, write_int8
+
 slow = pytest.mark.slow
 
 PAIRS = [
@@ -40,6 +44,7 @@ def test_export_agrees_and_names_its_input(export_with, tmp_path, backend, forma
     assert report["bytes"] == sum(file.stat().st_size for file in files)
     if format == "onnx":
         check_onnx_interface(path, input_size)
+        check_onnx_tools(path, tmp_path)
 
 
 def check_onnx_interface(path, input_size):
@@ -53,6 +58,23 @@ def check_onnx_interface(path, input_size):
     assert (logits.name, logits.shape) == ("logits", ["batch", height, width, 5])
     batch = np.zeros((3, *(input_size or (32, 192)), 3), "float32")
     assert session.run(None, {"images": batch})[0].shape == (*batch.shape[:3], 5)
+
+
+def check_onnx_tools(path, tmp_path):
+    """Shape inference and quantiser of ONNX Runtime, and float16, run on the file, and so do the results."""
+    import onnx
+
+    onnx.shape_inference.infer_shapes(onnx.load(path), check_type=True, strict_mode=True)
+    session = run_onnx(path)
+    images = random_images((2, 64, 96))
+    logits = session(images)
+    assert "static, 2 cal" in write_int8(
+        path, tmp_path / "int8.onnx", lambda: (images[i][None] for i in (0, 1))
+    )
+    write_float16(path, tmp_path / "float16.onnx")
+    for name, tolerance in (("int8", 0.2), ("float16", 0.01)):
+        found = run_onnx(tmp_path / f"{name}.onnx")(images)
+        assert np.abs(found - logits).max() < tolerance * np.abs(logits).max()
 
 
 OTHER_BACKENDS = [

@@ -90,3 +90,17 @@ def test_a_folder_that_is_no_run(tmp_path):
 def test_unknown_format_comes_first(tmp_path):
     with pytest.raises(ExportError, match="unknown export format"):
         export_run(tmp_path, "tflite")
+
+
+def test_bands_are_in_the_labels_the_metadata_and_the_report(run_dir, monkeypatch):
+    bands = 'data.bands=["red=3", "green=2", "blue=1", "nir=4"]'
+    run = module.open_run(run_dir)
+    run.recipe = load_recipe("quickstart", [bands])
+    report = export_run(run_dir, "onnx")
+    labels = json.loads((run_dir / "export" / "model.onnx.labels.json").read_text())
+    assert labels["input"]["signature"] == "float32 (batch, 32*height, 32*width, 4)"
+    assert labels["input"]["bands"] == ["red", "green", "blue", "nir"]
+    assert labels["input"]["preprocessing"].startswith("none: bands red, green, blue, nir, 0..255")
+    metadata = {one.key: one.value for one in onnx.load(run_dir / "export" / "model.onnx").metadata_props}
+    assert json.loads(metadata["bands"]) == ["red", "green", "blue", "nir"]
+    assert "bands red, green, blue, nir in 0..255" in str(report)

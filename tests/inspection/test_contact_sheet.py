@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usrn_keras.data import Dataset, load_dataset
+from usrn_keras.data import Dataset, as_rgb, load_dataset
 from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.inspection import contact_sheet
-from usrn_keras.inspection.contact_sheet import _unlabelled, first_views, views_png
+from usrn_keras.inspection.contact_sheet import _described, _unlabelled, first_views, views_png
 from usrn_keras.inspection.legend import MAX_ENTRIES, Legend
 from usrn_keras.recipe import load_recipe
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.strong_view import strong_view
 
 
@@ -118,3 +119,17 @@ def test_a_legend_of_many_classes_ends_with_their_number():
     below = np.asarray(sheet_image)[-40:]
     assert below.min() < 200  # the line that counts the others fits the height
     assert (np.asarray(sheet_image)[-4:] == 255).all()
+
+
+@pytest.mark.parametrize("visible", [(2, 1, 0), (-1, -1, -1)])
+def test_views_of_other_bands_are_shown_as_rgb(visible):
+    bands = parse_bands(["blue", "green", "red", "nir"] if visible[0] == 2 else [1, 2, 3, 4])
+    weak = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 4), dtype=np.uint8)
+    parameters = np.array([[1, 1, 1, 0, 0, 1, *visible]], np.float32)
+    (view,) = _unlabelled({"weak": weak, "strong_parameters": parameters}, ["a.tif"], bands)
+    np.testing.assert_array_equal(view.weak, as_rgb(weak[0], bands))
+    assert view.strong.shape == (32, 32, 3)
+    expected = (
+        ("colours unchanged", "blurred") if visible[0] == 2 else ("brightness 1.00, contrast 1.00", "blurred")
+    )
+    assert _described(view.parameters) == expected

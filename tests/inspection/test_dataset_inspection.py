@@ -69,7 +69,7 @@ def test_an_unforeseen_error_is_a_finding(recipe_file, monkeypatch):
     def broken(path, **options):
         raise RuntimeError("decoder gave up")
 
-    monkeypatch.setattr("usrn_keras.inspection.reading.read_image", broken)
+    monkeypatch.setattr("usrn_keras.inspection.reading.read_sample_image", broken)
     inspection = inspect_data(load_recipe(str(recipe_file)))
     assert len(inspection.errors) == 6
     assert "RuntimeError: decoder gave up" in inspection.errors[0].message

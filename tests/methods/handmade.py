@@ -21,9 +21,9 @@ IMAGES, SIZE, PATCH = 4, 32, 8
 EPSILON, MOMENTUM = 1e-3, 0.9  # of batch normalisation
 
 
-def handmade_branches() -> tuple[Branch, Branch]:
+def handmade_branches(bands: int = 3) -> tuple[Branch, Branch]:
     """F and F_sub, which share the stem (`sharing = "low"`); no dropout, weights as Keras draws them."""
-    shared = _stem()
+    shared = _stem(bands)
     branch = Branch(shared, _tail(), _decoder(), _classifier(CLASSES), name="branch")
     return branch, Branch(shared, _tail(), _decoder(), _classifier(SUBCLASSES), name="sub_branch")
 
@@ -113,9 +113,9 @@ def handmade_pseudo_batch(seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def _stem() -> keras.Model:
+def _stem(bands: int = 3) -> keras.Model:
     """Images to features at stride 4: patches of 4 x 4 pixels."""
-    images = keras.Input((None, None, 3))
+    images = keras.Input((None, None, bands))
     x = layers.Rescaling(1 / 127.5, -1.0)(images)
     x = layers.Conv2D(LOW, 4, strides=4, use_bias=False, name="patches")(x)
     return keras.Model(images, layers.ReLU()(_normalised(x, "patches_norm")))

@@ -68,3 +68,14 @@ def test_ids_of_tensors_on_pytorch():
     batch["labels"][0, 0, 0] = CLASSES + 1
     with pytest.raises(ValueError, match=f"received {CLASSES + 1}"):
         check().validate({name: value[:2] for name, value in batch.items()})
+
+
+def test_images_must_have_the_bands_of_the_network():
+    check = BatchCheck("Supervised", ("labelled", "labels"), 3, None, 255, bands=4)
+    labels = np.zeros((2, 8, 8), "int32")
+    check.validate({"labelled": np.zeros((2, 8, 8, 4)), "labels": labels})
+    message = (
+        r"`labelled` must be images of 4 bands \(batch, height, width, 4\), received the shape \(2, 8, 8, 3\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        check.validate({"labelled": np.zeros((2, 8, 8, 3)), "labels": labels})

@@ -67,3 +67,15 @@ def test_the_detector_is_saved(tmp_path):
     again = keras.saving.load_model(tmp_path / "detector.keras")
     maps = ops.convert_to_tensor(np.random.default_rng(0).random((1, 64, 96, 5), dtype="float32"))
     np.testing.assert_array_equal(value_of(again(maps)), value_of(detector(maps)))
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+def test_other_bands_are_normalised_by_the_mean_over_the_colours(bands):
+    detector = flaw_detector(2, width=2, bands=bands)
+    images = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, bands)).astype("float32")
+    probabilities = np.full((1, 64, 64, 2), 0.5, "float32")
+    mean, deviation = np.mean([123.675, 116.28, 103.53]), np.mean([58.395, 57.12, 57.375])
+    inputs = np.concatenate([(images - mean) / deviation, probabilities], axis=-1)
+    found = detect_flaws(detector, ops.convert_to_tensor(images), ops.convert_to_tensor(probabilities))
+    small = ops.convert_to_numpy(detector(inputs, training=True))[0, ..., 0]
+    np.testing.assert_allclose(ops.convert_to_numpy(found)[0, 0, 0], small[0, 0], rtol=1e-3, atol=1e-4)

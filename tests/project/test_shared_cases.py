@@ -64,7 +64,14 @@ CASES = {
         *("scene_folders", "data", "data", {}, (8, 12)),
         ["image rgb/{name}, mask mask/{name} (8 pairs)"],
     ),
-    "four_planes": ("bands_tiff", "four_planes", "masks", {}, (8, 12), []),
+    "four_planes": (
+        *("bands_tiff", "four_planes", "masks", {}, (8, 12)),
+        ['12 image(s) are each a TIFF of 4 bands of 8 bits: data.bands = ["red", "green", "blue", 4]'],
+    ),
+    "six_bands": (
+        *("bands_tiff", "six_bands", "masks", {}, (8, 12)),
+        ["12 image(s) are each a TIFF of 6 bands of 8 bits: data.bands = [1, 2, 3, 4, 5, 6]"],
+    ),
 }
 CLASSES = ("background", "cat", "dog")
 
@@ -145,10 +152,6 @@ REFUSED = {
     "cvat": (
         *("cvat_labelmap", "export", "export", {}),
         ["--mask-pattern 'SegmentationClass/{name}' or --mask-pattern 'SegmentationObject/{name}'"],
-    ),
-    "six_bands": (
-        *("bands_tiff", "six_bands", "masks", {}),
-        ["12 images are each a TIFF of 6 bands of 8 bits; images of 1, 3 or 4 bands", "gdal_translate -b 1"],
     ),
     "floating": (
         *("bands_tiff", "floating", "masks", {}),

@@ -31,10 +31,11 @@ def test_a_root_with_a_dot_goes_from_the_folder_of_the_recipe(tmp_path, monkeypa
 
 def test_contradictions_are_reported_beside_wrong_values():
     overrides = ["usrn.sub_head=centroids", "views.crop_size=100", "evaluation.checkpoint=best"]
+    overrides += ["subclasses.engine=k_means_constrained", "subclasses.assignment=free"]
     with pytest.raises(RecipeError) as error:
         load_recipe("quickstart", overrides)
     assert [line.split(":")[0] for line in error.value.errors] == [
-        "views.crop_size", "evaluation.checkpoint", "usrn.sub_head",
+        "views.crop_size", "evaluation.checkpoint", "subclasses.engine", "usrn.sub_head",
     ]  # fmt: skip
 
 

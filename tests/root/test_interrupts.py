@@ -15,12 +15,14 @@ import pytest
 
 from usrn_keras import interrupts
 from usrn_keras.interrupts import (
+    accept_interrupt,
     allowed_interrupts,
     check_interrupt,
     deferred_interrupts,
     interrupt_exit_code,
     interrupt_requested,
     owned_signals,
+    was_interrupted,
 )
 from usrn_keras.progress import SILENT, PlainProgress
 
@@ -39,6 +41,16 @@ def test_a_signal_raises_and_has_its_exit_code(number, code):
     with pytest.raises(KeyboardInterrupt), owned_signals():
         send(number)
     assert interrupt_exit_code() == code and not interrupt_requested()
+
+
+def test_a_signal_that_is_accepted_is_no_interruption():
+    """A server runs until it is stopped: the command succeeds."""
+    with owned_signals():
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+        accept_interrupt()
+        check_interrupt()
+    assert not was_interrupted()
 
 
 @pytest.mark.parametrize("progress", [SILENT, PlainProgress(io.StringIO())])

@@ -215,3 +215,41 @@ def test_blur_spreads_a_point_over_the_binomial_kernel():
     spread = _view(point, (1, 1, 1, 0, 0, 1))[0, 1:6, 1:6, 0]
     np.testing.assert_allclose(spread, 128 * np.outer(binomial, binomial) / 256, rtol=1e-6)
     np.testing.assert_allclose(cv2.GaussianBlur(point[0], (5, 5), 0)[1:6, 1:6, 0], spread, rtol=1e-6)
+
+
+def _bands_oracle(image, visible, brightness, contrast, saturation, hue, grayscale, blur):
+    """Bands without a colour: brightness by the factor, contrast about their own mean, and blur."""
+    image = image.astype("float64")
+    found = np.clip(image * brightness, 0, 255)
+    found = _blend(found, found.mean(axis=(0, 1)), contrast)
+    if visible:
+        colours = _oracle(image[..., visible], brightness, contrast, saturation, hue, grayscale, 0)
+        found[..., visible] = colours
+    return cv2.GaussianBlur(found, (5, 5), 0).reshape(found.shape) if blur else found
+
+
+@pytest.mark.parametrize("visible", [(2, 1, 0), (3, 0, 1), ()])
+@pytest.mark.parametrize("channels", [4, 2, 1])
+def test_views_of_other_bands(visible, channels):
+    if visible and channels < 4:
+        pytest.skip("too few bands")
+    images = np.random.default_rng(5).uniform(0, 255, (3, *SIZE, channels)).astype("float32")
+    rows = [(1.3, 0.7, 1.4, 0.1, 0, 0), (0.8, 1.2, 0.6, -0.05, 1, 0), (1, 1, 1, 0, 0, 1)]
+    found = _view(images, *[(*row, *(visible or (-1, -1, -1))) for row in rows])
+    for image, row, view in zip(images, rows, found, strict=True):
+        np.testing.assert_allclose(view, _bands_oracle(image, list(visible), *row), atol=2e-2)
+
+
+def test_visible_bands_have_the_view_of_rgb_to_the_bit():
+    images, places = _images(4), (2, 0, 3)
+    parameters = StrongView().draw(np.random.default_rng(1), 4)
+    bands = np.zeros((4, *SIZE, 4), "float32")
+    bands[..., places] = images
+    found = _view(bands, *[(*row, *places) for row in parameters])
+    np.testing.assert_array_equal(found[..., places], _view(images, *parameters))
+
+
+def test_the_places_of_the_colours_follow_the_parameters():
+    drawn = [StrongView(visible=places).draw(np.random.default_rng(3), 2) for places in ((), (2, 1, 0))]
+    np.testing.assert_array_equal(drawn[0], drawn[1][:, :6])
+    assert drawn[0].shape == (2, 6) and drawn[1][:, 6:].tolist() == [[2, 1, 0]] * 2

@@ -80,7 +80,9 @@ def test_runs_of_earlier_versions_know_the_sizes_of_files(folder):
     assert len(changes(known, loaded(folder))) == 1
 
 
-@pytest.mark.parametrize("override", ["data.value_range=[0, 4000]", "data.mask_threshold=127"])
+@pytest.mark.parametrize(
+    "override", ["data.value_range=[0, 4000]", "data.mask_threshold=127", "data.bands=[3, 2, 1]"]
+)
 def test_other_values_are_another_data_set(folder, override):
     known = describe(loaded(folder))
     errors = ErrorList()

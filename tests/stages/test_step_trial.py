@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from usrn_keras.budget.budget import MeasuredStep
+from usrn_keras.data import read_sample_image
 from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.recipe import load_recipe
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.stages import step_trial
 from usrn_keras.stages.step_trial import made_up_data, made_up_subclasses, try_steps
 
@@ -126,3 +128,10 @@ def test_methods_with_pseudo_masks_are_measured(recipe_file, tmp_path, monkeypat
         == network["network"]["trainable"]
         == learnt
     )
+
+
+def test_made_up_images_have_the_bands_of_the_recipe(tmp_path):
+    bands = parse_bands(["red", "green", "blue", "nir"])
+    dataset = made_up_data(tmp_path, 32, COUNTS, bands)
+    image = read_sample_image(dataset.labelled[0])
+    assert image.shape == (32, 32, 4) and dataset.labelled[0].bands.names == bands.names

@@ -5,8 +5,8 @@ import pytest
 
 from tests.subclasses.made_dataset import Recorder
 from usrn_keras.clustering import BalancedKMeans
+from usrn_keras.clustering import constrained_kmeans as constrained_file
 from usrn_keras.clustering.constrained_kmeans import constrained_kmeans
-from usrn_keras.errors import DataError
 from usrn_keras.subclasses import Clustering, class_clusters
 from usrn_keras.subclasses.class_clusters import cluster_classes, cluster_rows
 from usrn_keras.subclasses.feature_store import FeatureStore
@@ -108,19 +108,20 @@ def test_clusters_go_with_the_store(store, tmp_path):
     assert not list(store.folder.glob("*.npz"))
 
 
-def test_clusters_by_k_means_constrained(store):
+@pytest.mark.parametrize("asked", [{"engine": "k_means_constrained"}, {"assignment": "constrained"}])
+def test_clusters_by_k_means_constrained(store, asked):
     counts = np.array([4, 2, 1, 0])
-    found = cluster_classes(store, counts, Clustering(assignment="constrained", seed=3))
+    found = cluster_classes(store, counts, Clustering(**asked, seed=3))
     assert [clusters.sizes.tolist() for clusters in found] == [[100] * 4, [100] * 2, [100], []]
-    labels, centers, inertia = constrained_kmeans(ROWS[:400], 4, seed=3)
-    np.testing.assert_array_equal(found[0].labels, labels)
-    np.testing.assert_array_equal(found[0].centers, centers)
-    assert found[0].inertia == pytest.approx(inertia / 400)
+    alone = constrained_kmeans(ROWS[:400], 4, seed=3)
+    np.testing.assert_array_equal(found[0].labels, alone.labels)
+    np.testing.assert_array_equal(found[0].centers, alone.centers)
+    assert found[0].inertia == pytest.approx(alone.inertia / 400)
 
 
-def test_k_means_constrained_rejects_large_classes_before_it_starts(store, monkeypatch):
-    monkeypatch.setattr(class_clusters, "MAX_ROWS", 150)
-    with pytest.raises(DataError, match="at most 150 feature pixels") as caught:
-        cluster_classes(store, np.array([4, 2, 2, 0]), Clustering(assignment="constrained"))
-    assert caught.value.errors == ("class 0 has 400 feature pixels", "class 1 has 200 feature pixels")
-    assert not list(store.folder.glob("class-*.npz"))
+def test_k_means_constrained_clusters_a_sample_of_a_large_class(store, monkeypatch):
+    monkeypatch.setattr(constrained_file, "MAX_ROWS", 150)
+    options = Clustering(engine="k_means_constrained", sample_rows=120)
+    found = cluster_classes(store, np.array([7, 2, 2, 0]), options)
+    assert sorted(found[0].sizes) == [57] * 6 + [58] and found[2].sizes.tolist() == [50, 50]
+    assert found[0].prices.any() and not found[2].prices.any()

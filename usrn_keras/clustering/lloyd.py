@@ -208,8 +208,20 @@ def fit_centers(
         if state.value > ROUNDING:  # otherwise all rows equal their centers
             state = stage(size, state)
     # The current prices balance the rows for the centers before the last step.
+    return final_prices(sample, state, costs, threads)
+
+
+def final_prices(sample: np.ndarray, state: Solution, costs: np.ndarray, threads: int) -> Solution:
+    """Balance the sample for the centers of a solution; returns it with the prices.
+
+    Args:
+        sample: Sample `(n, features)` float32.
+        state: Solution, whose prices are the start.
+        costs: Scratch `(n, K)` float32, overwritten.
+        threads: Number of threads.
+    """
     fill_costs(sample, state.centers, costs, threads)
-    no_rows = np.zeros(clusters, np.int64)
+    no_rows = np.zeros(len(state.prices), np.int64)
     balanced = balance_prices(
         DenseCosts(costs), state.prices, no_rows, tolerance=LAST_IMBALANCE, steps=3 * PASSES, threads=threads
     )

@@ -16,6 +16,7 @@ from usrn_keras.data.masks import MASK_SUFFIXES
 from usrn_keras.errors import DataError
 from usrn_keras.files import cache_folder
 from usrn_keras.printable import has_control_characters
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.recipe.schema import DataSection
 
 
@@ -73,8 +74,8 @@ def load_dataset(data: DataSection, errors: ErrorList | None = None) -> Dataset:
             palette = np.zeros((len(data.classes), 3), np.uint8)
             return Dataset(data.dataset, tuple(data.classes), palette, (), (), ())
         dataset = load(root, data, found)
-    if data.value_range:
-        dataset = _with_value_range(dataset, tuple(data.value_range))
+    if data.value_range or data.bands:
+        dataset = _with_reading(dataset, data)
     if data.labels == "all":
         dataset = with_all_labels(dataset, found)
     _check_names(dataset, found)
@@ -83,11 +84,10 @@ def load_dataset(data: DataSection, errors: ErrorList | None = None) -> Dataset:
     return dataset
 
 
-def _with_value_range(dataset: Dataset, value_range: tuple[int, int]) -> Dataset:
-    parts = {
-        part: tuple(replace(sample, value_range=value_range) for sample in getattr(dataset, part))
-        for part in PARTS
-    }
+def _with_reading(dataset: Dataset, data: DataSection) -> Dataset:
+    """Add the value range and the bands of the recipe to all samples."""
+    how = {"value_range": tuple(data.value_range) or None, "bands": parse_bands(data.bands)}
+    parts = {part: tuple(replace(sample, **how) for sample in getattr(dataset, part)) for part in PARTS}
     return replace(dataset, **parts)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from usrn_keras.data.decoding.content_hashes import content_hash
 from usrn_keras.errors import DataError
+from usrn_keras.recipe.bands import Bands
 
 SHOWN = 20
 
@@ -76,6 +77,7 @@ class Sample:
         mask: Path of the file of class ids, or None.
         sublabels: Path of the file of subclass ids, or None before the subclasses are built.
         value_range: Values of a 16-bit image that become 0 and 255; None keeps the upper eight bits.
+        bands: Bands of the image to read; None for red, green and blue.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Sample:
     mask: Path | None = None
     sublabels: Path | None = None
     value_range: tuple[int, int] | None = None
+    bands: Bands | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +158,8 @@ class Dataset:
         samples, masked = getattr(self, part), part != "unlabelled"
         files = [(fact(one.image), fact(one.mask) if masked and one.mask else 0) for one in samples]
         # Only what is set, so that the hash of other data sets is that of the first versions.
-        more = [self.mask_threshold, *{one.value_range for one in samples}]
+        bands = {(*one.bands.names, *one.bands.numbers) for one in samples if one.bands}
+        more = [self.mask_threshold, *{one.value_range for one in samples}, *bands]
         more = [value for value in more if value is not None]
         return _hash([self.ignore_index, maps, files, *([more] if more else [])])
 

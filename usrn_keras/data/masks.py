@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from usrn_keras.data.dataset import Sample
-from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.decoding.mask_files import RawMask, read_raw
 from usrn_keras.data.mask_values import map_colours
+from usrn_keras.data.sample_images import read_sample_image
 from usrn_keras.errors import DataError
 
 __all__ = [
@@ -135,14 +136,14 @@ def read_sample(sample: Sample, rules: MaskRules) -> tuple[np.ndarray, np.ndarra
         rules: Meaning of the mask values: a `Dataset` or `Rules`.
 
     Returns:
-        RGB image `(height, width, 3)` uint8 and class ids `(height, width)`.
+        Image `(height, width, bands)` uint8 and class ids `(height, width)`.
 
     Raises:
         DataError: A file cannot be read, or the mask and the image differ in size.
     """
     if sample.mask is None:
         raise DataError(f"{sample.image} has no mask")
-    image = read_image(sample.image, value_range=sample.value_range)
+    image = read_sample_image(sample)
     mask = read_mask(sample.mask, rules)
     check_size(sample.image, image.shape[:2], sample.mask, mask.shape)
     return image, mask

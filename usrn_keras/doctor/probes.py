@@ -65,7 +65,7 @@ def try_recipe(order: dict, send: Send) -> dict:
     Returns:
         `step_seconds`, of the shortest training step, and `step_images_per_second`.
     """
-    from usrn_keras.data import image_size, load_dataset
+    from usrn_keras.data import load_dataset, sample_size
     from usrn_keras.data.dataset import PARTS
     from usrn_keras.recipe import load_recipe
     from usrn_keras.subclasses.feature_grid import feature_size
@@ -75,7 +75,7 @@ def try_recipe(order: dict, send: Send) -> dict:
     send({"precision": recipe.training.precision})
     dataset = load_dataset(recipe.data)
     send({f"{part}_images": len(getattr(dataset, part)) for part in PARTS})
-    height, width = feature_size(image_size(dataset.labelled[0].image))
+    height, width = feature_size(sample_size(dataset.labelled[0]))
     try:  # at most, if all images have this size
         rows, channels = height * width * len(dataset.labelled), recipe.network.decoder_channels
         check_space(Path(order["folder"]), rows, channels, stored=0)

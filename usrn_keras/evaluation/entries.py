@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from usrn_keras.data import Dataset, Sample, load_dataset, read_image
+from usrn_keras.data import Dataset, Sample, load_dataset, read_sample_image
 from usrn_keras.errors import USRNError
 from usrn_keras.evaluation.evaluate import EvaluationResult, evaluate_with, samples_of
 from usrn_keras.evaluation.external_masks import PredictedMasks
@@ -108,7 +108,7 @@ class RunEntry:
         )
 
     def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
-        images = (read_image(sample.image, value_range=sample.value_range) for sample in samples)
+        images = (read_sample_image(sample) for sample in samples)
         return [self._predictor.ids(image) for image in images]
 
     @cached_property

@@ -71,7 +71,7 @@ def evaluate(
     """Evaluate a model on images of any size, which are padded, never cropped.
 
     Args:
-        segmenter: Network from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
+        segmenter: Network from images `(batch, height, width, bands)` in 0..255, to logits.
         samples: Images with masks.
         dataset: Data set that defines the classes of the masks.
         name: Name of the scores.

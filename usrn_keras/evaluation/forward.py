@@ -40,5 +40,5 @@ class Forward:
         self._run = compile_forward(model, function)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Call the function with images `(batch, height, width, 3)` uint8; returns an array."""
+        """Call the function with images `(batch, height, width, bands)` uint8; returns an array."""
         return ops.convert_to_numpy(self._run(images))

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from usrn_keras.data import Sample, load_dataset, read_sample
+from usrn_keras.data import Sample, as_rgb, load_dataset, read_sample
 from usrn_keras.data.dataset import Dataset
 from usrn_keras.errors import RunError
 from usrn_keras.evaluation.predict import run_predictor
@@ -154,10 +154,9 @@ def find_label_errors(
             wrong = contradicted(labels, probabilities, confidence)
             if wrong.any():
                 ids = probabilities.argmax(axis=-1)
+                shot = as_rgb(image, sample.bands)
                 entry = _describe(sample, part, labels, ids, wrong, dataset.classes)
-                found.append(
-                    (entry, _cells(image, labels, ids, wrong, dataset), set(np.unique(ids).tolist()))
-                )
+                found.append((entry, _cells(shot, labels, ids, wrong, dataset), set(np.unique(ids).tolist())))
                 found.sort(key=lambda one: -one[0].pixels)
                 for _, cells, _ in found[SHEET_ROWS:]:
                     cells.clear()  # pictures of all images would fill the memory

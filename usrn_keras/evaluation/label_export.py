@@ -23,6 +23,7 @@ from usrn_keras.evaluation.predict import run_predictor
 from usrn_keras.evaluation.predictor import Predictor
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.runs import open_run
 
 DOUBTFUL = ("ignore", "leave-out")
@@ -52,10 +53,17 @@ class LabelExport:
 
     def lines(self) -> list[str]:
         """Return the result as lines of text, with the command that reads corrected labels."""
-        names = f" --names {quote(str(self.out / CLASSES))}" if self.out.suffix != ZIP else " --names CLASSES"
-        return [
+        written = [
             f"written: {len(self.images)} images as {self.format} to {self.out}",
             f"doubtful pixels: {100 * self.doubtful:.1f} %",
+        ]
+        if self.format == "masks":  # they are what an import would draw
+            folder = self.out.with_suffix("") if self.out.suffix == ZIP else self.out
+            command = f"  usrn init PROJECT --images IMAGES --masks {quote(str(folder))} --names "
+            return [*written, "correct them, then run:", command + quote(str(folder / CLASSES))]
+        names = f" --names {quote(str(self.out / CLASSES))}" if self.out.suffix != ZIP else " --names CLASSES"
+        return [
+            *written,
             "correct them, then run:",
             f"  usrn labels import {quote(str(self.out))} --images IMAGES --out MASKS "
             f"--unlabelled {self.unlabelled}{names}",
@@ -116,7 +124,8 @@ def export_labels(
     images = _find_images([Path(path) for path in inputs], only)
     names = tuple(BACKGROUND if is_background(name) else name for name in run.classes)
     labels, unlabelled = _written_labels(names, doubtful, format)
-    predictor, value_range = run_predictor(run), run.recipe.data.value_range or None
+    predictor, data = run_predictor(run), run.recipe.data
+    reading = {"value_range": data.value_range or None, "bands": parse_bands(data.bands)}
     count = total = 0
     with staged_path(out) as staging:
         folder = staging.with_name("labels") if out.suffix == ZIP else staging
@@ -125,7 +134,7 @@ def export_labels(
         writer = WRITERS[format](folder, place, labels, written_palette(run.palette))
         with progress.task("images", total=len(images)) as task:
             for name, path in images.items():
-                image = read_image(path, value_range=value_range)
+                image = read_image(path, **reading)
                 found, doubts = predicted_labels(predictor, image, confidence)
                 writer.add(name, path, found)
                 count, total = count + doubts, total + found.size

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.clustering import BalancedKMeans
-from usrn_keras.data import Sample, load_dataset, read_image, read_mask
+from usrn_keras.data import Sample, as_rgb, load_dataset, read_mask, read_sample_image
 from usrn_keras.data.dataset import Dataset
 from usrn_keras.errors import DataError, RunError
 from usrn_keras.evaluation.predict import run_predictor
@@ -149,7 +149,7 @@ def suggest_images(
             hint="Choose a smaller number.",
         )
     weights = class_weights(labelled_pixels(dataset, progress))
-    found = _measure_all(models, dataset.unlabelled, weights, progress)
+    found = measure_images(models, dataset.unlabelled, weights, progress)
     chosen = choose_different(found, count, seed=seed)
     samples = tuple(dataset.unlabelled[index] for index in chosen)
     suggestion = NextImages(
@@ -192,13 +192,21 @@ def choose_different(found: Sequence[ImageUncertainty], count: int, *, seed: int
     return sorted(first.values(), key=lambda index: -found[index].score)
 
 
-def _measure_all(
-    models: Models, samples: Sequence[Sample], weights: np.ndarray, progress: Progress
+def measure_images(
+    models: Models, samples: Sequence[Sample], weights: np.ndarray, progress: Progress = SILENT
 ) -> list[ImageUncertainty]:
+    """Measure how uncertain models are about each image.
+
+    Args:
+        models: The models.
+        samples: The images.
+        weights: Weight of each class, `(classes,)`, see `class_weights`.
+        progress: Progress display, which counts images.
+    """
     found = []
     with progress.task("unlabelled images", total=len(samples)) as task:
         for sample in samples:
-            image = read_image(sample.image, value_range=sample.value_range)
+            image = read_sample_image(sample)
             found.append(measure_uncertainty(image, models.predict(image), weights))
             task.advance()
     return found
@@ -209,14 +217,15 @@ def _sheet(models: Models, suggestion: NextImages, weights: np.ndarray, palette:
     for rank, (sample, found) in enumerate(
         zip(suggestion.samples[:SHEET_ROWS], suggestion.uncertainties, strict=False), 1
     ):
-        image = read_image(sample.image, value_range=sample.value_range)
+        image = read_sample_image(sample)
         predictions = models.predict(image)
         total, _ = impurity(predictions, weights)
         ids = sum(predictions).argmax(axis=-1)
         shown |= set(np.unique(ids).tolist())
         main = suggestion.classes[int(found.of_class.argmax())]
         heading = f"{rank}. {sample.name}    score {found.score:.3f}    most about {main}"
-        rows.append((heading, [image, coloured(ids, palette), heat_map(image, total.sum(axis=-1))]))
+        shot = as_rgb(image, sample.bands)
+        rows.append((heading, [shot, coloured(ids, palette), heat_map(shot, total.sum(axis=-1))]))
     columns = ("image", "mean prediction", "uncertain pixels (red)")
     title = f"{len(suggestion.samples)} of {suggestion.ranked} unlabelled images to label next"
     return rows_png(columns, rows, suggestion.classes, palette, shown=shown, title=title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.left_out_files import LeftOut, find_unread
-from usrn_keras.errors import DataError
+from usrn_keras.data.sample_images import as_rgb
+from usrn_keras.errors import DataError, OutOfMemoryError
 from usrn_keras.evaluation import Predictor, inference_of
 from usrn_keras.files import atomic_path
+from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.networks import load_segmenter
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.report.pictures import PALETTE_SIZE, overlay_png, palette_png
+from usrn_keras.recipe.bands import parse_bands
+from usrn_keras.report.pictures import labels_png, overlay_png
 from usrn_keras.runs import Run, open_run
 
 OVERLAYS, CONFIDENCE = "overlays", "confidence"  # folders in the output
@@ -46,6 +50,7 @@ def predict_files(
     out_dir: Path | str,
     *,
     confidence: bool = False,
+    mode: str | None = None,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
     left_out: Callable[[LeftOut], None] = lambda files: None,
@@ -60,6 +65,7 @@ def predict_files(
             `overlays/STEM.png` (the colours over the image). Images of a folder keep their sub-folder.
         confidence: Whether to write `confidence/STEM.png`, too: the probability of the predicted class as
             grey values, 255 is 1.
+        mode: `whole` or `slide`, in place of that of the recipe; windows have the size of training crops.
         progress: Progress bar, counts images.
         wrote: Called with the path of each file as soon as it is written.
         left_out: Called with the pictures in the folders whose format is not read, if there are any.
@@ -73,6 +79,7 @@ def predict_files(
             others are written, and the error lists them).
         RunError: The run is not complete.
         WeightsError: Its model cannot be loaded.
+        OutOfMemoryError: Memory ran out; the error names the image, and what needs less memory.
 
     Example:
 
@@ -86,7 +93,7 @@ def predict_files(
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors, confidence=confidence))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
-    predictor = run_predictor(run)
+    predictor = run_predictor(run, mode=mode)
     written: list[Path] = []
     with progress.task("images", total=len(jobs)) as task:
         for job in jobs:
@@ -103,14 +110,15 @@ def predict_files(
     return written
 
 
-def run_predictor(run: Run, model: Path | None = None) -> Predictor:
+def run_predictor(run: Run, model: Path | None = None, *, mode: str | None = None) -> Predictor:
     """Create the predictor of a model, with the options of prediction of the recipe of its run.
 
     Args:
         run: Complete run.
         model: Path of the `.keras` file; None for the final model.
+        mode: `whole` or `slide`; None for that of the recipe.
     """
-    options = inference_of(run.recipe)
+    options = inference_of(run.recipe, {"mode": mode})
     # Images are predicted one by one: a larger batch would be filled up with blank images.
     batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
     return Predictor(load_segmenter(model or run.model_path), options, batch=batch)
@@ -172,28 +180,41 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
 
 
 def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
-    image = read_image(job.image, value_range=run.recipe.data.value_range or None)
-    palette = run.palette
-    if job.confidence:
-        probabilities = predictor.probabilities(image)
-        labels = probabilities.argmax(axis=-1)
-        _write(job.confidence, grey_png(probabilities.max(axis=-1)))
-    else:
-        labels = predictor.ids(image)
-    _write(job.labels, _labels_png(labels, palette))
-    _write(job.overlay, overlay_png(image, labels, palette))
+    data = run.recipe.data
+    bands = parse_bands(data.bands)
+    image = read_image(job.image, value_range=data.value_range or None, bands=bands)
+    with _memory_explained(job.image, image, predictor):
+        if job.confidence:
+            labels, confidence = predictor.ids_and_confidence(image)
+            _write(job.confidence, grey_png(confidence))
+        else:
+            labels = predictor.ids(image)  # a byte a pixel
+    _write(job.labels, labels_png(labels, run.palette))
+    _write(job.overlay, overlay_png(as_rgb(image, bands), labels, run.palette))
     return job.targets
+
+
+@contextlib.contextmanager
+def _memory_explained(path: Path, image: np.ndarray, predictor: Predictor) -> Iterator[None]:
+    """Name the image, and what needs less memory, if memory runs out in the block."""
+    try:
+        yield
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        height, width = image.shape[:2]
+        whole = predictor.options.mode == "whole"
+        raise OutOfMemoryError(
+            f"memory ran out: {path} has {width} x {height} pixels, predicted as {predictor.options.line()}",
+            hint="Predict it in windows: --mode slide."
+            if whole
+            else "Close other programs, or reduce the image.",
+        ) from error
 
 
 def grey_png(shares: np.ndarray) -> bytes:
     """A PNG of grey values: shares `(height, width)` in 0..1, rounded to 255 steps."""
     return cv2.imencode(".png", np.rint(255 * shares).astype(np.uint8))[1].tobytes()
-
-
-def _labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
-    if len(palette) <= PALETTE_SIZE:
-        return palette_png(labels, palette)
-    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
-from usrn_keras.data import Dataset, Sample, read_image, read_mask
+from usrn_keras.data import Dataset, Sample, read_mask, read_sample_image
 from usrn_keras.data.batches.padding import pad_image
 from usrn_keras.data.masks import check_size
 from usrn_keras.errors import DataError
@@ -79,7 +79,7 @@ class PseudoLabelQuality:
             len(self._dataset.classes), self._method.threshold, self._method.sub_threshold
         )
         for sample in self._samples:
-            image = read_image(sample.image, value_range=sample.value_range)
+            image = read_sample_image(sample)
             counts.add(self.pseudo_labels(image), self._true_classes(sample, image.shape[:2]))
         return {"step": step, **counts.to_record()}
 
@@ -87,7 +87,7 @@ class PseudoLabelQuality:
         """The pseudo labels of an image, at stride 8.
 
         Args:
-            image: `(height, width, 3)` uint8 RGB.
+            image: `(height, width, bands)` uint8.
 
         Returns:
             What `Method.pseudo_labels` gives of the cells, 8 x 8 pixels each, whose centre is in the image,

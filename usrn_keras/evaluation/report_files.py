@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from usrn_keras.data import Sample, read_sample
+from usrn_keras.data import Sample, as_rgb, read_sample
 from usrn_keras.data.batches.whole_images import mask_to_labels
 from usrn_keras.evaluation.entries import Entry
 from usrn_keras.evaluation.evaluate import EvaluationResult, ImageScore
@@ -128,7 +128,8 @@ def _side_by_side(measured: Sequence[tuple[Entry, EvaluationResult]], samples: S
         pixels, mask = read_sample(sample, first.dataset)
         known = [None if math.isnan(found[sample.image]) else found[sample.image] for found in mious]
         ids = {name: maps[number] for name, maps in predictions.items()}
-        rows.append(PredictedImage(sample.name, pixels, mask_to_labels(mask, first.dataset), ids, known))
+        shot = as_rgb(pixels, sample.bands)
+        rows.append(PredictedImage(sample.name, shot, mask_to_labels(mask, first.dataset), ids, known))
     return comparison_png(rows, first.dataset.classes, first.dataset.palette)
 
 
@@ -138,7 +139,8 @@ def _gallery(entry: Entry, measured: EvaluationResult, worst: Sequence[ImageScor
         pixels, mask = read_sample(image.sample, entry.dataset)
         labels = mask_to_labels(mask, entry.dataset)
         predictions = {measured.scores.name: ids}
-        rows.append(PredictedImage(image.sample.name, pixels, labels, predictions, [image.miou]))
+        shot = as_rgb(pixels, image.sample.bands)
+        rows.append(PredictedImage(image.sample.name, shot, labels, predictions, [image.miou]))
     scores = measured.scores
     images = f"The {len(rows)} worst of {len(measured.images)} images" if len(rows) > 1 else "The worst image"
     title = f"{images}: {scores.name}, mIoU over all {100 * scores.miou:.1f} %"

@@ -16,6 +16,7 @@ from usrn_keras.data.mask_values import voc_palette
 from usrn_keras.errors import DataError
 from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor, inference_of
 from usrn_keras.networks import load_segmenter
+from usrn_keras.recipe.bands import RGB, Bands, parse_bands
 from usrn_keras.runs import open_run
 
 
@@ -41,11 +42,12 @@ class Segmenter:
     model itself, `segmenter.model(images)`, compiles one for every layer and shape on JAX.
 
     Args:
-        model: Network from images `(batch, height, width, 3)`, RGB in 0..255, to logits.
+        model: Network from images `(batch, height, width, bands)` in 0..255 to logits.
         names: Name of each class.
         palette: Colour of each class, `(classes, 3)` uint8.
         options: Options of prediction.
         value_range: Lowest and highest value of image files of 16 bits; None for all values.
+        bands: Bands of image files; None for red, green and blue.
 
     Example:
 
@@ -64,20 +66,22 @@ class Segmenter:
         palette: np.ndarray,
         options: Inference = WHOLE,
         value_range: tuple[int, int] | None = None,
+        bands: Bands | None = None,
     ):
         self.model = model
         self.names = tuple(names)
         self.palette = np.asarray(palette, np.uint8)
         self.options = options
         self.value_range = value_range
+        self.bands = bands
         self._predictor = Predictor(model, options)
 
     def predict(self, images: Any) -> Segmentation | list[Segmentation]:
         """Predict one image or several, of any size.
 
         Args:
-            images: An image, `(height, width, 3)` uint8 RGB or the path of a file; or several: a list of
-                them, or `(n, height, width, 3)` uint8.
+            images: An image, `(height, width, bands)` uint8 or the path of a file; or several: a list of
+                them, or `(n, height, width, bands)` uint8. Three bands are RGB, unless the run has others.
 
         Returns:
             The prediction of the image, or a list of them.
@@ -86,7 +90,7 @@ class Segmenter:
             DataError: An image has another shape or type, or its file cannot be read.
         """
         if isinstance(images, (str, Path)):
-            return self._predict(read_image(Path(images), value_range=self.value_range))
+            return self._predict(self._read(Path(images)))
         if isinstance(images, (list, tuple)):
             return [self.predict(image) for image in images]
         images = np.asarray(images)
@@ -94,10 +98,27 @@ class Segmenter:
             return [self._predict(image) for image in images]
         return self._predict(images)
 
-    def _predict(self, image: np.ndarray) -> Segmentation:
-        if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
+    def _read(self, path: Path) -> np.ndarray:
+        if self.bands is None and self._channels != RGB.count:
             raise DataError(
-                "an image must be RGB, (height, width, 3) uint8 in 0..255, received the shape "
+                f"the model takes images of {self._channels} bands, and its file does not say which bands of "
+                f"{path} these are",
+                hint="Load the folder of the run, or read the bands and pass an array.",
+            )
+        return read_image(path, value_range=self.value_range, bands=self.bands)
+
+    @property
+    def _channels(self) -> int:
+        return self.model.inputs[0].shape[-1]
+
+    def _predict(self, image: np.ndarray) -> Segmentation:
+        channels = self._channels
+        if image.ndim != 3 or image.shape[-1] != channels or image.dtype != np.uint8:
+            are_rgb = self.bands.are_rgb if self.bands else channels == RGB.count
+            names = f" ({', '.join(self.bands.names)})" if self.bands else ""
+            what = "RGB" if are_rgb else f"of {channels} bands{names}"
+            raise DataError(
+                f"an image must be {what}, (height, width, {channels}) uint8 in 0..255, received the shape "
                 f"{image.shape} of {image.dtype}",
                 hint="Convert images in 0..1: (255 * image).round().astype('uint8').",
             )
@@ -135,7 +156,8 @@ def load(source: Path | str, **options: Any) -> Segmenter:
         run = open_run(source)
         model = load_segmenter(run.model_path)
         value_range = tuple(run.recipe.data.value_range) or None
-        return Segmenter(model, run.classes, run.palette, inference_of(run.recipe, options), value_range)
+        inference, bands = inference_of(run.recipe, options), parse_bands(run.recipe.data.bands)
+        return Segmenter(model, run.classes, run.palette, inference, value_range, bands)
     model = load_segmenter(source)
     classes = model.output_shape[-1]
     return Segmenter(model, [str(one) for one in range(classes)], voc_palette(classes), Inference(**options))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from usrn_keras.data.channel_groups import by_channel_groups
+
 LARGEST_WEIGHT = 10.0  # of a class, so that one that is hardly labelled does not decide alone
 GRID = 3  # cells per side of the pooled features
 
@@ -25,7 +27,7 @@ class ImageUncertainty:
         score: Class-weighted impurity of the mean prediction, mean over all pixels, 0 or more.
         disagreement: Part of `score` that is variance between the models; 0 for one model.
         of_class: Part of each class in `score`, `(classes,)`; its sum is `score`.
-        features: Pooled features, `(GRID * GRID * (classes + 6),)` float32.
+        features: Pooled features, `(GRID * GRID * (classes + 2 * bands),)` float32.
     """
 
     score: float
@@ -71,7 +73,7 @@ def measure_uncertainty(
     """Measure the uncertainty of models about an image.
 
     Args:
-        image: `(height, width, 3)` uint8 RGB.
+        image: `(height, width, bands)` uint8.
         predictions: Probabilities of each model, `(height, width, classes)` float32.
         weights: Weight of each class, `(classes,)`.
 
@@ -94,19 +96,19 @@ def pooled_features(image: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """What an image shows and looks like: predicted shares and colours in a grid of cells.
 
     Each cell has the square roots of the mean probabilities (distances are those of Hellinger), and mean and
-    standard deviation of the colours.
+    standard deviation of the bands.
 
     Args:
-        image: `(height, width, 3)` uint8 RGB.
+        image: `(height, width, bands)` uint8.
         mean: Mean probabilities, `(height, width, classes)`.
 
     Returns:
-        `(GRID * GRID * (classes + 6),)` float32.
+        `(GRID * GRID * (classes + 2 * bands),)` float32.
     """
     shares = np.stack([_cells(channel) for channel in np.moveaxis(mean, -1, 0)], axis=-1)
     colours = image.astype(np.float32) / 255
-    means = _cells(colours)
-    spread = np.sqrt(np.maximum(0, _cells(colours**2) - means**2))
+    means = by_channel_groups(_cells, colours)
+    spread = np.sqrt(np.maximum(0, by_channel_groups(_cells, colours**2) - means**2))
     return np.concatenate([np.sqrt(np.maximum(0, shares)), means, spread], axis=-1).astype(np.float32).ravel()
 
 

@@ -11,12 +11,18 @@ from usrn_keras.files import atomic_path
 
 
 def label_onnx(
-    path: Path, classes: Sequence[str], palette: Sequence[Sequence[int]], *, argmax: bool = False
+    path: Path,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    *,
+    argmax: bool = False,
+    bands: Sequence[str] = (),
 ) -> None:
     """Add metadata, and optionally an output, to an exported ONNX file.
 
-    The metadata are JSON texts: `classes`, a list of names, and `palette`, a list of colours `[red, green,
-    blue]`. ONNX Runtime reads them with `session.get_modelmeta().custom_metadata_map`.
+    The metadata are JSON texts: `classes`, a list of names, `palette`, a list of colours `[red, green,
+    blue]`, and `bands`, the names of the channels of the images. ONNX Runtime reads them with
+    `session.get_modelmeta().custom_metadata_map`.
 
     Args:
         path: Path of the file, whose output `logits` is `(batch, height, width, classes)`.
@@ -24,11 +30,13 @@ def label_onnx(
         palette: Colour of each class in 0..255.
         argmax: Whether to add the output `classes`, `(batch, height, width)`: the class with the largest
             logit, uint8, or int32 for more than 256 classes. `logits` remains.
+        bands: Name of each channel of the images; empty leaves them out.
     """
     import onnx
 
     proto = onnx.load(path)
     described = {"classes": list(classes), "palette": [list(map(int, colour)) for colour in palette]}
+    described |= {"bands": list(bands)} if bands else {}
     onnx.helper.set_model_props(proto, {name: json.dumps(value) for name, value in described.items()})
     if argmax:
         _add_classes(proto, len(classes))

@@ -19,7 +19,7 @@ class Reference:
     """Images and their logits by the Keras model.
 
     Attributes:
-        images: Batches of images of several sizes, float32 of shape `(batch, height, width, 3)` in 0..255.
+        images: Batches of images of several sizes, float32 `(batch, height, width, bands)` in 0..255.
         logits: Logits of each batch, float32 of shape `(batch, height, width, classes)`.
     """
 
@@ -31,7 +31,8 @@ class Reference:
         """Run `model` on random images of two shapes, or of two batch sizes if `input_size` is fixed."""
         import keras
 
-        images = tuple(random_images(shape) for shape in parity_shapes(input_size))
+        bands = model.inputs[0].shape[-1]
+        images = tuple(random_images(shape, bands=bands) for shape in parity_shapes(input_size))
         logits = (model(keras.ops.convert_to_tensor(batch), training=False) for batch in images)
         return cls(images, tuple(keras.ops.convert_to_numpy(batch) for batch in logits))
 
@@ -69,15 +70,16 @@ def parity_shapes(input_size: tuple[int, int] | None) -> list[tuple[int, int, in
     return [(1, *input_size), (2, *input_size)]
 
 
-def random_images(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
-    """Generate images of coloured blocks with noise, float32 of shape `(batch, height, width, 3)` in 0..255.
+def random_images(shape: tuple[int, int, int], seed: int = 0, *, bands: int = 3) -> np.ndarray:
+    """Generate images of coloured blocks with noise, float32 `(batch, height, width, bands)` in 0..255.
 
     Pure noise averages out in a deep network and would give nearly equal pixels.
     """
     batch, height, width = shape
     rng = np.random.default_rng(seed)
-    blocks = rng.uniform(0, 255, (batch, height // 16, width // 16, 3)).repeat(16, axis=1).repeat(16, axis=2)
-    noise = rng.normal(0, 20, (batch, height, width, 3))
+    blocks = rng.uniform(0, 255, (batch, height // 16, width // 16, bands))
+    blocks = blocks.repeat(16, axis=1).repeat(16, axis=2)
+    noise = rng.normal(0, 20, (batch, height, width, bands))
     return np.clip(blocks + noise, 0, 255).astype("float32")
 
 
@@ -107,7 +109,7 @@ def check_parity(
     """Run an exported model on the reference's images and compare the logits.
 
     Args:
-        run: Function from images of shape `(batch, height, width, 3)` to logits, both numpy float32.
+        run: Function from images of shape `(batch, height, width, bands)` to logits, both numpy float32.
         reference: Images and logits of the Keras model.
         tolerance: Maximum difference of two logits, relative to the largest logit.
 

@@ -23,8 +23,11 @@ from usrn_keras.export.onnx_labels import label_onnx
 from usrn_keras.export.parity import Reference
 from usrn_keras.files import collect_files, staged_path, write_json
 from usrn_keras.networks import load_segmenter
-from usrn_keras.networks.native_export import SIZE_MULTIPLE, symbolic_shape
+from usrn_keras.networks.native_export import SIZE_MULTIPLE, bands_of, symbolic_shape
+from usrn_keras.recipe.bands import RGB, Bands, parse_bands
 from usrn_keras.runs import Run, open_run
+
+RGB_NAMES = ", ".join(RGB.names)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class ExportReport:
         backend: Keras backend of the conversion.
         note: Reason if the conversion ran in another process; may be empty.
         labels: Path of the file that describes classes and preprocessing; may be empty.
+        bands: Names of the channels of the images, separated by commas; empty if they are not known.
     """
 
     format: str
@@ -57,6 +61,7 @@ class ExportReport:
     backend: str
     note: str = ""
     labels: str = ""
+    bands: str = RGB_NAMES
 
     def to_json(self) -> dict[str, Any]:
         """Convert the report to JSON values."""
@@ -66,7 +71,7 @@ class ExportReport:
         size = f"{self.bytes / 1e6:.1f} MB"
         lines = [
             f"{self.path}  ({self.format} by {self.backend}, {size}, {self.seconds:.1f} s)",
-            f"input: {self.input_signature}, RGB in 0..255",
+            f"input: {self.input_signature}, {_channels(self.bands)} in 0..255",
             f"parity: same class for {self.argmax_agreement:.3%} of the pixels, "
             f"logits within {self.max_abs_difference:.2g} ({self.relative_difference:.1g} relative)",
         ]
@@ -111,7 +116,7 @@ def export_model(
     backend, as described in the report's `note`.
 
     Args:
-        model: Functional model from RGB images, float32 of shape `(batch, height, width, 3)` in 0..255 with
+        model: Functional model from images, float32 of shape `(batch, height, width, bands)` in 0..255 with
             height and width multiples of 32, to logits, float32 of shape `(batch, height, width, classes)`.
         path: Path of the file, or of the folder for `tf_saved_model`; replaced if it exists.
         format: Export format: `onnx`, `tf_saved_model`, `litert` or `torch`.
@@ -148,7 +153,8 @@ def export_model(
         format=format,
         path=str(path),
         bytes=size,
-        input_signature=describe(input_size),
+        input_signature=describe(input_size, bands_of(model)),
+        bands="" if bands_of(model) != RGB.count else RGB_NAMES,
         seconds=round(time.monotonic() - start, 2),
         backend=backend,
         note=reason,
@@ -192,16 +198,17 @@ def export_run(
         )
     path = Path(out) if out is not None else Path(run_dir) / "export" / find_format(format).file_name
     run = open_run(run_dir)
+    bands = _bands(run).names
     described = labels(run, format, input_size)  # before the conversion, which takes long
     # Export formats and runtimes do not support convolutions in bfloat16.
     model = load_segmenter(run.model_path, float32=True)
     report = export_model(model, path, format=format, input_size=input_size)
     if format == "onnx":
-        label_onnx(path, run.classes, np.asarray(run.palette).tolist(), argmax=argmax)
+        label_onnx(path, run.classes, np.asarray(run.palette).tolist(), argmax=argmax, bands=bands)
         report = replace(report, bytes=size_of(path))
     labels_path = path.with_name(f"{path.name}.labels.json")
     write_json(labels_path, described)
-    return replace(report, labels=str(labels_path))
+    return replace(report, labels=str(labels_path), bands=", ".join(bands))
 
 
 def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[str, Any]:
@@ -212,6 +219,7 @@ def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[st
         format: Export format.
         input_size: Fixed height and width, or None.
     """
+    bands = _bands(run)
     return {
         "classes": list(run.classes),
         "palette": np.asarray(run.palette).tolist(),
@@ -222,8 +230,10 @@ def labels(run: Run, format: str, input_size: tuple[int, int] | None) -> dict[st
         },
         "input": {
             "name": "images",
-            "signature": describe(input_size),
-            "preprocessing": "none: RGB, 0..255; scaling is inside the model",
+            "signature": describe(input_size, bands.count),
+            "bands": list(bands.names),
+            "preprocessing": f"none: {_channels(', '.join(bands.names))}, 0..255; scaling is inside the "
+            "model",
             **value_range(run),
             "size_multiple": SIZE_MULTIPLE,
             "padding": "Pad the image at the bottom and right with its mean colour, and crop the result.",
@@ -265,6 +275,16 @@ def check_input_size(input_size: tuple[int, int] | None) -> None:
         )
 
 
-def describe(input_size: tuple[int, int] | None) -> str:
+def describe(input_size: tuple[int, int] | None, bands: int) -> str:
     """The signature for people: `float32 (batch, 32*height, 32*width, 3)`."""
-    return f"float32 ({', '.join(map(str, symbolic_shape(input_size)))})"
+    return f"float32 ({', '.join(map(str, symbolic_shape(input_size, bands)))})"
+
+
+def _bands(run: Run) -> Bands:
+    """Bands of the images of a run."""
+    return parse_bands(run.recipe.data.bands) or RGB
+
+
+def _channels(names: str) -> str:
+    """The channels for people: `RGB`, or the names of the bands."""
+    return "RGB" if names == RGB_NAMES else f"bands {names}".rstrip()

@@ -173,7 +173,7 @@ def dark_images(readings: Iterable[Reading]) -> list[DataFinding]:
     """Return one note if 16-bit images without a value range use a small part of their values."""
     deep = [reading for reading in readings if reading.deep]
     sample = deep[:: max(1, len(deep) // SAMPLED_IMAGES)]
-    total = add_histograms(count_image_values(reading.sample.image) for reading in sample)
+    total = add_histograms(count_image_values(one.sample.image, one.sample.bands) for one in sample)
     found = total.propose() if total is not None else None
     if found is None:
         return []

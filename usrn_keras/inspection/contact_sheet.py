@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from usrn_keras.data import Dataset, load_dataset
+from usrn_keras.data import Dataset, as_rgb, load_dataset
 from usrn_keras.data.batches.recipe_batches import build_batches
 from usrn_keras.inspection.legend import LINE, NOT_LEARNED, Legend, overlay, resized
 from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.bands import Bands, parse_bands
 from usrn_keras.report.figure import font
 
 
@@ -61,26 +62,31 @@ def first_views(
     Raises:
         DataError: If a file of the first batches cannot be read.
     """
-    batches = build_batches(recipe, dataset)
+    batches, bands = build_batches(recipe, dataset), parse_bands(recipe.data.bands)
     labelled: list[LabelledView] = []
     unlabelled: list[UnlabelledView] = []
     step = 0
     while min(len(labelled), len(unlabelled)) < count:
         batch, names = batches.batch(step), batches.names(step)
-        labelled += _labelled(batch, names[: batches.batch_labelled])
-        unlabelled += _unlabelled(batch, names[batches.batch_labelled :])
+        labelled += _labelled(batch, names[: batches.batch_labelled], bands)
+        unlabelled += _unlabelled(batch, names[batches.batch_labelled :], bands)
         step += 1
     return labelled[:count], unlabelled[:count]
 
 
-def _labelled(batch: dict[str, np.ndarray], names: list[str]) -> list[LabelledView]:
+def _labelled(
+    batch: dict[str, np.ndarray], names: list[str], bands: Bands | None = None
+) -> list[LabelledView]:
     images = batch["labelled"]
     if "labelled_parameters" in batch:
         images = _strong(images, batch["labelled_parameters"])
+    images = [as_rgb(image, bands) for image in images]
     return [LabelledView(*view) for view in zip(names, images, batch["labels"], strict=True)]
 
 
-def _unlabelled(batch: dict[str, np.ndarray], names: list[str]) -> list[UnlabelledView]:
+def _unlabelled(
+    batch: dict[str, np.ndarray], names: list[str], bands: Bands | None = None
+) -> list[UnlabelledView]:
     weak, parameters = batch["weak"], batch.get("strong_parameters")
     strong = batch.get("strong")
     if strong is None and parameters is not None:
@@ -90,8 +96,8 @@ def _unlabelled(batch: dict[str, np.ndarray], names: list[str]) -> list[Unlabell
         UnlabelledView(*view)
         for view in zip(
             names,
-            weak,
-            nothing if strong is None else strong,
+            [as_rgb(image, bands) for image in weak],
+            nothing if strong is None else [as_rgb(image, bands) for image in strong],
             nothing if parameters is None else parameters,
             strict=True,
         )
@@ -211,7 +217,10 @@ def _described(parameters: np.ndarray | None) -> tuple[str, ...]:
     """Describe the parameters of a strong view in two lines."""
     if parameters is None:
         return ()
-    brightness, contrast, saturation, hue, grey, blur = parameters.tolist()
+    brightness, contrast, saturation, hue, grey, blur, *visible = parameters.tolist()
+    if visible and min(visible) < 0:  # hue, saturation and grey of bands without a colour do not change
+        blurred = "blurred" if blur else ""
+        return f"brightness {brightness:.2f}, contrast {contrast:.2f}", blurred
     switched = ["grey"] * bool(grey) + ["blurred"] * bool(blur)
     if (brightness, contrast, saturation, hue) == (1, 1, 1, 0):
         return "colours unchanged", ", ".join(switched)

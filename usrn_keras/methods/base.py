@@ -29,7 +29,7 @@ class Method(KerasMethod):
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict of images `labelled (batch, height, width, 3)`, RGB in 0..255, their `labels
+    A batch is a dict of images `labelled (batch, height, width, bands)` in 0..255, their `labels
     (batch, height, width)` int, and what `inputs` names.
 
     Example: a method of your own is a subclass with a name and its parts.
@@ -65,7 +65,7 @@ class Method(KerasMethod):
         """Compute the pseudo labels for images; None for a method without pseudo labels.
 
         Args:
-            images: RGB images in 0..255, shape `(batch, height, width, 3)`.
+            images: Images in 0..255, shape `(batch, height, width, bands)`.
 
         Returns:
             Tensors `(batch, rows, columns)` at stride 8: `labels` and `confidence`; `own_labels` and

@@ -28,16 +28,24 @@ class BatchCheck:
         classes: Number of classes, the channels of F.
         subclasses: Number of subclasses, the channels of F_sub; None without one.
         ignore_index: Label of pixels without a class.
+        bands: Number of bands of the images.
     """
 
     def __init__(
-        self, method: str, needed: Sequence[str], classes: int, subclasses: int | None, ignore_index: int
+        self,
+        method: str,
+        needed: Sequence[str],
+        classes: int,
+        subclasses: int | None,
+        ignore_index: int,
+        bands: int = 3,
     ):
         self.method = method
         self.needed = tuple(needed)
         self.classes = classes
         self.subclasses = subclasses
         self.ignore_index = ignore_index
+        self.bands = bands
         self._checked: set[tuple] = set()
 
     def validate(self, batch: Any) -> None:
@@ -59,7 +67,7 @@ class BatchCheck:
         if signature in self._checked:
             return
         read = {key: batch[key] for key in self.needed}
-        errors = [*_image_errors(read), *_label_errors(read)]
+        errors = [*_image_errors(read, self.bands), *_label_errors(read)]
         if not errors and keras.backend.backend() == "torch":
             errors = self._id_errors(read)
         self._raise(errors)
@@ -100,11 +108,13 @@ class BatchCheck:
             raise ValueError("\n  ".join([f"the batch does not fit `{self.method}`:", *errors]))
 
 
-def _image_errors(batch: Mapping[str, Any]) -> list[str]:
+def _image_errors(batch: Mapping[str, Any], bands: int) -> list[str]:
+    what = "RGB images" if bands == 3 else f"images of {bands} band{'s' * (bands > 1)}"
     return [
-        f"`{key}` must be RGB images (batch, height, width, 3), received the shape {tuple(batch[key].shape)}"
+        f"`{key}` must be {what} (batch, height, width, {bands}), received the shape "
+        f"{tuple(batch[key].shape)}"
         for key in IMAGES
-        if key in batch and (len(batch[key].shape) != 4 or batch[key].shape[-1] != 3)
+        if key in batch and (len(batch[key].shape) != 4 or batch[key].shape[-1] != bands)
     ]
 
 

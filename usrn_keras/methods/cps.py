@@ -56,7 +56,7 @@ class CPS(HostMethod):
         **kwargs: Arguments of `HostMethod`: `ignore_index` and `second_head`.
 
     A batch is a dict as for `SelfTraining`, without a strong view, and with CutMix with other weak views,
-    `donor (U, height, width, 3)`, and `boxes (U, 3, 4)` int32. `Batches` makes it.
+    `donor (U, height, width, bands)`, and `boxes (U, 3, 4)` int32. `Batches` makes it.
 
     Raises:
         ValueError: There are not two networks.

@@ -116,7 +116,10 @@ class GCT(Method):
         self.detector_rate = detector_rate
         self.detector_width = detector_width
         self.seed = random.randrange(2**31) if seed is None else int(seed)
-        self.detector = flaw_detector(self.networks[0].F.classifier.output_shape[-1], width=detector_width)
+        branch = self.networks[0].F
+        self.detector = flaw_detector(
+            branch.classifier.output_shape[-1], width=detector_width, bands=branch.bands
+        )
         draw_weights(self.detector, np.random.default_rng(self.seed))
 
     def other_flops(

@@ -97,7 +97,7 @@ class HostMethod(Method):
 
         Args:
             logits: Logits of the view by branch, at a stride.
-            images: Images of the view, `(batch, height, width, 3)`; read for their size alone.
+            images: Images of the view, `(batch, height, width, bands)`; read for their size alone.
 
         Returns:
             `labels` and `confidence`, and with a `second_head` the other tensors of
@@ -186,7 +186,7 @@ class HostMethod(Method):
 
         Args:
             network: The network that makes the labels.
-            images: RGB images in 0..255, shape `(batch, height, width, 3)`.
+            images: Images in 0..255, shape `(batch, height, width, bands)`.
         """
         # Pooled logits are those of the upsampled map at the centres of the cells of stride 8.
         logits = network.logits(images, self.heads, pooled=True, training=False)

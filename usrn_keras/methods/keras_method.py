@@ -90,7 +90,7 @@ class KerasMethod(keras.Model):
         Args:
             x: Training batches as the class docstring describes them: a dict of arrays, a `tf.data.Dataset`,
                 `keras.utils.PyDataset` or PyTorch `DataLoader` of such dicts, or a generator of tuples
-                `(dict,)`. Or images `(n, height, width, 3)` for a method that needs only labelled images.
+                `(dict,)`. Or images `(n, height, width, bands)` for a method that needs only labelled images.
             y: Labels `(n, height, width)` if `x` is an array of images.
             **kwargs: Further arguments of `keras.Model.fit`; `validation_data` is `(images, labels)`,
                 `(dict,)`, or a data set as `x`.
@@ -114,7 +114,7 @@ class KerasMethod(keras.Model):
         """Compute the cross entropy of F and the compiled metrics, as `keras.Model.evaluate`.
 
         Args:
-            x: Images `(n, height, width, 3)`, or batches as in `fit`; `labelled` and `labels` are used.
+            x: Images `(n, height, width, bands)`, or batches as in `fit`; `labelled` and `labels` are used.
             y: Labels `(n, height, width)` if `x` is an array of images.
             **kwargs: Further arguments of `keras.Model.evaluate`.
 
@@ -139,7 +139,7 @@ class KerasMethod(keras.Model):
         """Compute logits at full size, float32 of shape `(batch, height, width, classes)`.
 
         Args:
-            images: RGB images in 0..255, shape `(batch, height, width, 3)`, or a training batch, whose
+            images: Images in 0..255, shape `(batch, height, width, bands)`, or a training batch, whose
                 labelled images are used.
             training: Whether batch normalisation uses the statistics of the batch, and dropout is active.
         """
@@ -219,7 +219,8 @@ class KerasMethod(keras.Model):
         subs = [network.F_sub for network in self.networks if network.F_sub is not None]
         classes = self.inference_network.classifier.output_shape[-1]
         subclasses = subs[0].classifier.output_shape[-1] if subs else None
-        return BatchCheck(type(self).__name__, tuple(keys), classes, subclasses, self.ignore_index)
+        bands = self.inference_network.bands
+        return BatchCheck(type(self).__name__, tuple(keys), classes, subclasses, self.ignore_index, bands)
 
     def _validate_data(self, check: BatchCheck, x: Any, y: Any, options: Mapping[str, Any]) -> None:
         """Check data in memory before the first step: arrays, or the first batch of a `PyDataset`.

@@ -35,9 +35,9 @@ class OfflineMethod(HostMethod):
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict of `labelled` and `labels` as for `Supervised`, and of `pseudo (U, height, width, 3)`,
-    RGB in 0..255, and `pseudo_labels (U, height, width)` int; `pseudo_parameters`, if present, jitters the
-    colours. With a `second_head`: `sublabels` and `pseudo_sublabels`, -1 where there is none.
+    A batch is a dict of `labelled` and `labels` as for `Supervised`, and of `pseudo (U, height, width,
+    bands)` in 0..255, and `pseudo_labels (U, height, width)` int; `pseudo_parameters`, if present, jitters
+    the colours. With a `second_head`: `sublabels` and `pseudo_sublabels`, -1 where there is none.
     """
 
     def __init__(

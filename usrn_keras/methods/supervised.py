@@ -25,7 +25,7 @@ class Supervised(Method):
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict of `labelled (batch, height, width, 3)`, RGB in 0..255, and
+    A batch is a dict of `labelled (batch, height, width, bands)` in 0..255, and
     `labels (batch, height, width)` int; `labelled_parameters`, if present, jitters the colours.
 
     Example:

@@ -41,7 +41,7 @@ class USRN(PseudoLabelMethod):
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
-    A batch is a dict of images `labelled`, `weak` `(batch, height, width, 3)`, RGB in 0..255,
+    A batch is a dict of images `labelled`, `weak` `(batch, height, width, bands)` in 0..255,
     `labels` and `sublabels` `(batch, height, width)` int, and either the strong view of the weak
     images, `strong`, or `strong_parameters` (see `usrn_keras.strong_view`), from which it is computed on the
     device; without both the strong view equals the weak view. With `msl` alone only labelled images are used.

@@ -11,6 +11,7 @@ from typing import TypeVar
 import keras
 
 from usrn_keras.errors import RecipeError
+from usrn_keras.networks.input_bands import Colours, extended_values
 from usrn_keras.networks.residual_backbone import residual_backbone
 from usrn_keras.networks.torchvision_resnet import torchvision_resnet
 from usrn_keras.optional import import_keras_cv
@@ -74,10 +75,14 @@ class Backbone:
     preset: str = ""
     application: str = ""
 
-    def preprocess(self) -> keras.Layer:
-        """Build the layer from RGB in 0..255 to the input range of the weights."""
-        scale = list(self.scale) if isinstance(self.scale, tuple) else self.scale
-        return keras.layers.Rescaling(scale, list(self.offset), name="preprocess")
+    def preprocess(self, colours: Colours = (0, 1, 2)) -> keras.Layer:
+        """Build the layer from bands in 0..255 to the input range of the weights.
+
+        Args:
+            colours: Which of red (0), green (1) and blue (2) each band is; None for another band.
+        """
+        scale = extended_values(self.scale, colours) if isinstance(self.scale, tuple) else self.scale
+        return keras.layers.Rescaling(scale, extended_values(self.offset, colours), name="preprocess")
 
 
 def find_backbone(name: str) -> Backbone:

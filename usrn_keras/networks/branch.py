@@ -19,7 +19,7 @@ class Branch(layers.Layer):
     """One branch of the two-branch network, F or F_sub.
 
     Args:
-        stem: Model from images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at stride 4.
+        stem: Model from images `(batch, height, width, bands)` in 0..255 to low-level features at stride 4.
         tail: Model from low-level features to the deepest features, or to a list of feature maps that ends
             with them.
         decoder: Model from `[low, high]`, or `[low, *maps]`, to decoder features at stride 4.
@@ -72,23 +72,28 @@ class Branch(layers.Layer):
         """Trainable variables of the backbone, which have the learning-rate multiplier."""
         return [*self.stem.trainable_variables, *self.tail.trainable_variables]
 
+    @property
+    def bands(self) -> int:
+        """Number of bands of the images."""
+        return self.stem.inputs[0].shape[-1]
+
     def backbone_groups(self) -> list[list[keras.Variable]]:
         """Trainable variables of the backbone in 12 groups by depth, the deepest first, for `layer_decay`."""
         return groups_by_depth([self.stem, self.tail])
 
     def feature_model(self) -> keras.Model:
         """Build a functional model from images to the decoder features that USRN clusters."""
-        images = keras.Input((None, None, 3), name="images")
+        images = keras.Input((None, None, self.bands), name="images")
         return keras.Model(images, self._symbolic_features(images), name="features")
 
     def segmenter(self) -> keras.Model:
         """Build the functional model for inference and export, which shares the weights of the branch.
 
         Returns:
-            A model from images `(batch, height, width, 3)`, RGB in 0..255, with a height and width divisible
+            A model from images `(batch, height, width, bands)` in 0..255, with a height and width divisible
             by 32, to logits `(batch, height, width, classes)` float32.
         """
-        images = keras.Input((None, None, 3), name="images")
+        images = keras.Input((None, None, self.bands), name="images")
         logits = self.classifier(self._symbolic_features(images))
         return keras.Model(images, upsample(4)(logits), name="segmenter")
 

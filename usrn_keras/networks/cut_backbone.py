@@ -16,7 +16,9 @@ import keras
 from usrn_keras.errors import RecipeError
 from usrn_keras.networks.backbones import Backbone, find_backbone
 from usrn_keras.networks.flat_graph import flat_graph
+from usrn_keras.networks.input_bands import with_bands
 from usrn_keras.networks.pretrained_weights import load_backbone_weights
+from usrn_keras.recipe.bands import RGB, Bands
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
@@ -154,7 +156,7 @@ class Parts:
     """Parts of a network.
 
     Attributes:
-        stem: Model from images `(batch, height, width, 3)`, RGB in 0..255, to low-level features at stride 4.
+        stem: Model from images `(batch, height, width, bands)` in 0..255 to low-level features at stride 4.
         tail: Model from low-level features to the deepest features, or to a list of feature maps that ends
             with them.
         decoder: Function of a name that builds a decoder with random weights, from `[low, *deeper maps]` to
@@ -174,29 +176,36 @@ def backbone_parts(
     end: str,
     output_stride: int,
     batch_norm_momentum: float,
+    bands: Bands | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Build the stem (with preprocessing) and the tail of a backbone.
 
     Args:
         name: Name of the backbone, `SUPPLIER/NAME`; or a functional model from images `(batch, height, width,
-            3)`, RGB in 0..255, which keeps its weights.
+            bands)` in 0..255, which keeps its weights.
         weights: Pretrained weights: `imagenet`, `none` or the path of a file; not read for a model.
         width: Factor on the number of channels; not read for a model.
         end: Name of the last layer to use; empty for the whole backbone.
         output_stride: Stride of the deepest features.
         batch_norm_momentum: Momentum of every batch normalisation.
+        bands: Bands of the images; None for red, green and blue, or those of a model.
 
     Raises:
-        RecipeError: The backbone or the layer is unknown, or a layer cannot be converted.
+        RecipeError: The backbone or the layer is unknown, a layer cannot be converted, or a model has other
+            bands.
         WeightsError: The weights do not fit.
     """
     if isinstance(name, keras.Model):
         spec, model = Backbone(lambda width: name, scale=1.0), _truncate(flat_graph(name), end, output_stride)
+        colours = _colours_of_model(name, bands)
     else:
+        colours = (bands or RGB).colours
         spec = find_backbone(name)
         model = _truncate(spec.build(width), end, output_stride)
         load_backbone_weights(model, spec, name, weights)
     flat = flat_graph(model)
+    if colours != RGB.colours and not isinstance(name, keras.Model):
+        flat = with_bands(flat, colours, pretrained=weights != "none")
     strides = output_strides(flat)
     if max(strides.values()) < output_stride:
         raise RecipeError(
@@ -206,8 +215,18 @@ def backbone_parts(
         )
     model = with_output_stride(flat, output_stride, batch_norm_momentum=batch_norm_momentum)
     stem, tail = split(model, _low_level_layer(model))
-    images = keras.Input((None, None, 3), name="images")
-    return keras.Model(images, stem(spec.preprocess()(images)), name="stem"), tail
+    images = keras.Input((None, None, len(colours)), name="images")
+    return keras.Model(images, stem(spec.preprocess(colours)(images)), name="stem"), tail
+
+
+def _colours_of_model(model: keras.Model, bands: Bands | None) -> tuple[int | None, ...]:
+    channels = model.inputs[0].shape[-1]
+    if bands is not None and bands.count != channels:
+        raise RecipeError(
+            f"`backbone` {model.name!r} takes {channels} channels, `bands` has {bands.count}, {bands}",
+            hint="Build the model for as many channels as there are bands.",
+        )
+    return RGB.colours if channels == 3 else (None,) * channels
 
 
 def _truncate(model: keras.Model, end: str, output_stride: int) -> keras.Model:

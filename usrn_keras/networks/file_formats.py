@@ -50,7 +50,7 @@ def export_network(model: keras.Model, path: Path, format: str | None = None, **
     """Write a model for deployment.
 
     Args:
-        model: Functional model of images `(batch, height, width, 3)`, RGB in 0..255.
+        model: Functional model of images `(batch, height, width, bands)` in 0..255.
         path: Path of the file, or of the folder of a SavedModel.
         format: `torch`, `tf_saved_model`, `onnx`, `litert` or `openvino`; None for the native format of the
             backend.

@@ -50,7 +50,7 @@ class BatchInstanceNormalization(layers.Layer):
         return input_shape
 
 
-def flaw_detector(classes: int, *, width: int = 64) -> keras.Model:
+def flaw_detector(classes: int, *, width: int = 64, bands: int = 3) -> keras.Model:
     """Build the flaw detector, without the enlargement of its output (see `detect_flaws`).
 
     Seven convolutions of 4 x 4 with `BatchInstanceNormalization` and leaky ReLU, of 1, 2, 2, 4, 4, 8 and 8
@@ -59,9 +59,10 @@ def flaw_detector(classes: int, *, width: int = 64) -> keras.Model:
     Args:
         classes: Number of classes.
         width: Number of channels of the first convolution.
+        bands: Number of bands of the images.
 
     Returns:
-        A model from normalised images and probabilities `(batch, height, width, 3 + classes)` to flaws
+        A model from normalised images and probabilities `(batch, height, width, bands + classes)` to flaws
         `(batch, height / 32, width / 32, 1)` float32, about. Images must have 64 pixels on each side.
 
     Example:
@@ -69,7 +70,7 @@ def flaw_detector(classes: int, *, width: int = 64) -> keras.Model:
     >>> tuple(flaw_detector(21, width=4)(ops.zeros((1, 96, 96, 24))).shape)
     (1, 2, 2, 1)
     """
-    inputs = keras.Input((None, None, 3 + classes), dtype="float32")
+    inputs = keras.Input((None, None, bands + classes), dtype="float32")
 
     def convolve(x: Any, channels: int, stride: int) -> Any:
         x = layers.ZeroPadding2D(1)(x)
@@ -88,7 +89,8 @@ def detect_flaws(detector: keras.Model, images: Tensor, probabilities: Tensor) -
 
     Args:
         detector: Model of `flaw_detector`.
-        images: Images `(batch, height, width, 3)` float32, RGB in 0..255.
+        images: Images `(batch, height, width, bands)` float32 in 0..255; three are RGB, others are normalised
+            by the mean over the colours.
         probabilities: Predictions `(batch, height, width, classes)`.
 
     Returns:
@@ -104,7 +106,8 @@ def detect_flaws(detector: keras.Model, images: Tensor, probabilities: Tensor) -
             f"`images` must have at least {SMALLEST} pixels on each side for the flaw detector, received "
             f"{height} x {width}"
         )
-    mean, deviation = ops.convert_to_tensor(MEAN), ops.convert_to_tensor(DEVIATION)
+    is_rgb = images.shape[-1] == len(MEAN)
+    mean, deviation = (ops.convert_to_tensor(one if is_rgb else one.mean()) for one in (MEAN, DEVIATION))
     normalised = (images - mean) / deviation
     found = run_graph(detector, ops.concatenate([normalised, probabilities], axis=-1), training=True)[..., 0]
     rows, columns = (

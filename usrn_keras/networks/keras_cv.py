@@ -15,6 +15,7 @@ from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions
 from usrn_keras.networks.layers import ResizeLike, clone_layer, clone_layers
 from usrn_keras.optional import import_keras_cv
+from usrn_keras.recipe.bands import Bands
 
 REQUIRED_BY = ("network.architecture = 'keras_cv/deeplab_v3_plus'", "network.architecture = ''")
 OUTPUT_STRIDE = 32
@@ -32,6 +33,7 @@ def deeplab_v3_plus(
     decoder_channels: int = 256,
     dropout: float = 0.5,
     batch_norm_momentum: float = 0.9,
+    bands: Bands | None = None,
 ) -> Parts:
     """Build DeepLabv3+ of keras-cv on any backbone, as parts of a branch.
 
@@ -53,6 +55,7 @@ def deeplab_v3_plus(
         decoder_channels: Number of output channels, 256 in keras-cv.
         dropout: Dropout rate of `SpatialPyramidPooling`.
         batch_norm_momentum: Momentum of every batch normalisation (0.99 in keras-cv).
+        bands: Bands of the images; None for red, green and blue.
 
     Raises:
         BackendError: keras-cv or TensorFlow is not installed.
@@ -66,6 +69,7 @@ def deeplab_v3_plus(
         end=backbone_end,
         output_stride=OUTPUT_STRIDE,
         batch_norm_momentum=batch_norm_momentum,
+        bands=bands,
     )
     channels = stem.output.shape[-1], tail.output.shape[-1]
     options = {"rates": list(rates), "channels": aspp_channels, "dropout": dropout}
@@ -133,6 +137,7 @@ class ArchitectureOptions:
         weights: Weights of the backbone: `imagenet`, `none` or the path of a file.
         backbone, width, backbone_end: Backbone, for networks without their own.
         decoder: Options of the decoder.
+        bands: Bands of the images; None for red, green and blue.
     """
 
     weights: str
@@ -140,6 +145,7 @@ class ArchitectureOptions:
     width: float = 1.0
     backbone_end: str = ""
     decoder: DecoderOptions = field(default_factory=DecoderOptions)
+    bands: Bands | None = None
 
 
 Builder = Callable[[ArchitectureOptions], Parts]
@@ -172,6 +178,7 @@ def _deeplab_v3_plus(options: ArchitectureOptions) -> Parts:
         decoder_channels=options.decoder.decoder_channels,
         dropout=options.decoder.dropout,
         batch_norm_momentum=options.decoder.batch_norm_momentum,
+        bands=options.bands,
     )
 
 

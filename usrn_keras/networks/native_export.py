@@ -35,7 +35,7 @@ def trace(model: keras.Model, input_size: tuple[int, int] | None) -> Any:
     if input_size is None:
         free |= {axis: SIZE_MULTIPLE * torch.export.Dim(side) for axis, side in [(1, "height"), (2, "width")]}
     # A batch of 2 and sides above 32, because torch.export treats sizes of 1 as constants.
-    images = torch.zeros((2, *(input_size or (96, 160)), 3))
+    images = torch.zeros((2, *(input_size or (96, 160)), bands_of(model)))
     with torch.no_grad():
         return torch.export.export(stateless_module(model), (images,), dynamic_shapes=(free,), strict=False)
 
@@ -68,7 +68,7 @@ def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int]
     import tensorflow as tf
 
     traceable = model if input_size else rewrite(model, dynamic_layers())
-    images = tf.TensorSpec((None, *(input_size or (None, None)), 3), name="images")
+    images = tf.TensorSpec((None, *(input_size or (None, None)), bands_of(model)), name="images")
     module = tf.Module()
     module.weights = [variable.value for variable in traceable.variables]
     module.serve = tf.function(
@@ -80,12 +80,12 @@ def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int]
 def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
     # Keras would declare height and width as arbitrary, and JAX could not match the shapes of skip
     # connections.
-    shape = f"({', '.join(map(str, symbolic_shape(input_size)))})"
+    shape = f"({', '.join(map(str, symbolic_shape(input_size, bands_of(model))))})"
     model.export(
         path,
         format="tf_saved_model",
         verbose=False,
-        input_signature=keras_signature(input_size),
+        input_signature=keras_signature(model, input_size),
         jax2tf_kwargs={"native_serialization": True, "polymorphic_shapes": [shape]},
     )
 
@@ -93,19 +93,24 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
 def write_litert(model: keras.Model, path: Path, input_size: tuple[int, int] | None) -> None:
     """Write a float32 flat buffer with LiteRT's built-in operations."""
     traceable = model if input_size else rewrite(model, dynamic_layers())
-    traceable.export(path, format="litert", verbose=False, input_signature=keras_signature(input_size))
+    traceable.export(path, format="litert", verbose=False, input_signature=keras_signature(model, input_size))
 
 
-def symbolic_shape(input_size: tuple[int, int] | None) -> tuple[str | int, ...]:
-    """Return `("batch", "32*height", "32*width", 3)`, or the fixed size; the batch is always dynamic."""
+def bands_of(model: keras.Model) -> int:
+    """Number of bands of the images of a model."""
+    return model.inputs[0].shape[-1]
+
+
+def symbolic_shape(input_size: tuple[int, int] | None, bands: int) -> tuple[str | int, ...]:
+    """Return `("batch", "32*height", "32*width", bands)`, or the fixed size; the batch is always dynamic."""
     sides = (f"{SIZE_MULTIPLE}*height", f"{SIZE_MULTIPLE}*width") if input_size is None else input_size
-    return ("batch", *sides, 3)
+    return ("batch", *sides, bands)
 
 
-def keras_signature(input_size: tuple[int, int] | None) -> list[Any]:
+def keras_signature(model: keras.Model, input_size: tuple[int, int] | None) -> list[Any]:
     """Return the `input_signature` for `keras.Model.export`."""
     height, width = input_size or (None, None)
-    return [keras.InputSpec(shape=(None, height, width, 3), dtype="float32", name="images")]
+    return [keras.InputSpec(shape=(None, height, width, bands_of(model)), dtype="float32", name="images")]
 
 
 Replacements = Mapping[type[keras.layers.Layer], type[keras.layers.Layer]]

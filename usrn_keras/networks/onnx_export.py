@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from usrn_keras.networks.native_export import (
+    bands_of,
     dynamic_layers,
     keras_signature,
     rewrite,
@@ -26,7 +27,7 @@ def write_onnx(model: keras.Model, path: Path, input_size: tuple[int, int] | Non
 
     convert = {"tensorflow": _from_tensorflow, "jax": _from_jax, "torch": _from_torch}
     proto = convert[keras.backend.backend()](model, path, input_size)
-    name_tensors(proto, symbolic_shape(input_size))
+    name_tensors(proto, symbolic_shape(input_size, bands_of(model)))
     onnx.checker.check_model(proto)
     onnx.save(proto, path)
 
@@ -35,7 +36,7 @@ def _from_tensorflow(model: keras.Model, path: Path, input_size: tuple[int, int]
     import onnx
 
     traceable = rewrite(model, {} if input_size else dynamic_layers())
-    signature = keras_signature(input_size)
+    signature = keras_signature(model, input_size)
     traceable.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
     return onnx.load(path)
 
@@ -47,7 +48,7 @@ def _from_jax(model: keras.Model, path: Path, input_size: tuple[int, int] | None
     from usrn_keras.networks.onnx_jax_rules import onnx_layers
 
     traceable = rewrite(model, onnx_layers())
-    images = jax.ShapeDtypeStruct(symbolic_shape(input_size), np.dtype("float32"))
+    images = jax.ShapeDtypeStruct(symbolic_shape(input_size, bands_of(model)), np.dtype("float32"))
     return jax2onnx.to_onnx(lambda x: traceable(x, training=False), inputs=[images], opset=OPSET)
 
 

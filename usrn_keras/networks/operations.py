@@ -189,7 +189,7 @@ def _parts(
         return known[id(model)][1]
 
     for name in branches:
-        (low,) = apply("stem", name, _image(height, width))
+        (low,) = apply("stem", name, _image(height, width, branches[name].bands))
         high = apply("tail", name, low)
         (features,) = apply("decoder", name, low, *high)
         if pooled:  # 2x2, between decoder and classifier
@@ -205,7 +205,7 @@ def _parts(
     return rows
 
 
-def _image(height: int, width: int, channels: int = 3) -> keras.KerasTensor:
+def _image(height: int, width: int, channels: int) -> keras.KerasTensor:
     return keras.KerasTensor((1, height, width, channels), "float32")
 
 

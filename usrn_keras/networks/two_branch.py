@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import run_graph
+from usrn_keras.errors import RecipeError
 from usrn_keras.networks.branch import Branch, run_part
 from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
@@ -23,6 +24,7 @@ from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
 from usrn_keras.networks.layers import classifier
 from usrn_keras.networks.seeded import draw_weights
 from usrn_keras.optional import without_tensorflow
+from usrn_keras.recipe.bands import Bands, band_errors, parse_bands
 
 Tensor = Any
 Head = Literal["F", "F_sub"]
@@ -74,7 +76,7 @@ class Network(NamedTuple):
         """Compute the logits of one view.
 
         Args:
-            images: Images `(batch, height, width, 3)` float32, RGB in 0..255, or their `BackboneFeatures`.
+            images: Images `(batch, height, width, bands)` float32 in 0..255, or their `BackboneFeatures`.
             heads: Names of the branches to compute.
             pooled: Whether to average-pool the features 2x2 before the classifiers, so that the logits have
                 stride 8 instead of 4.
@@ -250,13 +252,14 @@ def build_branches(
     frozen: Frozen = "none",
     lora_rank: int = 0,
     seed: int | Sequence[int] | None = None,
+    bands: Sequence[int | str] = (),
     **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
     """Build F and, with `subclasses`, F_sub.
 
     Args:
         backbone: Name of the backbone, `SUPPLIER/NAME`; or a functional model from images `(batch, height,
-            width, 3)`, RGB in 0..255, to features, which keeps its weights. Strides become dilation beyond
+            width, bands)` in 0..255 to features, which keeps its weights. Strides become dilation beyond
             `output_stride`, and the low-level features are those at the end of stride 4.
         architecture: Name of a whole network, `SUPPLIER/NAME`, which has its own decoder and output stride
             and may have its own backbone; empty to use `backbone` and `decoder`.
@@ -276,6 +279,9 @@ def build_branches(
             for none. See `usrn_keras.networks.fine_tuning.add_adapters`.
         seed: Seed of the initial weights, the same on every backend; None if the backend draws them. In a
             sequence, only the first number seeds the backbone.
+        bands: Bands of the images as in `data.bands` of a recipe, such as `("red", "green", "blue", "nir")`;
+            empty for red, green and blue. `usrn_keras.networks.input_bands.with_bands` says how a pretrained
+            backbone is extended.
         **decoder_options: Options of the decoder, see `DecoderOptions`. `batch_norm_momentum` applies to the
             backbone too.
 
@@ -296,9 +302,9 @@ def build_branches(
     (True, False)
     """
     validate_fine_tuning(frozen, lora_rank)
-    options = DecoderOptions(**decoder_options)
+    options, images = DecoderOptions(**decoder_options), _bands(bands)
     if architecture:
-        own = ArchitectureOptions(weights, backbone, width, backbone_end, options)
+        own = ArchitectureOptions(weights, backbone, width, backbone_end, options, images)
         parts = find_architecture(architecture)(own)
     else:
         stem, tail = backbone_parts(
@@ -308,6 +314,7 @@ def build_branches(
             end=backbone_end,
             output_stride=output_stride,
             batch_norm_momentum=options.batch_norm_momentum,
+            bands=images,
         )
         maps = FeatureMaps(stem.output.shape[-1], tail.output.shape[-1], output_stride)
         parts = Parts(stem, tail, partial(find_decoder(decoder), maps, options))
@@ -342,6 +349,12 @@ def _with_frozen_shared(sharing: Sharing, frozen: Frozen) -> Sharing:
     if frozen == "backbone":
         return "low_high"
     return "low" if frozen == "stem" and sharing == "none" else sharing
+
+
+def _bands(entries: Sequence[int | str]) -> Bands | None:
+    if errors := list(band_errors(entries)):
+        raise RecipeError("`bands` is not valid", errors=errors)
+    return parse_bands(entries)
 
 
 def _branches(

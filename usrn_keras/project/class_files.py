@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from usrn_keras.data.batches.prefetch import ordered_map
-from usrn_keras.data.decoding.images import image_size
+from usrn_keras.data.decoding.file_facts import read_facts
 from usrn_keras.data.decoding.mask_files import read_raw
 from usrn_keras.data.masks import check_size
 from usrn_keras.errors import DataError
@@ -143,7 +143,7 @@ def join_class_files(
 
 def _joined(image: Path, masks: Mapping[str, Path], classes: Sequence[str]) -> tuple[np.ndarray, int]:
     """Class ids `(height, width)` uint8, and the number of pixels in several classes."""
-    size = image_size(image)
+    size = read_facts(image).size
     ids, times = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     for class_id, name in enumerate(classes, 1):
         if name in masks:
@@ -216,9 +216,8 @@ def _check_label_studio(masks: Sequence[File]) -> None:
     raise DataError(
         f"{len(tasks)} masks have the names of Label Studio's brush export, such as {tasks[0].path.name}: "
         "they name the task and the class, but not the image",
-        hint="The task list of Label Studio (export JSON or JSON-MIN) says which image each task shows: "
-        "rename the masks with it to IMAGE_CLASS.png, such as photo_0_cat.png; `usrn init` joins such masks, "
-        "one per class, to one mask per image.",
+        hint="The task list of Label Studio (export JSON or JSON-MIN) says which image each task shows: put "
+        "this file into the folder of the masks, and run the command again.",
     )
 
 

@@ -129,6 +129,8 @@ def _data(
         lines += _mask_values(scheme)
     else:
         lines.append(f"mask_threshold = {plan.threshold}  # larger values are {scheme.classes[1]}")
+    if survey.bands:
+        lines.append(f'bands = {json.dumps(list(survey.bands))}  # of the files; name them as in "nir=4"')
     if survey.value_range:
         low, high = survey.value_range
         lines.append(f"value_range = [{low}, {high}]  # 16-bit images: these values become black and white")

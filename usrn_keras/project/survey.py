@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from usrn_keras.data.batches.prefetch import ordered_map
-from usrn_keras.data.decoding.file_facts import read_facts
+from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
 from usrn_keras.data.decoding.images import ImageKindError, check_image_kind
 from usrn_keras.data.decoding.mask_files import RawMask, read_raw
 from usrn_keras.data.decoding.value_ranges import SAMPLED_IMAGES, add_histograms, count_image_values
@@ -17,7 +18,9 @@ from usrn_keras.data.masks import apply_threshold, check_size
 from usrn_keras.errors import DataError
 from usrn_keras.machine import usable_cores
 from usrn_keras.progress import SILENT, Progress
+from usrn_keras.project.band_proposal import Entries, describe_bands, note_mixed_bands, propose_bands
 from usrn_keras.project.mask_kinds import ValueCounts, count_values
+from usrn_keras.recipe.bands import parse_bands
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,7 @@ class Survey:
         masks: Values of each readable mask, by name.
         deep: Images of 16 bits, by name.
         value_range: Proposed value range of the images of 16 bits; None if their upper eight bits are good.
+        bands: Proposed `data.bands`; empty for red, green and blue.
         assumptions: Assumptions about the images, one sentence each.
         notes: Notes about the images, one sentence each.
     """
@@ -37,6 +41,7 @@ class Survey:
     masks: dict[str, ValueCounts] = field(default_factory=dict)
     deep: dict[str, Path] = field(default_factory=dict)
     value_range: tuple[int, int] | None = None
+    bands: tuple[int | str, ...] = ()
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -47,7 +52,7 @@ class _Look:
 
     name: str
     size: tuple[int, int] | None = None
-    deep: bool = False
+    facts: FileFacts | None = None
     kind: ImageKindError | None = None
     values: ValueCounts | None = None
     errors: list[str] = field(default_factory=list)
@@ -72,6 +77,7 @@ def survey_files(
     """
     survey = Survey()
     other: dict[str, list[tuple[Path, ImageKindError]]] = defaultdict(list)
+    facts: dict[Path, FileFacts] = {}
 
     def look(name: str) -> _Look:
         return _look(name, images[name], masks.get(name), threshold)
@@ -84,33 +90,51 @@ def survey_files(
                 survey.sizes[found.name] = found.size
             if found.values:
                 survey.masks[found.name] = found.values
-            if found.deep:
-                survey.deep[found.name] = images[found.name]
+            if found.facts:
+                facts[images[found.name]] = found.facts
+                if found.facts.bits == 16:
+                    survey.deep[found.name] = images[found.name]
             if found.kind:
                 path = images[found.name]
                 other[found.kind.message.removeprefix(f"{path} is a ")].append((path, found.kind))
             task.advance()
+    if entries := propose_bands(facts):
+        # Only float images and the like remain: the number of bands is that of the proposal.
+        other = {what: own for what, own in other.items() if not _is_readable(own[0][0], facts, entries)}
     for what, own in other.items():
         paths = [path for path, _ in own]
         subject = f"{paths[0]} is a" if len(own) == 1 else f"{len(own)} images are each a"
         which = "" if len(own) == 1 else f": {name_some(paths)}"
         errors.append(f"{subject} {what}{which}. {own[0][1].hint}")
-    return _with_value_range(survey, errors)
+    if entries and not errors:
+        survey = replace(survey, bands=entries, assumptions=(describe_bands(facts, entries),))
+    return _with_value_range(replace(survey, notes=note_mixed_bands(facts)), errors)
+
+
+def _is_readable(path: Path, facts: Mapping[Path, FileFacts], entries: Entries) -> bool:
+    """Whether an image is read with the proposed bands."""
+    try:
+        check_image_kind(path, facts[path], any_range=True, bands=parse_bands(entries))
+    except ImageKindError:
+        return False
+    return True
 
 
 def _with_value_range(survey: Survey, errors: list[str]) -> Survey:
     """Propose one value range for all images of 16 bits, from a sample of them."""
     paths = list(survey.deep.values())
     try:
-        total = add_histograms(map(count_image_values, paths[:: max(1, len(paths) // SAMPLED_IMAGES)]))
+        count = functools.partial(count_image_values, bands=parse_bands(survey.bands))
+        total = add_histograms(map(count, paths[:: max(1, len(paths) // SAMPLED_IMAGES)]))
     except DataError as error:
         errors.append(error.message)
         return survey
     if total is None:
         return survey
-    notes = ()
+    notes = survey.notes
     if others := len(survey.sizes) - len(paths):
         notes = (
+            *notes,
             f"{len(paths)} image(s) have 16 bits and {others} have 8: check with `usrn data show` that both "
             "are equally bright",
         )
@@ -123,15 +147,15 @@ def _with_value_range(survey: Survey, errors: list[str]) -> Survey:
         f"[{found[0]}, {found[1]}] becomes black to white, in all of them; their upper eight bits alone hold "
         f"{total.levels} grey level(s)"
     )
-    return replace(survey, value_range=found, notes=notes, assumptions=(sentence,))
+    return replace(survey, value_range=found, notes=notes, assumptions=(*survey.assumptions, sentence))
 
 
 def _look(name: str, image: Path, mask: Path | None, threshold: int | None) -> _Look:
     found = _Look(name)
     try:
-        facts = read_facts(image)
-        check_image_kind(image, facts, any_range=True)
-        found.size, found.deep = facts.size, facts.bits == 16
+        found.facts = read_facts(image)
+        found.size = found.facts.size
+        check_image_kind(image, found.facts, any_range=True)
     except ImageKindError as error:
         found.kind = error
     except DataError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data import Sample, image_size
+from usrn_keras.data import Sample, sample_size
 from usrn_keras.errors import StorageError
 from usrn_keras.files import atomic_path
 
@@ -54,7 +54,7 @@ def read_scores(path: Path) -> ScoredImage:
 
 def total_pixels(samples: Sequence[Sample]) -> int:
     """Count the pixels of all images by their headers."""
-    return sum(height * width for height, width in (image_size(sample.image) for sample in samples))
+    return sum(height * width for height, width in (sample_size(sample) for sample in samples))
 
 
 def check_score_space(folder: Path, pixels: int, stored: int, *, with_sub: bool) -> int:

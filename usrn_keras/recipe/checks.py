@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from usrn_keras.recipe.bands import band_errors, parse_bands
 from usrn_keras.recipe.method_options import METHOD_OPTIONS, MethodOptions, USRNOptions
 from usrn_keras.recipe.schema import (
     DataSection,
     EvaluationSection,
     NetworkSection,
+    SubclassesSection,
     TrainingSection,
     ViewsSection,
 )
@@ -38,6 +40,8 @@ def contradictions(sections: Mapping[str, Section], method: str) -> Iterator[str
     for name, check in CHECKS.items():
         if name in sections:
             yield from check(sections[name])
+    if {"data", "views"} <= sections.keys():
+        yield from _views_of_bands(sections["data"], sections["views"])
     options = sections.get(method)
     if "training" not in sections:
         return
@@ -147,6 +151,18 @@ def _views(views: ViewsSection) -> Iterator[str]:
         yield f"views.jitter: hue must be at most 0.5 of the colour circle, received {views.jitter[3]}"
 
 
+def _views_of_bands(data: DataSection, views: ViewsSection) -> Iterator[str]:
+    """Yield a line for strong views that are defined for red, green and blue alone."""
+    if views.strong not in ("keras_cv", "random_intensity") or list(band_errors(data.bands)):
+        return
+    bands = parse_bands(data.bands)
+    if bands is not None and not bands.are_rgb:
+        yield (
+            f"views.strong: must be 'device' or 'none' with data.bands = {data.bands}, received "
+            f"{views.strong!r}, which is defined for the bands red, green and blue in this order"
+        )
+
+
 def _checkpoint(evaluation: EvaluationSection) -> Iterator[str]:
     if evaluation.checkpoint == "best" and evaluation.every == 0:
         yield (
@@ -164,6 +180,7 @@ def data_contradictions(data: DataSection) -> Iterator[str]:
     ['data.val_masks: missing; it names the masks of data.val_images']
     """
     yield from _value_range(data)
+    yield from band_errors(data.bands)
     if data.dataset != "folder":
         yield from _keys_of_other_data_sets(data)
         return
@@ -279,9 +296,18 @@ def _keys_of_architecture(network: NetworkSection, keys: tuple[str, ...]) -> Ite
             )
 
 
+def _engine(subclasses: SubclassesSection) -> Iterator[str]:
+    if subclasses.engine == "k_means_constrained" and subclasses.assignment == "free":
+        yield (
+            "subclasses.engine: 'k_means_constrained' makes clusters of equal size, so subclasses.assignment "
+            "must be 'balanced', received 'free'"
+        )
+
+
 CHECKS: dict[str, Callable[..., Iterator[str]]] = {
     "views": _views,
     "network": network_contradictions,
     "data": data_contradictions,
     "evaluation": _checkpoint,
+    "subclasses": _engine,
 }

@@ -85,6 +85,12 @@ class DataSection(Section):
         description="Values of 16-bit images that become black and white, such as [0, 4095], for all images; "
         "8-bit images are not changed. Empty: the upper eight bits.",
     )
+    bands: list[int | str] = Field(
+        [],
+        description="Bands of the image files that the network receives, in this order: the names of all "
+        "bands, such as ['red', 'green', 'blue', 'nir']; or NAME=NUMBER or NUMBER of those to use, such as "
+        "['red=3', 'green=2', 'blue=1', 8]. Empty: red, green and blue.",
+    )
     labelled: str = Field("", description="List file of the labelled images. Empty: all images with a mask.")
     unlabelled: str = Field(
         "", description="List file of the unlabelled images. Empty: all images without a mask."
@@ -226,15 +232,22 @@ class SubclassesSection(Section):
         [], description="Number of subclasses of each class. Empty: computed from the class sizes."
     )
     max_subclasses: Positive = Field(256, description="Maximum number of subclasses of a class.")
+    engine: Literal["balanced_kmeans", "k_means_constrained"] = Field(
+        "balanced_kmeans",
+        description="What makes clusters of equal size: the k-means of this package (balanced_kmeans), or "
+        "the package k-means-constrained (k_means_constrained), which clusters a sample of a class above "
+        "20000 feature pixels.",
+    )
     assignment: Literal["balanced", "free", "constrained"] = Field(
         "balanced",
-        description="Clustering: balanced k-means (balanced), plain k-means (free), or the package "
-        "k-means-constrained, for at most 20000 feature pixels of a class (constrained).",
+        description="Clusters of equal size (balanced), plain k-means (free), or the same as engine = "
+        "'k_means_constrained' (constrained).",
     )
     sample_rows: int = Field(
         0,
         ge=0,
-        description="Feature rows per class used to fit the centroids. 0: 2048 per cluster, at least 65536.",
+        description="Feature rows per class used to fit the centroids. 0: 2048 per cluster, at least 65536; "
+        "10000 with engine = 'k_means_constrained'.",
     )
     seed: Seed = Field(0, description="Random seed of the clustering and of the sampling by rows_per_image.")
     rows_per_image: int = Field(

@@ -29,7 +29,7 @@ class ClusterReport:
 
     Args:
         subclasses: Result of the clustering.
-        assignment: `balanced`, `free` or `constrained`, the value of `subclasses.assignment`.
+        assignment: `balanced`, `free` or `constrained`, the algorithm that `[subclasses]` asks for.
         plain: `(K,)` integers, sizes that plain k-means gives with the same counts; None if it was not
             measured. With `free` the subclasses are plain k-means themselves.
         seconds: Duration of the stage in seconds, features included; None if unknown.

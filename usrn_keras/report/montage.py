@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from usrn_keras.data import Sample, read_image, read_sublabels
+from usrn_keras.data import Sample, as_rgb, read_sample_image, read_sublabels
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.figure import fitting_text, font
 from usrn_keras.report.pictures import faded, png_bytes
@@ -110,7 +110,7 @@ def _cut(
     patches: list[list[np.ndarray]] = [[] for _ in shown]
     used = sorted({i for images in wanted for i in images})
     for i in used:
-        image = read_image(samples[i].image, value_range=samples[i].value_range)
+        image = as_rgb(read_sample_image(samples[i]), samples[i].bands)
         sublabels = read_sublabels(samples[i].sublabels)
         side = -(-min(image.shape[:2]) // VIEW)
         for row, images in enumerate(wanted):

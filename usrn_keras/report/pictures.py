@@ -14,6 +14,7 @@ from usrn_keras.errors import DataError
 from usrn_keras.report.page_parts import Picture
 
 OVERLAY_OPACITY = 0.5
+ROWS_AT_ONCE = 512  # of a picture that is computed in float64
 PALETTE_SIZE = 256  # entries of a palette PNG
 SIDE = 320  # pixels of the longer side of a picture on a page
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
@@ -80,10 +81,25 @@ def palette_png(labels: np.ndarray, palette: np.ndarray, **options: bool) -> byt
     return png_bytes(picture, **options)
 
 
+def labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+    """A PNG file of class ids: a palette PNG, or grey values of 16 bits for more than 256 classes.
+
+    Args:
+        labels: (height, width) integers, class ids.
+        palette: (C, 3) uint8 RGB.
+    """
+    if len(palette) <= PALETTE_SIZE:
+        return palette_png(labels, palette)
+    return cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes()
+
+
 def overlay_png(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> bytes:
     """A PNG file of the image, (height, width, 3) uint8, half covered by the colours of its classes."""
-    mixed = (1 - OVERLAY_OPACITY) * image + OVERLAY_OPACITY * palette[labels]
-    return png_bytes(Image.fromarray(mixed.round().astype(np.uint8)))
+    mixed = np.empty_like(image)
+    for rows in range(0, len(image), ROWS_AT_ONCE):  # float64 takes eight times the memory of the image
+        part = slice(rows, rows + ROWS_AT_ONCE)
+        mixed[part] = ((1 - OVERLAY_OPACITY) * image[part] + OVERLAY_OPACITY * palette[labels[part]]).round()
+    return png_bytes(Image.fromarray(mixed))
 
 
 def pictures_of(

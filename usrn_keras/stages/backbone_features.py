@@ -12,9 +12,10 @@ import keras
 import numpy as np
 
 from usrn_keras._version import NUMERICS
-from usrn_keras.data import Dataset, Sample, image_size, read_image
+from usrn_keras.data import Dataset, Sample
 from usrn_keras.data.batches.feature_batches import FeatureSource
 from usrn_keras.data.batches.feature_files import FeatureFiles, Maps
+from usrn_keras.data.sample_images import read_sample_image, sample_size
 from usrn_keras.data.views.feature_view import LOW_STRIDE, FeatureView
 from usrn_keras.errors import DivergedError, RecipeError, StorageError
 from usrn_keras.evaluation.forward import Forward
@@ -54,8 +55,8 @@ class ComputedFeatures:
         self._tail = Forward(branch.tail, lambda network, low: network(low))
 
     def __call__(self, sample: Sample, flip: bool) -> Maps:
-        image = read_image(sample.image, at_least=self.view.long_side, value_range=sample.value_range)
-        whole = self.view.whole(image, image_size(sample.image), flip=flip)
+        image = read_sample_image(sample, at_least=self.view.long_side)
+        whole = self.view.whole(image, sample_size(sample), flip=flip)
         low = self._stem(whole[None])
         return _half(low[0], sample), _half(self._tail(low)[0], sample)
 
@@ -162,6 +163,8 @@ def _key(recipe: Recipe, branch: Branch, view: FeatureView) -> dict[str, Any]:
     return {
         "weights": [weights_digest(part) for part in (branch.stem, branch.tail)],
         **{name: network[name] for name in names},
+        "bands": recipe.data.bands,
+        "value_range": recipe.data.value_range,
         "long_side": view.long_side,
         "smallest_side": view.crop_size,
         "mirrored": view.flip > 0,
@@ -211,7 +214,7 @@ def fill(
 
 def _bytes(view: FeatureView, branch: Branch, sample: Sample) -> int:
     """Size of the features of an image in one orientation."""
-    height, width = view.padded_size(*image_size(sample.image))
+    height, width = view.padded_size(*sample_size(sample))
     channels = branch.stem.output_shape[-1], branch.tail.output_shape[-1]
     strides = LOW_STRIDE, view.stride
     pairs = zip(channels, strides, strict=True)

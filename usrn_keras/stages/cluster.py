@@ -13,11 +13,13 @@ from usrn_keras.data import Dataset
 from usrn_keras.files import read_json, write_json
 from usrn_keras.progress import Progress
 from usrn_keras.report.cluster_report import ClusterReport
+from usrn_keras.report.engine_table import EngineComparison
 from usrn_keras.runs import Run
 from usrn_keras.stages.stage_files import cluster_products
 from usrn_keras.stages.train import trained_method
 from usrn_keras.subclasses import Clustering, SubclassMap, class_balance_rate, make_subclasses, plain_sizes
-from usrn_keras.subclasses.extract_features import FEATURES
+from usrn_keras.subclasses.compare_engines import compare_engines, complete_results
+from usrn_keras.subclasses.extract_features import FEATURES, extract_features
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +31,8 @@ def cluster(
     """Write `2-subclasses/`: the subclasses, their centres and the sublabel maps."""
     folder, started = run.stage(run.cluster_stage), time.monotonic()
     resumed = (folder / FEATURES).exists()
-    plain_file(run).unlink(missing_ok=True)  # of earlier subclasses
+    for file in (plain_file(run), engines_file(run)):  # of earlier subclasses
+        file.unlink(missing_ok=True)
     model = _feature_model(run, dataset)
     subclasses = make_subclasses(
         model, dataset, folder, _clustering(run), workers=run.recipe.data.workers,
@@ -54,7 +57,7 @@ def cluster(
 
 def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None]) -> None:
     """Write `2-subclasses/plain.json`, the sizes that plain k-means gives, unless it is there already."""
-    if run.recipe.subclasses.assignment == "free" or plain_file(run).exists():
+    if _clustering(run).algorithm == "free" or plain_file(run).exists():
         return  # free: the subclasses are plain k-means themselves
     folder, started = run.stage(run.cluster_stage), time.monotonic()
     if not (folder / FEATURES).exists():
@@ -68,13 +71,31 @@ def measure_plain(run: Run, dataset: Dataset, progress: Progress, log: Callable[
     write_json(plain_file(run), {"sizes": sizes.tolist(), "seconds": seconds})
 
 
+def measure_engines(
+    run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None]
+) -> EngineComparison:
+    """Cluster every class with each engine; what `2-subclasses/engines.json` has is not measured again."""
+    folder = run.stage(run.cluster_stage)
+    subclasses, clustering = SubclassMap.load(folder), _clustering(run)
+    results = complete_results(engines_file(run), subclasses.counts, clustering)
+    if results is None:
+        if not (folder / FEATURES).exists():
+            log("engines were not compared with the subclasses: features are extracted again for it")
+        _, store = extract_features(
+            _feature_model(run, dataset), dataset, folder, clustering,
+            workers=run.recipe.data.workers, progress=progress,
+        )  # fmt: skip
+        results = compare_engines(store, subclasses.counts, clustering, engines_file(run), progress=progress)
+    return EngineComparison(subclasses, results)
+
+
 def cluster_report(run: Run) -> ClusterReport:
     """The figures of a run whose subclasses are complete."""
     facts = run.facts(run.cluster_stage, "seconds", "resumed")
     plain = read_json(plain_file(run), _plain_sizes) if plain_file(run).exists() else None
     return ClusterReport(
         SubclassMap.load(run.stage(run.cluster_stage)),
-        assignment=run.recipe.subclasses.assignment,
+        assignment=_clustering(run).algorithm,
         plain=plain,
         seconds=facts["seconds"],
         resumed=facts["resumed"],
@@ -84,6 +105,11 @@ def cluster_report(run: Run) -> ClusterReport:
 def plain_file(run: Run) -> Path:
     """Where the sizes of plain k-means are kept."""
     return run.stage(run.cluster_stage) / "plain.json"
+
+
+def engines_file(run: Run) -> Path:
+    """Where the measurements of `measure_engines` are kept."""
+    return run.stage(run.cluster_stage) / "engines.json"
 
 
 def _plain_sizes(value: dict[str, Any]) -> np.ndarray:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from usrn_keras.data import Dataset, Sample, image_size
+from usrn_keras.data import Dataset, Sample, sample_size
 from usrn_keras.data.batches.padding import padded_size
 from usrn_keras.evaluation.diagnosis_log import DiagnosisLog
 from usrn_keras.evaluation.pseudo_label_quality import PseudoLabelQuality, evenly_spaced
@@ -87,7 +87,7 @@ def diagnosis_period(recipe: Recipe, samples: Sequence[Sample], steps: int) -> i
 
 def _steps_of_a_measurement(recipe: Recipe, samples: Sequence[Sample]) -> float:
     training = recipe.training
-    sizes = [padded_size(image_size(sample.image)) for sample in samples]
+    sizes = [padded_size(sample_size(sample)) for sample in samples]
     measurement = ONE_BY_ONE * FORWARD * sum(height * width for height, width in sizes)
     passes = TRAINING * training.batch_labelled + (FORWARD + TRAINING) * training.batch_unlabelled
     return measurement / (passes * recipe.views.crop_size**2)

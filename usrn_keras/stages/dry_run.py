@@ -12,12 +12,13 @@ import numpy as np
 
 from usrn_keras.budget.budget import Budget, DataFacts, Extrapolation, MeasuredStep, make_budget
 from usrn_keras.budget.step_sizes import StepSizes
-from usrn_keras.data import Dataset, image_size, load_dataset, read_mask
+from usrn_keras.data import Dataset, load_dataset, read_mask, sample_size
 from usrn_keras.data.dataset import PARTS
 from usrn_keras.data.formats import camvid, cityscapes, voc
 from usrn_keras.errors import DataError, OutOfMemoryError, USRNError
 from usrn_keras.memory_errors import mentions_memory
 from usrn_keras.recipe import Recipe
+from usrn_keras.recipe.bands import RGB
 from usrn_keras.runs import open_run
 from usrn_keras.stages.memory_advice import step_counts, step_sizes, training_stages
 from usrn_keras.stages.preflight import validate_counts
@@ -129,8 +130,9 @@ def look_at_data(recipe: Recipe, run_dir: Path) -> tuple[DataFacts, np.ndarray, 
     pictures = [*dataset.labelled, *dataset.unlabelled] if dataset else []
     if not pictures:
         return facts, counts, KEPT_IMAGES
-    height, width = image_size(pictures[0].image)
-    return facts, counts, min(KEPT_IMAGES, len(pictures) * height * width * 3)
+    height, width = sample_size(pictures[0])
+    channels = (pictures[0].bands or RGB).count
+    return facts, counts, min(KEPT_IMAGES, len(pictures) * height * width * channels)
 
 
 def _classes_of(recipe: Recipe) -> tuple[int, str]:
@@ -159,7 +161,7 @@ def _subclasses_of(
         samples = dataset.labelled if dataset else ()
         if not samples:
             raise ValueError("there are no labelled images")
-        height, width = image_size(samples[0].image)
+        height, width = sample_size(samples[0])
         chosen = samples[:: -(-len(samples) // max(1, MASK_PIXELS // (height * width)))]
         pixels = class_pixels([read_mask(sample.mask, dataset) for sample in chosen], classes)
         counts = subclass_counts(

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from usrn_keras.data import Dataset, Sample, read_image, read_mask
+from usrn_keras.data import Dataset, Sample, read_mask, read_sample_image
 from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.files import atomic_path, read_json, write_json
 from usrn_keras.progress import Progress
@@ -209,7 +209,7 @@ class _Labelling:
 
     def _images(self, samples: Sequence[Sample]) -> Iterator[tuple[Sample, np.ndarray]]:
         read = ordered_map(
-            lambda sample: read_image(sample.image, value_range=sample.value_range),
+            read_sample_image,
             samples,
             workers=self.workers,
             ahead=2 * self.workers,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 
+from usrn_keras.clustering.constrained_kmeans import MISSING_HINT
 from usrn_keras.data import Dataset, read_mask
 from usrn_keras.data.batches.batch_spec import BatchSpec
-from usrn_keras.errors import DataError, RecipeError, RunError
+from usrn_keras.errors import BackendError, DataError, RecipeError, RunError
 from usrn_keras.methods import find_method
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import SubclassesSection
 from usrn_keras.recipe.stage_plan import Label
 from usrn_keras.runs import Run
 from usrn_keras.stages.backbone_features import validate_features
+from usrn_keras.subclasses import Clustering
 
 MOST_CLASSES = 255  # of an 8-bit mask, in which 255 means no label
 
@@ -21,6 +25,7 @@ def validate_run(run: Run, dataset: Dataset) -> None:
     """Raise what a later stage would raise, as far as it is known before the first one begins.
 
     Raises:
+        BackendError: The package that clusters is not installed.
         DataError: `evaluation.split` has no images, no labelled image has a pixel with a class, or there are
             no unlabelled images, or too many classes, for the method.
         RecipeError: `subclasses.counts` are not those of the classes, or the method cannot be trained on
@@ -67,6 +72,10 @@ def validate_labelling(run: Run, dataset: Dataset) -> None:
 def validate_clustering(run: Run, dataset: Dataset) -> None:
     """The same for the Baseline and its subclasses alone."""
     validate_counts(run.recipe.subclasses, dataset)
+    if run.cluster_stage and not run.is_complete(run.cluster_stage):
+        clustering = Clustering(**run.recipe.subclasses.model_dump())
+        if clustering.algorithm == "constrained":
+            require_constrained_kmeans()
     if not run.is_complete(run.stages[0]):
         _validate_masks(dataset)
 
@@ -89,6 +98,15 @@ def validate_counts(settings: SubclassesSection, dataset: Dataset) -> None:
             f"subclasses.counts: must have one count for each of the {len(dataset.classes)} classes of "
             f"{dataset.name}, received {len(settings.counts)}",
             hint="Give as many, or leave the key out: the counts then follow from the sizes of the classes.",
+        )
+
+
+def require_constrained_kmeans() -> None:
+    """Raise a `BackendError` where the package k-means-constrained is missing."""
+    if find_spec("k_means_constrained") is None:
+        raise BackendError(
+            "clusters by k-means-constrained need the package of this name, which is not installed",
+            hint=MISSING_HINT,
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
+from usrn_keras.data import Dataset, Sample, as_rgb, load_dataset, read_sample
 from usrn_keras.data.batches.whole_images import mask_to_labels, read_whole
 from usrn_keras.errors import RunError, USRNError
 from usrn_keras.evaluation import Predictor, inference_of
@@ -216,7 +216,8 @@ def predict_images(
         image, mask = read_sample(sample, dataset)
         predictions = {run.titles[model]: predictor.ids(image) for model, predictor in predictors.items()}
         known = _known_mious(mious, predictions, sample)
-        rows.append(PredictedImage(sample.name, image, mask_to_labels(mask, dataset), predictions, known))
+        shot = as_rgb(image, sample.bands)
+        rows.append(PredictedImage(sample.name, shot, mask_to_labels(mask, dataset), predictions, known))
     return rows
 
 
@@ -230,8 +231,8 @@ def _with_maps(
     images = []
     for item in read_whole(samples, dataset, workers=workers, ahead=2 * workers):
         name = item.sample.name
-        known = _known_mious(mious, maps, item.sample)
-        photo = PredictedImage(name, item.image, item.labels, {}, known).smaller(SIDE)
+        known, shot = _known_mious(mious, maps, item.sample), as_rgb(item.image, item.sample.bands)
+        photo = PredictedImage(name, shot, item.labels, {}, known).smaller(SIDE)
         images.append(replace(photo, predictions={model: ids[name] for model, ids in maps.items()}))
     return images
 

@@ -24,6 +24,7 @@ from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.methods import Method
 from usrn_keras.networks.operations import PARTS, part_passes, step_flops
 from usrn_keras.recipe import Recipe, build_recipe
+from usrn_keras.recipe.bands import Bands, parse_bands
 from usrn_keras.stages.backbone_features import computed_features, parts_of_a_step
 from usrn_keras.stages.build import build_method
 from usrn_keras.stages.memory_advice import step_sizes, training_stages
@@ -51,7 +52,9 @@ def try_steps(order: dict[str, Any], send: Callable[[dict], None]) -> dict[str, 
     prepare_backend()
     _end_this_process_first()
     recipe, counts = build_recipe(order["recipe"], order["name"]), order["subclasses"]
-    dataset = made_up_data(Path(order["folder"]), recipe.views.crop_size, counts)
+    dataset = made_up_data(
+        Path(order["folder"]), recipe.views.crop_size, counts, parse_bands(recipe.data.bands)
+    )
     subclasses = made_up_subclasses(counts)
     device = asdict(training_device())  # before the networks take memory
     method, network = most_expensive(recipe, dataset, subclasses)
@@ -102,21 +105,24 @@ def most_expensive(
     return method, {"flops": flops, "stage": title, "parts": parts, "trainable": trainable}
 
 
-def made_up_data(folder: Path, size: int, counts: Sequence[int]) -> Dataset:
+def made_up_data(folder: Path, size: int, counts: Sequence[int], bands: Bands | None = None) -> Dataset:
     """Write a data set of noise into a folder: images, masks and sublabels of `size` x `size` pixels.
 
     Args:
         folder: Folder of the files.
         size: Height and width in pixels.
         counts: Number of subclasses of each class; pixels are of classes with subclasses.
+        bands: Bands of the images; None for red, green and blue.
     """
     rng = np.random.default_rng(0)
     present, classes = np.flatnonzero(counts), len(counts)
     first_subclass = np.cumsum([0, *counts])[:-1]
     samples = []
+    if bands is not None:  # the files are RGB: their bands are read several times
+        bands = replace(bands, numbers=tuple(place % 3 + 1 for place in range(bands.count)), total=None)
     for index in range(IMAGES):
         files = (folder / f"{kind}{index}.png" for kind in ("image", "mask", "sublabels"))
-        sample = Sample(str(index), *files)
+        sample = Sample(str(index), *files, bands=bands)
         Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(sample.image)
         mask = rng.choice(present, (size, size))
         Image.fromarray(mask.astype(np.uint8)).save(sample.mask)

@@ -18,11 +18,12 @@ from usrn_keras.progress import SILENT, Progress
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Cluster
 from usrn_keras.report.cluster_report import ClusterReport
+from usrn_keras.report.engine_table import EngineComparison
 from usrn_keras.report.montage import montage_png
 from usrn_keras.report.size_chart import size_chart_png
 from usrn_keras.runs import Run
-from usrn_keras.stages.cluster import cluster, cluster_report, measure_plain
-from usrn_keras.stages.preflight import validate_clustering
+from usrn_keras.stages.cluster import cluster, cluster_report, measure_engines, measure_plain
+from usrn_keras.stages.preflight import require_constrained_kmeans, validate_clustering
 from usrn_keras.stages.session import complete_stages, session
 from usrn_keras.stages.train import train
 from usrn_keras.subclasses import SubclassMap, remove_features, sublabel_file
@@ -36,16 +37,19 @@ class Clustered:
         run: Its folder.
         report: The figures.
         pictures: Files in `report/`: `class_sizes`, the chart, and `montage`, patches of one class.
+        engines: Comparison of the clustering engines; None if it was not asked for.
     """
 
     run: Path
     report: ClusterReport
     pictures: dict[str, Path]
+    engines: EngineComparison | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Figures and paths as JSON values."""
         pictures = {name: str(path) for name, path in self.pictures.items()}
-        return {"run": str(self.run), **self.report.to_json(), "pictures": pictures}
+        compared = {} if self.engines is None else {"comparison": self.engines.to_json()}
+        return {"run": str(self.run), **self.report.to_json(), **compared, "pictures": pictures}
 
 
 def cluster_run(
@@ -53,6 +57,7 @@ def cluster_run(
     run_dir: Path | str,
     *,
     plain: bool = True,
+    compare: bool = False,
     montage: str | None = None,
     progress: Progress = SILENT,
     log: Callable[[str], None] = lambda text: None,
@@ -65,6 +70,7 @@ def cluster_run(
         recipe: What to do.
         run_dir: Folder of the run; made if it does not exist.
         plain: Whether to measure what plain k-means would have given, unless it was measured before.
+        compare: Whether to cluster every class with each engine, unless it was measured before.
         montage: Class to show patches of; by default the one with the most subclasses.
         progress: Shows how far each stage is.
         log: Receives one line at a time.
@@ -74,17 +80,20 @@ def cluster_run(
     """
     with session(recipe, run_dir, log) as (run, dataset):
         validate_clustering(run, dataset)
-        stages = _stages_to_clusters(run, dataset, progress, log, keep_features=plain)
+        if compare:
+            require_constrained_kmeans()
+        stages = _stages_to_clusters(run, dataset, progress, log, keep_features=plain or compare)
         complete_stages(run, stages, dataset, log)
         if plain:
             measure_plain(run, dataset, progress, log)
+        engines = measure_engines(run, dataset, progress, log) if compare else None
         remove_features(run.stage(run.cluster_stage))  # kept for plain k-means, maybe by an interrupted call
         report = cluster_report(run)
         pictures = {
             "class_sizes": _chart(run, report),
             "montage": _montage(run, dataset, report.subclasses, montage, progress),
         }
-        return Clustered(Path(run_dir), report, pictures)
+        return Clustered(Path(run_dir), report, pictures, engines)
 
 
 def _stages_to_clusters(

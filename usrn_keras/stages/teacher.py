@@ -58,7 +58,7 @@ class Teacher:
         """Predict the labels and confidences of an image.
 
         Args:
-            image: RGB image `(height, width, 3)` uint8.
+            image: Image `(height, width, bands)` uint8.
             correct: Function of the class probabilities of F that is applied first.
 
         Raises:

@@ -122,7 +122,7 @@ def _delete_outdated_maps(
 ) -> None:
     """Delete the maps of an interrupted call that had other features, counts or options."""
     file = store.folder / "maps.json"
-    clusters = [counts.tolist(), clustering.assignment, clustering.sample_rows, clustering.seed]
+    clusters = [counts.tolist(), clustering.algorithm, clustering.sample_rows, clustering.seed]
     if file.exists() and read_json(file) == clusters:
         return
     with storage_errors(folder):
@@ -162,6 +162,6 @@ def plain_sizes(
         USRNError: As in `make_subclasses`.
     """
     _, store = extract_features(model, dataset, folder, clustering, workers=workers, progress=progress)
-    plain = replace(clustering, assignment="free")
+    plain = replace(clustering, engine="balanced_kmeans", assignment="free")
     clusters = cluster_classes(store, subclasses.counts, plain, progress=progress)
     return np.concatenate([found.sizes for found in clusters])

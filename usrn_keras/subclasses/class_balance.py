@@ -17,9 +17,11 @@ class Clustering:
         size_factor: Size of a subclass in units of the smallest class.
         counts: Number of subclasses of each class; empty to derive it from the class sizes.
         max_subclasses: Largest number of subclasses of a class.
-        assignment: `balanced`, `free` for plain k-means, or `constrained` for k-means-constrained.
+        engine: What clusters with equal sizes: `balanced_kmeans`, or the package `k_means_constrained`.
+        assignment: `balanced`, `free` for plain k-means, or `constrained`, the same as `balanced` with
+            `engine = "k_means_constrained"`.
         sample_rows: Number of rows of a class that its centers are fitted on; 0 for the default of
-            `BalancedKMeans`.
+            `BalancedKMeans` or `constrained_kmeans`.
         seed: Seed of the clustering and of the selection of rows.
         rows_per_image: Largest number of feature pixels of a class that are clustered per image; 0 for all.
         batch: Number of images of equal padded size whose features are extracted at once.
@@ -28,11 +30,17 @@ class Clustering:
     size_factor: float = 1.0
     counts: Sequence[int] = ()
     max_subclasses: int = 256
+    engine: str = "balanced_kmeans"
     assignment: str = "balanced"
     sample_rows: int = 0
     seed: int = 0
     rows_per_image: int = 0
     batch: int = 1
+
+    @property
+    def algorithm(self) -> str:
+        """`balanced`, `free` or `constrained`, whichever key asks for it."""
+        return "constrained" if self.engine == "k_means_constrained" else self.assignment
 
 
 def subclass_counts(

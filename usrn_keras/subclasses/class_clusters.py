@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.clustering import BalancedKMeans, ClusteringProgress
-from usrn_keras.clustering.constrained_kmeans import MAX_ROWS, constrained_kmeans
-from usrn_keras.errors import DataError
+from usrn_keras.clustering.constrained_kmeans import constrained_kmeans
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress, Task
 from usrn_keras.subclasses.class_balance import Clustering
@@ -49,17 +48,12 @@ def cluster_classes(
     Args:
         store: Features of the labelled images.
         counts: Number of clusters of each class, `(C,)`, at most the number of its rows or 1.
-        clustering: Options; `assignment`, `sample_rows` and `seed` are used.
+        clustering: Options; `algorithm`, `sample_rows` and `seed` are used.
         progress: Progress, which counts rows and shows the Lloyd steps of the current class.
 
     Returns:
         The clusters of each class.
-
-    Raises:
-        DataError: A class has more rows than `assignment = "constrained"` takes.
     """
-    if clustering.assignment == "constrained":
-        _validate_rows(store, counts)
     found = [load_clusters(store, class_id, int(count), clustering) for class_id, count in enumerate(counts)]
     rows = int(store.counts[:, : store.classes].sum())
     done = sum(len(known.labels) for known in found if known is not None)
@@ -79,7 +73,7 @@ def cluster_rows(
     Args:
         rows: Features `(n, channels)`, which may be memory-mapped.
         count: Number of clusters; 0 for an absent class.
-        clustering: Options; `assignment`, `sample_rows` and `seed` are used.
+        clustering: Options; `algorithm`, `sample_rows` and `seed` are used.
         task: Progress task, which advances by rows.
     """
     report = _RowProgress(task)
@@ -87,15 +81,17 @@ def cluster_rows(
         centers, inertia = _mean(rows)
         labels = np.zeros(len(rows), np.uint8)
         found = ClassClusters(labels, centers[:count], np.zeros(count), inertia)
-    elif clustering.assignment == "constrained":
-        labels, centers, inertia = constrained_kmeans(rows, count, seed=clustering.seed)
-        labels = labels.astype(np.min_scalar_type(count - 1))
-        found = ClassClusters(labels, centers, np.zeros(count), inertia / len(rows))
+    elif clustering.algorithm == "constrained":
+        equal = constrained_kmeans(
+            rows, count, sample_rows=clustering.sample_rows, seed=clustering.seed, n_jobs=-1
+        )
+        labels = equal.labels.astype(np.min_scalar_type(count - 1))
+        found = ClassClusters(labels, equal.centers, equal.prices, equal.inertia / len(rows))
     else:
         kmeans = BalancedKMeans(
             count,
-            assignment=clustering.assignment,
-            n_init=1 if clustering.assignment == "free" else 4,  # the default of each algorithm
+            assignment=clustering.algorithm,
+            n_init=1 if clustering.algorithm == "free" else 4,  # the default of each algorithm
             sample_size=clustering.sample_rows or None,
             random_state=clustering.seed,
             n_jobs=-1,
@@ -105,21 +101,6 @@ def cluster_rows(
         found = ClassClusters(labels, kmeans.cluster_centers_, kmeans.prices_, kmeans.inertia_ / len(rows))
     report.advance_to(len(rows))
     return found
-
-
-def _validate_rows(store: FeatureStore, counts: np.ndarray) -> None:
-    rows = [len(store.rows(class_id)) for class_id in range(store.classes)]
-    errors = [
-        f"class {class_id} has {number} feature pixels"
-        for class_id, number in enumerate(rows)
-        if number > MAX_ROWS and counts[class_id] > 1
-    ]
-    if errors:
-        raise DataError(
-            f'subclasses.assignment = "constrained" clusters at most {MAX_ROWS} feature pixels of a class',
-            errors=errors,
-            hint='Limit them with subclasses.rows_per_image, or set subclasses.assignment = "balanced".',
-        )
 
 
 def load_clusters(
@@ -149,7 +130,7 @@ def _save(store: FeatureStore, class_id: int, clusters: ClassClusters, clusterin
 
 
 def _file(store: FeatureStore, class_id: int, clustering: Clustering) -> Path:
-    return store.folder / f"class-{class_id}-{clustering.assignment}.npz"
+    return store.folder / f"class-{class_id}-{clustering.algorithm}.npz"
 
 
 def _options(count: int, clustering: Clustering) -> str:

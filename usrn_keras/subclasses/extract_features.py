@@ -46,7 +46,8 @@ def extract_features(
     other images, masks, weights or options is deleted.
 
     Args:
-        model: Model from images `(batch, height, width, 3)` to features at stride 4 (`Branch.feature_model`).
+        model: Model from images `(batch, height, width, bands)` to features at stride 4
+            (`Branch.feature_model`).
         dataset: Data set whose labelled images are used.
         folder: Folder of the stage; the store is `folder/features`.
         clustering: Options; `rows_per_image`, `seed` and `batch` are used.
@@ -98,7 +99,7 @@ def image_features(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
     Args:
         model: Network that `half_precision` returned.
-        images: Padded images `(batch, height, width, 3)` uint8.
+        images: Padded images `(batch, height, width, bands)` uint8.
 
     Returns:
         `(batch, height / 4, width / 4, channels)` float16.

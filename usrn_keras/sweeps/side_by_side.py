@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from usrn_keras.data import Dataset, Sample, load_dataset, read_sample
+from usrn_keras.data import Dataset, Sample, as_rgb, load_dataset, read_sample
 from usrn_keras.data.batches.whole_images import mask_to_labels
 from usrn_keras.errors import USRNError
 from usrn_keras.evaluation.report_files import read_image_scores
@@ -59,7 +59,8 @@ def _row(
 ) -> PredictedImage:
     image, mask = read_sample(sample, dataset)
     known = [mious[row].get(sample.name) for row in maps]
-    photo = PredictedImage(sample.name, image, mask_to_labels(mask, dataset), {}, known).smaller(SIDE)
+    shot = as_rgb(image, sample.bands)
+    photo = PredictedImage(sample.name, shot, mask_to_labels(mask, dataset), {}, known).smaller(SIDE)
     predictions = {row: found[sample.name] for row, found in maps.items()}
     return PredictedImage(photo.name, photo.image, photo.labels, predictions, known)
 

@@ -191,7 +191,7 @@ def test_an_unforeseen_error_names_the_file(make, monkeypatch):
     def fail(path, **options):
         raise MemoryError("no memory")
 
-    monkeypatch.setattr("usrn_keras.data.batches.sample_reader.read_image", fail)
+    monkeypatch.setattr("usrn_keras.data.batches.sample_reader.read_sample_image", fail)
     batches = make()
     with pytest.raises(MemoryError) as caught:
         next(batches.iterate(0, 1))

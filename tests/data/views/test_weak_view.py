@@ -184,3 +184,22 @@ def test_a_reduced_image_stays_where_its_maps_are(tmp_path, name, size):
         cut, *coordinates = view(np.random.default_rng(seed), image, rows, columns, size=size)
         inside = coordinates[0] != 65535
         assert np.abs(shifts(cut[inside], *(values[inside] for values in coordinates))).max() < 4
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+@pytest.mark.parametrize("long_side", [20, 90])
+def test_each_band_is_cut_like_an_image(channels, long_side):
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, channels), dtype=np.uint8)
+    view = WeakView(crop_size=32, long_side=long_side)
+    for seed in range(6):
+        (found,) = view(np.random.default_rng(seed), image)
+        assert found.shape == (32, 32, channels)
+        window = view.draw(np.random.default_rng(seed), 40, 50)
+        top, left, bottom, right = window.filled_box
+        for channel in range(channels):
+            (alone,) = view(np.random.default_rng(seed), np.repeat(image[..., [channel]], 3, axis=-1))
+            box = found[top:bottom, left:right, channel], alone[top:bottom, left:right, 0]
+            assert np.abs(box[0].astype(int) - box[1]).max() <= 1
+        padding = np.ones((32, 32), bool)
+        padding[top:bottom, left:right] = False
+        assert (found[padding] == (IMAGE_MEAN if channels == 3 else 115)).all()

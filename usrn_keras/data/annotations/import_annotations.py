@@ -19,7 +19,7 @@ from usrn_keras.data.annotations.import_report import ImportReport
 from usrn_keras.data.annotations.recognise import ALLOWED, read_annotations, top_folder
 from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.data.dataset import ErrorList
-from usrn_keras.data.decoding.images import image_size
+from usrn_keras.data.decoding.file_facts import read_facts
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.errors import DataError, StorageError
 from usrn_keras.files import staged_path
@@ -221,7 +221,7 @@ def _draw_all(
 
     def draw(image: str) -> tuple[str, DrawnMask | None, np.ndarray | None, list[str]]:
         try:
-            drawn = draw_mask(matched[image], ids, found.labels, image_size(files[image]))
+            drawn = draw_mask(matched[image], ids, found.labels, read_facts(files[image]).size)
         except DataError as error:
             return image, None, None, list(error.errors) or [error.message]
         write_mask(folder / masks[image], drawn.mask, ids.palette)

@@ -66,8 +66,9 @@ class Batches:
         weak_labelled: Weak view of the labelled images, and of those with pseudo masks.
         weak_unlabelled: Weak view of the unlabelled images.
         strong: Distribution of the strong views of the unlabelled images; None for no strong view.
-        strong_on_host: Function from weak views `(U, h, w, 3)` uint8 and their parameters to strong views,
-            such as `KerasCVView()`, called by several workers at once; None to compute them on the device.
+        strong_on_host: Function from weak views `(U, h, w, bands)` uint8 and their parameters to strong
+            views, such as `KerasCVView()`, called by several workers at once; None to compute them on the
+            device.
         labelled_view: Distribution of a colour view of the labelled images; None for no colour view.
         spec: Contents of a batch; None for labelled images, and weak and strong views of unlabelled ones.
         ignore_index: Label of pixels without a class, as in `Dataset`.
@@ -167,11 +168,12 @@ class Batches:
         Returns:
             Arrays by name. B and U are `batch_labelled` and `batch_unlabelled`, h and w the size of the crop:
 
-            - `labelled` `(B, h, w, 3)` uint8 RGB and `labels` `(B, h, w)` int32 with `ignore_index`;
+            - `labelled` `(B, h, w, bands)` uint8 and `labels` `(B, h, w)` int32 with `ignore_index`;
             - `sublabels` `(B, h, w)` int32, -1 where ignored, if the samples have them;
             - `labelled_parameters` `(B, P)` float32 with a `labelled_view`;
-            - with `batch_unlabelled`: `weak` `(U, h, w, 3)` uint8;
-            - with a `strong` view in `spec`: `strong` `(U, h, w, 3)` uint8 if it is computed on the host;
+            - with `batch_unlabelled`: `weak` `(U, h, w, bands)` uint8;
+            - with a `strong` view in `spec`: `strong` `(U, h, w, bands)` uint8 if it is computed on the
+              host;
             - otherwise `strong_parameters` `(U, P)` float32 for `usrn_keras.strong_view.strong_view`;
             - with two strong views in `spec`: the same for the second, `strong_2` or `strong_2_parameters`;
             - with `spec.donor`: the same of other unlabelled images, `donor`, `donor_strong` or
@@ -184,7 +186,7 @@ class Batches:
             - with `spec.pair`: a second crop of the same images, `pair`, with `pair_strong` or
               `pair_strong_parameters`, and `overlap_1`, `overlap_2` `(U, P)` int32 and `overlap_valid`
               `(U, P)` bool, see `usrn_keras.data.views.crop_pair.overlap`;
-            - with `spec.pseudo`: `pseudo` `(U, h, w, 3)` uint8, `pseudo_labels` and, if the samples have
+            - with `spec.pseudo`: `pseudo` `(U, h, w, bands)` uint8, `pseudo_labels` and, if the samples have
               them, `pseudo_sublabels` as for labelled images, and `pseudo_parameters` `(U, P)` float32 of a
               strong view with `spec.strong`, otherwise of the `labelled_view`.
 
@@ -301,7 +303,7 @@ class Batches:
     def _windows(self, step: int, stream: UnlabelledStream, samples: list[Sample]) -> list[Window]:
         """Windows of the views of a stream; the generators are those of the views."""
         return [
-            self.weak_unlabelled.draw(rng, *self._reader.size(sample.image))
+            self.weak_unlabelled.draw(rng, *self._reader.size(sample))
             for rng, (_, sample) in zip(self._generators(step, stream.views), self._own(samples), strict=True)
         ]
 
@@ -323,7 +325,7 @@ class Batches:
         """Compute the weak view of one sample; unexpected errors get a note with the file name."""
         try:
             rng = np.random.default_rng([self.seed, stream, step, position])
-            return view(rng, *read(sample), size=self._reader.size(sample.image))
+            return view(rng, *read(sample), size=self._reader.size(sample))
         except DataError:
             raise
         except Exception as error:

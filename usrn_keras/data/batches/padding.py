@@ -7,13 +7,27 @@ from bisect import bisect_left
 import cv2
 import numpy as np
 
+from usrn_keras.data.channel_groups import by_channel_groups
+
 # The mean of ImageNet, which is near zero after the normalisation of the network. Used as padding of training
 # crops and of sliding windows, which resemble them.
 IMAGE_MEAN = (124, 116, 104)
+GREY_MEAN = 115  # their mean, for each band of other images than RGB
 STRIDE = 32  # stride of the deepest features, which must divide the height and width
 # Every multiple of 32 up to 256, then four sizes per octave, with the common sizes 480 and 960.
 SIDES = (*range(STRIDE, 257, STRIDE), 320, 384, 480, 512, 640, 768, 960, 1024)
 LARGE_STEP = 128  # step of larger sides
+
+
+def neutral_colour(channels: int) -> tuple[int, ...]:
+    """Colour near zero after the normalisation of the network, for padding: `(channels,)` in 0..255.
+
+    Example:
+
+    >>> neutral_colour(3), neutral_colour(4)
+    ((124, 116, 104), (115, 115, 115, 115))
+    """
+    return IMAGE_MEAN if channels == len(IMAGE_MEAN) else (GREY_MEAN,) * channels
 
 
 def padded_side(size: int) -> int:
@@ -65,7 +79,7 @@ def pad_image(image: np.ndarray) -> np.ndarray:
     (`python benchmarks/padding.py colours --run RUN --every 3`)
 
     Args:
-        image: Image `(height, width, 3)` uint8.
+        image: Image `(height, width, channels)` uint8.
 
     Example:
 
@@ -75,8 +89,12 @@ def pad_image(image: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     rows, columns = padded_size((height, width))
-    mean = np.rint(cv2.mean(image)).tolist()
-    return cv2.copyMakeBorder(image, 0, rows - height, 0, columns - width, cv2.BORDER_CONSTANT, value=mean)
+
+    def padded(part: np.ndarray) -> np.ndarray:
+        mean = np.rint(cv2.mean(part)).tolist()
+        return cv2.copyMakeBorder(part, 0, rows - height, 0, columns - width, cv2.BORDER_CONSTANT, value=mean)
+
+    return by_channel_groups(padded, image)
 
 
 def pad_map(values: np.ndarray, fill: int) -> np.ndarray:
@@ -91,11 +109,11 @@ def fill_batch(images: np.ndarray, batch: int) -> np.ndarray:
     images, which may change its last digits.
 
     Args:
-        images: Images `(n, height, width, 3)`.
+        images: Images `(n, height, width, channels)`.
         batch: Size of a full batch.
 
     Returns:
-        `(batch, height, width, 3)`.
+        `(batch, height, width, channels)`.
     """
     missing = max(0, batch - len(images))
     return (

@@ -16,7 +16,8 @@ from usrn_keras.data.views.random_intensity import RandomIntensity
 from usrn_keras.data.views.weak_view import WeakView
 from usrn_keras.optional import require_keras_cv
 from usrn_keras.recipe import Recipe
-from usrn_keras.strong_view import StrongView
+from usrn_keras.recipe.bands import RGB, parse_bands
+from usrn_keras.strong_view import NOT_VISIBLE, StrongView
 
 
 def build_batches(
@@ -55,7 +56,15 @@ def build_batches(
     weak = {"crop_size": views.crop_size, "long_side": views.long_side, "flip": views.flip}
     weak["ignore_index"] = dataset.ignore_index
     jitter = tuple(views.jitter)
-    always = StrongView(jitter, jitter_probability=1.0, grayscale_probability=0.0, blur_probability=0.0)
+    bands = parse_bands(recipe.data.bands) or RGB
+    visible = () if bands.are_rgb else bands.visible or NOT_VISIBLE
+    always = StrongView(
+        jitter,
+        jitter_probability=1.0,
+        grayscale_probability=0.0,
+        blur_probability=0.0,
+        visible=visible,
+    )
     strong, on_host = None, None
     if views.strong == "random_intensity":
         strong = on_host = RandomIntensity()
@@ -65,6 +74,7 @@ def build_batches(
             jitter_probability=views.jitter_probability,
             grayscale_probability=views.grayscale_probability,
             blur_probability=views.blur_probability,
+            visible=visible,
         )
     if views.strong == "keras_cv" and spec.strong:
         on_host = KerasCVView()

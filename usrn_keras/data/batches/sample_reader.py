@@ -9,9 +9,9 @@ import numpy as np
 
 from usrn_keras.data.batches.prefetch import ArrayCache
 from usrn_keras.data.dataset import Sample
-from usrn_keras.data.decoding.images import image_size, read_image
 from usrn_keras.data.decoding.mask_files import check_sublabels, read_sublabels
 from usrn_keras.data.masks import Rules, check_size, read_mask
+from usrn_keras.data.sample_images import read_sample_image, sample_size
 
 
 class SampleReader:
@@ -35,14 +35,14 @@ class SampleReader:
         self._sizes: dict[Path, tuple[int, int]] = {}
         self._at_least = at_least
 
-    def size(self, path: Path) -> tuple[int, int]:
-        """Return height and width of a whole image; its header is read once."""
-        if path not in self._sizes:
-            self._sizes[path] = image_size(path)
-        return self._sizes[path]
+    def size(self, sample: Sample) -> tuple[int, int]:
+        """Return height and width of the whole image of a sample; its header is read once."""
+        if sample.image not in self._sizes:
+            self._sizes[sample.image] = sample_size(sample)
+        return self._sizes[sample.image]
 
     def unlabelled(self, sample: Sample) -> tuple[np.ndarray]:
-        """Return the image of a sample, `(height, width, 3)` uint8, as a tuple.
+        """Return the image of a sample, `(height, width, bands)` uint8, as a tuple.
 
         Raises:
             DataError: The file cannot be read.
@@ -84,13 +84,12 @@ class SampleReader:
         return image, labels, self._cache.get(sample.sublabels, _short_sublabels)
 
     def _image(self, sample: Sample) -> np.ndarray:
-        options = {"at_least": self._at_least, "value_range": sample.value_range}
-        return self._cache.get(sample.image, functools.partial(read_image, **options))
+        return self._cache.get(sample.image, lambda path: read_sample_image(sample, at_least=self._at_least))
 
     def _labels(self, sample: Sample, rules: Rules) -> np.ndarray:
         labels = self._cache.get(sample.mask, functools.partial(read_mask, rules=rules))
         # The image may be reduced; the mask has the size of the whole image.
-        check_size(sample.image, self.size(sample.image), sample.mask, labels.shape)
+        check_size(sample.image, self.size(sample), sample.mask, labels.shape)
         return labels
 
     def _read_sublabels(self, path: Path, image: Path, labels: np.ndarray) -> np.ndarray:

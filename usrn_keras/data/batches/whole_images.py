@@ -22,7 +22,7 @@ class WholeImage:
 
     Args:
         sample: Sample with the paths of the files.
-        image: RGB image `(height, width, 3)` uint8.
+        image: Image `(height, width, channels)` uint8.
         labels: Class ids `(height, width)` int32, -1 where ignored.
     """
 
@@ -90,7 +90,7 @@ def batches_by_size(
 def padded_batches(
     samples: Sequence[Sample], dataset: Dataset, batch: int, workers: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Read padded images `(b, h, w, 3)` uint8 and labels `(b, h, w)` int32 in batches.
+    """Read padded images `(b, h, w, channels)` uint8 and labels `(b, h, w)` int32 in batches.
 
     Consecutive images of equal padded size share a batch.
 

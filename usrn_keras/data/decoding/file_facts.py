@@ -12,9 +12,20 @@ import numpy as np
 from usrn_keras.data.decoding.decode import check_pixels, read_bytes, validate_regular_file
 from usrn_keras.data.decoding.jpeg_files import JPEG_SIGNATURE, read_jpeg_header
 from usrn_keras.data.decoding.orientation import SIDEWAYS, UPRIGHT, find_orientation
-from usrn_keras.data.decoding.png_files import PALETTE, PNG_SIGNATURE, read_png_header
+from usrn_keras.data.decoding.png_files import (
+    COLOUR_ALPHA,
+    GREY_ALPHA,
+    PALETTE,
+    PNG_SIGNATURE,
+    read_png_header,
+)
 from usrn_keras.data.decoding.tiff_files import TIFF_SIGNATURES, read_tiff_header
-from usrn_keras.data.decoding.unreadable import name_unread_format, unread_format_error, unreadable_error
+from usrn_keras.data.decoding.unreadable import (
+    name_unread_format,
+    unknown_format_error,
+    unread_format_error,
+    unreadable_error,
+)
 
 _START = 132  # bytes that identify every format
 
@@ -33,6 +44,7 @@ class FileFacts:
         palette: Whether the numbers are indices of a palette.
         frames: Number of pictures in the file; the first is read.
         warnings: Harmless peculiarities of the file, one sentence each.
+        alpha: Whether a band is transparency, or the black of CMYK.
     """
 
     format: str
@@ -44,6 +56,7 @@ class FileFacts:
     palette: bool = False
     frames: int = 1
     warnings: tuple[str, ...] = ()
+    alpha: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -85,7 +98,7 @@ def read_facts(path: Path | str, data: np.ndarray | None = None) -> FileFacts:
     if read is None:
         if unread := name_unread_format(start):
             raise unread_format_error(path, unread)
-        raise unreadable_error(path)
+        raise unknown_format_error(path)
     try:
         facts = read(path, data)
     except (struct.error, IndexError) as error:
@@ -131,6 +144,7 @@ def _png(path: Path | str, data: np.ndarray) -> FileFacts:
         palette=header.colour == PALETTE,
         frames=header.frames,
         warnings=_frames(header.frames),
+        alpha=header.colour in (GREY_ALPHA, COLOUR_ALPHA),
     )
 
 
@@ -146,6 +160,7 @@ def _tiff(path: Path | str, data: np.ndarray) -> FileFacts:
         header.palette,
         header.pages,
         _frames(header.pages, "pages"),
+        header.alpha,
     )
 
 

@@ -6,6 +6,12 @@ from pathlib import Path
 
 from usrn_keras.errors import DataError
 
+READ_FORMATS = "JPEG, PNG, BMP, TIFF, WebP and GIF"
+
+
+class ImageFormatError(DataError):
+    """A file is no image, or an image of a format that is not read."""
+
 
 def unreadable_error(path: Path | str, reason: object = "") -> DataError:
     """Create the error for a damaged file."""
@@ -67,11 +73,28 @@ def name_unread_format(start: bytes) -> str:
     return next((name for signature, name in _SIGNATURES.items() if start.startswith(signature)), "")
 
 
-def unread_format_error(path: Path | str, format: str) -> DataError:
+def unknown_format_error(path: Path | str) -> ImageFormatError:
+    """Create the error for a file that begins like no known format."""
+    return ImageFormatError(
+        f"{path} cannot be read as an image: it does not begin like one; allowed are {READ_FORMATS}",
+        hint="Copy the file again, or remove it from the lists.",
+    )
+
+
+def unread_format_error(path: Path | str, format: str) -> ImageFormatError:
     """Create the error for a sound file of a format that is not read."""
     path = Path(path)
-    return DataError(
-        f"{path} is an image in the format {format}, which is not read; allowed are JPEG, PNG, BMP, TIFF, "
-        "WebP and GIF",
+    return ImageFormatError(
+        f"{path} is an image in the format {format}, which is not read; allowed are {READ_FORMATS}",
         hint=CONVERT.format(name=path.name, stem=path.stem),
+    )
+
+
+def unread_compression_error(path: Path | str, compression: str) -> DataError:
+    """Create the error for a sound TIFF whose pixels are compressed in a way that is not read."""
+    return DataError(
+        f"{path} is a TIFF with {compression} compression, which is not read; TIFFs are read uncompressed or "
+        "with LZW, Deflate, PackBits or JPEG compression",
+        hint="Convert it, for example with `tiffcp -c zip IN.tif OUT.tif` or `gdal_translate -co "
+        "COMPRESS=DEFLATE IN.tif OUT.tif`.",
     )

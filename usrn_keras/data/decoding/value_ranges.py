@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.data.decoding.images import read_values
+from usrn_keras.recipe.bands import Bands
 
 SAMPLED_IMAGES = 100  # whose values stand for those of all images
 LEVELS = 65536
@@ -77,13 +78,17 @@ class ValueHistogram:
         return (low, high) if high > low else None
 
 
-def count_image_values(path: Path) -> ValueHistogram:
+def count_image_values(path: Path, bands: Bands | None = None) -> ValueHistogram:
     """Count the values of a 16-bit image.
+
+    Args:
+        path: Path of the file.
+        bands: Bands to count; None for red, green and blue.
 
     Raises:
         DataError: The file cannot be read.
     """
-    values = read_values(path)
+    values = read_values(path, bands)
     lowest = -32768 if values.dtype == np.int16 else 0
     counts = np.bincount(values.astype(np.int32).ravel() - lowest, minlength=LEVELS)
     return ValueHistogram(counts.astype(np.int64), lowest)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from usrn_keras.data.batches.padding import padded_side
+from usrn_keras.data.channel_groups import by_channel_groups
 from usrn_keras.data.views.weak_view import Window
 
 LOW_STRIDE = 4  # of the low-level features
@@ -63,12 +65,13 @@ class FeatureView:
         if image.shape[:2] != (rows, columns):
             shrinks = image.shape[0] > 2 * rows
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            image = cv2.resize(image, (columns, rows), interpolation=method)
+            resize = functools.partial(cv2.resize, dsize=(columns, rows), interpolation=method)
+            image = by_channel_groups(resize, image)
         height, width = self.padded_size(*size)
-        mean = np.rint(cv2.mean(image)).tolist()
-        edges = (0, height - rows, 0, width - columns)
-        padded = cv2.copyMakeBorder(image, *edges, cv2.BORDER_CONSTANT, value=mean)
-        return cv2.flip(padded, 1) if flip else padded
+        padded = np.empty((height, width, image.shape[2]), np.uint8)
+        padded[:] = np.rint(image.mean(axis=(0, 1)))
+        padded[:rows, :columns] = image
+        return np.ascontiguousarray(padded[:, ::-1]) if flip else padded
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Window:
         """Draw the window of a view, which `cut` and `Window.cut_map` cut.

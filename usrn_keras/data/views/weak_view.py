@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from usrn_keras.data.batches.padding import IMAGE_MEAN
+from usrn_keras.data.batches.padding import neutral_colour
+from usrn_keras.data.channel_groups import by_channel_groups
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,12 @@ class WeakView:
 
         Args:
             rng: Random generator.
-            image: Image `(height, width, 3)` uint8, possibly reduced by 2, 4 or 8.
+            image: Image `(height, width, channels)` uint8, possibly reduced by 2, 4 or 8.
             *maps: Maps `(height, width)` of integers.
             size: Height and width of the whole image; None if `image` is not reduced.
 
         Returns:
-            The image `(crop_size, crop_size, 3)` uint8 and each map `(crop_size, crop_size)` int32,
+            The image `(crop_size, crop_size, channels)` uint8 and each map `(crop_size, crop_size)` int32,
             always as a tuple: `(view,) = weak_view(rng, image)`.
         """
         size = size or image.shape[:2]
@@ -121,12 +122,13 @@ class Window:
     flip: bool
 
     def cut_image(self, image: np.ndarray) -> np.ndarray:
-        """Cut the window, `(crop_size, crop_size, 3)` uint8, padded with the mean colour of ImageNet."""
-        view = np.empty((self.crop_size, self.crop_size, 3), np.uint8)
+        """Cut the window, `(crop_size, crop_size, channels)` uint8, padded with the `neutral_colour`."""
+        channels = image.shape[-1]
+        view = np.empty((self.crop_size, self.crop_size, channels), np.uint8)
         rows, columns = self._filled()
-        view[:rows, :columns] = self._scaled_part(image, rows, columns)
-        view[rows:] = view[:rows, columns:] = IMAGE_MEAN
-        return cv2.flip(view, 1) if self.flip else view
+        view[:rows, :columns] = by_channel_groups(lambda part: self._scaled_part(part, rows, columns), image)
+        view[rows:] = view[:rows, columns:] = neutral_colour(channels)
+        return by_channel_groups(lambda part: cv2.flip(part, 1), view) if self.flip else view
 
     @property
     def filled_box(self) -> tuple[int, int, int, int]:

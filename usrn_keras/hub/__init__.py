@@ -1,0 +1,1 @@
+"""Share a trained model: the folder that is pushed to the Hugging Face Hub, with its model card."""

@@ -1,0 +1,1 @@
+"""A page on this machine that segments photos with a trained run."""
