@@ -243,7 +243,8 @@ def _attack_group(
         problem = problem or tried.halves()
         if not problem and done.code == 0 and action != "kill":
             problem = tried.differs()
-        if not problem and action != "kill" and leftovers(tried.at.out):
+        failed = action != "kill" and done.code  # else the failure was the removal of a temporary file itself
+        if not problem and failed and leftovers(tried.at.out):
             problem = f"left {leftovers(tried.at.out)[0]}"
         found.append((kind, f"change {number}, {tried.events[number]}", problem))
     if tried.differs():
