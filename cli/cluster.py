@@ -11,7 +11,7 @@ import click
 
 from usrn_cli.arguments import RECIPE
 from usrn_cli.backend import load_backend
-from usrn_cli.options import quiet_option, set_option
+from usrn_cli.options import pool_options, quiet_option, set_option, validate_pool
 from usrn_cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     help="Cluster each class with every engine, balanced_kmeans, k_means_constrained and plain k-means, and "
     "print time, sum of squares, class balance rate and sizes.",
 )
+@pool_options
 @quiet_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures as JSON, including the size of every subclass."
@@ -49,6 +50,8 @@ def command(
     montage: str | None,
     no_plain: bool,
     compare: bool,
+    workers: int | None,
+    scheduler: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -62,30 +65,27 @@ def command(
       usrn cluster runs/quickstart --montage car
       usrn cluster camvid_1_8 --set data.root=camvid --run runs/camvid --no-plain
       usrn cluster runs/camvid --compare
+      usrn cluster runs/camvid --workers 4
       usrn cluster runs/camvid --json | jq .class_balance_rate
 
     Completed stages are skipped, and their results are shown; `usrn fit` with the same recipe continues from
     here. Two pictures are written to report/ in the run folder: class_sizes.png, and patches of one class.
+    --workers and --scheduler share the computation of features.
     """
+    validate_pool(workers, scheduler)
     recipe, folder = _recipe_and_folder(run_or_recipe, overrides, run_dir)
     load_backend()
     if montage is not None:
         from usrn_keras.data import load_dataset
 
         _require_class(montage, load_dataset(recipe.data).classes)
+    from usrn_keras.chunks import open_pool
     from usrn_keras.progress import terminal_progress
     from usrn_keras.stages import cluster_run
 
-    with terminal_progress(quiet=quiet) as progress:
-        clustered = cluster_run(
-            recipe,
-            folder,
-            plain=not no_plain,
-            compare=compare,
-            montage=montage,
-            progress=progress,
-            log=progress.log,
-        )
+    options = {"plain": not no_plain, "compare": compare, "montage": montage}
+    with open_pool(workers, scheduler) as pool, terminal_progress(quiet=quiet) as progress:
+        clustered = cluster_run(recipe, folder, pool=pool, progress=progress, log=progress.log, **options)
     if as_json:
         print_json(clustered.to_json())
     else:

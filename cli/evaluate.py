@@ -10,13 +10,18 @@ import click
 from usrn_cli.arguments import RECIPE
 from usrn_cli.backend import load_backend
 from usrn_cli.completion import complete_model
-from usrn_cli.options import quiet_option, set_option
+from usrn_cli.options import pool_options, quiet_option, set_option, validate_pool
 from usrn_cli.output import print_json, print_rich
 from usrn_cli.suggestions import Choice
 
 if TYPE_CHECKING:
     from usrn_keras.recipe import Recipe
     from usrn_keras.report import Comparison
+
+FOR_RUNS = {"models": "--model", "checkpoints": "--checkpoint"} | {
+    name: f"--{name}" for name in ("mode", "flip", "scales", "workers", "scheduler")
+}
+"""Options that say nothing about masks of other tools, by parameter."""
 
 FOLDER = click.Path(path_type=Path)
 
@@ -92,6 +97,7 @@ class Scales(click.ParamType):
     help="Where pictures and confusion matrices go.  [default: report/ in each run]",
 )
 @click.option("--no-report", is_flag=True, help="Write no files.")
+@pool_options
 @click.option("--json", "as_json", is_flag=True, help="The scores as JSON, with the confusion matrices.")
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
 @click.option("--csv", "as_csv", is_flag=True, help="The table as CSV, fractions in 0..1.")
@@ -108,6 +114,7 @@ def command(ctx: click.Context, **options: Any) -> None:
       usrn evaluate runs/A --mode slide --flip --scales 0.5,1.0,1.5
       usrn evaluate runs/A --predictions others/val --report comparison
       usrn evaluate --predictions others/val --recipe my_recipe.toml
+      usrn evaluate runs/A --workers 4
       usrn evaluate runs/A --json | jq .runs[0].miou
 
     Classes are sorted by their share of the pixels; all means are over all pixels of all images, never
@@ -119,12 +126,16 @@ def command(ctx: click.Context, **options: Any) -> None:
     _refuse_contradictions(options)
     recipe = _recipe(options)
     load_backend()
+    from usrn_keras.chunks import open_pool
     from usrn_keras.evaluation.entries import prepare_entries
     from usrn_keras.evaluation.report_files import write_reports
     from usrn_keras.progress import terminal_progress
     from usrn_keras.report import Comparison
 
-    with terminal_progress(quiet=options["quiet"]) as progress:
+    with (
+        open_pool(options["workers"], options["scheduler"]) as pool,
+        terminal_progress(quiet=options["quiet"]) as progress,
+    ):
         entries = prepare_entries(
             options["runs"],
             options["predictions"],
@@ -133,6 +144,7 @@ def command(ctx: click.Context, **options: Any) -> None:
             checkpoints=options["checkpoints"] or (None,),
             split=options["split"],
             inference={key: options[key] for key in ("mode", "flip", "scales")},
+            pool=pool,
             progress=progress,
         )
         measured = [(entry, entry.measure(progress)) for entry in entries]
@@ -150,6 +162,7 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
         raise click.UsageError("--json, --markdown and --csv exclude each other")
     if options["report"] and options["no_report"]:
         raise click.UsageError("--report and --no-report exclude each other")
+    validate_pool(options["workers"], options["scheduler"])
     if options["runs"]:
         if options["recipe"] or options["overrides"]:
             given = "--recipe" if options["recipe"] else "--set"
@@ -159,9 +172,9 @@ def _refuse_contradictions(options: dict[str, Any]) -> None:
         raise click.UsageError("nothing to measure: name the folder of a run, or --predictions and --recipe")
     if not options["recipe"]:
         raise click.UsageError("--predictions need the data set of a run or of --recipe")
-    for_runs = [key for key in ("models", "checkpoints", "mode", "flip", "scales") if options[key]]
+    for_runs = [key for key in FOR_RUNS if options[key]]
     if for_runs:
-        named = ", ".join(f"--{key.removesuffix('s') if key != 'scales' else key}" for key in for_runs)
+        named = ", ".join(FOR_RUNS[key] for key in for_runs)
         raise click.UsageError(f"{named}: only for RUNS; masks are scored as they are")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from usrn_cli.completion import complete_setting
@@ -26,6 +28,30 @@ devices_option = click.option(
     metavar="N|all",
     help="Devices to train on; each computes a part of every batch. See docs/devices.md.",
 )
+
+
+def pool_options(function: Callable) -> Callable:
+    """Add `--workers` and `--scheduler`."""
+    workers = click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Share the images among N processes of this machine. Needs the extra dask.",
+    )
+    scheduler = click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Share the images among the workers of a Dask scheduler, such as tcp://h0:8786.",
+    )
+    return workers(scheduler(function))
+
+
+def validate_pool(workers: int | None, scheduler: str | None) -> None:
+    """Raise a `UsageError` if both are given."""
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers and --scheduler exclude each other")
+
+
 set_option = click.option(
     "--set",
     "overrides",

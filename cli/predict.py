@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from usrn_cli.backend import load_backend
-from usrn_cli.options import quiet_option
+from usrn_cli.options import pool_options, quiet_option, validate_pool
 from usrn_cli.output import print_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     help="Whole images, or windows that slide over them, which need the least memory.  [default: the "
     "recipe's]",
 )
+@pool_options
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
 def command(
@@ -40,6 +41,8 @@ def command(
     out_dir: Path,
     confidence: bool,
     mode: str | None,
+    workers: int | None,
+    scheduler: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -51,30 +54,34 @@ def command(
       usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
       usrn predict runs/quickstart folder/ --out predictions --confidence
       usrn predict runs/quickstart aerial.tif --out predictions --mode slide
+      usrn predict runs/quickstart folder/ --out predictions --workers 4
 
     For each image, STEM.png (class ids, with the class colours as palette) and overlays/STEM.png are written,
     and with --confidence confidence/STEM.png (grey values, 255 is a probability of 1). OUT must not be inside
     a folder of INPUTS. Images of a folder keep their subfolders. Pictures in formats that are not read (HEIC,
     AVIF, ...) are counted and named. Images that cannot be read are listed at the end (exit code 4); all
-    others are written.
+    others are written. With --workers or --scheduler, an interrupted command resumes.
 
     Images of more than 8 million pixels are predicted in tiles, with the result of the whole image, unless
     the network has attention or a pyramid of poolings.
     """
+    validate_pool(workers, scheduler)
     load_backend()
+    from usrn_keras.chunks import open_pool
     from usrn_keras.evaluation.predict import predict_files
     from usrn_keras.progress import terminal_progress
 
     written: list[Path] = []
     notes: list[LeftOut] = []
     try:
-        with terminal_progress(quiet=quiet) as progress:
+        with open_pool(workers, scheduler) as pool, terminal_progress(quiet=quiet) as progress:
             predict_files(
                 run,
                 inputs,
                 out_dir,
                 confidence=confidence,
                 mode=mode,
+                pool=pool,
                 progress=progress,
                 wrote=written.append,
                 left_out=notes.append,

@@ -99,3 +99,9 @@ class IncompleteTableError(USRNError):
     """Some runs of a table failed. The other runs are complete."""
 
     exit_code = 12
+
+
+class SchedulerError(USRNError):
+    """Worker processes cannot be reached, or died again and again. Complete chunks are kept."""
+
+    exit_code = 15

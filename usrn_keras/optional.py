@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from types import ModuleType
 
-import keras
-
 from usrn_keras.errors import BackendError
 from usrn_keras.lazy_imports import suppress_native_stderr
 
@@ -39,6 +37,8 @@ def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
     Raises:
         BackendError: keras-cv or tensorflow is not installed or cannot be imported.
     """
+    import keras
+
     try:
         with suppress_native_stderr():
             import tensorflow
@@ -51,6 +51,25 @@ def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
     return keras_cv
 
 
+def import_distributed(asked_by: str) -> ModuleType:
+    """Import `dask.distributed`.
+
+    Args:
+        asked_by: Option that requires it, for the message.
+
+    Raises:
+        BackendError: It is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise BackendError(
+            f"{asked_by} needs Dask: {error}",
+            hint="pip install 'usrn-keras[dask]', or leave the option out: one process then does the work",
+        ) from error
+    return distributed
+
+
 @contextlib.contextmanager
 def without_tensorflow() -> Iterator[None]:
     """Keep Keras from importing TensorFlow on another backend, which costs 4 s and 450 MB.
@@ -60,6 +79,7 @@ def without_tensorflow() -> Iterator[None]:
     `keras/src/utils/rng_utils.py`, as of Keras 3.15). Objects of these types cannot exist as long as
     TensorFlow is not imported.
     """
+    import keras
     from keras.src.utils.module_utils import tensorflow
 
     if keras.backend.backend() == "tensorflow" or "tensorflow" in sys.modules:

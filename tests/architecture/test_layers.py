@@ -23,7 +23,7 @@ LAYERS = (
     {"optional", "machine", "worker"},
     {"ranks"},
     {"backends"},
-    {"networks", "data"},
+    {"networks", "data", "chunks"},
     {"methods", "subclasses", "pseudo_masks"},
     {"training", "runs", "report", "budget"},
     {"evaluation"},

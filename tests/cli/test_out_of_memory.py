@@ -27,16 +27,16 @@ import numpy as np
 from click.testing import CliRunner
 from tests.tools import tiny_branches
 from usrn_cli.main import main
-from usrn_keras.evaluation import Predictor, predict
+from usrn_keras.evaluation import Predictor, predict, prediction_jobs
 
 predictor = Predictor(tiny_branches(decoder="pspnet")[0].segmenter())  # cannot be computed in tiles
 predictor.ids(np.zeros((64, 64, 3), np.uint8))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 256 * 2**20,) * 2)
 predict.open_run = lambda path: None
-predict.run_predictor = lambda run: predictor
-predict.read_image = lambda path, **options: np.zeros((4000, 5000, 3), np.uint8)
-predict._predict_file = lambda predictor, job, run: predictor.ids(predict.read_image(job.image))
+predict.run_predictor = lambda run, mode: predictor
+predict.rendering_of = lambda run: prediction_jobs.Rendering(np.zeros((2, 3), np.uint8))
+prediction_jobs.read_image = lambda path, **options: np.zeros((4000, 5000, 3), np.uint8)
 Path(sys.argv[1], "a.png").touch()
 result = CliRunner().invoke(main, ["predict", "run", sys.argv[1], "--out", sys.argv[1] + "-out", "--quiet"])
 print(result.stderr)

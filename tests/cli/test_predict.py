@@ -21,7 +21,8 @@ def calls(monkeypatch):
     """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
     calls = []
 
-    def predict_files(run_dir, inputs, out_dir, *, confidence, mode, progress, wrote, left_out):
+    def predict_files(run_dir, inputs, out_dir, *, confidence, mode, pool, progress, wrote, left_out):
+        assert pool is None
         calls.append((run_dir, list(inputs), out_dir, mode, confidence))
         for path in inputs:
             for folder in ("", "overlays") if path.stem != "broken" else ():

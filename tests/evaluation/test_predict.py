@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.data.band_files import write_tiff
 from usrn_keras.errors import DataError, OutOfMemoryError, WeightsError
-from usrn_keras.evaluation import inference_of, predict
+from usrn_keras.evaluation import inference_of, predict, prediction_jobs
 from usrn_keras.evaluation.predict import predict_files
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import load_recipe
@@ -59,9 +59,9 @@ def test_labels_and_overlay_of_an_image(run, tmp_path):
 def test_windows_in_place_of_whole_images(run, tmp_path, monkeypatch):
     classes = write_image(tmp_path / "photo.png", height=200, width=300)
     modes = []
-    kind = predict.Predictor
+    kind = prediction_jobs.Predictor
     monkeypatch.setattr(
-        predict,
+        prediction_jobs,
         "Predictor",
         lambda model, options, batch: modes.append(options) or kind(model, options, batch=batch),
     )
@@ -78,7 +78,7 @@ def test_memory_that_runs_out_names_the_image(run, tmp_path, monkeypatch, mode, 
     def ids(predictor, image):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(predict.Predictor, "ids", ids)
+    monkeypatch.setattr(prediction_jobs.Predictor, "ids", ids)
     with pytest.raises(
         OutOfMemoryError, match=f"photo.png has 45 x 20 pixels, predicted as {mode}"
     ) as caught:
@@ -92,12 +92,12 @@ def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, o
     write_image(tmp_path / "photo.png")
     asked = []
 
-    class Recorded(predict.Predictor):
+    class Recorded(prediction_jobs.Predictor):
         def __init__(self, segmenter, options, **settings):
             asked.append(options)
             super().__init__(segmenter, options, **settings)
 
-    monkeypatch.setattr(predict, "Predictor", Recorded)
+    monkeypatch.setattr(prediction_jobs, "Predictor", Recorded)
     labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
     assert asked == [inference_of(run.recipe)] and asked[0].line() != "whole"
     assert cv2.imread(str(labels)).shape == (20, 45, 3)
@@ -106,7 +106,7 @@ def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, o
 def test_more_than_256_classes_are_grey_values_of_16_bits(run, tmp_path, monkeypatch):
     run.palette = np.zeros((1000, 3), np.uint8)
     write_image(tmp_path / "photo.png")
-    monkeypatch.setattr(predict.Predictor, "ids", lambda self, image: np.full((20, 45), 999))
+    monkeypatch.setattr(prediction_jobs.Predictor, "ids", lambda self, image: np.full((20, 45), 999))
     labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
     found = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
     assert found.dtype == np.uint16 and (found == 999).all()

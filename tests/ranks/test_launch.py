@@ -1,4 +1,4 @@
-"""Which process this is, and starting several."""
+"""Starting several processes on this machine."""
 
 from __future__ import annotations
 
@@ -7,36 +7,7 @@ import sys
 
 import pytest
 
-from usrn_keras.errors import BackendError
-from usrn_keras.ranks import ALONE, Ranks, launched_ranks, run_processes
-
-TORCHRUN = {
-    "RANK": "1",
-    "WORLD_SIZE": "2",
-    "LOCAL_RANK": "1",
-    "MASTER_ADDR": "h0",
-    "MASTER_PORT": "29400",
-}
-
-
-def test_variables_of_torchrun():
-    assert launched_ranks(TORCHRUN) == Ranks(1, 2)
-    assert launched_ranks({"MASTER_ADDR": "h0"}) is ALONE  # some clusters set it for every job
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"MASTER_PORT": ""}, "MASTER_PORT: missing"),
-        ({"RANK": ""}, "RANK: missing"),
-        ({"RANK": "one"}, "RANK: must be a number, received 'one'"),
-        ({"RANK": "2"}, "RANK: must be below WORLD_SIZE = 2, received 2"),
-    ],
-)
-def test_variables_that_are_set_in_part(changes, line):
-    with pytest.raises(BackendError) as caught:
-        launched_ranks(TORCHRUN | changes)
-    assert caught.value.errors == (line,)
+from usrn_keras.ranks import run_processes
 
 
 def python(code: str) -> list[str]:

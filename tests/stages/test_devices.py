@@ -79,3 +79,11 @@ def test_a_method_whose_loss_needs_the_whole_batch(monkeypatch):
     monkeypatch.setattr(module, "launched_ranks", lambda: TWO)
     with pytest.raises(BackendError, match=r"'unimatch' trains in one process(.|\n)*KERAS_BACKEND=jax"):
         join_processes(quickstart("training.method=unimatch"))
+
+
+def test_statistics_of_each_device_need_a_process_for_each(monkeypatch):
+    monkeypatch.setattr(module, "number_of_devices", lambda: 2)
+    recipe = quickstart("training.batch_norm=local")
+    with pytest.raises(BackendError, match=r"'local' needs one process for each device"):
+        choose_devices(recipe, "2")
+    assert choose_devices(recipe, "1") == 1 and choose_devices(recipe, "all", TWO) == 1

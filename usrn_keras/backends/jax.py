@@ -103,7 +103,7 @@ def number_of_devices() -> int:
     return jax.local_device_count()
 
 
-def join_ranks(ranks: Ranks) -> Ranks:
+def join_ranks(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
     """Return the ranks of a process alone, see `validate_one_process`."""
     hint = "Start one process; it trains on the devices of this machine with --devices N."
     return validate_one_process(ranks, "JAX", hint)

@@ -137,7 +137,7 @@ def number_of_devices() -> int:
     return 1
 
 
-def join_ranks(ranks: Ranks) -> Ranks:
+def join_ranks(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
     """Return the ranks of a process alone, see `validate_one_process`."""
     hint = "Start one process; KERAS_BACKEND=jax trains on several devices with --devices N."
     return validate_one_process(ranks, "TensorFlow", hint)

@@ -67,6 +67,10 @@ class BatchStatistics:
             batch_variances = torch._foreach_pow(deviations, -2)
             torch._foreach_sub_(batch_variances, epsilon)
             torch._foreach_clamp_min_(batch_variances, 0)
+            if (ranks := current_ranks()).world > 1 and ranks.local_statistics:
+                # All processes keep the same moving statistics.
+                averaged = ranks.averaged([*batch_means, *batch_variances])
+                batch_means, batch_variances = averaged[: len(group)], averaged[len(group) :]
             torch._foreach_lerp_(means, batch_means, 1 - momentum)
             torch._foreach_lerp_(variances, batch_variances, 1 - momentum)
         self._found.clear()
@@ -136,7 +140,7 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: Training) -
     if not (training and layer.trainable):
         return F.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon).to(dtype)
     ranks = current_ranks()
-    if ranks.world > 1:
+    if ranks.world > 1 and not ranks.local_statistics:
         result, batch_mean, deviation = ranks.batch_norm(x, scale, offset, layer.epsilon)
     else:
         result, batch_mean, deviation = torch.native_batch_norm(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import torch.distributed as dist
 
 from usrn_keras.errors import RanksError
 from usrn_keras.losses import divisors
-from usrn_keras.ranks import ALONE, Ranks
+from usrn_keras.ranks import ALONE, Ranks, find_launch
 
 Tensor = torch.Tensor
 # A process waits while the first one clusters and evaluates; the launcher notices processes that died.
@@ -35,20 +36,23 @@ def current_ranks() -> Ranks:
     return _joined[0]
 
 
-def join(ranks: Ranks) -> Ranks:
+def join(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
     """Connect to the other processes, which do the same, and let losses count the pixels of all of them.
 
     Args:
         ranks: Place of this process, see `usrn_keras.ranks.launched_ranks`.
+        local_statistics: Whether batch normalisation uses the images of each process alone.
 
     Returns:
         The connected ranks; `ALONE` for one process.
     """
     if ranks.world == 1:
         return ALONE
+    os.environ.update(find_launch().variables())  # where torch.distributed looks for them
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=LONGEST_WAIT)
     # Flags and numbers of the host do not wait for kernels.
-    joined = TorchRanks(ranks.rank, ranks.world, dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
+    host = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    joined = TorchRanks(ranks.rank, ranks.world, host, local_statistics)
     _joined[0] = joined
     divisors.at_least_one = joined.count_at_least_one
     return joined
@@ -70,9 +74,11 @@ class TorchRanks(Ranks):
         rank: Number of this process, from 0.
         world: Number of processes.
         host_group: Group of `torch.distributed` for tensors in host memory.
+        local_statistics: Whether batch normalisation uses the images of each process alone.
     """
 
     host_group: Any = field(default=None, repr=False)
+    local_statistics: bool = False
 
     def agree(self, *flags: bool) -> tuple[bool, ...]:
         found = torch.tensor(flags, dtype=torch.int32)
@@ -124,6 +130,12 @@ class TorchRanks(Ranks):
         dist.all_reduce(flat)
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view(tensor.shape))
+
+    def averaged(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Means over the processes of several tensors, all at once."""
+        flat = self.mean(torch.cat([tensor.reshape(-1) for tensor in tensors]))
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return [part.view(tensor.shape) for tensor, part in zip(tensors, parts, strict=True)]
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the processes of a tensor."""

@@ -12,9 +12,11 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from usrn_keras.chunks import DaskPool
 from usrn_keras.data import Dataset, Sample, load_dataset, read_sample_image
 from usrn_keras.errors import USRNError
 from usrn_keras.evaluation.evaluate import EvaluationResult, evaluate_with, samples_of
+from usrn_keras.evaluation.evaluate_in_chunks import evaluate_in_chunks
 from usrn_keras.evaluation.external_masks import PredictedMasks
 from usrn_keras.evaluation.predictor import Predictor, inference_of
 from usrn_keras.networks import load_segmenter
@@ -61,6 +63,7 @@ class RunEntry:
         checkpoint: Weights to use: `last` or `best`.
         split: Name of the split: `val` or `test`.
         inference: Fields of `Inference`.
+        pool: Worker processes that measure the model; None: this process.
         log: Receives a line if the images or masks have changed since the training.
 
     Raises:
@@ -78,9 +81,11 @@ class RunEntry:
         checkpoint: str | None = None,
         split: str | None = None,
         inference: Mapping[str, Any] | None = None,
+        pool: DaskPool | None = None,
         log: Callable[[str], None] = lambda line: None,
     ):
         run = open_run(path)
+        self._pool = pool
         self._recipe = run.recipe
         settings = run.recipe.evaluation
         model = model or run.models[-1]
@@ -96,16 +101,20 @@ class RunEntry:
         self.report = run.path / "report"
 
     def measure(self, progress: Progress, *, boundary: bool = True) -> EvaluationResult:
-        return evaluate_with(
-            self._predictor,
-            self._samples,
-            self.dataset,
-            name=self.name,
-            workers=self._recipe.data.workers,
-            boundary=boundary,
-            checkpoint=self._checkpoint,
-            progress=progress,
-        )
+        settings = {
+            "name": self.name,
+            "workers": self._recipe.data.workers,
+            "boundary": boundary,
+            "checkpoint": self._checkpoint,
+            "progress": progress,
+        }
+        if self._pool is None:
+            return evaluate_with(self._predictor, self._samples, self.dataset, **settings)
+        batch = self._recipe.evaluation.batch
+        return evaluate_in_chunks(
+            self._pool, self._file, self._samples, self.dataset,
+            options=self._inference, batch=batch, **settings,
+        )  # fmt: skip
 
     def predict(self, samples: Sequence[Sample]) -> list[np.ndarray]:
         images = (read_sample_image(sample) for sample in samples)
@@ -154,6 +163,7 @@ def evaluate_run(
     checkpoint: str | None = None,
     inference: Mapping[str, Any] | None = None,
     boundary: bool = True,
+    pool: DaskPool | None = None,
     progress: Progress = SILENT,
 ) -> EvaluationResult:
     """Scores of a model of a run. Arguments that are None are taken from `[evaluation]` of its recipe.
@@ -166,6 +176,7 @@ def evaluate_run(
         inference: Fields of `Inference` that differ from the recipe, such as
             `{"mode": "slide", "flip": True}`; None as a value keeps the recipe's.
         boundary: Whether to compute the Boundary IoU.
+        pool: Worker processes that measure the model, see `usrn_keras.chunks.open_pool`; None: this process.
         progress: Progress bar, counts images.
 
     Raises:
@@ -179,7 +190,8 @@ def evaluate_run(
     >>> measured.scores.miou, min(measured.images, key=lambda image: image.miou).sample.name  # doctest: +SKIP
     (0.61, 'test/0001TP_008850')
     """
-    options = {"checkpoint": checkpoint, "split": split, "inference": inference, "log": progress.log}
+    options = {"checkpoint": checkpoint, "split": split, "inference": inference, "pool": pool}
+    options["log"] = progress.log
     return RunEntry(Path(run_dir), model, None, **options).measure(progress, boundary=boundary)
 
 
@@ -192,6 +204,7 @@ def prepare_entries(
     checkpoints: Sequence[str | None] = (None,),
     split: str | None = None,
     inference: Mapping[str, Any] | None = None,
+    pool: DaskPool | None = None,
     progress: Progress = SILENT,
 ) -> list[Entry]:
     """The columns of a table: each model of each run with each checkpoint, then the folders of masks.
@@ -204,6 +217,7 @@ def prepare_entries(
         checkpoints: `last`, `best`; None: the checkpoint of each run's recipe.
         split: `val` or `test`; None: the split of each run's recipe.
         inference: Fields of `Inference` for the runs.
+        pool: Worker processes that measure the runs; None: this process.
         progress: Progress bar, counts masks and receives the lines of the log.
 
     Raises:
@@ -220,7 +234,8 @@ def prepare_entries(
     log = functools.cache(progress.log)  # log each line once, even if two models of a run cause it
     for path, model, checkpoint in product(runs, models, checkpoints):
         parts = [str(path), *[model] * (model is not None), *[checkpoint] * (len(checkpoints) > 1)]
-        options = {"checkpoint": checkpoint, "split": split, "inference": inference, "log": log}
+        options = {"checkpoint": checkpoint, "split": split, "inference": inference}
+        options |= {"pool": pool, "log": log}
         entries += _attempt(errors, RunEntry, path, model, " ".join(parts), **options)
     labels = _labels_of(entries, recipe, split)
     for folder in predictions if labels else ():

@@ -131,7 +131,7 @@ def evaluate_with(
             outlines += its_outlines
             images[sample] = ImageScore.of(sample, dataset.classes, its_confusion)
             task.advance()
-    provenance = _provenance(samples, dataset, predictor.options, checkpoint)
+    provenance = provenance_of(samples, dataset, predictor.options, checkpoint)
     outlines = outlines if boundary else None
     scores = Scores(name, dataset.classes, confusion, boundary=outlines, provenance=provenance)
     return EvaluationResult(scores, tuple(images[sample] for sample in samples))
@@ -160,7 +160,7 @@ def _count(
     return item.sample, confusion, boundary_counts(item.labels, predictions, classes) if boundary else 0
 
 
-def _provenance(
+def provenance_of(
     samples: Sequence[Sample], dataset: Dataset, options: Inference, checkpoint: str
 ) -> Provenance:
     lists = [split for split in SPLITS if getattr(dataset, split) == tuple(samples)]

@@ -13,7 +13,7 @@ import numpy as np
 from usrn_keras.data import Sample, as_rgb, load_dataset, read_sample
 from usrn_keras.data.dataset import Dataset
 from usrn_keras.errors import RunError
-from usrn_keras.evaluation.predict import run_predictor
+from usrn_keras.evaluation.prediction_jobs import run_predictor
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.picture_sheets import rows_png
 from usrn_keras.report.pictures import WORSE, coloured, faded

@@ -19,7 +19,7 @@ from usrn_keras.data.dataset import ErrorList
 from usrn_keras.data.decoding.images import read_image
 from usrn_keras.data.file_index import read_lines
 from usrn_keras.errors import DataError, StorageError
-from usrn_keras.evaluation.predict import run_predictor
+from usrn_keras.evaluation.prediction_jobs import run_predictor
 from usrn_keras.evaluation.predictor import Predictor
 from usrn_keras.files import staged_path
 from usrn_keras.progress import SILENT, Progress

@@ -15,7 +15,7 @@ from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.data import Sample, as_rgb, load_dataset, read_mask, read_sample_image
 from usrn_keras.data.dataset import Dataset
 from usrn_keras.errors import DataError, RunError
-from usrn_keras.evaluation.predict import run_predictor
+from usrn_keras.evaluation.prediction_jobs import run_predictor
 from usrn_keras.evaluation.uncertainty import ImageUncertainty, class_weights, impurity, measure_uncertainty
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.report.comparison import validate_same_classes

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from usrn_keras.chunks import DaskPool
 from usrn_keras.data.dataset import ErrorList
-from usrn_keras.data.decoding.images import IMAGE_SUFFIXES, read_image
+from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import walk
 from usrn_keras.data.left_out_files import LeftOut, find_unread
-from usrn_keras.data.sample_images import as_rgb
-from usrn_keras.errors import DataError, OutOfMemoryError
-from usrn_keras.evaluation import Predictor, inference_of
-from usrn_keras.files import atomic_path
-from usrn_keras.memory_errors import ran_out_of_memory
-from usrn_keras.networks import load_segmenter
+from usrn_keras.errors import DataError
+from usrn_keras.evaluation.predict_in_chunks import predict_in_chunks
+from usrn_keras.evaluation.prediction_jobs import Job, predict_jobs, rendering_of, run_predictor
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.recipe.bands import parse_bands
-from usrn_keras.report.pictures import labels_png, overlay_png
-from usrn_keras.runs import Run, open_run
+from usrn_keras.runs import open_run
 
 OVERLAYS, CONFIDENCE = "overlays", "confidence"  # folders in the output
-
-
-@dataclass(frozen=True)
-class Job:
-    """An image to segment and the files to write; `confidence` is None if it is not asked for."""
-
-    image: Path
-    labels: Path
-    overlay: Path
-    confidence: Path | None = None
-
-    @property
-    def targets(self) -> list[Path]:
-        """The files to write."""
-        return [path for path in (self.labels, self.overlay, self.confidence) if path]
 
 
 def predict_files(
@@ -51,6 +27,7 @@ def predict_files(
     *,
     confidence: bool = False,
     mode: str | None = None,
+    pool: DaskPool | None = None,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
     left_out: Callable[[LeftOut], None] = lambda files: None,
@@ -66,6 +43,8 @@ def predict_files(
         confidence: Whether to write `confidence/STEM.png`, too: the probability of the predicted class as
             grey values, 255 is 1.
         mode: `whole` or `slide`, in place of that of the recipe; windows have the size of training crops.
+        pool: Worker processes that predict chunks of the images, with the same files as results; None: this
+            process. Complete chunks of an interrupted call are skipped while their files are as written.
         progress: Progress bar, counts images.
         wrote: Called with the path of each file as soon as it is written.
         left_out: Called with the pictures in the folders whose format is not read, if there are any.
@@ -93,35 +72,41 @@ def predict_files(
     jobs = list(find_jobs([Path(path) for path in inputs], Path(out_dir), errors, confidence=confidence))
     _validate_targets(jobs)
     run = open_run(Path(run_dir))
-    predictor = run_predictor(run, mode=mode)
     written: list[Path] = []
+    reported, finished = 0, set()
+
+    def report(job: Job) -> None:
+        written.extend(job.targets)
+        for path in job.targets:
+            wrote(path)
+
     with progress.task("images", total=len(jobs)) as task:
-        for job in jobs:
-            try:
-                for path in _predict_file(predictor, job, run):
-                    written.append(path)
-                    wrote(path)
-            except DataError as error:
-                errors.add(error.message)
-            task.advance()
+        if pool is None:
+            problems = predict_jobs(
+                run_predictor(run, mode=mode),
+                jobs,
+                rendering_of(run),
+                wrote=finished.add,
+                computed=task.advance,
+            )
+        else:
+            problems = predict_in_chunks(pool, run, jobs, mode=mode, computed=task.advance)
+        try:
+            for job, problem in zip(jobs, problems, strict=True):
+                reported += 1
+                if problem:
+                    errors.add(problem)
+                else:
+                    report(job)
+        finally:  # what threads wrote before an error or Ctrl-C
+            problems.close()
+            for job in jobs[reported:]:
+                if job in finished:
+                    report(job)
     errors.raise_if_any(
         "some inputs could not be segmented", hint=f"{len(written)} files were written to {out_dir}."
     )
     return written
-
-
-def run_predictor(run: Run, model: Path | None = None, *, mode: str | None = None) -> Predictor:
-    """Create the predictor of a model, with the options of prediction of the recipe of its run.
-
-    Args:
-        run: Complete run.
-        model: Path of the `.keras` file; None for the final model.
-        mode: `whole` or `slide`; None for that of the recipe.
-    """
-    options = inference_of(run.recipe, {"mode": mode})
-    # Images are predicted one by one: a larger batch would be filled up with blank images.
-    batch = run.recipe.evaluation.batch if options.mode == "slide" else 1
-    return Predictor(load_segmenter(model or run.model_path), options, batch=batch)
 
 
 def find_jobs(
@@ -177,46 +162,3 @@ def _validate_targets(jobs: Sequence[Job]) -> None:
     if errors:
         hint = "Choose another folder with --out, or predict these images in separate calls."
         raise DataError("the predictions would overwrite files", errors=errors, hint=hint)
-
-
-def _predict_file(predictor: Predictor, job: Job, run: Run) -> list[Path]:
-    data = run.recipe.data
-    bands = parse_bands(data.bands)
-    image = read_image(job.image, value_range=data.value_range or None, bands=bands)
-    with _memory_explained(job.image, image, predictor):
-        if job.confidence:
-            labels, confidence = predictor.ids_and_confidence(image)
-            _write(job.confidence, grey_png(confidence))
-        else:
-            labels = predictor.ids(image)  # a byte a pixel
-    _write(job.labels, labels_png(labels, run.palette))
-    _write(job.overlay, overlay_png(as_rgb(image, bands), labels, run.palette))
-    return job.targets
-
-
-@contextlib.contextmanager
-def _memory_explained(path: Path, image: np.ndarray, predictor: Predictor) -> Iterator[None]:
-    """Name the image, and what needs less memory, if memory runs out in the block."""
-    try:
-        yield
-    except Exception as error:
-        if not ran_out_of_memory(error):
-            raise
-        height, width = image.shape[:2]
-        whole = predictor.options.mode == "whole"
-        raise OutOfMemoryError(
-            f"memory ran out: {path} has {width} x {height} pixels, predicted as {predictor.options.line()}",
-            hint="Predict it in windows: --mode slide."
-            if whole
-            else "Close other programs, or reduce the image.",
-        ) from error
-
-
-def grey_png(shares: np.ndarray) -> bytes:
-    """A PNG of grey values: shares `(height, width)` in 0..1, rounded to 255 steps."""
-    return cv2.imencode(".png", np.rint(255 * shares).astype(np.uint8))[1].tobytes()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)

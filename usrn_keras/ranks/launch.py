@@ -1,4 +1,4 @@
-"""Start the processes of a run on this machine, or read the variables of a launcher that started them."""
+"""Start the processes of a run on this machine, as torchrun does, and wait for their end."""
 
 from __future__ import annotations
 
@@ -9,76 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import IO
 
-from usrn_keras.errors import BackendError
 from usrn_keras.interrupts import SIGNALS
-from usrn_keras.machine import gpus_by_identifier, has_nvidia_gpu
-from usrn_keras.ranks.ranks import ALONE, Ranks
+from usrn_keras.ranks.launcher_variables import TORCHRUN
 
-VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # of torchrun
 END_SECONDS = 15.0  # that the other processes have to end after the first one to end
 POLL_SECONDS = 0.1
-
-
-def launched_ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """Read which process this is from the variables that torchrun sets.
-
-    Args:
-        environment: Environment variables.
-
-    Returns:
-        Place of the process; `ALONE` without the variables.
-
-    Raises:
-        BackendError: Some of the variables are missing or are no numbers.
-
-    Example:
-
-    >>> launched_ranks({})
-    Ranks(rank=0, world=1)
-    """
-    if not (environment.get("RANK") or environment.get("WORLD_SIZE")):
-        return ALONE
-    errors = [f"{name}: missing" for name in VARIABLES if not environment.get(name)]
-    numbers = {
-        name: environment[name] for name in VARIABLES if name != "MASTER_ADDR" and environment.get(name)
-    }
-    errors += [
-        f"{name}: must be a number, received {value!r}"
-        for name, value in numbers.items()
-        if not value.isdigit()
-    ]
-    if not errors and int(numbers["RANK"]) >= int(numbers["WORLD_SIZE"]):
-        errors.append(f"RANK: must be below WORLD_SIZE = {numbers['WORLD_SIZE']}, received {numbers['RANK']}")
-    if errors:
-        raise BackendError(
-            "the variables of a launcher of several processes are set in part",
-            errors=errors,
-            hint="Start with torchrun, which sets all of them; for one process: unset RANK WORLD_SIZE",
-        )
-    return Ranks(int(numbers["RANK"]), int(numbers["WORLD_SIZE"]))
-
-
-def claim_gpu() -> None:
-    """Let a process that a launcher started see one GPU alone, that of its place on this machine.
-
-    Call it before a backend is loaded.
-
-    Raises:
-        BackendError: There are more processes on this machine than GPUs.
-    """
-    if launched_ranks() is ALONE or not (has_nvidia_gpu() and (gpus := list(gpus_by_identifier()))):
-        return
-    place = int(os.environ["LOCAL_RANK"])
-    if place >= len(gpus):
-        raise BackendError(
-            f"LOCAL_RANK = {place}, but this machine has {len(gpus)} GPUs",
-            hint=f"Start at most {len(gpus)} processes on it: torchrun --nproc-per-node {len(gpus)}",
-        )
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place]
 
 
 def run_processes(command: Sequence[str], count: int, gpus: Sequence[str] = ()) -> int:
@@ -101,7 +40,7 @@ def run_processes(command: Sequence[str], count: int, gpus: Sequence[str] = ()) 
         for rank in range(count):
             # A process that sees one GPU takes the first one.
             values = (str(rank), str(count), "0" if gpus else str(rank), "127.0.0.1", port)
-            variables = {**os.environ, **dict(zip(VARIABLES, values, strict=True))}
+            variables = {**os.environ, **dict(zip(TORCHRUN, values, strict=True))}
             if gpus:
                 variables["CUDA_VISIBLE_DEVICES"] = gpus[rank]
             streams = {} if rank == 0 else {"stdout": others, "stderr": others}

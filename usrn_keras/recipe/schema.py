@@ -369,6 +369,12 @@ class TrainingSection(Section):
         "the paper), or the trained Baseline (baseline).",
     )
     accumulation: Positive = Field(1, description="Number of batches per update.")
+    batch_norm: Literal["global", "local"] = Field(
+        "global",
+        description="Statistics of batch normalisation on several devices, of the whole batch (global) or of "
+        "the images of each (local), which is faster over a network; the result then depends on the number "
+        "of devices.",
+    )
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="Precision of the computation; variables and logits are always float32."
     )

@@ -13,7 +13,7 @@ from usrn_keras.data.decoding.file_facts import read_facts
 from usrn_keras.data.decoding.images import decode_image
 from usrn_keras.data.sample_images import as_rgb
 from usrn_keras.errors import DataError
-from usrn_keras.evaluation.predict import run_predictor
+from usrn_keras.evaluation.prediction_jobs import run_predictor
 from usrn_keras.recipe.bands import Bands, parse_bands
 from usrn_keras.runs import open_run
 from usrn_keras.serving.upload_limits import UploadLimits

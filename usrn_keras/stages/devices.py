@@ -49,7 +49,7 @@ def join_processes(recipe: Recipe) -> Ranks:
     if ranks.world > 1:
         _validate_methods(recipe, ranks.world)
         validate_batches(recipe, ranks.world)
-    joined = join_ranks(ranks)
+    joined = join_ranks(ranks, local_statistics=recipe.training.batch_norm == "local")
     if joined.world > 1:
         seeded.first_position = lambda sizes: joined.rank * math.prod(sizes)
         joined.check_same("recipe", recipe.model_dump_json())
@@ -119,6 +119,12 @@ def choose_devices(recipe: Recipe, devices: int | str, ranks: Ranks = ALONE) -> 
         raise BackendError(
             f"TensorFlow trains on one device, received --devices {devices}",
             hint="Use JAX for several, KERAS_BACKEND=jax usrn ...: run folders and weights are the same.",
+        )
+    if number > 1 and recipe.training.batch_norm == "local":
+        raise BackendError(
+            f"training.batch_norm = 'local' needs one process for each device, but {keras.backend.backend()} "
+            f"trains on several in one process, received --devices {devices}",
+            hint="Use PyTorch, KERAS_BACKEND=torch usrn ..., or --set training.batch_norm=global.",
         )
     if number > found:
         raise BackendError(

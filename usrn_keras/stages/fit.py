@@ -97,6 +97,11 @@ def _lead(
             if finding.kind == FILES_LEFT_OUT:
                 log(f"note: {finding.message}; `usrn data check` says more")
         devices.ranks.check_same("data set", dataset.fingerprint())
+        if devices.ranks.world > 1 and recipe.training.batch_norm == "local":
+            log(
+                f"note: training.batch_norm = 'local' takes the statistics of the images of each of "
+                f"{devices.ranks.world} processes; the result depends on their number"
+            )
         _take_over(run, [open_run(path) for path in reuse], log)
         validate_run(run, dataset)
         complete_stages(

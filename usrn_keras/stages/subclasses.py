@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from usrn_keras.chunks import DaskPool
 from usrn_keras.data import Dataset
 from usrn_keras.errors import RunError
 from usrn_keras.files import atomic_path
@@ -59,6 +60,7 @@ def cluster_run(
     plain: bool = True,
     compare: bool = False,
     montage: str | None = None,
+    pool: DaskPool | None = None,
     progress: Progress = SILENT,
     log: Callable[[str], None] = lambda text: None,
 ) -> Clustered:
@@ -72,6 +74,7 @@ def cluster_run(
         plain: Whether to measure what plain k-means would have given, unless it was measured before.
         compare: Whether to cluster every class with each engine, unless it was measured before.
         montage: Class to show patches of; by default the one with the most subclasses.
+        pool: Worker processes that compute the features; None: this process.
         progress: Shows how far each stage is.
         log: Receives one line at a time.
 
@@ -82,11 +85,11 @@ def cluster_run(
         validate_clustering(run, dataset)
         if compare:
             require_constrained_kmeans()
-        stages = _stages_to_clusters(run, dataset, progress, log, keep_features=plain or compare)
+        stages = _stages_to_clusters(run, dataset, progress, log, keep_features=plain or compare, pool=pool)
         complete_stages(run, stages, dataset, log)
         if plain:
-            measure_plain(run, dataset, progress, log)
-        engines = measure_engines(run, dataset, progress, log) if compare else None
+            measure_plain(run, dataset, progress, log, pool=pool)
+        engines = measure_engines(run, dataset, progress, log, pool=pool) if compare else None
         remove_features(run.stage(run.cluster_stage))  # kept for plain k-means, maybe by an interrupted call
         report = cluster_report(run)
         pictures = {
@@ -97,7 +100,13 @@ def cluster_run(
 
 
 def _stages_to_clusters(
-    run: Run, dataset: Dataset, progress: Progress, log: Callable[[str], None], *, keep_features: bool
+    run: Run,
+    dataset: Dataset,
+    progress: Progress,
+    log: Callable[[str], None],
+    *,
+    keep_features: bool,
+    pool: DaskPool | None,
 ) -> dict[str, Callable[[], None]]:
     """What completes the stages of a run up to its subclasses."""
     if not run.cluster_stage:
@@ -109,7 +118,8 @@ def _stages_to_clusters(
     work: dict[str, Callable[[], None]] = {}
     for folder, stage in run.plan.items():
         if isinstance(stage, Cluster):
-            work[folder] = lambda: cluster(run, dataset, progress, log, keep_features=keep_features)
+            options = {"keep_features": keep_features, "pool": pool}
+            work[folder] = partial(cluster, run, dataset, progress, log, **options)
             break
         work[folder] = partial(train, run, folder, dataset, progress)
     return work

@@ -20,7 +20,7 @@ from usrn_keras.files import read_json, storage_errors, write_json
 from usrn_keras.progress import SILENT, Progress
 from usrn_keras.subclasses.class_balance import Clustering, subclass_counts
 from usrn_keras.subclasses.class_clusters import cluster_classes
-from usrn_keras.subclasses.extract_features import FEATURES, extract_features
+from usrn_keras.subclasses.extract_features import FEATURES, RemoteBlocks, extract_features
 from usrn_keras.subclasses.feature_grid import MaskSurvey
 from usrn_keras.subclasses.feature_store import FeatureStore
 from usrn_keras.subclasses.subclass_map import SubclassMap
@@ -37,6 +37,7 @@ def make_subclasses(
     clustering: Clustering,
     *,
     workers: int = 2,
+    remote: RemoteBlocks | None = None,
     keep_features: bool = False,
     progress: Progress = SILENT,
     warn: Callable[[str], None] = lambda text: None,
@@ -52,6 +53,7 @@ def make_subclasses(
         folder: Folder to write to.
         clustering: Options of the clustering.
         workers: Number of threads that read images.
+        remote: Function that lets worker processes compute features; None: this process.
         keep_features: Whether to keep the feature store, which is large, for `plain_sizes`.
         progress: Progress, which counts masks, images and rows.
         warn: Callback for warnings about classes that are absent or too small for their number of subclasses.
@@ -62,7 +64,9 @@ def make_subclasses(
         DivergedError: A feature is NaN.
         RecipeError: There are more subclasses than ids in a 16-bit map.
     """
-    survey, store = extract_features(model, dataset, folder, clustering, workers=workers, progress=progress)
+    survey, store = extract_features(
+        model, dataset, folder, clustering, workers=workers, remote=remote, progress=progress
+    )
     counts = _counts(survey, dataset, clustering, warn)
     _delete_outdated_maps(folder, store, counts, clustering)
     clusters = cluster_classes(store, counts, clustering, progress=progress)
@@ -139,6 +143,7 @@ def plain_sizes(
     subclasses: SubclassMap,
     *,
     workers: int = 2,
+    remote: RemoteBlocks | None = None,
     progress: Progress = SILENT,
 ) -> np.ndarray:
     """Compute the cluster sizes of plain k-means with the same counts and features.
@@ -153,6 +158,7 @@ def plain_sizes(
         clustering: Options of `make_subclasses`.
         subclasses: Result of `make_subclasses`.
         workers: Number of threads that read images.
+        remote: Function that lets worker processes compute features; None: this process.
         progress: Progress, which counts masks, images and rows.
 
     Returns:
@@ -161,7 +167,9 @@ def plain_sizes(
     Raises:
         USRNError: As in `make_subclasses`.
     """
-    _, store = extract_features(model, dataset, folder, clustering, workers=workers, progress=progress)
+    _, store = extract_features(
+        model, dataset, folder, clustering, workers=workers, remote=remote, progress=progress
+    )
     plain = replace(clustering, engine="balanced_kmeans", assignment="free")
     clusters = cluster_classes(store, subclasses.counts, plain, progress=progress)
     return np.concatenate([found.sizes for found in clusters])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usrn_keras.data import Dataset
-from usrn_keras.data.batches.padding import fill_batch
+from usrn_keras.data import Dataset, Sample
+from usrn_keras.data.batches.padding import fill_batch, padded_size
 from usrn_keras.data.batches.whole_images import padded_batches
 from usrn_keras.errors import DivergedError
 from usrn_keras.progress import SILENT, Progress
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     import keras
 
 FEATURES = "features"  # folder of the store in the folder of the stage
+CHUNK_IMAGES = 32  # images whose features a worker process computes at once
+SizedSample = tuple[Sample, tuple[int, int]]  # an image with its height and width
+Blocks = list[list[np.ndarray]]  # of each image, the rows for each file of the store
+RemoteBlocks = Callable[[Sequence[Sequence[SizedSample]], str], Iterator[Blocks]]
+"""Function of chunks of images and the hash of the model, which yields the blocks of each chunk in order."""
 
 
 def extract_features(
@@ -38,6 +43,7 @@ def extract_features(
     clustering: Clustering,
     *,
     workers: int = 2,
+    remote: RemoteBlocks | None = None,
     progress: Progress = SILENT,
 ) -> tuple[MaskSurvey, FeatureStore]:
     """Extract the decoder features of all labelled images to disk, in evaluation mode without augmentation.
@@ -52,6 +58,7 @@ def extract_features(
         folder: Folder of the stage; the store is `folder/features`.
         clustering: Options; `rows_per_image`, `seed` and `batch` are used.
         workers: Number of threads that read files.
+        remote: Function that lets worker processes compute the missing features; None: this process.
         progress: Progress, which counts masks and images and logs the size of the store.
 
     Returns:
@@ -81,8 +88,18 @@ def extract_features(
         need = check_space(place, int(survey.rows.sum()), channels, stored=int(store.counts.sum()))
         progress.log(f"features of {images} images: {need} in {place}")
         with progress.task("features", total=images, done=store.images) as task:
-            for batch in _batches(half_precision(model), survey, dataset, store, clustering, workers):
-                task.advance(batch)
+            listed = list(zip(survey.samples, survey.sizes, strict=True))
+            batches = whole_batches(survey.sizes, clustering.batch)
+            if remote is None:
+                missing = [batch for batch in batches if batch.start >= store.images]
+                found = feature_blocks(
+                    half_precision(model), listed[store.images :], dataset, clustering, workers
+                )
+            else:
+                missing, found = _from_workers(remote, listed, batches, store.images, key["model"])
+            for batch, blocks in zip(missing, found, strict=True):
+                store.append([sample.name for sample, _ in listed[batch.start : batch.stop]], blocks)
+                task.advance(len(batch))
     return survey, store
 
 
@@ -116,23 +133,49 @@ def image_features(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return features
 
 
-def _batches(
+def whole_batches(sizes: Sequence[tuple[int, int]], batch: int) -> list[range]:
+    """Positions of the images of each batch: up to `batch` consecutive images of equal padded size.
+
+    Args:
+        sizes: Height and width of each image.
+        batch: Largest number of images in a batch.
+
+    Example:
+
+    >>> whole_batches([(30, 40), (31, 40), (32, 40), (320, 40)], 2)
+    [range(0, 2), range(2, 3), range(3, 4)]
+    """
+    batches, start = [], 0
+    for place in range(1, len(sizes) + 1):
+        full = place - start == batch
+        if full or place == len(sizes) or padded_size(sizes[place]) != padded_size(sizes[start]):
+            batches.append(range(start, place))
+            start = place
+    return batches
+
+
+def feature_blocks(
     model: keras.Model,
-    survey: MaskSurvey,
+    listed: Sequence[SizedSample],
     dataset: Dataset,
-    store: FeatureStore,
     clustering: Clustering,
     workers: int,
-) -> Iterator[int]:
-    """Store the missing features; yields the number of images of each batch."""
-    # The store ends with a complete batch, so the batches are those of an uninterrupted call.
-    remaining = survey.samples[store.images :]
-    for images, masks in padded_batches(remaining, dataset, clustering.batch, workers):
-        first = store.images
-        samples, sizes = (listed[first : first + len(images)] for listed in (survey.samples, survey.sizes))
+) -> Iterator[Blocks]:
+    """Compute the rows of images, batch by batch as `whole_batches` groups them.
+
+    Args:
+        model: Network that `half_precision` returned.
+        listed: Images with their sizes, from the first one of a batch.
+        dataset: Data set that defines the values of masks.
+        clustering: Options; `rows_per_image`, `seed` and `batch` are used.
+        workers: Number of threads that read files.
+    """
+    first = 0
+    samples = [sample for sample, _ in listed]
+    for images, masks in padded_batches(samples, dataset, clustering.batch, workers):
         found = image_features(model, fill_batch(images, clustering.batch))[: len(images)]
         blocks = []
-        for sample, size, mask, features in zip(samples, sizes, masks, found, strict=True):
+        for (sample, size), mask, features in zip(listed[first:], masks, found, strict=False):
             cells = choose_cells(
                 mask[: size[0], : size[1]],
                 len(dataset.classes),
@@ -141,8 +184,33 @@ def _batches(
                 seed=clustering.seed,
             )
             blocks.append([grid_rows(features, size)[kept] for kept in cells.kept])
-        store.append([sample.name for sample in samples], blocks)
-        yield len(images)
+        first += len(images)
+        yield blocks
+
+
+def _from_workers(
+    remote: RemoteBlocks, listed: Sequence[SizedSample], batches: Sequence[range], stored: int, digest: str
+) -> tuple[list[range], Iterator[Blocks]]:
+    """The batches that are not stored yet, and their blocks.
+
+    The chunks are those of the whole list, so that an interrupted call finds what workers have computed.
+    """
+    chunks: list[list[range]] = []
+    for batch in batches:
+        if not chunks or batch.stop - chunks[-1][0].start > CHUNK_IMAGES:
+            chunks.append([])
+        chunks[-1].append(batch)
+    missing = [chunk for chunk in chunks if chunk[-1].stop > stored]
+
+    def blocks() -> Iterator[Blocks]:
+        asked = [listed[chunk[0].start : chunk[-1].stop] for chunk in missing]
+        for chunk, found in zip(missing, remote(asked, digest), strict=True):
+            for batch in chunk:
+                if batch.start >= stored:
+                    start = batch.start - chunk[0].start
+                    yield found[start : start + len(batch)]
+
+    return [batch for chunk in missing for batch in chunk if batch.start >= stored], blocks()
 
 
 def grid_rows(features: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -52,17 +52,23 @@ class FeatureStore:
         self.channels = channels
         self.classes = classes
         self.key = json.dumps(key, sort_keys=True)
-        self.counts = self._committed()
+        self._set_counts(self._committed())
         with storage_errors(folder):
             if not self._truncate_to_index():
-                self.counts = self.counts[:0]
+                self._set_counts(self.counts[:0])
                 if folder.exists():
                     shutil.rmtree(folder)
 
     @property
+    def counts(self) -> np.ndarray:
+        if len(self._parts) > 1:
+            self._set_counts(np.concatenate(self._parts))
+        return self._parts[0]
+
+    @property
     def images(self) -> int:
         """Number of stored images."""
-        return len(self.counts)
+        return self._images
 
     def file(self, number: int) -> Path:
         """File of a class; number C is the file of ignored feature pixels."""
@@ -77,8 +83,11 @@ class FeatureStore:
 
     def block(self, image: int, number: int) -> slice:
         """Rows of an image within a file, as a slice."""
-        start = int(self.counts[:image, number].sum())
-        return slice(start, start + int(self.counts[image, number]))
+        counts = self.counts
+        if self._stops is None:  # once for all images
+            self._stops = counts.cumsum(axis=0)
+        stop = int(self._stops[image, number])
+        return slice(stop - int(counts[image, number]), stop)
 
     def append(self, names: Sequence[str], blocks: Sequence[Sequence[np.ndarray]]) -> None:
         """Store a batch of images atomically.
@@ -99,7 +108,13 @@ class FeatureStore:
             line = json.dumps({"images": list(names), "rows": counts})
             header = [] if self.images else [self.key]
             _append(self._index, "".join(f"{text}\n" for text in [*header, line]).encode())
-        self.counts = np.concatenate([self.counts, np.array(counts, np.int64)])
+        # Joined when they are read: a copy for every batch would take time that grows with the square.
+        self._parts.append(np.array(counts, np.int64))
+        self._images += len(counts)
+        self._stops = None
+
+    def _set_counts(self, counts: np.ndarray) -> None:
+        self._parts, self._images, self._stops = [counts], len(counts), None
 
     @property
     def _index(self) -> Path:

@@ -110,7 +110,7 @@ class Loop:
                 due = [callback for callback in self.callbacks if callback.due(done)]
                 overdue = time.monotonic() - saved > self.checkpoint_seconds
                 stops, save = self.ranks.agree(interrupt_requested(), bool(due) or overdue)
-                if step == start or last or stops:
+                if step == start or last or stops or save:
                     self.ranks.check_equal(self.model.variables, done)
                 if last or done % self.log_every == 0 or step == self.begin:
                     self._record(task, batch)
