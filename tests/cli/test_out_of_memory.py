@@ -79,7 +79,7 @@ def test_a_data_check_without_memory(recipe_file, monkeypatch):
     def read_image(*args, **options):
         raise MemoryError
 
-    monkeypatch.setattr("usrn_keras.inspection.reading.read_image", read_image)
+    monkeypatch.setattr("usrn_keras.inspection.reading.read_sample_image", read_image)
     result = CliRunner().invoke(main, ["data", "check", str(recipe_file)])
     assert result.exit_code == 11 and "memory ran out" in result.stderr, result.output
 
