@@ -100,7 +100,7 @@ class TiledNetwork:
         """Predict an image.
 
         Args:
-            image: Padded image `(height, width, 3)` uint8, with sides that are multiples of 32.
+            image: Padded image `(height, width, bands)` uint8, with sides that are multiples of 32.
             answers: Function from the name of an answer to the function that computes it, without mirroring.
             name: `ids`, `probabilities` or `ids_and_confidence`, as in `pixel_answers`.
             flip: Whether to average the probabilities with those of the mirrored image.

@@ -5,6 +5,7 @@ OpenCV decodes because it is the fastest. Pillow reads formats that OpenCV would
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL.Image import DecompressionBombError, Image
 
+from usrn_keras.data.decoding.decoder_messages import captured_messages, note_messages
 from usrn_keras.data.decoding.unreadable import empty_error, unreadable_error
 from usrn_keras.errors import DataError
 from usrn_keras.memory_errors import ran_out_of_memory
@@ -106,13 +108,19 @@ def decode_with_pillow(path: Path | str, data: np.ndarray, format: str) -> Image
     Raises:
         DataError: The file is damaged or truncated.
     """
-    try:
-        image = _FORMATS[format](io.BytesIO(data))
-        width, height = image.size
-        check_pixels(path, height, width)
-        image.load()
-    except PILLOW_ERRORS as error:
-        raise unreadable_error(path, error) from error
+    listens = captured_messages() if format == "TIFF" else contextlib.nullcontext([])
+    with listens as lines:  # libtiff writes to stderr
+        try:
+            image = _FORMATS[format](io.BytesIO(data))
+            width, height = image.size
+            check_pixels(path, height, width)
+            image.load()
+            failure = None
+        except PILLOW_ERRORS as error:
+            failure = error
+    if failure is not None:
+        raise unreadable_error(path, "; ".join(lines[:3]) or failure) from failure
+    note_messages(lines)
     return image
 
 
