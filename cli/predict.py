@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     help="Output folder; created if missing.",
 )
 @click.option("--confidence", is_flag=True, help="Write the probability of the predicted class, too.")
+@click.option(
+    "--mode",
+    type=click.Choice(["whole", "slide"]),
+    help="Whole images, or windows that slide over them, which need the least memory.  [default: the "
+    "recipe's]",
+)
 @pool_options
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
@@ -34,6 +40,7 @@ def command(
     inputs: tuple[Path, ...],
     out_dir: Path,
     confidence: bool,
+    mode: str | None,
     workers: int | None,
     scheduler: str | None,
     quiet: bool,
@@ -46,6 +53,7 @@ def command(
       usrn predict runs/quickstart photo.jpg --out predictions
       usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
       usrn predict runs/quickstart folder/ --out predictions --confidence
+      usrn predict runs/quickstart aerial.tif --out predictions --mode slide
       usrn predict runs/quickstart folder/ --out predictions --workers 4
 
     For each image, STEM.png (class ids, with the class colours as palette) and overlays/STEM.png are written,
@@ -53,6 +61,9 @@ def command(
     a folder of INPUTS. Images of a folder keep their subfolders. Pictures in formats that are not read (HEIC,
     AVIF, ...) are counted and named. Images that cannot be read are listed at the end (exit code 4); all
     others are written. With --workers or --scheduler, an interrupted command resumes.
+
+    Images of more than 8 million pixels are predicted in tiles, with the result of the whole image, unless
+    the network has attention or a pyramid of poolings.
     """
     validate_pool(workers, scheduler)
     load_backend()
@@ -69,6 +80,7 @@ def command(
                 inputs,
                 out_dir,
                 confidence=confidence,
+                mode=mode,
                 pool=pool,
                 progress=progress,
                 wrote=written.append,

@@ -27,16 +27,22 @@ from usrn_cli.output import print_json
 @click.option(
     "--max-megabytes",
     type=click.FloatRange(0, min_open=True),
-    default=64,
+    default=100,
     show_default=True,
     help="Size of the file of a photo, at most.",
 )
 @click.option(
     "--max-megapixels",
     type=click.FloatRange(0, min_open=True),
-    default=25,
+    default=50,
     show_default=True,
     help="Pixels of a photo, at most; the memory of a prediction grows with them.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["whole", "slide"]),
+    help="Whole photos, or windows that slide over them, which need the least memory.  [default: the "
+    "recipe's]",
 )
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the address and the classes as JSON.")
@@ -46,6 +52,7 @@ def command(
     open_browser: bool,
     max_megabytes: float,
     max_megapixels: float,
+    mode: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -76,7 +83,7 @@ def command(
         from usrn_keras.interrupts import accept_interrupt
         from usrn_keras.serving.photo_model import load_photo_model
 
-        model = load_photo_model(run)
+        model = load_photo_model(run, mode=mode)
         if as_json:
             print_json({"url": server.url, "run": str(run), "classes": model.classes})
         else:

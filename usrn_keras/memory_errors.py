@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from usrn_keras.errors import USRNError
 
 # Names of the backends' error classes, so that no backend needs to be imported.
@@ -17,6 +19,7 @@ WORDS = (
     "bad_alloc",
     "could not create a memory object",  # oneDNN
     "Insufficient memory",  # OpenCV
+    "MemoryError",  # in the traceback of a worker
 )
 
 
@@ -31,7 +34,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, USRNError):
         return False
     known = isinstance(error, MemoryError) or type(error).__name__ in CLASSES
-    return known or mentions_memory(str(error))
+    # The system kills a process when memory runs out; nobody else kills a worker.
+    killed = type(error).__name__ == "WorkerError" and error.code == -signal.SIGKILL
+    return known or killed or mentions_memory(str(error))
 
 
 def mentions_memory(text: str) -> bool:

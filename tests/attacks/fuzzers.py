@@ -6,17 +6,18 @@ import json
 import random
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 from click.testing import CliRunner
 
+from tests.attacks.fit_attacks import Target
 from tests.attacks.processes import run_usrn
 from tests.attacks.summary import Summary
 from usrn_cli.main import main
-from usrn_keras.errors import USRNError, WeightsError
+from usrn_keras.errors import OutOfMemoryError, USRNError, WeightsError
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import load_recipe
 
@@ -36,10 +37,10 @@ VALUES = ["-1", "1e400", "nan", "inf", "true", "[]", "{}", '""', "'''x", "2026-0
           "9" * 4400, "[" * 50 + "]" * 50, '"\\u0007"', "[1, 'a']", "1_0", "'../../etc'"]  # fmt: skip
 
 
-def fuzz_recipes(text: str, folder: Path, count: int, seed: int, table: Summary) -> None:
+def fuzz_recipes(text: str, folder: Path, count: int, table: Summary) -> None:
     """Change words of a recipe; loading it gives a recipe or an error of the package."""
-    rng, file = random.Random(seed), folder / "fuzzed.toml"
-    for number in range(count):
+    file = folder / "fuzzed.toml"
+    for number, rng in _todo("recipe", count, "-", table):
         file.write_bytes(_changed_recipe(text, rng))
         try:
             load_recipe(str(file))
@@ -50,7 +51,14 @@ def fuzz_recipes(text: str, folder: Path, count: int, seed: int, table: Summary)
             problem = f"{type(error).__name__}: {error}"[:200]
         if problem:
             shutil.copy(file, folder / f"lost-{number}.toml")
-        table.add("recipe", "-", f"mutation {number} of seed {seed}", problem)
+        table.add("recipe", "-", f"mutation {number} of seed {table.seed}", problem, unit=f"recipe {number}")
+
+
+def _todo(kind: str, count: int, backend: str, table: Summary) -> Iterator[tuple[int, random.Random]]:
+    """Numbers of the attacks of a kind that are not done yet, each with its random choices."""
+    for number in range(count):
+        if not table.is_done(f"{kind} {number}", backend):
+            yield number, random.Random(f"{kind} {number} {table.seed}")
 
 
 def _changed_recipe(text: str, rng: random.Random) -> bytes:
@@ -83,10 +91,9 @@ def _flipped(old: bytes, rng: random.Random) -> bytes:
 
 
 def fuzz_run_folders(
-    whole: Path, recipe: Path, image: Path, count: int, seed: int, forks: bool, table: Summary
+    whole: Path, recipe: Path, image: Path, count: int, target: Target, table: Summary
 ) -> None:
     """Damage a file of a complete run and run a command; no command ends with an internal error."""
-    rng = random.Random(seed)
     files = sorted(file.relative_to(whole) for file in whole.rglob("*") if file.is_file())
     predictions = whole.with_name("predictions")
     verbs = {
@@ -96,17 +103,18 @@ def fuzz_run_folders(
         "evaluate": lambda run: ["evaluate", run, "--quiet"],
         "runs check": lambda run: ["runs", "check", run],
     }
-    for number in range(count):
+    for number, rng in _todo("damaged run", count, target.backend, table):
         verb, name, damage = list(verbs)[number % len(verbs)], rng.choice(files), rng.choice(list(DAMAGES))
         run = whole.with_name(f"damaged-{number}")
         shutil.copytree(whole, run)
         _damage(run / name, damage, rng)
-        done = run_usrn(verbs[verb](run), run, forks=forks)
+        done = run_usrn(verbs[verb](run), run, forks=target.forks)
         known = done.code == 0 or 2 < done.code < 13
         problem = "" if known else f"exit code {done.code}: {done.text[-300:]}"
         if known and done.code and str(name.name) not in done.text:
             problem = f"the message does not name the file: {done.text[-200:]}"
-        table.add(f"damaged run, {verb}", "torch" if forks else "-", f"{name} {damage}", problem)
+        unit, case = f"damaged run {number}", f"{name} {damage}"
+        table.add(f"damaged run, {verb}", target.backend, case, problem, unit=unit)
         shutil.rmtree(run)
         shutil.rmtree(predictions, ignore_errors=True)
 
@@ -118,11 +126,10 @@ def _damage(file: Path, damage: str, rng: random.Random) -> None:
         file.write_bytes(new)
 
 
-def fuzz_data(data: Path, recipe: Path, folder: Path, count: int, seed: int, table: Summary) -> None:
+def fuzz_data(data: Path, recipe: Path, folder: Path, count: int, table: Summary) -> None:
     """Damage images, masks, lists and class names; `usrn data check` reports, and never fails inside."""
-    rng = random.Random(seed)
     files = sorted(file.relative_to(data) for file in data.rglob("*") if file.is_file())
-    for number in range(count):
+    for number, rng in _todo("data", count, "-", table):
         copy = folder / f"data-{number}"
         shutil.copytree(data, copy)
         name, damage = files[number % len(files)], rng.choice(list(DAMAGES))
@@ -130,29 +137,30 @@ def fuzz_data(data: Path, recipe: Path, folder: Path, count: int, seed: int, tab
         result = CliRunner().invoke(main, ["data", "check", str(recipe), "--set", f"data.root={copy}"])
         failed = result.exit_code not in (0, 3, 4)
         problem = f"exit code {result.exit_code}: {result.output[-200:]}" if failed else ""
-        table.add("image, mask or list", "-", f"{name} {damage}", problem)
+        table.add("image, mask or list", "-", f"{name} {damage}", problem, unit=f"data {number}")
         shutil.rmtree(copy)
 
 
-def hostile_models(model: Path, folder: Path, count: int, seed: int, backend: str, table: Summary) -> None:
+def hostile_models(model: Path, folder: Path, count: int, backend: str, table: Summary) -> None:
     """Load changed `.keras` files: each loads or is a `WeightsError`, and none of them writes a file."""
-    rng, evil = random.Random(seed), folder / "evil"
+    evil = folder / "evil"
     with zipfile.ZipFile(model) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    for number in range(count):
+    for number, rng in _todo("hostile model", count, backend, table):
         file = folder / f"hostile-{number}.keras"
         case = _write_hostile(file, model, members, number, evil, rng)
         problem = ""
         try:
             load_segmenter(file)
-        except WeightsError:
+        except (WeightsError, OutOfMemoryError):
             pass
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"[:200]
         if evil.exists():
             problem = "the file ran code"
             evil.unlink()
-        table.add("hostile model", backend, f"{number}: {case}", problem)
+        unit = f"hostile model {number}"
+        table.add("hostile model", backend, f"{number}: {case}", problem, unit=unit)
         file.unlink()
 
 
@@ -212,15 +220,14 @@ def _write_hostile(
     return case
 
 
-def random_arrays(folder: Path, count: int, seed: int, table: Summary) -> None:
+def random_arrays(folder: Path, count: int, table: Summary) -> None:
     """Files that `np.load` reads for us: checkpoints and centres of random bytes and shapes."""
     from usrn_keras.training.checkpoint import read_header
 
-    rng = random.Random(seed)
     file = folder / "checkpoint.npz"
     np.savez(file, header=np.array(json.dumps({"step": 1, "seconds": 0.0})), a=np.zeros((3, 4)))
     whole = file.read_bytes()
-    for number in range(count):
+    for number, rng in _todo("checkpoint", count, "-", table):
         damage = rng.choice([name for name in DAMAGES if name != "deleted"])
         file.write_bytes(DAMAGES[damage](whole, rng) or b"")
         problem = ""
@@ -230,4 +237,4 @@ def random_arrays(folder: Path, count: int, seed: int, table: Summary) -> None:
             pass
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"[:200]
-        table.add("checkpoint", "-", f"{number}: {damage}", problem)
+        table.add("checkpoint", "-", f"{number}: {damage}", problem, unit=f"checkpoint {number}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 from tests.attacks.victim import Attack, run_attacked
 from tests.tools import ROOT
 
-MOST_SECONDS = 600.0  # of a command, on a busy machine
+MOST_SECONDS = 1800.0  # of a command, on a busy machine
 
 
 class Ended(NamedTuple):
@@ -26,12 +27,14 @@ class Ended(NamedTuple):
     Attributes:
         code: Exit code; negative if a signal ended it.
         text: What it wrote to standard output and standard error.
-        cpu_after_signal: CPU seconds from a signal of `at_cpu` to the end.
+        cpu: Its CPU time in seconds.
+        cpu_after_signal: CPU seconds from a signal of `at_cpu` to the end; None if it ended before.
     """
 
     code: int
     text: str
-    cpu_after_signal: float = 0.0
+    cpu: float
+    cpu_after_signal: float | None = None
 
 
 class Signal(NamedTuple):
@@ -75,17 +78,28 @@ def run_usrn(
                 command, cwd=ROOT, stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
             pid = process.pid
-    code, cpu = _wait(pid, sent)
+    code, cpu, after = _wait(pid, sent)
     if events is not None:
         events += record.read_text().splitlines()
-    return Ended(code, log.read_text(errors="replace"), cpu)
+    return Ended(code, log.read_text(errors="replace"), cpu, after)
 
 
 def _child(words: Sequence[str], folder: Path, attack: Attack | None, record: Path | None) -> int:
     if record is None:
         return run_attacked(words, folder, attack)
+    before = set(sys.modules)
     with open(record, "w") as log:
-        return run_attacked(words, folder, attack, lambda path: print(path, file=log, flush=True))
+        code = run_attacked(words, folder, attack, lambda path: print(path, file=log, flush=True))
+    new = [name for name in sys.modules if name not in before]
+    folder.with_name(f"{folder.name}.modules").write_text("\n".join(new))
+    return code
+
+
+def preload(folder: Path) -> None:
+    """Import the modules that a recorded command in a folder has loaded, once for all forks."""
+    for name in folder.with_name(f"{folder.name}.modules").read_text().splitlines():
+        with contextlib.suppress(Exception):  # a module that only works within its program
+            importlib.import_module(name)
 
 
 def _fork(work: Callable[[], int], log: Path) -> int:
@@ -105,15 +119,16 @@ def _fork(work: Callable[[], int], log: Path) -> int:
         os._exit(code)
 
 
-def _wait(pid: int, sent: Signal | None) -> tuple[int, float]:
-    """Wait for a child; returns its exit code, and its CPU seconds after the signal."""
+def _wait(pid: int, sent: Signal | None) -> tuple[int, float, float | None]:
+    """Wait for a child; returns its exit code, its CPU seconds, and those after the signal."""
     deadline, at_signal, now = time.monotonic() + MOST_SECONDS, None, 0.0
     process = psutil.Process(pid)
     started = _cpu(process)
     while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status), 0.0 if at_signal is None else now - at_signal
+            cpu = used.ru_utime + used.ru_stime - started
+            return os.waitstatus_to_exitcode(status), cpu, None if at_signal is None else cpu - at_signal
         now = max(now, _cpu(process) - started)
         if sent is not None and at_signal is None and now >= sent.at_cpu:
             at_signal = now

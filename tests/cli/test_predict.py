@@ -21,9 +21,9 @@ def calls(monkeypatch):
     """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
     calls = []
 
-    def predict_files(run_dir, inputs, out_dir, *, confidence, pool, progress, wrote, left_out):
+    def predict_files(run_dir, inputs, out_dir, *, confidence, mode, pool, progress, wrote, left_out):
         assert pool is None
-        calls.append((run_dir, list(inputs), out_dir, confidence))
+        calls.append((run_dir, list(inputs), out_dir, mode, confidence))
         for path in inputs:
             for folder in ("", "overlays") if path.stem != "broken" else ():
                 wrote(out_dir / folder / f"{path.stem}.png")
@@ -40,12 +40,17 @@ def calls(monkeypatch):
 def test_written_files_one_to_a_line(calls):
     result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--quiet")
     assert result.stdout.split() == ["out/photo.png", "out/overlays/photo.png"]
-    assert calls == [(Path("runs/A"), [Path("photo.jpg")], Path("out"), False)]
+    assert calls == [(Path("runs/A"), [Path("photo.jpg")], Path("out"), None, False)]
 
 
 def test_confidence_is_asked_for(calls):
     usrn_predict("runs/A", "photo.jpg", "--out", "out", "--confidence")
     assert calls[0][-1] is True
+
+
+def test_the_mode_is_handed_on(calls):
+    usrn_predict("runs/A", "photo.jpg", "--out", "out", "--mode", "slide")
+    assert calls[0][3:] == ("slide", False)
 
 
 def test_json(calls):

@@ -47,6 +47,14 @@ def test_runs_below_a_folder_are_listed(run, tmp_path):
     assert "damaged: " in usrn("list", tmp_path).stdout
 
 
+@pytest.mark.parametrize("name", ["dataset.json", "recipe.toml"])
+def test_a_run_that_lacks_a_file_is_still_a_run(run, tmp_path, name):
+    (run.path / name).unlink()
+    done = usrn("check", tmp_path)
+    assert done.exit_code == 6 and name in done.stderr, done.output
+    assert name in usrn("list", tmp_path).stdout
+
+
 def test_a_folder_without_runs_is_an_error(tmp_path):
     assert usrn("list", tmp_path).exit_code == 6
     assert "no such folder" in usrn("check", tmp_path / "x").stderr

@@ -56,7 +56,9 @@ def test_ctrl_c_is_the_end_and_a_success(monkeypatch, number):
         return True
 
     monkeypatch.setattr("webbrowser.open", browse)
-    monkeypatch.setattr("usrn_keras.serving.photo_model.load_photo_model", lambda run: brightest_model())
+    monkeypatch.setattr(
+        "usrn_keras.serving.photo_model.load_photo_model", lambda run, *, mode: brightest_model()
+    )
     result = CliRunner().invoke(main, ["serve", "runs/wood", "--port", "0", "--open", "--json"])
     facts = json.loads(result.stdout)
     assert result.exit_code == 0 and answers == ["multipart/form-data"]

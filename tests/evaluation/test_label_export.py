@@ -75,7 +75,13 @@ def test_the_way_back_gives_equal_masks(format, doubtful, archive, made, tmp_pat
 
 def test_masks_are_the_labels(made, tmp_path):
     folder, reds = made
-    export_labels(folder / "run", [folder / "photos"], tmp_path / "masks", "masks", confidence=0.65)
+    exported = export_labels(
+        folder / "run", [folder / "photos"], tmp_path / "masks", "masks", confidence=0.65
+    )
+    command = (
+        f"usrn init PROJECT --images IMAGES --masks {tmp_path}/masks --names {tmp_path}/masks/classes.txt"
+    )
+    assert exported.lines()[-1].strip() == command
     for name, red in reds.items():
         with Image.open(tmp_path / f"masks/{name}.png") as mask:
             np.testing.assert_array_equal(np.asarray(mask), np.where(red == DOUBTFUL, 255, red))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.data.band_files import write_tiff
-from usrn_keras.errors import DataError, WeightsError
+from usrn_keras.errors import DataError, OutOfMemoryError, WeightsError
 from usrn_keras.evaluation import inference_of, predict, prediction_jobs
 from usrn_keras.evaluation.predict import predict_files
 from usrn_keras.networks import load_segmenter
@@ -56,6 +56,36 @@ def test_labels_and_overlay_of_an_image(run, tmp_path):
         np.testing.assert_array_equal(np.asarray(overlay), PALETTE[classes])
 
 
+def test_windows_in_place_of_whole_images(run, tmp_path, monkeypatch):
+    classes = write_image(tmp_path / "photo.png", height=200, width=300)
+    modes = []
+    kind = prediction_jobs.Predictor
+    monkeypatch.setattr(
+        prediction_jobs,
+        "Predictor",
+        lambda model, options, batch: modes.append(options) or kind(model, options, batch=batch),
+    )
+    labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", mode="slide")
+    assert [options.mode for options in modes] == ["slide"]
+    with Image.open(labels) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), classes)
+
+
+@pytest.mark.parametrize(("mode", "hint"), [("whole", "--mode slide"), ("slide", "reduce the image")])
+def test_memory_that_runs_out_names_the_image(run, tmp_path, monkeypatch, mode, hint):
+    write_image(tmp_path / "photo.png")
+
+    def ids(predictor, image):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(prediction_jobs.Predictor, "ids", ids)
+    with pytest.raises(
+        OutOfMemoryError, match=f"photo.png has 45 x 20 pixels, predicted as {mode}"
+    ) as caught:
+        predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", mode=mode)
+    assert hint in caught.value.hint
+
+
 @pytest.mark.parametrize("override", ["evaluation.mode=slide", "evaluation.scales=[0.5, 1.0]"])
 def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, override):
     run.recipe = load_recipe("quickstart", [override, "views.crop_size=32"])
@@ -76,8 +106,7 @@ def test_images_are_predicted_as_they_are_measured(run, tmp_path, monkeypatch, o
 def test_more_than_256_classes_are_grey_values_of_16_bits(run, tmp_path, monkeypatch):
     run.palette = np.zeros((1000, 3), np.uint8)
     write_image(tmp_path / "photo.png")
-    found = np.full((20, 45), 999), np.ones((20, 45))
-    monkeypatch.setattr(prediction_jobs.Predictor, "ids_and_confidence", lambda self, image: found)
+    monkeypatch.setattr(prediction_jobs.Predictor, "ids", lambda self, image: np.full((20, 45), 999))
     labels, _ = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
     found = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
     assert found.dtype == np.uint16 and (found == 999).all()

@@ -45,6 +45,17 @@ def test_report(fake, model, tmp_path):
     assert "100.000% of the pixels" in str(report)
 
 
+def test_a_model_is_finished_before_it_is_there(fake, model, tmp_path):
+    target = tmp_path / "model.onnx"
+
+    def finish(written):
+        assert not target.exists() and written.read_text() == "graph"
+        written.write_text("graph and classes")
+
+    assert export_model(model, target, format="onnx", finish=finish).bytes == 17
+    assert target.read_text() == "graph and classes"
+
+
 def test_a_result_that_does_not_agree_is_removed(fake, model, tmp_path):
     fake(run=lambda images: keras.ops.convert_to_numpy(model(images)) * 2)
     with pytest.raises(ExportError, match="differs from the Keras model"):

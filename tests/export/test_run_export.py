@@ -26,12 +26,13 @@ def run_dir(tmp_path, network, monkeypatch):
         palette=np.array([[128, 64, 128], [70, 130, 180]], "uint8"),
     )
 
-    def export_model(model, path, *, format, input_size):
+    def export_model(model, path, *, format, input_size, finish):
         assert isinstance(model, keras.Model)
         path.parent.mkdir(exist_ok=True)
         path.write_text(format)
         if format == "onnx":
             write_identity(path, 2)
+        finish(path)
         return ExportReport(format, str(path), 1, "", 0.0, 0.0, 1.0, 0.0, "torch")
 
     monkeypatch.setattr(module, "open_run", lambda path: run)

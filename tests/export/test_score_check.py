@@ -129,6 +129,10 @@ def test_fixed_size_pads_or_refuses():
     padded = network_input(image, (64, 96))
     assert padded.shape == (1, 64, 96, 3) and padded.dtype == np.float32 and (padded == 7).all()
     assert network_input(image, None).shape == (1, 64, 64, 3)
+    bands = np.full((40, 48, 5), 9, np.uint8)
+    assert (
+        network_input(bands, (64, 96)).shape == (1, 64, 96, 5) and (network_input(bands, (64, 96)) == 9).all()
+    )
     with pytest.raises(ExportError, match="40 x 48 does not fit the fixed size 64 x 32"):
         network_input(image, (64, 32))
 

@@ -69,6 +69,18 @@ def test_the_folder_has_model_recipe_scores_and_card(run, tmp_path):
         write_hub_folder(run.path, NAME, "mit", tmp_path / "hub")
 
 
+def test_the_card_names_the_bands(run):
+    assert "takes RGB in 0..255, `(batch, height, width, 3)`" in _card(run)
+    run.recipe = load_recipe("quickstart", ['data.bands=["red=3", "green=2", "blue=1", "nir=4"]'])
+    card = _card(run)
+    assert "takes the bands red, green, blue, nir in 0..255, `(batch, height, width, 4)`" in card
+    assert "segmenter.predict(image)" in card
+
+
+def _card(run) -> str:
+    return (write_hub_folder(run.path, NAME, LICENCE).path / "README.md").read_text()
+
+
 def test_the_card_says_what_was_measured_and_its_limits(run):
     card = (write_hub_folder(run.path, NAME, LICENCE).path / "README.md").read_text()
     header = yaml.safe_load(card.split("---")[1])

@@ -48,3 +48,11 @@ def test_all_ignored_is_empty():
 def test_a_prediction_that_is_no_class_is_refused():
     with pytest.raises(ValueError, match=r"in 0\.\.2, received values from 0 to 3"):
         confusion_matrix(np.array([0, 1]), np.array([0, 3]), 3)
+
+
+def test_a_large_image_is_counted_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 4, (13, 17)), rng.integers(0, 3, (13, 17))
+    whole = confusion_matrix(labels, predictions, 3)
+    monkeypatch.setattr("usrn_keras.metrics.confusion.PIXELS_AT_ONCE", 50)
+    np.testing.assert_array_equal(confusion_matrix(labels, predictions, 3), whole)

@@ -24,7 +24,7 @@ OVERLAY = """(() => {
 
 @pytest.fixture(scope="module")
 def server():
-    with served(limits=UploadLimits(megapixels=0.01)) as server:
+    with served(limits=UploadLimits(megabytes=2, megapixels=0.01)) as server:
         yield server
 
 
@@ -104,7 +104,7 @@ def test_what_the_page_says_of_photos_that_are_refused(tab, tmp_path):
         "cut.jpg": (photo(suffix=".jpg")[1][:-90], "cut.jpg cannot be read as an image: it is truncated"),
         "notes.txt": (b"no photo", "notes.txt cannot be read as an image"),
         "large.png": (cv2.imencode(".png", np.zeros((200, 300)))[1].tobytes(), "limit is 0.01 megapixels"),
-        "huge.png": (os.urandom(64_100_000), "huge.png has 64.1 MB; the limit is 64 MB."),
+        "huge.png": (os.urandom(2_100_000), "huge.png has 2.1 MB; the limit is 2 MB."),
     }
     for name, (content, sentence) in cases.items():
         (tmp_path / name).write_bytes(content)

@@ -12,10 +12,11 @@ import tomli_w
 from PIL import Image
 
 from tests.evaluation.made_run import make_run
-from tests.serving.photos import ask, brightest_model, parts, parts_of, photo, served, unpacked
+from tests.serving.photos import PALETTE, ask, brightest_model, parts, parts_of, photo, served, unpacked
 from usrn_keras.data.decoding.decode import ImageSizeError
 from usrn_keras.data.decoding.images import read_image
 from usrn_keras.evaluation.predict import predict_files
+from usrn_keras.recipe.bands import parse_bands
 from usrn_keras.serving.photo_answer import answer_form, photo_facts
 from usrn_keras.serving.photo_model import PhotoModel, SegmentedPhoto, load_photo_model
 from usrn_keras.serving.upload_limits import UploadLimits
@@ -52,12 +53,12 @@ def test_the_mask_is_the_file_of_predict(tmp_path, name, write, options):
     set_keys(tmp_path / "run/recipe.toml", "evaluation", **options)
     image = np.random.default_rng(0).integers(0, 3, (40, 50, 3), dtype=np.uint8)
     write(tmp_path / name, image)
-    files = predict_files(tmp_path / "run", [tmp_path / name], tmp_path / "out", confidence=True)
-    mask, _, confidence = [path.read_bytes() for path in files]
+    mask, *_ = predict_files(tmp_path / "run", [tmp_path / name], tmp_path / "out")
+    *_, confidence = predict_files(tmp_path / "run", [tmp_path / name], tmp_path / "more", confidence=True)
     with served(load_photo_model(tmp_path / "run")) as server:
         answer = parts(ask(server, "POST", f"/segment?name={name}", (tmp_path / name).read_bytes()))
-    assert answer["mask"] == mask
-    grey = cv2.imdecode(np.frombuffer(confidence, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert answer["mask"] == mask.read_bytes()
+    grey = cv2.imread(str(confidence), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(unpacked(answer["confidence"], grey.shape), grey)
     assert grey.shape == ((50, 40) if name == "turned.jpg" else (40, 50))
 
@@ -71,6 +72,25 @@ def test_a_run_gives_its_names_colours_and_value_range(tmp_path):
     found = model.segment("deep.png", (tmp_path / "deep.png").read_bytes())
     np.testing.assert_array_equal(found.image, read_image(tmp_path / "deep.png", value_range=(0, 4095)))
     assert found.image.max() == 128
+
+
+def test_a_model_of_other_bands_and_a_photo_of_three():
+    """The model is given its bands, and people see red, green and blue."""
+    seen = []
+
+    def infrared(image):
+        seen.append(image)
+        return (image[..., 3] > 100).astype(np.int32), np.ones(image.shape[:2], np.float32)
+
+    bands = parse_bands(["red", "green", "blue", "nir"])
+    model = PhotoModel("nir", ["soil", "leaf"], PALETTE[:2], infrared, bands=bands)
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
+    found = model.segment("a.tif", cv2.imencode(".tif", image[..., [2, 1, 0, 3]])[1].tobytes())
+    np.testing.assert_array_equal(seen[0], image)
+    np.testing.assert_array_equal(found.image, image[..., :3])
+    with served(model) as server:
+        answer = ask(server, "POST", "/segment?name=rgb.png", photo()[1])
+    assert answer.status == 415 and "3 bands" in answer.json["error"] and answer.json["hint"]
 
 
 def test_the_limit_is_checked_before_the_pixels_are_decoded(monkeypatch):

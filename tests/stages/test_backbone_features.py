@@ -30,6 +30,7 @@ from usrn_keras.stages.backbone_features import (
 )
 from usrn_keras.stages.build import build_method
 from usrn_keras.stages.step_operations import operations_per_step
+from usrn_keras.stages.step_trial import try_steps
 from usrn_keras.subclasses.feature_store import format_bytes
 
 pytestmark = builds_networks_of_a_recipe
@@ -167,6 +168,18 @@ def test_a_step_without_the_backbone_costs_less(recipe_file, weights_file):
     method = build_method(kept, stages_of(kept)[0], load_dataset(kept.data))
     assert parts_of_a_step(kept) == ("decoder", "classifier")
     assert 0 < operations_per_step(method, kept) < operations_per_step(method, computed)
+
+
+def test_a_dry_run_measures_steps_without_the_backbone(recipe_file, weights_file, tmp_path):
+    recipe = recipe_of(recipe_file, weights_file, "cached_features", "training.method=self_training")
+    sent: list[dict] = []
+    order = {"recipe": recipe.model_dump(mode="json"), "name": "a", "subclasses": [2, 1]}
+    assert try_steps(order | {"folder": str(tmp_path)}, sent.append) == {"out_of_memory": ""}
+    assert len([one for one in sent if "step" in one]) == 2
+    (network,) = (one["network"] for one in sent if "network" in one)
+    assert network["trainable"] == sum(
+        one["trained"] for one in network["parts"] if one["part"] in ("decoder", "classifier")
+    )
 
 
 def test_what_is_refused(recipe_file, weights_file, tmp_path):

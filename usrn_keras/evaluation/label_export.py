@@ -53,10 +53,17 @@ class LabelExport:
 
     def lines(self) -> list[str]:
         """Return the result as lines of text, with the command that reads corrected labels."""
-        names = f" --names {quote(str(self.out / CLASSES))}" if self.out.suffix != ZIP else " --names CLASSES"
-        return [
+        written = [
             f"written: {len(self.images)} images as {self.format} to {self.out}",
             f"doubtful pixels: {100 * self.doubtful:.1f} %",
+        ]
+        if self.format == "masks":  # they are what an import would draw
+            folder = self.out.with_suffix("") if self.out.suffix == ZIP else self.out
+            command = f"  usrn init PROJECT --images IMAGES --masks {quote(str(folder))} --names "
+            return [*written, "correct them, then run:", command + quote(str(folder / CLASSES))]
+        names = f" --names {quote(str(self.out / CLASSES))}" if self.out.suffix != ZIP else " --names CLASSES"
+        return [
+            *written,
             "correct them, then run:",
             f"  usrn labels import {quote(str(self.out))} --images IMAGES --out MASKS "
             f"--unlabelled {self.unlabelled}{names}",

@@ -149,7 +149,7 @@ def suggest_images(
             hint="Choose a smaller number.",
         )
     weights = class_weights(labelled_pixels(dataset, progress))
-    found = _measure_all(models, dataset.unlabelled, weights, progress)
+    found = measure_images(models, dataset.unlabelled, weights, progress)
     chosen = choose_different(found, count, seed=seed)
     samples = tuple(dataset.unlabelled[index] for index in chosen)
     suggestion = NextImages(
@@ -192,9 +192,17 @@ def choose_different(found: Sequence[ImageUncertainty], count: int, *, seed: int
     return sorted(first.values(), key=lambda index: -found[index].score)
 
 
-def _measure_all(
-    models: Models, samples: Sequence[Sample], weights: np.ndarray, progress: Progress
+def measure_images(
+    models: Models, samples: Sequence[Sample], weights: np.ndarray, progress: Progress = SILENT
 ) -> list[ImageUncertainty]:
+    """Measure how uncertain models are about each image.
+
+    Args:
+        models: The models.
+        samples: The images.
+        weights: Weight of each class, `(classes,)`, see `class_weights`.
+        progress: Progress display, which counts images.
+    """
     found = []
     with progress.task("unlabelled images", total=len(samples)) as task:
         for sample in samples:

@@ -26,6 +26,7 @@ def predict_files(
     out_dir: Path | str,
     *,
     confidence: bool = False,
+    mode: str | None = None,
     pool: DaskPool | None = None,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
@@ -41,6 +42,7 @@ def predict_files(
             `overlays/STEM.png` (the colours over the image). Images of a folder keep their sub-folder.
         confidence: Whether to write `confidence/STEM.png`, too: the probability of the predicted class as
             grey values, 255 is 1.
+        mode: `whole` or `slide`, in place of that of the recipe; windows have the size of training crops.
         pool: Worker processes that predict chunks of the images, with the same files as results; None: this
             process. Complete chunks of an interrupted call are skipped while their files are as written.
         progress: Progress bar, counts images.
@@ -56,6 +58,7 @@ def predict_files(
             others are written, and the error lists them).
         RunError: The run is not complete.
         WeightsError: Its model cannot be loaded.
+        OutOfMemoryError: Memory ran out; the error names the image, and what needs less memory.
 
     Example:
 
@@ -80,10 +83,14 @@ def predict_files(
     with progress.task("images", total=len(jobs)) as task:
         if pool is None:
             problems = predict_jobs(
-                run_predictor(run), jobs, rendering_of(run), wrote=finished.add, computed=task.advance
+                run_predictor(run, mode=mode),
+                jobs,
+                rendering_of(run),
+                wrote=finished.add,
+                computed=task.advance,
             )
         else:
-            problems = predict_in_chunks(pool, run, jobs, computed=task.advance)
+            problems = predict_in_chunks(pool, run, jobs, mode=mode, computed=task.advance)
         try:
             for job, problem in zip(jobs, problems, strict=True):
                 reported += 1

@@ -22,7 +22,12 @@ Paths = Sequence[str | None]  # fields of a job: workers read them before they l
 
 
 def predict_in_chunks(
-    pool: DaskPool, run: Run, jobs: Sequence[Job], *, computed: Callable[[int], None]
+    pool: DaskPool,
+    run: Run,
+    jobs: Sequence[Job],
+    *,
+    mode: str | None = None,
+    computed: Callable[[int], None],
 ) -> Iterator[str]:
     """`predict_jobs` by worker processes; the files are those of one process.
 
@@ -32,6 +37,7 @@ def predict_in_chunks(
         pool: Worker processes, which see the same files.
         run: Complete run.
         jobs: Images, and the files to write.
+        mode: `whole` or `slide`; None for that of the recipe.
         computed: Called with the number of images of each chunk that is done.
 
     Yields:
@@ -43,7 +49,8 @@ def predict_in_chunks(
     """
     if not jobs:
         return
-    model = describe_predictor(run.model_path, inference_of(run.recipe), predictor_batch(run.recipe))
+    options = inference_of(run.recipe, {"mode": mode})
+    model = describe_predictor(run.model_path, options, predictor_batch(run.recipe, options))
     rendering = rendering_of(run)
     common = {
         "model": model,

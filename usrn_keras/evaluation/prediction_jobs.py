@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,17 @@ import numpy as np
 from usrn_keras.data.batches.prefetch import ordered_map
 from usrn_keras.data.decoding.images import read_image
 from usrn_keras.data.sample_images import as_rgb
-from usrn_keras.errors import DataError
-from usrn_keras.evaluation.predictor import Predictor, inference_of
+from usrn_keras.errors import DataError, OutOfMemoryError
+from usrn_keras.evaluation.predictor import Inference, Predictor, inference_of
 from usrn_keras.files import atomic_path
+from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.bands import Bands, parse_bands
 from usrn_keras.report.pictures import labels_png, overlay_png
 from usrn_keras.runs import Run
 
-Found = tuple[np.ndarray, np.ndarray]  # class ids and their probabilities
+Found = tuple[np.ndarray, np.ndarray | None]  # class ids, and their probabilities if they are asked for
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,22 @@ def rendering_of(run: Run) -> Rendering:
     return Rendering(run.palette, data.value_range or None, parse_bands(data.bands), max(2, data.workers))
 
 
-def run_predictor(run: Run, model: Path | None = None) -> Predictor:
+def run_predictor(run: Run, model: Path | None = None, *, mode: str | None = None) -> Predictor:
     """Create the predictor of a model, with the options of prediction of the recipe of its run.
 
     Args:
         run: Complete run.
         model: Path of the `.keras` file; None for the final model.
+        mode: `whole` or `slide`; None for that of the recipe.
     """
-    return Predictor(
-        load_segmenter(model or run.model_path), inference_of(run.recipe), batch=predictor_batch(run.recipe)
-    )
+    options = inference_of(run.recipe, {"mode": mode})
+    batch = predictor_batch(run.recipe, options)
+    return Predictor(load_segmenter(model or run.model_path), options, batch=batch)
 
 
-def predictor_batch(recipe: Recipe) -> int:
+def predictor_batch(recipe: Recipe, options: Inference) -> int:
     """Number of windows predicted at once, or 1 image: a larger batch would be filled up with blank ones."""
-    return recipe.evaluation.batch if inference_of(recipe).mode == "slide" else 1
+    return recipe.evaluation.batch if options.mode == "slide" else 1
 
 
 def predict_jobs(
@@ -110,7 +113,12 @@ def predict_jobs(
             return error.message
 
     def predict(job: Job, image: np.ndarray | str) -> tuple[Job, np.ndarray | str, Found | None]:
-        return job, image, None if isinstance(image, str) else predictor.ids_and_confidence(image)
+        if isinstance(image, str):
+            return job, image, None
+        with _memory_explained(job.image, image, predictor):
+            if job.confidence:
+                return job, image, predictor.ids_and_confidence(image)
+            return job, image, (predictor.ids(image), None)  # a byte a pixel
 
     def write(predicted: tuple[Job, np.ndarray | str, Found | None]) -> str:
         job, image, found = predicted
@@ -129,6 +137,24 @@ def predict_jobs(
     for problem in ordered_map(write, predicted, workers=rendering.workers, ahead=rendering.workers + 1):
         computed(1)
         yield problem
+
+
+@contextlib.contextmanager
+def _memory_explained(path: Path, image: np.ndarray, predictor: Predictor) -> Iterator[None]:
+    """Name the image, and what needs less memory, if memory runs out in the block."""
+    try:
+        yield
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        height, width = image.shape[:2]
+        whole = predictor.options.mode == "whole"
+        raise OutOfMemoryError(
+            f"memory ran out: {path} has {width} x {height} pixels, predicted as {predictor.options.line()}",
+            hint="Predict it in windows: --mode slide."
+            if whole
+            else "Close other programs, or reduce the image.",
+        ) from error
 
 
 def grey_png(shares: np.ndarray) -> bytes:

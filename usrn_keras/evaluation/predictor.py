@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any
 
@@ -17,6 +18,7 @@ from usrn_keras.data.channel_groups import by_channel_groups
 from usrn_keras.errors import RecipeError
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
 from usrn_keras.evaluation.sliding_windows import slide
+from usrn_keras.evaluation.tiles import LARGEST_WHOLE, TILE, TiledNetwork, answer_of, is_large
 from usrn_keras.recipe import Recipe
 
 MODES = ("whole", "slide")
@@ -96,10 +98,16 @@ def inference_of(recipe: Recipe, overrides: Mapping[str, Any] | None = None) -> 
 class Predictor:
     """Predict the class ids of images of any size. It compiles once for each padded size of the images.
 
+    An image of more than `largest_whole` padded pixels is predicted in tiles that overlap so far that the
+    result is that of the whole image, up to rounding, in the memory of a tile. A network with attention or a
+    pyramid of poolings cannot be computed in tiles, and needs the memory of the whole image.
+
     Args:
         segmenter: Network from images `(batch, height, width, bands)` to logits `(batch, height, width, C)`.
         options: Options of prediction.
         batch: Number of images or windows predicted at once; a smaller batch is filled up with blank ones.
+        largest_whole: Padded pixels of the largest image that is predicted at once.
+        tile: Side of a tile of larger images in pixels, a multiple of 128.
 
     Example:
 
@@ -109,9 +117,18 @@ class Predictor:
     [[1, 0]]
     """
 
-    def __init__(self, segmenter: keras.Model, options: Inference = WHOLE, *, batch: int = 1):
+    def __init__(
+        self,
+        segmenter: keras.Model,
+        options: Inference = WHOLE,
+        *,
+        batch: int = 1,
+        largest_whole: int = LARGEST_WHOLE,
+        tile: int = TILE,
+    ):
         self.options = options
         self.batch = batch
+        self._segmenter, self._largest_whole, self._tile = segmenter, largest_whole, tile
         self._ids = Forward(segmenter, pixel_answers(options.flip, "ids"))
         self._confident = Forward(segmenter, pixel_answers(options.flip, "ids_and_confidence"))
         self._probabilities = Forward(segmenter, pixel_answers(options.flip, "probabilities"))
@@ -122,8 +139,12 @@ class Predictor:
 
     def ids_of(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Class ids of up to `batch` images that have the same `padded_size`."""
-        if self.options.mode == "slide" or self.options.scales != (1.0,):
-            return [found.argmax(axis=-1) for found in self._probabilities_of(images)]
+        if self.options.scales != (1.0,):
+            return [answer_of(found, "ids") for found in self._probabilities_of(images)]
+        if self.options.mode == "slide":
+            return list(self._slide(images, "ids"))
+        if tiled := self._tiled_for(images[0]):
+            return [self._in_tiles(tiled, image, "ids") for image in images]
         padded = np.stack([pad_image(image) for image in images])
         found = self._ids(fill_batch(padded, self.batch))[: len(images)]
         sizes = [image.shape[:2] for image in images]
@@ -135,11 +156,15 @@ class Predictor:
         Args:
             image: (height, width, channels) uint8.
         """
-        if self.options.mode == "slide" or self.options.scales != (1.0,):
-            found = self.probabilities(image)
-            return found.argmax(axis=-1).astype(np.int32), found.max(axis=-1)
-        height, width = image.shape[:2]
-        found = self._confident(pad_image(image)[None])[0, :height, :width]
+        if self.options.scales != (1.0,):
+            found = answer_of(self.probabilities(image), "ids_and_confidence")
+        elif self.options.mode == "slide":
+            found = next(self._slide([image], "ids_and_confidence"))
+        elif tiled := self._tiled_for(image):
+            found = self._in_tiles(tiled, image, "ids_and_confidence")
+        else:
+            height, width = image.shape[:2]
+            found = self._confident(pad_image(image)[None])[0, :height, :width]
         return found[..., 0].astype(np.int32), found[..., 1]
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
@@ -158,14 +183,34 @@ class Predictor:
             yield total / np.float32(len(scales))
 
     def _at_own_size(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        options, predict = self.options, self._probabilities
-        if options.mode == "slide":
-            window, overlap = options.window, options.overlap
-            yield from slide(images, predict, window=window, overlap=overlap, batch=self.batch)
+        if self.options.mode == "slide":
+            yield from self._slide(images, "probabilities")
             return
         for image in images:
-            height, width = image.shape[:2]
-            yield predict(pad_image(image)[None])[0, :height, :width]
+            if tiled := self._tiled_for(image):
+                yield self._in_tiles(tiled, image, "probabilities")
+            else:
+                height, width = image.shape[:2]
+                yield self._probabilities(pad_image(image)[None])[0, :height, :width]
+
+    def _slide(self, images: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
+        window, overlap = self.options.window, self.options.overlap
+        answer = partial(answer_of, name=name)
+        settings = {"window": window, "overlap": overlap, "batch": self.batch, "answer": answer}
+        return slide(images, self._probabilities, **settings)
+
+    def _tiled_for(self, image: np.ndarray) -> TiledNetwork | None:
+        """The network that predicts an image in tiles; None if it is predicted at once."""
+        return self._tiled if is_large(image.shape[:2], self._largest_whole) else None
+
+    @cached_property
+    def _tiled(self) -> TiledNetwork | None:
+        return TiledNetwork.of(self._segmenter, self._tile)
+
+    def _in_tiles(self, tiled: TiledNetwork, image: np.ndarray, answer: str) -> np.ndarray:
+        height, width = image.shape[:2]
+        answers = partial(pixel_answers, False)
+        return tiled.predict(pad_image(image), answers, answer, flip=self.options.flip)[:height, :width]
 
 
 def predict_ids(segmenter: keras.Model, image: np.ndarray, options: Inference = WHOLE) -> np.ndarray:

@@ -17,6 +17,7 @@ import keras
 from usrn_keras.errors import ExportError, USRNError
 from usrn_keras.export.formats import find_format
 from usrn_keras.export.parity import Parity, Reference, check_parity
+from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.worker import Worker, WorkerError
 
 
@@ -47,9 +48,11 @@ def explained(what: str, input_size: tuple[int, int] | None) -> Iterator[None]:
     """Convert any error of a converter to an `ExportError`; the cause is kept for `--debug`."""
     try:
         yield
-    except (USRNError, OSError, MemoryError):
+    except (USRNError, OSError):
         raise
     except Exception as error:  # converters raise anything
+        if ran_out_of_memory(error):
+            raise
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         hint = "Try another backend: KERAS_BACKEND=torch, jax or tensorflow."
         if input_size is None:

@@ -7,6 +7,7 @@ target.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def export_model(
     format: str,
     input_size: tuple[int, int] | None = None,
     tolerance: float = 1e-3,
+    finish: Callable[[Path], None] = lambda path: None,
 ) -> ExportReport:
     """Export a model for deployment and check it by running it.
 
@@ -123,6 +125,7 @@ def export_model(
         input_size: Fixed height and width, such as `(512, 512)` for mobile accelerators. By default both are
             dynamic; the batch size is always dynamic.
         tolerance: Maximum difference from the Keras model's logits, relative to the largest logit.
+        finish: Called with the file or folder that was written and checked, before it is moved to `path`.
 
     Raises:
         ExportError: If the format is unknown, the model cannot be converted, or the result differs from
@@ -148,6 +151,7 @@ def export_model(
         else:
             reference = Reference.of(model, input_size)
             parity = convert(model, temporary, format, input_size, tolerance, reference)
+        finish(temporary)
         size = size_of(temporary)
     return ExportReport(
         format=format,
@@ -202,12 +206,14 @@ def export_run(
     described = labels(run, format, input_size)  # before the conversion, which takes long
     # Export formats and runtimes do not support convolutions in bfloat16.
     model = load_segmenter(run.model_path, float32=True)
-    report = export_model(model, path, format=format, input_size=input_size)
-    if format == "onnx":
-        label_onnx(path, run.classes, np.asarray(run.palette).tolist(), argmax=argmax, bands=bands)
-        report = replace(report, bytes=size_of(path))
     labels_path = path.with_name(f"{path.name}.labels.json")
-    write_json(labels_path, described)
+
+    def finish(written: Path) -> None:  # so that no interrupt leaves a model without its classes
+        if format == "onnx":
+            label_onnx(written, run.classes, np.asarray(run.palette).tolist(), argmax=argmax, bands=bands)
+        write_json(labels_path, described)
+
+    report = export_model(model, path, format=format, input_size=input_size, finish=finish)
     return replace(report, labels=str(labels_path), bands=", ".join(bands))
 
 

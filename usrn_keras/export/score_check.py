@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from usrn_keras.data import Dataset, Sample, load_dataset, read_image
-from usrn_keras.data.batches.padding import IMAGE_MEAN, pad_image
+from usrn_keras.data import Dataset, Sample, load_dataset, read_sample_image
+from usrn_keras.data.batches.padding import neutral_colour, pad_image
 from usrn_keras.errors import ExportError, USRNError
 from usrn_keras.evaluation.evaluate import evaluate_with, samples_of
 from usrn_keras.evaluation.predictor import WHOLE, Predictor, inference_of
@@ -141,7 +141,7 @@ class TimedPredictor:
     """Predict one whole image at a time, and measure the time of each.
 
     Args:
-        ids: Function from an image `(height, width, 3)` uint8 to class ids `(height, width)`.
+        ids: Function from an image `(height, width, bands)` uint8 to class ids `(height, width)`.
 
     Attributes:
         milliseconds: Median time of an image. The first image of each size is left out if there are others,
@@ -179,7 +179,7 @@ def exported_ids(run: Callable[[np.ndarray], np.ndarray], input_size: Size) -> I
     """The function from an image to class ids of an exported model.
 
     Args:
-        run: Function from images `(1, height, width, 3)` float32 to logits.
+        run: Function from images `(1, height, width, bands)` float32 to logits.
         input_size: Fixed height and width of the model; None if they are dynamic.
     """
 
@@ -192,10 +192,10 @@ def exported_ids(run: Callable[[np.ndarray], np.ndarray], input_size: Size) -> I
 
 
 def network_input(image: np.ndarray, input_size: Size) -> np.ndarray:
-    """Pad an image for an exported model: `(1, height, width, 3)` float32.
+    """Pad an image for an exported model: `(1, height, width, bands)` float32.
 
     Args:
-        image: Image `(height, width, 3)` uint8.
+        image: Image `(height, width, bands)` uint8.
         input_size: Fixed height and width of the model; None to pad as `usrn predict`.
 
     Raises:
@@ -209,8 +209,9 @@ def network_input(image: np.ndarray, input_size: Size) -> np.ndarray:
             f"an image of {height} x {width} does not fit the fixed size {input_size[0]} x {input_size[1]}",
             hint="Export with a larger --size or without, or check on a data set of smaller images.",
         )
-    padded = np.empty((1, *input_size, 3), np.float32)
-    padded[:] = np.rint(image.mean(axis=(0, 1))) if image.size else IMAGE_MEAN
+    bands = image.shape[-1]
+    padded = np.empty((1, *input_size, bands), np.float32)
+    padded[:] = np.rint(image.mean(axis=(0, 1))) if image.size else neutral_colour(bands)
     padded[0, :height, :width] = image
     return padded
 
@@ -223,12 +224,12 @@ def calibration_images(samples: Sequence[Sample], input_size: Size) -> Iterator[
         input_size: Fixed height and width of the model; None if they are dynamic.
 
     Yields:
-        Images `(1, height, width, 3)` float32.
+        Images `(1, height, width, bands)` float32.
     """
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), CALIBRATION_IMAGES)).astype(int))
     for index in chosen:
         sample = samples[index]
-        yield network_input(read_image(sample.image, value_range=sample.value_range), input_size)
+        yield network_input(read_sample_image(sample), input_size)
 
 
 def _failed(name: str, copy: Path, reason: str) -> CheckedModel:

@@ -37,7 +37,7 @@ def write_int8(source: Path, target: Path, images: Callable[[], Iterable[np.ndar
     Args:
         source: ONNX file in float32, whose input is `images`.
         target: File to write.
-        images: Function that yields calibration images, each `(1, height, width, 3)` float32 in 0..255.
+        images: Function that yields calibration images, each `(1, height, width, bands)` float32 in 0..255.
 
     Returns:
         How it was made, in words; after a failure of static quantisation its reason, too.
@@ -68,9 +68,9 @@ def prepare(source: Path, target: Path) -> None:
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    # The inference cannot prove that sides which are multiples of 32 divide without a remainder; `auto_merge`
-    # takes the sides of skip connections as equal.
-    quant_pre_process(source, target, auto_merge=True)
+    # Without the symbolic inference of shapes, which writes files to the current folder if it is incomplete;
+    # that of ONNX is enough for convolutions.
+    quant_pre_process(source, target, skip_symbolic_shape=True)
 
 
 def calibration(images: Iterable[np.ndarray]) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from usrn_keras.metrics import Scores
+from usrn_keras.recipe.bands import Bands, parse_bands
 from usrn_keras.runs import Run
 from usrn_keras.runs.environment import read_sessions
 
@@ -27,7 +28,7 @@ def model_card(run: Run, repository: str, licence: str) -> str:
         _header(scores[-1], licence),
         f"# {repository.partition('/')[2]}",
         _purpose(run),
-        "## Use\n\n" + _use(repository),
+        "## Use\n\n" + _use(repository, parse_bands(run.recipe.data.bands)),
         "## Data\n\n" + _data(run),
         "## Scores\n\n" + _scores(scores),
         "## Training\n\n" + _training(run),
@@ -72,7 +73,10 @@ def _purpose(run: Run) -> str:
     )
 
 
-def _use(repository: str) -> str:
+def _use(repository: str, bands: Bands | None) -> str:
+    count, channels, given = 3, "RGB", '"photo.jpg"'
+    if bands is not None:  # the file of the model does not say which bands of a file these are
+        count, channels, given = bands.count, f"the bands {', '.join(bands.names)}", "image"
     return f"""```python
 import json
 
@@ -81,11 +85,12 @@ from huggingface_hub import hf_hub_download
 
 segmenter = usrn_keras.load(hf_hub_download("{repository}", "model.keras"))
 names = json.load(open(hf_hub_download("{repository}", "classes.json")))["classes"]
-found = segmenter.predict("photo.jpg")  # classes, confidence, colours of each pixel
+found = segmenter.predict({given})  # classes, confidence, colours of each pixel
 ```
 
-The network takes RGB in 0..255, `(batch, height, width, 3)` with height and width multiples of 32, and
-returns logits `(batch, height, width, classes)`. `recipe.toml` has every setting of the training."""
+The network takes {channels} in 0..255, `(batch, height, width, {count})` with height and width multiples
+of 32, and returns logits `(batch, height, width, classes)`. `recipe.toml` has every setting of the
+training."""
 
 
 def _data(run: Run) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample, read_mask, read_sample_image
+from usrn_keras.data.decoding.decoder_messages import collected_notes
 from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
 from usrn_keras.data.decoding.mask_files import RawMask, read_raw
 from usrn_keras.data.masks import MaskRules, Rules
@@ -35,6 +36,7 @@ from usrn_keras.inspection.suspicious_masks import (
     perhaps_turned_apart,
     turned_apart,
 )
+from usrn_keras.memory_errors import ran_out_of_memory
 
 CHECK_HINT = "`usrn data check` lists all such masks."
 
@@ -70,21 +72,23 @@ class Reading:
 def read_entry(split: str, sample: Sample, dataset: Dataset) -> Reading:
     """Read an image, and its mask unless the sample is unlabelled; every error becomes a finding."""
     reading = Reading(split, sample)
-    image = _attempt(lambda path: read_sample_image(sample), sample.image, UNREADABLE_IMAGE, reading)
+    with collected_notes() as notes:
+        image = _attempt(lambda path: read_sample_image(sample), sample.image, UNREADABLE_IMAGE, reading)
     if image is not None:
         reading.size = image.shape[:2]
         reading.digest = _digest(image)
-        facts = _add_warnings(reading, sample.image)
+        facts = _add_warnings(reading, sample.image, notes)
         reading.deep = facts.bits == 16 and sample.value_range is None
     del image  # free its memory before the mask is read
     if sample.mask is not None and split != "unlabelled":
-        _read_mask(reading, dataset)
+        with collected_notes() as notes:
+            _read_mask(reading, dataset, notes)
     return reading
 
 
-def _add_warnings(reading: Reading, path: Path) -> FileFacts:
+def _add_warnings(reading: Reading, path: Path, notes: list[str]) -> FileFacts:
     facts = read_facts(path)
-    for warning in facts.warnings:
+    for warning in dict.fromkeys([*facts.warnings, *notes]):
         reading.add(FILE_WARNING, f"{path}: {warning}", "", path)
     return facts
 
@@ -103,12 +107,14 @@ def _attempt(read: Callable[[Path], Any], path: Path, kind: Kind, reading: Readi
     except DataError as error:
         reading.add(kind, error.message, error.hint, path)
     except Exception as error:  # one bad file must not stop the reading of the others
+        if ran_out_of_memory(error):  # the file is not bad
+            raise
         message = f"{path} cannot be read: {type(error).__name__}: {error}"
         reading.add(kind, message, "Copy the file again, or remove it from the lists.", path)
     return None
 
 
-def _read_mask(reading: Reading, dataset: Dataset) -> None:
+def _read_mask(reading: Reading, dataset: Dataset, notes: list[str]) -> None:
     # Missing classes are already reported; without them every id would be out of range.
     rules = dataset if dataset.num_classes else Rules()
     path = reading.sample.mask
@@ -116,6 +122,8 @@ def _read_mask(reading: Reading, dataset: Dataset) -> None:
     try:
         ids = read_mask(path, rules)
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         read = functools.partial(read_raw, lossy=rules.mask_threshold is not None)
         raw = _attempt(read, path, UNREADABLE_MASK, reading)
         if raw is None:
@@ -123,7 +131,7 @@ def _read_mask(reading: Reading, dataset: Dataset) -> None:
         message = error.message if isinstance(error, DataError) else f"{path}: {error}"
         reading.add(MASK_VALUES, message, _advice(error, raw, rules), path)
         ids = None
-    _add_warnings(reading, path)
+    _add_warnings(reading, path, notes)
     _check_size(reading, (ids if raw is None else raw.values).shape[:2])
     if ids is not None:
         reading.pixels = _count(ids, dataset)

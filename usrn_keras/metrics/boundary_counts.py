@@ -38,9 +38,9 @@ def boundary_counts(
     dtype = np.uint8 if classes < 256 else np.uint16
     ignored = (labels < 0) | (labels >= classes)
     no_class = ignored | (predictions < 0) | (predictions >= classes)
-    # 0: no class, as beyond the border. Counted in int32: uint8 ids of 256 classes have no room for one more.
-    truth = np.where(ignored, 0, labels.astype(np.int32) + 1).astype(dtype)
-    guess = np.where(no_class, 0, predictions.astype(np.int32) + 1).astype(dtype)
+    # 0: no class, as beyond the border. Ids that are no class may overflow, and are replaced.
+    truth = np.where(ignored, dtype(0), labels.astype(dtype) + dtype(1))
+    guess = np.where(no_class, dtype(0), predictions.astype(dtype) + dtype(1))
     distance = max(1, round(ratio * float(np.hypot(*labels.shape))))
     near_truth, near_guess = _near_others(truth, distance), _near_others(guess, distance)
     in_truth = np.bincount(truth[near_truth], minlength=classes + 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+PIXELS_AT_ONCE = 2**22
+
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
     """Count the pixels of each class by predicted class.
@@ -24,6 +26,12 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
     >>> confusion_matrix(np.array([0, 1, 255]), np.array([0, 0, 1]), 2).tolist()
     [[1, 0], [1, 0]]
     """
+    if labels.size > PIXELS_AT_ONCE:  # their int64 copies would take 16 bytes a pixel
+        parts = -(-labels.size // PIXELS_AT_ONCE)
+        pairs = zip(
+            np.array_split(labels.ravel(), parts), np.array_split(predictions.ravel(), parts), strict=True
+        )
+        return sum(confusion_matrix(*pair, classes) for pair in pairs)
     counted = (labels >= 0) & (labels < classes)
     truth, guess = labels[counted].astype(np.int64), predictions[counted]
     if guess.size and not 0 <= guess.min() <= guess.max() < classes:

@@ -144,5 +144,6 @@ def without_adapters(model: keras.Model) -> keras.Model:
     for ours, theirs in zip(leaf_layers(copy), leaf_layers(model), strict=True):
         values: dict[str, Any] = {}
         theirs.save_own_variables(values)  # Keras saves a kernel with its adapter added
-        ours.load_own_variables(values)
+        # Copies: on JAX both models would hold one buffer, which a step of the other one takes back.
+        ours.load_own_variables({key: np.array(ops.convert_to_numpy(one)) for key, one in values.items()})
     return copy

@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from usrn_keras.backends import COMPILES
-from usrn_keras.errors import WeightsError
+from usrn_keras.errors import OutOfMemoryError, WeightsError
+from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.networks.model_archive import WEIGHTS, check_members, check_weights
 from usrn_keras.optional import without_tensorflow
 
@@ -54,6 +55,7 @@ def read_model_file(path: Path | str, *, float32: bool = False) -> keras.Model:
 
     Raises:
         WeightsError: The file is missing, damaged, or no Keras model.
+        OutOfMemoryError: The model needs more memory than there is.
     """
     try:
         check_members(path)
@@ -63,7 +65,13 @@ def read_model_file(path: Path | str, *, float32: bool = False) -> keras.Model:
             copy = Path(folder) / "segmenter.keras"
             _copy_changed(path, copy, _in_float32 if float32 else lambda config: config)
             return keras.models.load_model(copy, compile=False)
-    except (Exception, MemoryError) as error:  # a hostile file makes Keras raise anything
+    except Exception as error:  # a hostile file makes Keras raise anything
+        if ran_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"memory ran out while {path} was loaded: {type(error).__name__}",
+                hint="Close other programs. If the file is from somebody else, it may be made to fill the "
+                "memory.",
+            ) from error
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise WeightsError(
             f"{path} cannot be loaded as a Keras model: {reason[0][:LONGEST_REASON]}",

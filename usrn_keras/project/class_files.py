@@ -216,9 +216,8 @@ def _check_label_studio(masks: Sequence[File]) -> None:
     raise DataError(
         f"{len(tasks)} masks have the names of Label Studio's brush export, such as {tasks[0].path.name}: "
         "they name the task and the class, but not the image",
-        hint="The task list of Label Studio (export JSON or JSON-MIN) says which image each task shows: "
-        "rename the masks with it to IMAGE_CLASS.png, such as photo_0_cat.png; `usrn init` joins such masks, "
-        "one per class, to one mask per image.",
+        hint="The task list of Label Studio (export JSON or JSON-MIN) says which image each task shows: put "
+        "this file into the folder of the masks, and run the command again.",
     )
 
 

@@ -14,6 +14,7 @@ from usrn_keras.errors import DataError
 from usrn_keras.report.page_parts import Picture
 
 OVERLAY_OPACITY = 0.5
+ROWS_AT_ONCE = 512  # of a picture that is computed in float64
 PALETTE_SIZE = 256  # entries of a palette PNG
 SIDE = 320  # pixels of the longer side of a picture on a page
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
@@ -94,8 +95,11 @@ def labels_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
 
 def overlay_png(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> bytes:
     """A PNG file of the image, (height, width, 3) uint8, half covered by the colours of its classes."""
-    mixed = (1 - OVERLAY_OPACITY) * image + OVERLAY_OPACITY * palette[labels]
-    return png_bytes(Image.fromarray(mixed.round().astype(np.uint8)))
+    mixed = np.empty_like(image)
+    for rows in range(0, len(image), ROWS_AT_ONCE):  # float64 takes eight times the memory of the image
+        part = slice(rows, rows + ROWS_AT_ONCE)
+        mixed[part] = ((1 - OVERLAY_OPACITY) * image[part] + OVERLAY_OPACITY * palette[labels[part]]).round()
+    return png_bytes(Image.fromarray(mixed))
 
 
 def pictures_of(

@@ -12,7 +12,7 @@ from usrn_keras.errors import RunError, USRNError
 from usrn_keras.files import collect_files, leftovers, storage_errors
 from usrn_keras.metrics import Scores
 from usrn_keras.runs.folder_lock import locked_folder
-from usrn_keras.runs.run import EVALUATION, Run, open_run
+from usrn_keras.runs.run import EVALUATION, STAGES_FILE, Run, open_run
 
 FEATURES, SCORES = "features", "scores"
 """Folders of a stage that is not complete, or that `usrn cluster` was interrupted in; they can be large."""
@@ -42,13 +42,14 @@ class ListedRun:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """List the run folders among and below some folders, sorted by path.
+    """List the run folders among and below some folders, sorted, also those that lack a file.
 
     Args:
         folders: Run folders, or folders that contain them at any depth.
     """
-    found = {file.parent for folder in folders for file in folder.rglob("dataset.json")}
-    return sorted(path for path in found if (path / "recipe.toml").exists())
+    found = {file.parent for folder in folders for file in folder.rglob(STAGES_FILE)}
+    datasets = {file.parent for folder in folders for file in folder.rglob("dataset.json")}
+    return sorted(found | {path for path in datasets if (path / "recipe.toml").exists()})
 
 
 def describe_run(path: Path) -> ListedRun:

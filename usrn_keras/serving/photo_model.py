@@ -105,11 +105,12 @@ class PhotoModel:
         )
 
 
-def load_photo_model(run_dir: Path | str) -> PhotoModel:
+def load_photo_model(run_dir: Path | str, *, mode: str | None = None) -> PhotoModel:
     """Load the model of a run, which predicts as `usrn predict` does.
 
     Args:
         run_dir: Folder of a complete run.
+        mode: `whole` or `slide`; None for that of the recipe.
 
     Raises:
         RunError: The run is not complete.
@@ -121,7 +122,7 @@ def load_photo_model(run_dir: Path | str) -> PhotoModel:
         Path(run_dir).resolve().name,
         run.classes,
         run.palette,
-        run_predictor(run).ids_and_confidence,
+        run_predictor(run, mode=mode).ids_and_confidence,
         data.value_range or None,
         parse_bands(data.bands),
     )

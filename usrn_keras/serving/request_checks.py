@@ -108,13 +108,14 @@ def refusal(error: Exception) -> RefusedRequest | None:
     if isinstance(error, ImageSizeError):
         return RefusedRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.message, error.hint)
     if isinstance(error, (ImageFormatError, ImageKindError)):
-        return RefusedRequest(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error.message, ANOTHER_PHOTO)
+        hint = error.hint if isinstance(error, ImageKindError) else ANOTHER_PHOTO
+        return RefusedRequest(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error.message, hint)
     if isinstance(error, DataError):
         return RefusedRequest(HTTPStatus.BAD_REQUEST, error.message, ANOTHER_PHOTO)
     if ran_out_of_memory(error):
         return RefusedRequest(
             HTTPStatus.INSUFFICIENT_STORAGE,
             "the memory of this machine is not sufficient for the photo",
-            "Make it smaller, or close other programs.",
+            "Start `usrn serve` with --mode slide, make it smaller, or close other programs.",
         )
     return None

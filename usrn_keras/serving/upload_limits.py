@@ -16,8 +16,8 @@ class UploadLimits:
         megapixels: Number of its pixels, in 10**6: the memory of a prediction grows with it.
     """
 
-    megabytes: float = 64
-    megapixels: float = 25
+    megabytes: float = 100
+    megapixels: float = 50
 
     @property
     def bytes(self) -> int:

@@ -155,3 +155,10 @@ def test_png_files_of_a_brush_export(tmp_path):
     report, masks = imported(folder, photos)
     assert report.classes == ("background", "cat", "dog")
     assert np.array_equal(masks["a"], box(10, 10, 4, 4, 1, box(2, 2, 5, 5, 2)))
+
+
+def test_tasks_without_a_region_are_explained(tmp_path):
+    """The task list of a brush export of PNG files, given alone."""
+    tasks = [{"id": 1, "image": "/data/upload/1/0a1b2c3d-a.jpg", "annotation_id": 41}]
+    problem = problems(*one(tmp_path, *tasks))
+    assert "project.json: no task has a region. If the masks are the PNG files" in problem

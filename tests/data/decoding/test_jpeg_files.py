@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import random
+import re
+import time
 
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
+from usrn_keras.data.decoding import jpeg_files
 from usrn_keras.data.decoding.file_facts import read_facts
 from usrn_keras.data.decoding.images import read_image
 from usrn_keras.errors import DataError
@@ -106,3 +110,64 @@ def test_other_files_of_cameras_are_jpegs(tmp_path):
     first.save(file, "JPEG")
     expected = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR_RGB)
     np.testing.assert_array_equal(read_image(tmp_path / "a.mpo"), expected)
+
+
+def hostile_header(kind):
+    """Some MB before the pixels that are no segments, or segments of two bytes."""
+    parts = {"bytes": b"\0" * 2**22, "fill": b"\xff" * 2**22, "gaps": b"\xff\x01\0" * 2**20}
+    return jpeg()[:20] + {**parts, "segments": b"\xff\x01" * 2**21}[kind] + jpeg()[20:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("bytes", r"it is damaged \(more than 65,536 bytes between its segments belong to none\)"),
+        ("fill", r"it is damaged \(more than 65,536 bytes between its segments belong to none\)"),
+        ("gaps", "it has more than 10,000 segments before its pixels"),
+        ("segments", "it has more than 10,000 segments before its pixels"),
+    ],
+)
+def test_a_hostile_header_is_an_error_in_a_moment(tmp_path, kind, reason):
+    (tmp_path / "a.jpg").write_bytes(hostile_header(kind))
+    start = time.process_time()
+    with pytest.raises(DataError, match=f"a.jpg cannot be read as an image: {reason}"):
+        read_image(tmp_path / "a.jpg")
+    assert time.process_time() - start < 1
+
+
+def with_byte(data, place):
+    return data[:place] + b"\0" + data[place:]
+
+
+def reported(data):
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def test_few_places_of_a_marker_are_tried(tmp_path, monkeypatch):
+    """A byte before one of 256 markers 0xd3; the error does not say before which."""
+    data = jpeg(size=(512, 1024), restart_marker_blocks=1, quality=95)
+    places = [found.start() for found in re.finditer(rb"\xff\xd3", data)]
+    of_this_marker = "1 extraneous bytes before marker 0xd3"
+    near, far = (
+        next(place for place in some if of_this_marker in reported(with_byte(data, place)))
+        for some in (places[-jpeg_files.MOST_TRIES :], places[: -jpeg_files.MOST_TRIES])
+    )
+    tried, decode = [], jpeg_files.simplejpeg.decode_jpeg
+
+    def count(*arguments, **options):
+        tried.append(arguments)
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr(jpeg_files.simplejpeg, "decode_jpeg", count)
+    (tmp_path / "a.jpg").write_bytes(with_byte(data, near))
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected)
+    tried.clear()
+    (tmp_path / "a.jpg").write_bytes(with_byte(data, far))
+    with pytest.raises(DataError, match=rf"it is damaged \({of_this_marker}\)"):
+        read_image(tmp_path / "a.jpg")
+    assert len(tried) == 1 + jpeg_files.MOST_TRIES

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from usrn_keras.data.decoding.png_files import PNG_SIGNATURE
+from usrn_keras.memory_errors import ran_out_of_memory
 
 _HEADER = 24  # bytes up to the height
 
@@ -34,6 +35,8 @@ def decode_png(data: bytes, size: tuple[int, int] | None = None, most: int = 2**
     try:
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
+        if ran_out_of_memory(error):
+            raise
         raise ValueError(f"the PNG is damaged: {error.err}") from error
     if values is None:
         raise ValueError("the PNG is damaged")

@@ -112,6 +112,12 @@ def parse_label_studio(documents: Mapping[str, Any], errors: ErrorList) -> Annot
                 if sizes
                 else AnnotatedImage(names, place)
             )
+    if images and not any(image.shapes for image in images):
+        errors.add(
+            f"{', '.join(documents)}: no task has a region. If the masks are the PNG files of the brush "
+            "export, put them and this file into one folder, and give the folder; otherwise export the "
+            "annotations again as JSON"
+        )
     notes = [
         f"{count} results of the type {kind} are not regions, and not read" for kind, count in skipped.items()
     ]

@@ -88,7 +88,7 @@ class FeatureBatches(Batches):
 
     def _window(self, purpose: int, step: int, place: int, sample: Sample) -> Window:
         rng = np.random.default_rng([self.seed, purpose, step, place])
-        return self.view.draw(rng, *self._reader.size(sample.image))
+        return self.view.draw(rng, *self._reader.size(sample))
 
     def _maps(self, name: str, windows: list[Window], samples: list[Sample]) -> dict[str, np.ndarray]:
         cut = [

@@ -5,6 +5,7 @@ OpenCV decodes because it is the fastest. Pillow reads formats that OpenCV would
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -16,8 +17,10 @@ import numpy as np
 from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL.Image import DecompressionBombError, Image
 
+from usrn_keras.data.decoding.decoder_messages import captured_messages, note_messages
 from usrn_keras.data.decoding.unreadable import empty_error, unreadable_error
 from usrn_keras.errors import DataError
+from usrn_keras.memory_errors import ran_out_of_memory
 
 MAX_PIXELS = 2**28  # 805 MB as RGB; a file of a few kilobytes may declare far more
 
@@ -86,6 +89,8 @@ def decode(path: Path | str, data: np.ndarray, flags: int) -> np.ndarray:
     try:
         array = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
+        if ran_out_of_memory(error):
+            raise
         raise unreadable_error(path, error.err) from error
     if array is None:
         raise unreadable_error(path)
@@ -103,13 +108,19 @@ def decode_with_pillow(path: Path | str, data: np.ndarray, format: str) -> Image
     Raises:
         DataError: The file is damaged or truncated.
     """
-    try:
-        image = _FORMATS[format](io.BytesIO(data))
-        width, height = image.size
-        check_pixels(path, height, width)
-        image.load()
-    except PILLOW_ERRORS as error:
-        raise unreadable_error(path, error) from error
+    listens = captured_messages() if format == "TIFF" else contextlib.nullcontext([])
+    with listens as lines:  # libtiff writes to stderr
+        try:
+            image = _FORMATS[format](io.BytesIO(data))
+            width, height = image.size
+            check_pixels(path, height, width)
+            image.load()
+            failure = None
+        except PILLOW_ERRORS as error:
+            failure = error
+    if failure is not None:
+        raise unreadable_error(path, "; ".join(lines[:3]) or failure) from failure
+    note_messages(lines)
     return image
 
 

@@ -16,7 +16,8 @@ from usrn_keras.data.decoding.jpeg_files import decode_jpeg, read_jpeg_header
 from usrn_keras.data.decoding.orientation import turn
 from usrn_keras.data.decoding.png_files import pixels_only
 from usrn_keras.data.decoding.tiff_bands import read_tiff_bands
-from usrn_keras.data.decoding.unreadable import unreadable_error
+from usrn_keras.data.decoding.tiff_strips import check_strips, unread_compression
+from usrn_keras.data.decoding.unreadable import unread_compression_error, unreadable_error
 from usrn_keras.errors import DataError
 from usrn_keras.recipe.bands import Bands
 
@@ -170,7 +171,7 @@ def read_values(path: Path | str, bands: Bands | None = None) -> np.ndarray:
     check_image_kind(path, facts, any_range=True, bands=bands)
     if bands is not None and facts.format in _BANDED:
         return _stored_bands(path, data, facts, bands)
-    return _decode_deep(path, pixels_only(path, data) if facts.format == "PNG" else data)
+    return _decode_deep(path, _checked(path, data, facts))
 
 
 _BANDED = ("PNG", "TIFF")  # formats whose bands are read one by one
@@ -218,8 +219,9 @@ def _is_read_as_colours(facts: FileFacts) -> bool:
 def _stored_bands(path: Path | str, data: np.ndarray, facts: FileFacts, bands: Bands) -> np.ndarray:
     """Read the stored values of bands, `(height, width, bands)` uint8, uint16 or int16."""
     if _is_read_as_colours(facts):
-        return _chosen(_decode_deep(path, pixels_only(path, data) if facts.format == "PNG" else data), bands)
+        return _chosen(_decode_deep(path, _checked(path, data, facts)), bands)
     if facts.format == "TIFF":
+        check_strips(path, data)
         return read_tiff_bands(path, data, bands.numbers)
     # OpenCV gives blue, green, red and transparency, also for grey with transparency.
     values = decode(path, pixels_only(path, data), cv2.IMREAD_UNCHANGED)
@@ -244,12 +246,22 @@ def _decode(
 ) -> np.ndarray:
     if facts.format == "GIF":
         return np.asarray(decode_with_pillow(path, data, "GIF").convert("RGB"))
-    if facts.format == "PNG":
-        data = pixels_only(path, data)
+    data = _checked(path, data, facts)
     if value_range is None or facts.bits != 16:
         return decode(path, data, cv2.IMREAD_COLOR_RGB)
     values = _decode_deep(path, data)
     return _range_table(*value_range, values.dtype.str)[values.view(np.uint16)]
+
+
+def _checked(path: Path | str, data: np.ndarray, facts: FileFacts) -> np.ndarray:
+    """Check the parts of a PNG or TIFF that have checksums, and return what is to be decoded."""
+    if facts.format == "PNG":
+        return pixels_only(path, data)
+    if facts.format == "TIFF":
+        if unread := unread_compression(data):
+            raise unread_compression_error(path, unread)
+        check_strips(path, data)
+    return data
 
 
 def _decode_deep(path: Path | str, data: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from usrn_keras.data.decoding.decoder_messages import captured_messages
 from usrn_keras.data.decoding.unreadable import unreadable_error
+from usrn_keras.memory_errors import ran_out_of_memory
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
@@ -28,6 +30,11 @@ _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 # A few bytes before a marker are a habit of some cameras; more are the rest of data that got out of step.
 STRAY_BYTES = 4
+# Limits for hostile files: no camera writes as much, and each byte, segment or place takes time.
+MOST_BETWEEN = 2**16  # bytes between the segments before the pixels, in all
+MOST_SEGMENTS = 10_000
+MOST_TRIES = 8  # places of a marker that are tried without the bytes before it
+TRIED_PIXELS = 2**24  # in all of these tries; one is made in any case
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -60,12 +67,14 @@ def read_jpeg_header(path: Path | str, data: np.ndarray) -> JpegHeader:
     """Read the segments before the pixels. Bytes between segments are skipped, as decoders do.
 
     Raises:
-        DataError: The file has no frame.
+        DataError: The file has no frame, or far more segments or bytes between them than cameras write.
     """
     view = memoryview(data)
     exif = xmp = b""
     stray, frame, after = [], None, 2
-    for marker, at, stop in _segments(view):
+    for number, (marker, at, stop) in enumerate(_segments(path, view)):
+        if number == MOST_SEGMENTS:
+            raise unreadable_error(path, f"it has more than {MOST_SEGMENTS:,} segments before its pixels")
         if at > after and any(byte != 0xFF for byte in view[after:at]):  # not only fill bytes
             stray.append((after, at))
         after = stop
@@ -107,26 +116,31 @@ def decode_jpeg(path: Path | str, data: np.ndarray, header: JpegHeader, factor: 
     sides = {"min_height": header.height // factor, "min_width": header.width // factor}
     options = {**sides, "min_factor": factor} if factor > 1 else {}
     try:
-        return _decode_strictly(data, "RGB", options)
+        return _decode_strictly(data, header, "RGB", options)
     except ValueError as error:
         if "subsampling" in str(error):  # a layout of the colours that libjpeg-turbo's simple interface lacks
             return _decode_with_opencv(path, data, header, factor)
         raise unreadable_error(path, f"it is damaged ({_reason(error)})") from error
 
 
-def _segments(view: memoryview) -> Iterator[tuple[int, int, int]]:
+def _segments(path: Path | str, view: memoryview) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and stop of each segment up to the first scan."""
-    position = 2
+    position, between = 2, 0
     while True:
-        while position < len(view) and view[position] != 0xFF:
+        start = position
+        while position < len(view) and view[position] != 0xFF and between + position - start <= MOST_BETWEEN:
             position += 1
-        while position + 1 < len(view) and view[position + 1] == 0xFF:  # fill bytes
-            position += 1
+        while position + 1 < len(view) and view[position + 1] == 0xFF and position - start <= MOST_BETWEEN:
+            position += 1  # fill bytes
+        between += position - start
+        if between > MOST_BETWEEN:
+            reason = f"more than {MOST_BETWEEN:,} bytes between its segments belong to none"
+            raise unreadable_error(path, f"it is damaged ({reason})")
         if position + 4 > len(view):
             return
         marker = view[position + 1]
         if marker == 0:
-            position += 2
+            position, between = position + 2, between + 2
             continue
         length = 0 if marker in _ALONE else view[position + 2] << 8 | view[position + 3]
         yield marker, position, position + 2 + length
@@ -136,45 +150,62 @@ def _segments(view: memoryview) -> Iterator[tuple[int, int, int]]:
 
 
 def _without(data: np.ndarray, parts: tuple[tuple[int, int], ...]) -> np.ndarray:
-    for start, stop in reversed(parts):
-        data = np.concatenate([data[:start], data[stop:]])
-    return data
+    """The data without some parts, which are in their order."""
+    if not parts:
+        return data
+    starts, stops = zip(*parts, strict=True)
+    kept = zip((0, *stops), (*starts, len(data)), strict=True)
+    return np.concatenate([data[start:stop] for start, stop in kept])
 
 
-def _decode_strictly(data: np.ndarray, colours: str, options: dict[str, int]) -> np.ndarray:
-    """Decode with every warning as an error, except a few stray bytes before a marker."""
+def _decode_strictly(
+    data: np.ndarray, header: JpegHeader, colours: str, options: dict[str, int]
+) -> np.ndarray:
+    """Decode with every warning as an error, except a few stray bytes before a marker.
+
+    libjpeg-turbo says which marker has bytes before it, not which of several: the last ones are tried.
+    """
     try:
         return simplejpeg.decode_jpeg(data, colours, **options)
     except ValueError as error:
-        stray = _STRAY.search(str(error))
+        stray, reported = _STRAY.search(str(error)), error
         if not stray or int(stray[1]) > STRAY_BYTES:
             raise
-        count, marker, content = int(stray[1]), bytes([0xFF, int(stray[2], 16)]), data.tobytes()
-    places = [place.start() for place in re.finditer(re.escape(marker), content)]
-    for place in reversed(places):
+    count, marker, content = int(stray[1]), bytes([0xFF, int(stray[2], 16)]), data.tobytes()
+    tries = max(1, min(MOST_TRIES, TRIED_PIXELS // (header.height * header.width)))
+    place = len(content)
+    for _ in range(tries):
+        place = content.rfind(marker, header.start, place)
+        if place < 0:
+            break
         try:
             return simplejpeg.decode_jpeg(content[: place - count] + content[place:], colours, **options)
-        except ValueError as error:
-            last = error
-    raise last
+        except ValueError:
+            continue
+    raise reported
 
 
 def _decode_with_opencv(path: Path | str, data: np.ndarray, header: JpegHeader, factor: int) -> np.ndarray:
     if header.components == 4 and header.frame in _TURBO_FRAMES:
         try:  # OpenCV converts CMYK, but does not report damage
-            _decode_strictly(data, "CMYK", {})
+            _decode_strictly(data, header, "CMYK", {})
         except ValueError as error:
             if "subsampling" not in str(error):
                 raise unreadable_error(path, f"it is damaged ({_reason(error)})") from error
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     if factor > 1:  # the flags combine the factor of the reduction and the colour format
         flags |= _REDUCED[factor] & ~cv2.IMREAD_COLOR
-    try:
-        array = cv2.imdecode(data, flags)
-    except cv2.error as error:
-        raise unreadable_error(path, error.err) from error
-    if array is None:
-        raise unreadable_error(path)
+    failure = array = None
+    with captured_messages() as lines:  # OpenCV reports damage in no other way
+        try:
+            array = cv2.imdecode(data, flags)
+        except cv2.error as error:
+            if ran_out_of_memory(error):
+                raise
+            failure = error
+    if array is None or lines:
+        reason = f"it is damaged ({lines[0].removeprefix('Corrupt JPEG data: ')})" if lines else ""
+        raise unreadable_error(path, reason or (failure.err if failure else "")) from failure
     return array
 
 

@@ -18,6 +18,7 @@ from usrn_keras.data.decoding.file_facts import FileFacts, read_facts
 from usrn_keras.data.decoding.jpeg_files import decode_jpeg, read_jpeg_header
 from usrn_keras.data.decoding.orientation import turn
 from usrn_keras.data.decoding.png_files import PNG_SIGNATURE, pixels_only
+from usrn_keras.data.decoding.tiff_strips import check_strips
 from usrn_keras.errors import DataError
 
 LOSSY_FORMATS = ("JPEG", "WebP")
@@ -77,6 +78,8 @@ def read_raw(path: Path | str, *, lossy: bool = False) -> RawMask:
         return RawMask(turn(_read_lossy(path, data, facts), facts.turn), None, "RGB", lossy=True)
     if facts.format == "PNG":
         data = pixels_only(path, data)
+    if facts.format == "TIFF":
+        check_strips(path, data)
     if facts.format == "PNG" and not facts.palette and (facts.bits, facts.bands) in _EXACT_PNG:
         mode, flags = _EXACT_PNG[facts.bits, facts.bands]
         return RawMask(turn(decode(path, data, flags), facts.turn), None, mode)

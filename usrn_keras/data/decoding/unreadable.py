@@ -88,3 +88,13 @@ def unread_format_error(path: Path | str, format: str) -> ImageFormatError:
         f"{path} is an image in the format {format}, which is not read; allowed are {READ_FORMATS}",
         hint=CONVERT.format(name=path.name, stem=path.stem),
     )
+
+
+def unread_compression_error(path: Path | str, compression: str) -> DataError:
+    """Create the error for a sound TIFF whose pixels are compressed in a way that is not read."""
+    return DataError(
+        f"{path} is a TIFF with {compression} compression, which is not read; TIFFs are read uncompressed or "
+        "with LZW, Deflate, PackBits or JPEG compression",
+        hint="Convert it, for example with `tiffcp -c zip IN.tif OUT.tif` or `gdal_translate -co "
+        "COMPRESS=DEFLATE IN.tif OUT.tif`.",
+    )
