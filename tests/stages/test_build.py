@@ -20,7 +20,7 @@ EVERY_OPTION = {
         "threshold": 0.6, "lambda_u": 0.5, "lambda_sub": 2.0, "gate": "stop", "sub_head": "centroids",
         "terms": ["msl", "ost", "usr", "egm"],
     },
-    "self_training": {"threshold": 0.6, "lambda_u": 0.5},
+    "self_training": {"threshold": 0.6, "lambda_u": 0.5, "kept_shares": [0.8, 0.9]},
     "prototype_ensemble": {"threshold": 0.6, "lambda_u": 0.5},
 }  # fmt: skip
 """Another value than the default for each option of each method."""

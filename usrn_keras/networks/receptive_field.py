@@ -108,12 +108,12 @@ def local_network(model: keras.Model) -> LocalNetwork | None:
             return mean(args[0])
         return operation(*args, **kwargs)
 
-    if not hasattr(model, "_run_through_graph") or len(model.inputs) != 1:
+    if len(getattr(model, "inputs", None) or ()) != 1:
         return None
     try:
         images = keras.Input(model.inputs[0].shape[1:], name=model.inputs[0].name)
         local = keras.Model(images, call_layers(model, images, call), name=model.name)
-    except TypeError:  # a model within it is not functional
+    except TypeError:  # it is not functional, or a model within it is not
         return None
     sight = _sight_of(local)
     if sight is None or sight.stride != 1 or len(found) > 1:
