@@ -69,6 +69,7 @@ BEFORE, AFTER = {"a": b"old", "log": b"1"}, {"a": b"new", "b": b"new", "c": b"ne
         (BEFORE | {"b": b"new"}, "1 of 2 new files are there"),
         (BEFORE | {"d": b""}, "d is neither a file before nor after the command"),
         (BEFORE | {"features/d": b""}, ""),
+        (AFTER | {"table/.holder.json": b"{}"}, ""),  # the next process replaces it
         ({"log": b"1"}, "a is gone"),
     ],
 )
