@@ -60,4 +60,10 @@ set_option = click.option(
     shell_complete=complete_setting,
     help="Recipe key to override; may be repeated.",
 )
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["whole", "slide"]),
+    help="Whole images, or windows that slide over them, which need the least memory.  [default: the "
+    "recipe's]",
+)
 quiet_option = click.option("--quiet", is_flag=True, help="Hide the progress on stderr.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from usrn_cli.backend import load_backend
-from usrn_cli.options import pool_options, quiet_option, validate_pool
+from usrn_cli.options import mode_option, pool_options, quiet_option, validate_pool
 from usrn_cli.output import print_json
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ if TYPE_CHECKING:
     help="Output folder; created if missing.",
 )
 @click.option("--confidence", is_flag=True, help="Write the probability of the predicted class, too.")
-@click.option(
-    "--mode",
-    type=click.Choice(["whole", "slide"]),
-    help="Whole images, or windows that slide over them, which need the least memory.  [default: the "
-    "recipe's]",
-)
+@mode_option
 @pool_options
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")

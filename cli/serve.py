@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from usrn_cli.backend import load_backend
-from usrn_cli.options import quiet_option
+from usrn_cli.options import mode_option, quiet_option
 from usrn_cli.output import print_json
 
 
@@ -38,12 +38,7 @@ from usrn_cli.output import print_json
     show_default=True,
     help="Pixels of a photo, at most; the memory of a prediction grows with them.",
 )
-@click.option(
-    "--mode",
-    type=click.Choice(["whole", "slide"]),
-    help="Whole photos, or windows that slide over them, which need the least memory.  [default: the "
-    "recipe's]",
-)
+@mode_option
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the address and the classes as JSON.")
 def command(

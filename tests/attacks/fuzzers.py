@@ -55,7 +55,7 @@ def fuzz_recipes(text: str, folder: Path, count: int, table: Summary) -> None:
 
 
 def _todo(kind: str, count: int, backend: str, table: Summary) -> Iterator[tuple[int, random.Random]]:
-    """Numbers of the attacks of a kind that are not done yet, each with its random choices."""
+    """Numbers of the attacks that are not done yet, each with its random choices."""
     for number in range(count):
         if not table.is_done(f"{kind} {number}", backend):
             yield number, random.Random(f"{kind} {number} {table.seed}")

@@ -163,6 +163,14 @@ def _count(
 def provenance_of(
     samples: Sequence[Sample], dataset: Dataset, options: Inference, checkpoint: str
 ) -> Provenance:
+    """Describe what scores are measured on: data set, list, number of images, fingerprint and options.
+
+    Args:
+        samples: Evaluated images.
+        dataset: Data set that they belong to; if they are one of its lists, it is named.
+        options: Options of prediction.
+        checkpoint: Checkpoint of the model, `last` or `best`.
+    """
     lists = [split for split in SPLITS if getattr(dataset, split) == tuple(samples)]
     split = lists[0] if lists else "some"
     return Provenance(dataset.name, split, len(samples), dataset.fingerprint(), options.line(), checkpoint)
