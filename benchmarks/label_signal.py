@@ -91,7 +91,7 @@ def kept_shares(runs: Sequence[Run], points: int = 11) -> np.ndarray:
 
 
 def drawn(rows: Iterable[Mapping[str, object]]) -> bytes:
-    """Draw dropped labels over the steps as SVG; runs are of one kind if their names begin alike (`usrn-`)."""
+    """Draw dropped labels over the steps as SVG; names of runs of one kind begin alike, as `usrn-`."""
     found: dict[str, dict[int, list[float]]] = {}
     for row in rows:
         for key in ("dropped_wrong", "dropped_right"):
