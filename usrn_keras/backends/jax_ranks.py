@@ -8,6 +8,7 @@ that is saved) needs arrays of its own device, see `JaxRanks.keep_own_values`.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import signal
@@ -75,6 +76,7 @@ def join(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
                 cluster_detection_method="deactivate",  # CUDA_VISIBLE_DEVICES leaves the right devices
                 initialization_timeout=CONNECT_SECONDS,
             )
+            jax.devices()  # all processes must be here when it asks for the devices of the others
         except RuntimeError as error:
             raise BackendError(
                 f"process {ranks.rank} of {ranks.world} cannot join the others at {address}: {error}",
@@ -106,7 +108,10 @@ def leave(*, failed: bool = False) -> None:
         for rank in range(1, joined.world) if joined.writes else ():
             left = max(1, int(1000 * (end - time.monotonic())))
             state.client.blocking_key_value_get(f"usrn/left/{rank}", left)
-    # Without them, JAX does not wait for the others when the program ends, which may never come.
+    # Without them, JAX does not wait at the end of the program for others that may never come. They stay
+    # in memory, since their destructors end the process if the others are gone.
+    for one in (state.client, state.service, state.preemption_sync_manager):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
     state.client = state.service = state.preemption_sync_manager = None
 
 

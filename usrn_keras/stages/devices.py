@@ -64,8 +64,6 @@ def check_same_dataset(ranks: Ranks, dataset: Dataset) -> None:
         ranks: Processes that train together.
         dataset: Data set as this process sees it.
     """
-    if ranks.world == 1:
-        return
     facts = describe(dataset)
     contents = {f"contents of the {part} images": one for part, one in facts.pop("contents").items()}
     numbers = {f"number of {part} images": one for part, one in facts.pop("images").items()}

@@ -10,7 +10,7 @@ from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.inspection.data_findings import FILES_LEFT_OUT
 from usrn_keras.inspection.folder_account import account_for_files
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.ranks import Ranks
+from usrn_keras.ranks import ALONE, Ranks
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Label, Train
 from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
@@ -69,9 +69,12 @@ def fit(
     >>> recipe = load_recipe("quickstart", ["training.usrn_steps=10"])
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
-    ranks, failed = join_processes(recipe), True
+    ranks, failed = ALONE, True
     try:
+        ranks = join_processes(recipe)
         number = choose_devices(recipe, devices, ranks)
+        if ranks.world > 1:  # before anything is written
+            check_same_dataset(ranks, load_dataset(recipe.data))
         if ranks.writes:
             results = _lead(recipe, run_dir, reuse, Devices(number, ranks), progress, log)
         else:
@@ -99,7 +102,6 @@ def _lead(
         for finding in account_for_files(recipe.data, dataset):
             if finding.kind == FILES_LEFT_OUT:
                 log(f"note: {finding.message}; `usrn data check` says more")
-        check_same_dataset(devices.ranks, dataset)
         if devices.ranks.world > 1 and recipe.training.batch_norm == "local":
             log(
                 f"note: training.batch_norm = 'local' takes the statistics of the images of each of "
@@ -157,7 +159,6 @@ def follow(recipe: Recipe, run_dir: Path | str, ranks: Ranks) -> dict[str, Any]:
         ranks: Place of this process.
     """
     dataset = load_dataset(recipe.data)
-    check_same_dataset(ranks, dataset)
     while (order := ranks.receive()) != END:
         run = open_run(run_dir)
         train(run, run.stages[order], dataset, SILENT, Devices(1, ranks))
