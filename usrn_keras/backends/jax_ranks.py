@@ -76,14 +76,15 @@ def join(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
                 cluster_detection_method="deactivate",  # CUDA_VISIBLE_DEVICES leaves the right devices
                 initialization_timeout=CONNECT_SECONDS,
             )
-            jax.devices()  # all processes must be here when it asks for the devices of the others
         except RuntimeError as error:
             raise BackendError(
                 f"process {ranks.rank} of {ranks.world} cannot join the others at {address}: {error}",
                 hint="See whether all processes were started, and whether this port is free and reachable.",
             ) from error
-    joined = JaxRanks(ranks.rank, ranks.world)
-    _joined[0] = joined
+    _joined[0] = joined = JaxRanks(ranks.rank, ranks.world)
+    # All processes must be here when devices are listed and the first numbers are exchanged: they wait
+    # for 30 seconds then, less than a program may take to compile in one of them.
+    joined.agree(False)
     return joined
 
 
