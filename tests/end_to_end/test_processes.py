@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 
-SECONDS = 300
+SECONDS = 900
 
 
 ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
