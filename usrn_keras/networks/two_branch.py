@@ -21,6 +21,7 @@ from usrn_keras.networks.cut_backbone import Parts, backbone_parts
 from usrn_keras.networks.decoders.decoder_options import DecoderOptions, FeatureMaps, find_decoder
 from usrn_keras.networks.fine_tuning import Frozen, add_adapters, freeze, validate_fine_tuning
 from usrn_keras.networks.keras_cv import ArchitectureOptions, find_architecture
+from usrn_keras.networks.keras_hub import hub_parts, is_hub_transformer
 from usrn_keras.networks.layers import classifier
 from usrn_keras.networks.seeded import draw_weights
 from usrn_keras.optional import without_tensorflow
@@ -253,6 +254,7 @@ def build_branches(
     lora_rank: int = 0,
     seed: int | Sequence[int] | None = None,
     bands: Sequence[int | str] = (),
+    window: int = 512,
     **decoder_options: Any,
 ) -> tuple[Branch, Branch | None]:
     """Build F and, with `subclasses`, F_sub.
@@ -282,6 +284,8 @@ def build_branches(
         bands: Bands of the images as in `data.bands` of a recipe, such as `("red", "green", "blue", "nir")`;
             empty for red, green and blue. `usrn_keras.networks.input_bands.with_bands` says how a pretrained
             backbone is extended.
+        window: Side in pixels of the squares that a transformer of keras-hub sees, a multiple of 32; recipes
+            give `views.crop_size`. Other backbones see whole images.
         **decoder_options: Options of the decoder, see `DecoderOptions`. `batch_norm_momentum` applies to the
             backbone too.
 
@@ -306,6 +310,17 @@ def build_branches(
     if architecture:
         own = ArchitectureOptions(weights, backbone, width, backbone_end, options, images)
         parts = find_architecture(architecture)(own)
+    elif is_hub_transformer(backbone):
+        parts = hub_parts(
+            backbone,
+            weights=weights,
+            width=width,
+            end=backbone_end,
+            output_stride=output_stride,
+            window=window,
+            bands=images,
+            decoder=lambda maps, name: find_decoder(decoder)(maps, options, name),
+        )
     else:
         stem, tail = backbone_parts(
             backbone,
