@@ -12,6 +12,7 @@ import ctypes
 import itertools
 import os
 import signal
+import sys
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -76,14 +77,16 @@ def join(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
                 cluster_detection_method="deactivate",  # CUDA_VISIBLE_DEVICES leaves the right devices
                 initialization_timeout=CONNECT_SECONDS,
             )
-            jax.devices()  # all processes must be here when it asks for the devices of the others
         except RuntimeError as error:
             raise BackendError(
                 f"process {ranks.rank} of {ranks.world} cannot join the others at {address}: {error}",
                 hint="See whether all processes were started, and whether this port is free and reachable.",
             ) from error
-    joined = JaxRanks(ranks.rank, ranks.world)
-    _joined[0] = joined
+    _joined[0] = joined = JaxRanks(ranks.rank, ranks.world)
+    # All processes must be here when devices are listed and the first numbers are exchanged: they wait
+    # for 30 seconds then, less than a program may take to compile in one of them.
+    with _no_native_stdout():
+        joined.agree(False)
     return joined
 
 
@@ -123,6 +126,20 @@ def _kept_signal_handlers() -> Iterator[None]:
     with contextlib.suppress(ValueError):  # not in the main thread
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _no_native_stdout() -> Iterator[None]:
+    """Discard what the block writes to file descriptor 1: Gloo reports its connections there."""
+    sys.stdout.flush()
+    stdout, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(nowhere)
 
 
 def training_mesh(devices: int) -> Mesh:

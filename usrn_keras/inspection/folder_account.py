@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.catalog import collection_paused
 from usrn_keras.data.dataset import PARTS, ErrorList
 from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
 from usrn_keras.data.file_index import is_utf8, join_path, walk
@@ -17,6 +18,7 @@ from usrn_keras.inspection.data_findings import FILES_LEFT_OUT, MASK_WITHOUT_IMA
 from usrn_keras.recipe.schema import DataSection
 
 
+@collection_paused()
 def account_for_files(data: DataSection, dataset: Dataset) -> list[DataFinding]:
     """Find the files in the folders of a data set that it does not use.
 
