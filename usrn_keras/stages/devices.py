@@ -15,7 +15,7 @@ from usrn_keras.networks import seeded
 from usrn_keras.ranks import ALONE, Ranks, launched_ranks
 from usrn_keras.recipe import Recipe
 from usrn_keras.runs.identity import describe
-from usrn_keras.runs.run import flat_recipe
+from usrn_keras.runs.run_folder import flat_recipe
 from usrn_keras.stages.memory_advice import step_sizes, training_stages
 
 
