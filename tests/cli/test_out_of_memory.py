@@ -35,7 +35,7 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 256 * 2**20,) * 2)
 predict.open_run = lambda path: None
 predict.run_predictor = lambda run, mode: predictor
-predict.rendering_of = lambda run: prediction_jobs.Rendering(np.zeros((2, 3), np.uint8))
+predict.rendering_of = lambda run, max_side: prediction_jobs.Rendering(np.zeros((2, 3), np.uint8))
 prediction_jobs.read_image = lambda path, **options: np.zeros((4000, 5000, 3), np.uint8)
 Path(sys.argv[1], "a.png").touch()
 result = CliRunner().invoke(main, ["predict", "run", sys.argv[1], "--out", sys.argv[1] + "-out", "--quiet"])
