@@ -51,6 +51,32 @@ def import_keras_cv(asked_by: str, instead: str) -> ModuleType:
     return keras_cv
 
 
+def import_keras_hub(asked_by: str, instead: str) -> ModuleType:
+    """Import keras-hub, which imports TensorFlow if it is installed; its GPUs are hidden on other backends.
+
+    Args:
+        asked_by: Feature that requires keras-hub, such as `a keras_hub backbone`, for the message.
+        instead: Alternative without it, for the message.
+
+    Raises:
+        BackendError: keras-hub cannot be imported.
+    """
+    import keras
+
+    try:
+        with suppress_native_stderr():
+            if find_spec("tensorflow") and keras.backend.backend() != "tensorflow":
+                import tensorflow
+
+                tensorflow.config.set_visible_devices([], "GPU")
+            import keras_hub
+    except ImportError as error:
+        raise BackendError(
+            f"{asked_by} needs keras-hub: {error}", hint=f"pip install keras-hub, or choose {instead}"
+        ) from error
+    return keras_hub
+
+
 def import_distributed(asked_by: str) -> ModuleType:
     """Import `dask.distributed`.
 

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from usrn_keras.errors import RecipeError
 from usrn_keras.networks import build_branches
-from usrn_keras.networks.backbones import BACKBONES, BY_DEVIATION, Backbone
+from usrn_keras.networks.backbones import BACKBONES, IMAGENET, Backbone
 from usrn_keras.networks.input_bands import with_bands
 from usrn_keras.recipe.bands import parse_bands
 
@@ -70,8 +70,8 @@ def test_normalisation_of_other_bands_is_the_mean_of_the_colours():
 
 
 def test_preprocessing_of_the_colours_is_their_own():
-    layer = Backbone(lambda width: None, **BY_DEVIATION).preprocess((None, 1, 0))
-    scale, offset = BY_DEVIATION["scale"], BY_DEVIATION["offset"]
+    layer = Backbone(lambda width: None, **IMAGENET).preprocess((None, 1, 0))
+    scale, offset = IMAGENET["scale"], IMAGENET["offset"]
     np.testing.assert_allclose(layer.scale, [np.mean(scale), scale[1], scale[0]])
     np.testing.assert_allclose(layer.offset, [np.mean(offset), offset[1], offset[0]])
 

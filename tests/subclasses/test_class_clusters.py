@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.mixture import mixture
 from tests.subclasses.made_dataset import Recorder
 from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.clustering import constrained_kmeans as constrained_file
@@ -92,13 +93,21 @@ def test_classes_are_kept_one_by_one(store, fits):
             np.testing.assert_array_equal(getattr(found[class_id], name), getattr(direct, name))
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"sample_rows": 50}, {"assignment": "free"}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"sample_rows": 50}, {"starts": 20}, {"assignment": "free"}])
 def test_other_options_are_other_clusters(store, fits, change):
     counts = np.array([5, 1, 1, 0])
     cluster_classes(store, counts, Clustering())
     cluster_classes(store, counts, Clustering(**change))
     cluster_classes(store, counts, Clustering(**change))
     assert fits == [5, 5]
+
+
+def test_more_starts_lower_the_sum_of_squares_of_few_rows():
+    rows = mixture(333, 256, seed=2)
+    few, many = (cluster_rows(rows, 15, Clustering(starts=starts)) for starts in (0, 20))
+    assert sorted(few.sizes) == sorted(many.sizes) == [22] * 12 + [23] * 3
+    assert many.inertia < 0.995 * few.inertia
+    assert cluster_rows(rows, 15, Clustering(starts=4)).inertia == few.inertia
 
 
 def test_clusters_go_with_the_store(store, tmp_path):

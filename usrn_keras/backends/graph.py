@@ -87,6 +87,11 @@ def all_layers(model: keras.Layer) -> list[keras.Layer]:
     return list(model._flatten_layers())
 
 
+def inner_layers(layer: keras.Layer) -> list[keras.Layer]:
+    """List the layers that a layer directly contains, in the order in which it tracks them."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
 def _plan(model: keras.Layer) -> GraphPlan | None:
     # The order in which Keras runs a functional graph; the attribute has no public name.
     by_depth = getattr(model, "_nodes_by_depth", None)

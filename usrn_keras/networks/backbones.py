@@ -1,4 +1,4 @@
-"""Backbones by name and supplier: keras.applications, keras-cv, the ResNets of torchvision, our own."""
+"""Backbones by name and supplier: keras.applications, keras-cv, keras-hub, torchvision's ResNets, our own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import TypeVar
 import keras
 
 from usrn_keras.errors import RecipeError
+from usrn_keras.networks.hub_backbones import HUB_BACKBONES, IMAGENET
+from usrn_keras.networks.hub_backbones import REQUIRED_BY as HUB_REQUIRED_BY
 from usrn_keras.networks.input_bands import Colours, extended_values
 from usrn_keras.networks.residual_backbone import residual_backbone
 from usrn_keras.networks.torchvision_resnet import torchvision_resnet
-from usrn_keras.optional import import_keras_cv
+from usrn_keras.optional import import_keras_cv, import_keras_hub
 
 Named = TypeVar("Named")
 
@@ -45,11 +47,6 @@ def find_by_name(key: str, name: str, known: Mapping[str, Named]) -> Named:
 
 
 REQUIRED_BY = ("a keras_cv backbone", "a keras/... or usrn/... backbone")
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1
-BY_DEVIATION = {
-    "scale": tuple(1 / (255 * deviation) for deviation in IMAGENET_DEVIATION),
-    "offset": tuple(-m / deviation for m, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)),
-}
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
@@ -64,7 +61,8 @@ class Backbone:
         offset: Offset added to each channel after scaling.
         bgr: Whether the published weights expect blue, green, red. Then the first kernel is flipped when they
             are loaded, so that the network takes RGB.
-        preset: Name of the ImageNet preset of keras-cv; empty if there is none.
+        preset: Name of the ImageNet preset of keras-cv or keras-hub; empty if there is none.
+        hub_class: Name of its class in `keras_hub.models`; empty if it is not from there.
         application: Name in `keras.applications`; empty if it is not from there.
     """
 
@@ -74,6 +72,7 @@ class Backbone:
     bgr: bool = False
     preset: str = ""
     application: str = ""
+    hub_class: str = ""
 
     def preprocess(self, colours: Colours = (0, 1, 2)) -> keras.Layer:
         """Build the layer from bands in 0..255 to the input range of the weights.
@@ -131,6 +130,22 @@ def _keras_cv_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[floa
     return build
 
 
+def _keras_hub_resnet(depth: int, blocks: tuple[int, ...], block_type: str) -> Backbone:
+    """A ResNet of keras-hub: the 3x3 convolution halves the size, as in torchvision."""
+
+    def build(width: float) -> keras.Model:
+        if width != 1:
+            raise RecipeError(
+                f"network.width: keras_hub/resnet_{depth} supports width 1 only, received {width}"
+            )
+        backbone = import_keras_hub(*HUB_REQUIRED_BY).models.ResNetBackbone(
+            [64], [7], [64, 128, 256, 512], list(blocks), [1, 2, 2, 2], block_type
+        )
+        return keras.Model(backbone.input, backbone.output, name="resnet")
+
+    return Backbone(build, **IMAGENET, hub_class="ResNetBackbone", preset=f"resnet_{depth}_imagenet")
+
+
 def _caffe(name: str) -> Backbone:
     """Weights that expect blue, green, red without scaling, from Caffe."""
     offset = tuple(-mean for mean in CAFFE_MEAN)
@@ -150,11 +165,11 @@ def _own_scaling(name: str) -> Backbone:
 
 def _by_deviation(name: str) -> Backbone:
     """Weights that expect values with the mean 0 and the deviation 1 on ImageNet."""
-    return Backbone(_application(name), **BY_DEVIATION, application=name)
+    return Backbone(_application(name), **IMAGENET, application=name)
 
 
 def _torchvision(blocks: tuple[int, ...], *, bottleneck: bool) -> Backbone:
-    return Backbone(partial(torchvision_resnet, blocks=blocks, bottleneck=bottleneck), **BY_DEVIATION)
+    return Backbone(partial(torchvision_resnet, blocks=blocks, bottleneck=bottleneck), **IMAGENET)
 
 
 # Application by its name in lower case. Left out: NASNet and Inception-ResNet, whose graphs have no place to
@@ -183,6 +198,14 @@ BACKBONES: dict[str, Backbone] = {
     "keras_cv/resnet50": Backbone(_keras_cv_resnet((3, 4, 6, 3), "block"), preset="resnet50_imagenet"),
     "keras_cv/resnet101": Backbone(_keras_cv_resnet((3, 4, 23, 3), "block")),
     "keras_cv/resnet152": Backbone(_keras_cv_resnet((3, 8, 36, 3), "block")),
+    "keras_hub/resnet_18": _keras_hub_resnet(18, (2, 2, 2, 2), "basic_block"),
+    "keras_hub/resnet_50": _keras_hub_resnet(50, (3, 4, 6, 3), "bottleneck_block"),
+    "keras_hub/resnet_101": _keras_hub_resnet(101, (3, 4, 23, 3), "bottleneck_block"),
+    "keras_hub/resnet_152": _keras_hub_resnet(152, (3, 8, 36, 3), "bottleneck_block"),
+    **{
+        name: Backbone(spec.build, **spec.preprocess, hub_class=spec.class_name)
+        for name, spec in HUB_BACKBONES.items()
+    },
     "torchvision/resnet18": _torchvision((2, 2, 2, 2), bottleneck=False),
     "torchvision/resnet34": _torchvision((3, 4, 6, 3), bottleneck=False),
     "torchvision/resnet50": _torchvision((3, 4, 6, 3), bottleneck=True),

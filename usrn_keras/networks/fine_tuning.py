@@ -10,9 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from usrn_keras.backends.graph import inner_layers
 from usrn_keras.errors import RecipeError
 from usrn_keras.networks.branch import Branch
-from usrn_keras.networks.layer_groups import leaf_layers
+from usrn_keras.networks.layer_groups import leaf_layers, own_variables
 
 Frozen = Literal["none", "stem", "backbone"]
 FROZEN_PARTS: dict[str, tuple[str, ...]] = {"none": (), "stem": ("stem",), "backbone": ("stem", "tail")}
@@ -87,7 +88,11 @@ def add_adapters(branches: Sequence[Branch], rank: int, seed: int | None = None)
 def _adapt(layer: keras.Layer, rank: int, rng: np.random.Generator | None) -> bool:
     """Add an adapter to a layer that can have one, and freeze any other; returns whether it has one."""
     if not hasattr(layer, "enable_lora"):
-        layer.trainable = False
+        if inner_layers(layer):  # as a whole it would freeze the adapters in it
+            for variable in own_variables(layer):
+                variable.trainable = False
+        else:
+            layer.trainable = False
         return False
     layer.enable_lora(rank)
     if rng is not None:

@@ -6,16 +6,26 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
+from usrn_keras.backends.graph import inner_layers
+
 GROUPS = 12
 
 
 def leaf_layers(model: keras.Layer) -> Iterator[keras.Layer]:
-    """List the layers of a model in the order of its graph, with those of nested models in their place."""
+    """List the layers of a model in the order of its graph, with those of nested models in their place.
+
+    A layer made of layers, such as a transformer, comes before them.
+    """
     if not isinstance(model, keras.Model):
         yield model
-        return
-    for layer in model.layers:
+    for layer in model.layers if isinstance(model, keras.Model) else inner_layers(model):
         yield from leaf_layers(layer)
+
+
+def own_variables(layer: keras.Layer) -> list[keras.Variable]:
+    """List the variables of a layer without those of the layers in it."""
+    inner = {id(variable) for one in inner_layers(layer) for variable in one.variables}
+    return [variable for variable in layer.variables if id(variable) not in inner]
 
 
 def groups_by_depth(parts: Sequence[keras.Model], groups: int = GROUPS) -> list[list[keras.Variable]]:
@@ -43,11 +53,12 @@ def groups_by_depth(parts: Sequence[keras.Model], groups: int = GROUPS) -> list[
     """
     found: list[list[keras.Variable]] = []  # of each layer with a kernel, and of those after it
     for layer in (layer for part in parts for layer in leaf_layers(part)):
-        if any(len(weight.shape) > 1 for weight in layer.weights):
+        own = own_variables(layer)
+        if any(len(variable.shape) > 1 for variable in own):
             found.append([])
-        if layer.trainable_variables:
+        if trained := [variable for variable in own if variable.trainable and layer.trainable]:
             found = found or [[]]
-            found[-1] += layer.trainable_variables
+            found[-1] += trained
     result: list[list[keras.Variable]] = [[] for _ in range(groups)]
     for above, variables in enumerate(reversed(found)):
         result[above * groups // len(found)] += variables

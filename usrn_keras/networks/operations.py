@@ -18,6 +18,7 @@ from keras import layers
 from usrn_keras.backends.graph import call_layers
 from usrn_keras.networks.branch import Branch
 from usrn_keras.networks.decoders.psanet import Gather
+from usrn_keras.networks.hub_features import HubFeatures
 
 HEADS = ("decoder", "classifier")
 PARTS = ("stem", "tail", *HEADS)
@@ -164,6 +165,8 @@ def call_flops(call: LayerCall) -> int:
         return 2 * pixels * math.prod(layer.kernel.shape)
     if isinstance(layer, Gather):  # every pixel is a weighted sum over all pixels
         return 2 * math.prod(outputs) * call.inputs[1].shape[-1]
+    if isinstance(layer, HubFeatures):
+        return layer.flops(*call.inputs[0].shape[1:3])
     if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
         raise TypeError(f"cannot count the operations of {type(layer).__name__} {layer.name!r}")
     return 0

@@ -15,6 +15,7 @@ import numpy as np
 from usrn_keras.errors import WeightsError
 from usrn_keras.networks import torch_checkpoint
 from usrn_keras.networks.backbones import REQUIRED_BY, Backbone
+from usrn_keras.networks.hub_presets import copy_weights, load_preset
 from usrn_keras.networks.model_archive import check_weights
 from usrn_keras.networks.published_weights import fetch
 from usrn_keras.networks.saved_segmenter import read_model_file
@@ -197,13 +198,18 @@ def load_backbone_weights(model: keras.Model, backbone: Backbone, name: str, wei
         backbone: Backbone that built the model.
         name: Name of the backbone, for messages.
         weights: `none`, `imagenet` (downloaded) or the path of a file with the same layers, see
-            `load_weights_file`.
+            `load_weights_file`; for keras-hub a preset, see `usrn_keras.networks.hub_presets`.
 
     Raises:
         WeightsError: The file is missing or does not fit (the message lists every tensor that differs), or
             the download failed.
     """
     if weights == "none":
+        return
+    if backbone.hub_class:
+        preset = backbone.preset if weights == "imagenet" else weights
+        found = load_preset(backbone.hub_class, preset, None)
+        copy_weights(keras.Model(found.input, found.output), model, name, preset)
         return
     if weights == "imagenet":
         _load_imagenet(model, backbone, name)

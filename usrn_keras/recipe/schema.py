@@ -157,6 +157,24 @@ class NetworkSection(Section):
         "keras_cv/resnet50",
         "keras_cv/resnet101",
         "keras_cv/resnet152",
+        "keras_hub/resnet_18",
+        "keras_hub/resnet_50",
+        "keras_hub/resnet_101",
+        "keras_hub/resnet_152",
+        "keras_hub/mit_b0",
+        "keras_hub/mit_b1",
+        "keras_hub/mit_b2",
+        "keras_hub/mit_b3",
+        "keras_hub/mit_b4",
+        "keras_hub/mit_b5",
+        "keras_hub/dinov2_small",
+        "keras_hub/dinov2_base",
+        "keras_hub/dinov2_large",
+        "keras_hub/dinov3_small",
+        "keras_hub/dinov3_base",
+        "keras_hub/dinov3_large",
+        "keras_hub/vit_det_base",
+        "keras_hub/vit_det_large",
         "torchvision/resnet18",
         "torchvision/resnet34",
         "torchvision/resnet50",
@@ -167,7 +185,8 @@ class NetworkSection(Section):
     weights: str = Field(
         "imagenet",
         description="Initial weights of the backbone: imagenet, none, or the path of a .weights.h5, .h5, "
-        ".keras, .safetensors or .pth file.",
+        ".keras, .safetensors or .pth file; for a keras_hub backbone imagenet (ResNets), none, the name of a "
+        "preset of keras-hub, or its folder.",
     )
     width: float = Field(1.0, gt=0, le=4, description="Multiplier for the channels of the backbone.")
     frozen: Literal["none", "stem", "backbone"] = Field(
@@ -248,6 +267,13 @@ class SubclassesSection(Section):
         ge=0,
         description="Feature rows per class used to fit the centroids. 0: 2048 per cluster, at least 65536; "
         "10000 with engine = 'k_means_constrained'.",
+    )
+    starts: int = Field(
+        0,
+        ge=0,
+        description="Random starts of the clustering of a class: a few steps on few rows each, then the best "
+        "is continued. 0: 4, and 1 with assignment = 'free'. More can find a lower sum of squares in a class "
+        "of few rows and cost that many first steps; not read by 'k_means_constrained'.",
     )
     seed: Seed = Field(0, description="Random seed of the clustering and of the sampling by rows_per_image.")
     rows_per_image: int = Field(

@@ -142,7 +142,7 @@ def network_options(recipe: Recipe, *, pretrained: bool = True) -> dict:
         recipe: The recipe.
         pretrained: Whether to load the weights of the backbone.
     """
-    options = recipe.network.model_dump() | {"bands": recipe.data.bands}
+    options = recipe.network.model_dump() | {"bands": recipe.data.bands, "window": recipe.views.crop_size}
     # A map of attention whose size no key gives covers every offset of a training crop.
     options["psa_mask"] = options["psa_mask"] or psa_mask_size(
         recipe.views.crop_size, output_stride=options["output_stride"], shrink=options["psa_shrink"]

@@ -126,7 +126,7 @@ def _delete_outdated_maps(
 ) -> None:
     """Delete the maps of an interrupted call that had other features, counts or options."""
     file = store.folder / "maps.json"
-    clusters = [counts.tolist(), clustering.algorithm, clustering.sample_rows, clustering.seed]
+    clusters = [counts.tolist(), clustering.algorithm, *clustering.fitted_with]
     if file.exists() and read_json(file) == clusters:
         return
     with storage_errors(folder):

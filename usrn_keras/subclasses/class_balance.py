@@ -22,6 +22,8 @@ class Clustering:
             `engine = "k_means_constrained"`.
         sample_rows: Number of rows of a class that its centers are fitted on; 0 for the default of
             `BalancedKMeans` or `constrained_kmeans`.
+        starts: Number of starts of the clustering of a class, of which the best is continued; 0 for the
+            default of each algorithm.
         seed: Seed of the clustering and of the selection of rows.
         rows_per_image: Largest number of feature pixels of a class that are clustered per image; 0 for all.
         batch: Number of images of equal padded size whose features are extracted at once.
@@ -33,6 +35,7 @@ class Clustering:
     engine: str = "balanced_kmeans"
     assignment: str = "balanced"
     sample_rows: int = 0
+    starts: int = 0
     seed: int = 0
     rows_per_image: int = 0
     batch: int = 1
@@ -41,6 +44,12 @@ class Clustering:
     def algorithm(self) -> str:
         """`balanced`, `free` or `constrained`, whichever key asks for it."""
         return "constrained" if self.engine == "k_means_constrained" else self.assignment
+
+    @property
+    def fitted_with(self) -> list[int]:
+        """Options that change clusters of the same rows and number, by which stored clusters are found."""
+        starts = [self.starts] if self.starts else []  # stored clusters of earlier versions have none
+        return [self.sample_rows, self.seed, *starts]
 
 
 def subclass_counts(

@@ -16,6 +16,7 @@ from usrn_keras.subclasses.class_balance import Clustering
 from usrn_keras.subclasses.feature_store import FeatureStore
 
 BLOCK = 8192  # rows that are read at once
+DEFAULT_STARTS = {"balanced": 4, "free": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ def cluster_classes(
     Args:
         store: Features of the labelled images.
         counts: Number of clusters of each class, `(C,)`, at most the number of its rows or 1.
-        clustering: Options; `algorithm`, `sample_rows` and `seed` are used.
+        clustering: Options; `algorithm`, `sample_rows`, `starts` and `seed` are used.
         progress: Progress, which counts rows and shows the Lloyd steps of the current class.
 
     Returns:
@@ -73,7 +74,7 @@ def cluster_rows(
     Args:
         rows: Features `(n, channels)`, which may be memory-mapped.
         count: Number of clusters; 0 for an absent class.
-        clustering: Options; `algorithm`, `sample_rows` and `seed` are used.
+        clustering: Options; `algorithm`, `sample_rows`, `starts` and `seed` are used.
         task: Progress task, which advances by rows.
     """
     report = _RowProgress(task)
@@ -91,7 +92,7 @@ def cluster_rows(
         kmeans = BalancedKMeans(
             count,
             assignment=clustering.algorithm,
-            n_init=1 if clustering.algorithm == "free" else 4,  # the default of each algorithm
+            n_init=clustering.starts or DEFAULT_STARTS[clustering.algorithm],
             sample_size=clustering.sample_rows or None,
             random_state=clustering.seed,
             n_jobs=-1,
@@ -134,7 +135,7 @@ def _file(store: FeatureStore, class_id: int, clustering: Clustering) -> Path:
 
 
 def _options(count: int, clustering: Clustering) -> str:
-    return json.dumps([count, clustering.sample_rows, clustering.seed])
+    return json.dumps([count, *clustering.fitted_with])
 
 
 def _mean(rows: np.ndarray) -> tuple[np.ndarray, float]:

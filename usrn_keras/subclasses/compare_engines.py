@@ -58,7 +58,7 @@ def compare_engines(
     Args:
         store: Features of the labelled images.
         counts: Number of clusters of each class, `(C,)`.
-        clustering: Options; `sample_rows` and `seed` are used.
+        clustering: Options; `sample_rows`, `starts` and `seed` are used.
         file: JSON file of the results.
         progress: Progress, which counts rows.
 
@@ -104,7 +104,8 @@ def _pairs(counts: np.ndarray) -> list[tuple[str, int]]:
 
 
 def _key(counts: np.ndarray, clustering: Clustering) -> dict[str, Any]:
-    return {"counts": counts.tolist(), "sample_rows": clustering.sample_rows, "seed": clustering.seed}
+    key = {"counts": counts.tolist(), "sample_rows": clustering.sample_rows, "seed": clustering.seed}
+    return key | {"starts": clustering.starts} if clustering.starts else key
 
 
 def _load(file: Path, key: dict[str, Any]) -> list[EngineResult]:
