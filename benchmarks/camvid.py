@@ -10,8 +10,9 @@ whichever machine it was measured on. --splits, --seeds and --rows choose what t
 the others stay in the tables. Results of other settings are never overwritten: --suffix _OTHER gives them
 files of their own.
 
-The tables measure test images; choose nothing by them. --small halves the images and takes fewer steps, for
-two cores; its results are camvid_small_TABLE.
+The tables measure test images; choose nothing by them. The table `screening` measures val, to choose by it:
+`benchmarks/by_drive.py` measures its runs on unlabelled images too. --small halves the images and takes fewer
+steps, for two cores; its results are camvid_small_TABLE.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ RESULTS = Path(__file__).with_name("results")
 RECIPE = "camvid_1_16"
 SPLITS = ("1_16", "1_8")
 SEEDS = (0, 1, 2)
+ON_VAL = ("screening",)  # tables to choose by
 TABLES = ("main", "controls")
 
 Line = dict[str, str]  # of the CSV file
@@ -176,7 +178,8 @@ def plan_of(
     splits = dict.fromkeys(
         [*usual_splits(name, options.small), *options.splits, *(line["split"] for line in measured)]
     )
-    own = small_camvid.OF_TABLE.get(name, ()) if options.small else ()
+    own = [*(small_camvid.OF_TABLE.get(name, ()) if options.small else ())]
+    own += ["evaluation.split=val"] if name in ON_VAL else []
     return make_plan(
         load_table(name), RECIPE, [*overrides, *own], seeds=[*seeds], splits=[*splits], backend=backend
     )
@@ -205,7 +208,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="halve the images, take fewer steps")
     options = parser.parse_args(arguments)
     if other := [setting for setting in options.set if setting.startswith("evaluation.")]:
-        parser.error(f"--set {other[0]}: the CSV files hold test figures as the recipe measures them")
+        parser.error(f"--set {other[0]}: the CSV files hold figures as the recipe measures them")
     return options
 
 

@@ -14,14 +14,14 @@ benchmarks/results/label_signal.csv; earlier rows of the same run are replaced. 
 
 Without F_sub, as in self-training, the columns that begin with own and dropped are empty. Prints the share of
 the batches of training that F learned, the mean of all runs, as a setting of self-training at equal
-coverage.
+coverage. `--plot FILE.svg` draws the wrong and the right labels that are dropped, the mean over seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
 from benchmarks import machine, table
 from usrn_keras.evaluation.diagnosis_log import DiagnosisLog
+from usrn_keras.report.curves import Line, line_chart_svg
 from usrn_keras.report.pseudo_label_rates import PseudoLabelRates
 from usrn_keras.runs import Run, open_run
 from usrn_keras.runs.log import MetricsLog
@@ -89,6 +90,23 @@ def kept_shares(runs: Sequence[Run], points: int = 11) -> np.ndarray:
     return np.mean(curves, axis=0)
 
 
+def drawn(rows: Iterable[Mapping[str, object]]) -> bytes:
+    """Draw dropped labels over the steps as SVG; names of runs of one kind begin alike, as `usrn-`."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for row in rows:
+        for key in ("dropped_wrong", "dropped_right"):
+            if row.get(key) not in ("", None):
+                name = f"{str(row['run']).partition('-')[0]}: {key.removeprefix('dropped_')}"
+                found.setdefault(name, {}).setdefault(int(row["step"]), []).append(float(row[key]))
+    if not found:
+        sys.exit("--plot: none of the runs has a second head that drops labels")
+    lines = [
+        Line(name, np.array(list(values)), np.array([np.mean(value) for value in values.values()]))
+        for name, values in found.items()
+    ]
+    return line_chart_svg(lines, unit="labels dropped, of all pixels", percent=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the rows of the runs of the command line."""
     parser = argparse.ArgumentParser(
@@ -96,11 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("--to", type=Path, default=RESULTS, help="CSV file of the results")
+    parser.add_argument("--plot", type=Path, help="SVG file of the dropped labels of these runs")
     options = parser.parse_args(arguments)
     for path in options.runs:
         rows = rows_of(open_run(path), machine.facts())
         others = [row for row in table.read(options.to) if row["run"] != path.name]
         table.write(options.to, [*others, *rows])
+    if options.plot:
+        names = {path.name for path in options.runs}
+        options.plot.write_bytes(drawn(row for row in table.read(options.to) if row["run"] in names))
     curve = ", ".join(f"{share:.4f}" for share in kept_shares([open_run(path) for path in options.runs]))
     print(f"self_training.kept_shares = [{curve}]")
 

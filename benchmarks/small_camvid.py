@@ -15,8 +15,9 @@ SETTINGS = (
     "views.scale_unlabelled=[0.7, 2.0]",
     "training.baseline_steps=1200",
 )
-OF_TABLE = {"controls": ("training.usrn_steps=2400",)}  # half the steps of the recipe, for two cores
-SPLITS = {"controls": ("1_16",)}  # the fewest masks: unlabelled images have most to give
+SHORT = ("controls", "proof", "screening")  # tables of half the steps of the recipe, for two cores
+OF_TABLE = dict.fromkeys(SHORT, ("training.usrn_steps=2400",))
+SPLITS = dict.fromkeys(SHORT, ("1_16",))  # the fewest masks: unlabelled images have most to give
 
 
 def halved(source: Path, target: Path) -> Path:

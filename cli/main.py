@@ -165,3 +165,7 @@ def main(debug: bool) -> None:
 
 
 restore_help(main)
+
+
+if __name__ == "__main__":  # `python -m usrn_cli.main`, and torchrun
+    main(prog_name="usrn")

@@ -13,14 +13,34 @@ import signal
 import subprocess
 import sys
 import tempfile
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 
 from tests.attacks.summary import Summary
 from tests.tools import ROOT
 
-KINDS = ("kills", "errors", "times", "signals", "verbs", "verb_errors", "recipes", "runs", "data", "models")
-ON_RUNS = {"kills", "errors", "times", "signals", "verbs", "verb_errors", "runs", "models"}
+KINDS = (
+    "kills",
+    "errors",
+    "each_error",
+    "times",
+    "signals",
+    "verbs",
+    "verb_errors",
+    "recipes",
+    "runs",
+    "data",
+    "models",
+)
+ON_RUNS = {"kills", "errors", "each_error", "times", "signals", "verbs", "verb_errors", "runs", "models"}
+AT_TIMES = {"times", "signals"}
+SMALLEST = {
+    "_steps = 4": "_steps = 3",
+    "conv_pw_7_relu": "conv_pw_4_relu",
+    "[network]": '[network]\noutput_stride = 8\nsharing = "low_high"',
+    "[training]": "[evaluation]\nevery = 2\n[training]",
+}
+"""Changes of the recipe of the tests: most of the time of an attack, a command builds its networks."""
 
 
 def main(words: list[str]) -> int:
@@ -33,7 +53,12 @@ def main(words: list[str]) -> int:
         "--signals", type=int, default=200, help="SIGINT, SIGTERM and SIGHUP at random times."
     )
     parser.add_argument("--verbs", type=int, default=30, help="SIGKILL in each other command.")
-    parser.add_argument("--verb-errors", type=int, default=30, help="ENOSPC, and EIO, in each other command.")
+    parser.add_argument(
+        "--verb-errors",
+        type=int,
+        default=30,
+        help="ENOSPC, and EIO, in each other command; 0: at each change once.",
+    )
     parser.add_argument("--only", default="", help="Other commands to attack, comma-separated; all if empty.")
     parser.add_argument("--recipes", type=int, default=4000, help="Mutations of recipes.")
     parser.add_argument("--runs", type=int, default=500, help="Damaged files of run folders.")
@@ -64,6 +89,16 @@ def _commit() -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
+def _compute_eagerly() -> None:
+    """Compile no step in TensorFlow, which takes longer than all else; it changes no file."""
+    import tensorflow as tf
+
+    from usrn_keras.stages import build
+
+    build.COMPILES = False
+    tf.config.run_functions_eagerly(True)
+
+
 def attack(kinds: list[str], options: argparse.Namespace, table: Summary) -> None:
     """Do the attacks and add their outcomes to the summary."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -78,8 +113,9 @@ def attack(kinds: list[str], options: argparse.Namespace, table: Summary) -> Non
     with tempfile.TemporaryDirectory(prefix="attacks-") as name:
         place = Path(name).resolve()
         recipe = make_recipe(place)
-        text = recipe.read_text().replace("_steps = 4", "_steps = 3")
-        recipe.write_text(f"{text}[evaluation]\nevery = 2\n")
+        recipe.write_text(
+            reduce(lambda text, change: text.replace(*change), SMALLEST.items(), recipe.read_text())
+        )
         prepare_place(place)
         # Only imported so far: threads and devices of JAX and TensorFlow would not survive a fork.
         target = fit_attacks.Target(recipe, place / "runs", backend, forks=hasattr(os, "fork"))
@@ -87,6 +123,8 @@ def attack(kinds: list[str], options: argparse.Namespace, table: Summary) -> Non
         whole = target.place / "whole"
         if backend == "torch":
             prepare_backend()
+        elif backend == "tensorflow" and not AT_TIMES & set(kinds):
+            _compute_eagerly()
         if ON_RUNS & set(kinds):
             reference = fit_attacks.train_reference(target)
             most = fit_attacks.MOST_CPU[backend]
@@ -100,6 +138,9 @@ def attack(kinds: list[str], options: argparse.Namespace, table: Summary) -> Non
             elif kind == "errors":
                 strike = partial(fit_attacks.at_changes, ("ENOSPC", "EIO"))
                 rows(kind, strike, options.errors, table, by_stage=True)
+            elif kind == "each_error":
+                for action in ("ENOSPC", "EIO"):
+                    fit_attacks.attack_each_change(target, reference, action, table)
             elif kind == "times":
                 rows(kind, partial(fit_attacks.at_times, (signal.SIGKILL,), most), options.times, table)
             elif kind == "signals":

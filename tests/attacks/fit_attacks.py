@@ -10,7 +10,7 @@ import json
 import random
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 
 from tests.attacks.processes import Ended, Signal, preload, run_usrn
 from tests.attacks.summary import Summary
-from tests.attacks.victim import Attack
+from tests.attacks.victim import NEW, Attack, attacked_file
 from usrn_keras.files import leftovers
 from usrn_keras.runs import open_run
 from usrn_keras.runs.run_list import damaged_products
@@ -30,6 +30,8 @@ ALLOWED = {"kill": {-signal.SIGKILL, 0}, "ENOSPC": {0, 9}, "EIO": {0, 6, 9}}  # 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 MOST_CPU = {"torch": 5.0, "jax": 60.0, "tensorflow": 60.0}  # seconds to the end: a step, which may compile
 LONGEST_ROW = 40
+AT = " at "
+Attacks = Sequence[tuple[str, str, str]]  # kind, case and problem of each
 
 
 @dataclass
@@ -59,15 +61,19 @@ class Reference(NamedTuple):
 
     Attributes:
         result: What it has learnt and measured, see `result_of`.
-        changes: Number of changes of the file system.
+        changes: Number of changes of the file system in each stage, and in what is done before (`start`)
+            and after (`evaluation`) them.
         cpu: Its CPU time in seconds.
-        stages: Names of the stages, and of what is done before and after them.
     """
 
     result: dict[str, Any]
-    changes: int
+    changes: dict[str, int]
     cpu: float
-    stages: tuple[str, ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages, and of what is done before and after them."""
+        return tuple(self.changes)
 
 
 class Strike(NamedTuple):
@@ -75,7 +81,7 @@ class Strike(NamedTuple):
 
     Attributes:
         name: What happens, for the table.
-        case: When it happens.
+        case: When it happens; "" if only its end shows that.
         how: Arguments of `run_usrn`.
         problem: Function from the end of the command to what is wrong with it, "" if nothing.
     """
@@ -96,23 +102,66 @@ def train_reference(target: Target) -> Reference:
         preload(folder)
     stages = open_run(folder).stages
     cpu = target.fit(target.place / "again").cpu  # without the import of modules
-    return Reference(result_of(folder), len(events), cpu, ("start", *stages, "evaluation"))
+    return Reference(result_of(folder), changes_of(events, stages), cpu)
 
 
-def at_changes(actions: tuple[str, ...], rng: random.Random, reference: Reference) -> Strike:
-    """An attack at a random change of the file system, soon after the start or half a run later."""
-    action, latest = rng.choice(actions), reference.changes // rng.choice((12, 4, 2))
-    at = rng.randrange(max(2, latest))
+def changes_of(events: Sequence[str], stages: Sequence[str]) -> dict[str, int]:
+    """Count the changes of each stage, and of what is done before and after them.
 
+    Args:
+        events: Path of each change below the run folder.
+        stages: Names of the stages.
+
+    Example:
+
+    >>> changes_of(["stages.json", "1-a/x", "x", "1-a/complete.json", "evaluation.json"], ["1-a"])
+    {'start': 1, '1-a': 3, 'evaluation': 1}
+    """
+    ends = [events.index(f"{stage}/complete.json") + 1 for stage in stages]
+    bounds = [0, events.index("stages.json") + 1, *ends, len(events)]
+    return dict(zip(("start", *stages, "evaluation"), np.diff(bounds).tolist(), strict=True))
+
+
+def at_changes(
+    actions: tuple[str, ...], rng: random.Random, reference: Reference, stage: str, lacking: Collection[str]
+) -> Strike | None:
+    """An attack at a random change of the stage that a run is in, or of the next one; None for none.
+
+    Args:
+        actions: Actions to choose from.
+        rng: Random numbers.
+        reference: The run without an attack.
+        stage: Stage that the run is in.
+        lacking: Stages that have not been attacked often enough; the others are passed by.
+    """
+    action, here = rng.choice(actions), reference.changes[stage]
+    following = dict(zip(reference.stages, reference.stages[1:], strict=False)).get(stage)
+    if stage not in lacking and following is None:
+        return None
+    if stage in lacking:
+        at = min(rng.randrange(here), rng.randrange(here))  # earlier ones leave more of the stage
+    else:
+        at = here + rng.randrange(reference.changes[following])
+    return _at_change(action, at, f"{action} at change {at}")
+
+
+def at_new_changes(action: str) -> Strike:
+    """An attack at the first change that no earlier one was at."""
+    return _at_change(action, NEW, "")
+
+
+def _at_change(action: str, at: int, case: str) -> Strike:
     def problem(done: Ended) -> str:
         return "" if done.code in ALLOWED[action] else f"exit code {done.code}: {done.text[-300:]}"
 
-    return Strike(action, f"{action} at change {at}", {"attack": Attack(action, at)}, problem)
+    return Strike(action, case, {"attack": Attack(action, at)}, problem)
 
 
-def at_times(numbers: tuple[int, ...], most_cpu: float, rng: random.Random, reference: Reference) -> Strike:
+def at_times(
+    numbers: tuple[int, ...], most_cpu: float, rng: random.Random, reference: Reference, *_: Any
+) -> Strike:
     """A signal at a random CPU time of the command, which ends within `most_cpu` seconds of CPU time."""
-    number, at = signal.Signals(rng.choice(numbers)), rng.uniform(0, reference.cpu)
+    number, at = signal.Signals(rng.choice(numbers)), rng.uniform(0, reference.cpu / rng.choice((1, 2, 4)))
 
     def problem(done: Ended) -> str:
         if number == signal.SIGKILL:
@@ -129,7 +178,7 @@ def attack_in_rows(
     target: Target,
     reference: Reference,
     name: str,
-    strike: Callable[[random.Random, Reference], Strike],
+    strike: Callable[..., Strike | None],
     count: int,
     table: Summary,
     *,
@@ -141,43 +190,86 @@ def attack_in_rows(
         target: What is trained.
         reference: The run without an attack.
         name: Name of the attacks in the record.
-        strike: Function that draws the next attack.
+        strike: Function that draws the next attack, or None for the end of a run, as `at_changes`.
         count: Number of attacks, in each stage with `by_stage`.
         table: Receives each attack; all attacks of a run are lost if its result differs at the end.
         by_stage: Whether attacks are counted by the stage that they stop.
     """
-    stages = reference.stages[1:] if by_stage else ("",)
+
+    def lacking(found: Attacks = ()) -> set[str]:
+        kinds = [one.kind for one in table.of(f"{name} ", target.backend)] + [kind for kind, *_ in found]
+        stages = reference.stages if by_stage else ("",)
+        return {stage for stage in stages if sum(kind.endswith(stage) for kind in kinds) < count}
+
     for number in range(count):
-        kinds = [one.kind for one in table.of(f"{name} ", target.backend)]
-        if min(sum(kind.endswith(stage) for kind in kinds) for stage in stages) >= count:
+        if not lacking():
             return
         unit = f"{name} {number}"
         if not table.is_done(unit, target.backend):
-            draw = partial(strike, random.Random(f"{unit} {table.seed}"), reference)
+            rng = random.Random(f"{unit} {table.seed}")
+            draw = partial(_draw, strike, rng, reference, lacking)
             table.add_all(unit, target.backend, _attack_row(target, reference, draw))
 
 
+def _draw(strike, rng, reference, lacking, stage: str, found: Attacks) -> Strike | None:
+    return strike(rng, reference, stage, lacking(found))
+
+
+def attack_each_change(target: Target, reference: Reference, action: str, table: Summary) -> None:
+    """Attack each change of the file system of the command once, also those of commands that resume.
+
+    Args:
+        target: What is trained.
+        reference: The run without an attack.
+        action: Action of the attacks, such as `ENOSPC`.
+        table: Receives each attack.
+    """
+    name = f"each {action}"
+    before = table.of(f"{name} ", target.backend)
+    number = len({one.unit for one in before})
+    known = [one.case.partition(AT)[2] for one in before]
+    attacked_file(target.place / "attacked").write_text("".join(f"{one}\n" for one in known))
+    strike = at_new_changes(action)
+    while row := _attack_row(target, reference, lambda stage, found: strike):
+        table.add_all(f"{name} {number}", target.backend, row)
+        number += 1
+
+
 def _attack_row(
-    target: Target, reference: Reference, draw: Callable[[], Strike]
+    target: Target, reference: Reference, draw: Callable[[str, Attacks], Strike | None]
 ) -> list[tuple[str, str, str]]:
     """Attack one run until it is complete; returns the kind, the case and the problem of each attack."""
     folder, found = target.place / "attacked", []
     shutil.rmtree(folder, ignore_errors=True)
-    while not (folder / "evaluation.json").exists() and len(found) < LONGEST_ROW:
-        strike = draw()
+    while not (folder / "complete.json").exists() and len(found) < LONGEST_ROW:
+        strike = draw(_stage_of(folder, reference.stages), found)
+        if strike is None:
+            break
+        known = _attacked(folder)
         done = target.fit(folder, **strike.how)
         if "sent" in strike.how and done.cpu_after_signal is None:
             continue  # the command ended before the signal
+        new = _attacked(folder)[len(known) :]
+        if not strike.case and not new:
+            continue  # each change of the command was attacked before
         kind = f"{strike.name} in {_stage_of(folder, reference.stages)}"
         problem = strike.problem(done)
-        found.append((kind, f"{len(found) + 1} of a run, {strike.case}", problem))
+        found.append(
+            (kind, f"{len(found) + 1} of a run, {strike.case or strike.name + AT + new[0]}", problem)
+        )
         if problem:
             return found
-        if done.code == 0 and not (folder / "evaluation.json").exists():
-            return [*found[:-1], (kind, strike.case, "the command ended with 0 before the run was complete")]
-    if problem := _resumed(target, folder, reference.result):
+        if done.code == 0 and not (folder / "complete.json").exists():
+            return [*found[:-1], (*found[-1][:2], "the command ended with 0 before the run was complete")]
+    if found and (problem := _resumed(target, folder, reference.result)):
         found = [(kind, case, problem) for kind, case, _ in found]
     return found
+
+
+def _attacked(folder: Path) -> list[str]:
+    """Names of the changes of a folder that were attacked by name."""
+    file = attacked_file(folder)
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def _stage_of(folder: Path, stages: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -204,24 +205,25 @@ def attack_verbs(
         whole: Complete run.
         actions: Actions of attacks, such as `kill`.
         count: Number of attacks of each action on each command; a command with fewer changes gets more than
-            one round of them.
+            one round of them. 0: one at each change.
         backend: Name of the backend, for the table.
         table: Receives the attacks.
         forks: Whether commands are forked from this process.
     """
     for name in names:
         units = [(action, group) for action in actions for group in range(-(-count // GROUP))]
-        if all(table.is_done(f"{action} {name} {group}", backend) for action, group in units):
+        if units and all(table.is_done(f"{action} {name} {group}", backend) for action, group in units):
             continue
         tried = _Tried(VERBS[name], root, whole, forks=forks)
         if tried.done.code:
             table.add(f"{name} without an attack", backend, "once", tried.done.text[-300:])
             continue
-        for action, group in units:
+        most = count or len(tried.events)
+        for action, group in product(actions, range(-(-most // GROUP))):
             unit = f"{action} {name} {group}"
             if table.is_done(unit, backend):
                 continue
-            places = _places(len(tried.events), count, f"{unit} {table.seed}")
+            places = _places(len(tried.events), most, f"{unit} {table.seed}")
             numbers = places[group * GROUP : (group + 1) * GROUP]
             table.add_all(unit, backend, _attack_group(tried, name, action, numbers))
 

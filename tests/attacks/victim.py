@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ CHANGES = {
 """Audit events that change the file system, each with the place of the path among its arguments."""
 
 ACTIONS = ("kill", "ENOSPC", "EIO")
+NEW = -2  # as `Attack.at`
 
 
 class Attack(NamedTuple):
@@ -32,7 +35,8 @@ class Attack(NamedTuple):
 
     Attributes:
         action: `kill`, or the name of an error number; "" only records.
-        at: Number of the change below the folder, from 0.
+        at: Number of the change below the folder, from 0; `NEW`: the first change whose name, see
+            `change_name`, is not in the file `attacked_file(folder)`, which receives it.
     """
 
     action: str
@@ -68,6 +72,20 @@ def run_attacked(
 
 def _watch(folder: Path, attack: Attack, seen: Callable[[str], None]) -> None:
     below, count, busy = f"{os.fspath(folder)}{os.sep}", 0, False
+    attacked, times = attacked_file(folder), Counter()
+    known = set(attacked.read_text().splitlines()) if attack.at == NEW and attacked.exists() else set()
+
+    def is_chosen(event: str, path: str) -> bool:
+        if attack.at != NEW:
+            return count == attack.at
+        name = change_name(event, path)
+        times[name] += 1
+        if (numbered := f"{name} {times[name]}") in known:
+            return False
+        known.add(numbered)
+        with open(attacked, "a") as file:
+            print(numbered, file=file)
+        return True
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count, busy
@@ -77,13 +95,35 @@ def _watch(folder: Path, attack: Attack, seen: Callable[[str], None]) -> None:
         busy = True  # `seen` may write a file of its own
         try:
             seen(path[len(below) :])
-            count += 1
-            if count - 1 == attack.at:
+            chosen, count = is_chosen(event, path[len(below) :]), count + 1
+            if chosen:
                 _act(attack.action, path)
         finally:
             busy = False
 
     sys.addaudithook(hook)
+
+
+def attacked_file(folder: Path) -> Path:
+    """The file with the names of the changes of a folder that were attacked."""
+    return folder.with_name(f"{folder.name}.attacked")
+
+
+def change_name(event: str, path: str) -> str:
+    """Name of a change that is the same in each run of a command.
+
+    Args:
+        event: Audit event.
+        path: Path below the folder.
+
+    Example:
+
+    >>> change_name("open", "1-baseline/.best-xg_3m0qz.tmp.json")
+    'open 1-baseline/.best-*.tmp.json'
+    """
+    path = re.sub(r"-[a-z0-9_]{8}\.tmp", "-*.tmp", path)
+    path = re.sub(r"(tfevents)[^/]*", r"\1", path)
+    return f"{event} {path}"
 
 
 def changed_path(event: str, arguments: tuple[Any, ...]) -> str | None:

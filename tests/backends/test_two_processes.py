@@ -1,7 +1,8 @@
-"""Training over two processes on PyTorch gives what one process gives."""
+"""Training over two processes gives what one process gives, on PyTorch and on JAX."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,40 +11,64 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backends.uneven import STEPS, built, uneven_batch, weights
 from tests.tools import ROOT
-from usrn_keras.backends import CompiledStep
 from usrn_keras.ranks import run_processes
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="processes are of PyTorch")
+# They are started in any case, so once is enough.
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="runs where PyTorch is tested")
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    """Folder with what each of two processes found."""
+def require(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+
+
+@pytest.fixture(scope="module", params=["torch", pytest.param("jax", marks=pytest.mark.slow)])
+def both(request, tmp_path_factory):
+    """What each of two processes found."""
+    require(request.param)
     folder = tmp_path_factory.mktemp("two")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(ROOT), prepend=":")
+        patched.setenv("KERAS_BACKEND", request.param)
+        patched.setenv("JAX_PLATFORMS", "cpu")
         assert run_processes([sys.executable, "-m", "tests.backends.two_processes", str(folder)], 2) == 0
-    return folder
+    return [np.load(folder / f"{rank}.npz") for rank in (0, 1)]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_two_processes_give_the_result_of_one(both, optimizer):
     """Losses are means over the valid pixels of all images, statistics those of the whole batch."""
-    model = built(optimizer)
-    step = CompiledStep(model)
-    losses = [float(step(uneven_batch(number))["loss"]) for number in range(STEPS)]
-    first, second = (np.load(both / f"{rank}.npz") for rank in (0, 1))
-    np.testing.assert_allclose(first[f"{optimizer} losses"], losses, rtol=1e-6)
-    ours, theirs = first[f"{optimizer} weights"], weights(model)
-    assert np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 1e-6
+    first, second = both
+    np.testing.assert_allclose(first[f"{optimizer} losses"], first[f"{optimizer} alone losses"], rtol=1e-6)
+    ours, alone = first[f"{optimizer} weights"], first[f"{optimizer} alone weights"]
+    assert np.linalg.norm(ours - alone) / np.linalg.norm(alone) < 1e-6
     np.testing.assert_array_equal(ours, second[f"{optimizer} weights"])
+
+
+def test_processes_agree(both):
+    """Any process may ask to stop; the order of the first one arrives."""
+    for one in both:
+        assert one["agreed"].tolist() == [[True, False], [False, True]]
+    assert both[1]["received"] == 4
+
+
+def test_what_differs_is_named(both):
+    for one in both:
+        weights, facts = str(one["weights"]), str(one["facts"])
+        assert weights.startswith("step 7: 1 variables differ between the processes")
+        assert "process 1" in weights
+        assert facts.splitlines()[:2] == [
+            "the processes of this run have different recipes",
+            "  - training.seed: 1 in process 1, 0 in process 0",
+        ]
 
 
 def test_statistics_of_each_process_alone(both):
     """Weights and moving statistics stay equal, but are not those of the whole batch."""
-    first, second = (np.load(both / f"{rank}.npz") for rank in (0, 1))
+    first, second = both
+    if "local weights" not in first:
+        pytest.skip("PyTorch alone has them")
     np.testing.assert_array_equal(first["local weights"], second["local weights"])
     ours, whole = first["local weights"], first["sgd weights"]
     assert 1e-4 < np.linalg.norm(ours - whole) / np.linalg.norm(whole) < 0.5
@@ -57,10 +82,13 @@ def slurm(rank: int) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["torchrun", "slurm"])
-def test_launchers_of_others(launcher, both, tmp_path):
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_launchers_of_others(launcher, backend, tmp_path):
     """Processes that torchrun starts, or that have the variables of srun, do the same."""
+    require(backend)
     module = ["-m", "tests.backends.two_processes", str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    environment |= {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
     if launcher == "torchrun":
         commands = [["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *module]]
         variables = [{}]
@@ -72,12 +100,7 @@ def test_launchers_of_others(launcher, both, tmp_path):
     ]
     assert [process.wait(300) for process in started] == [0] * len(started)
     for rank in (0, 1):
-        found, known = np.load(tmp_path / f"{rank}.npz"), np.load(both / f"{rank}.npz")
-        np.testing.assert_array_equal(found["sgd weights"], known["sgd weights"])
-
-
-def test_a_process_whose_weights_differ_is_found(both):
-    for rank in (0, 1):
-        text = (both / f"{rank}.txt").read_text()
-        assert text.startswith("step 7: 1 variables differ between the processes")
-        assert "process 1" in text
+        found = np.load(tmp_path / f"{rank}.npz")
+        assert found["agreed"].tolist() == [[True, False], [False, True]]
+    first = np.load(tmp_path / "0.npz")
+    np.testing.assert_allclose(first["sgd losses"], first["sgd alone losses"], rtol=1e-6)

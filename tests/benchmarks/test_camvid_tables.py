@@ -99,16 +99,17 @@ def test_results_of_other_settings_are_not_overwritten(plan, stem):
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("main", "main"), ("main_2400", "main"), ("controls", "controls")]
+    ("file", "name", "numerics"),
+    [("main", "main", 1), ("main_2400", "main", 1), ("controls", "controls", 1), ("proof", "proof", 2)],
 )
-def test_committed_results_are_rows_of_todays_tables(file, name):
+def test_committed_results_are_rows_of_todays_tables(file, name, numerics):
     """Each line is a cell of today's plan, of one numerics, and the Markdown file has the same rows."""
     stem = camvid.RESULTS / f"camvid_small_{file}"
     lines = camvid.table.read(stem.with_suffix(".csv"))
     options = camvid.parsed(["--camvid", "somewhere", "--small"])
     planned = camvid.plan_of(name, ["data.root=somewhere"], options, "torch", lines)
     models = {cell.place: cell.run.model for cell in planned.cells}
-    assert lines and {line["numerics"] for line in lines} == {"1"}
+    assert lines and {line["numerics"] for line in lines} == {str(numerics)}
     for line in lines:
         assert models[line["row"], line["split"], int(line["seed"])] == line["model"]
     made, committed = (
@@ -128,6 +129,15 @@ def test_two_cores_leave_out_a_split_that_is_not_asked_for(arguments, splits):
     assert {cell.split for cell in planned.cells} == splits
     assert {cell.seed for cell in planned.cells} == {0, 1, 2}
     assert {run.recipe.training.usrn_steps for run in planned.runs} == {2400 if options.small else 4800}
+
+
+def test_what_is_chosen_by_is_measured_on_val():
+    options = camvid.parsed(["--camvid", "somewhere", "--small"])
+    splits = {}
+    for name in ("screening", "proof"):
+        plan = camvid.plan_of(name, ["data.root=somewhere"], options, "torch")
+        splits[name] = {run.recipe.evaluation.split for run in plan.runs}
+    assert splits == {"screening": {"val"}, "proof": {"test"}}
 
 
 def test_splits_and_seeds_that_were_measured_stay_in_the_table():

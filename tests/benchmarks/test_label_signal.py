@@ -44,3 +44,17 @@ def test_shares_are_the_means_around_each_point_of_training(tmp_path):
         for name in ("a", "b")
     ]
     assert label_signal.kept_shares(runs, 5) == pytest.approx([0.7, 0.7, 0.75, 0.8, 0.8], abs=0.01)
+
+
+def test_lines_are_means_over_runs_of_one_kind(monkeypatch):
+    shown = []
+    monkeypatch.setattr(label_signal, "line_chart_svg", lambda lines, **_: shown.extend(lines) or b"")
+    rows = [
+        {"run": f"usrn-1_16-seed{seed}", "step": step, "dropped_wrong": 0.1 * seed, "dropped_right": ""}
+        for seed in (1, 3)
+        for step in (10, 20)
+    ]
+    label_signal.drawn(rows)
+    (line,) = shown
+    assert line.name == "usrn: wrong" and line.steps.tolist() == [10, 20]
+    assert line.values == pytest.approx([0.2, 0.2])

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from usrn_cli.main import main
 from usrn_keras.chunks import dask_pool, open_pool
 from usrn_keras.chunks.chunk_worker import Order
-from usrn_keras.errors import DataError, SchedulerError
+from usrn_keras.errors import DataError, RunError, SchedulerError
 
 # A warning that becomes an error in the event loop of Dask would stop it.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -57,7 +57,7 @@ def test_what_dask_raises_is_reported():
             raise error
 
         with pytest.raises(SchedulerError) as caught:
-            dask_pool.DaskPool(None)._answer(SimpleNamespace(result=result), 4)
+            dask_pool.DaskPool(lambda: None)._answer(SimpleNamespace(result=result), 4)
         return caught.value
 
     killed = reported(KilledWorker("compute", SimpleNamespace(address="tcp://h1:1"), 3))
@@ -77,6 +77,19 @@ def test_a_scheduler_that_is_not_there(address, monkeypatch, tmp_path):
     assert result.exit_code == SchedulerError.exit_code == 15, result.stderr
     assert f"no Dask scheduler answers at '{address}'" in result.stderr
     assert "--workers N" in result.stderr and result.stdout == ""
+
+
+def test_workers_start_after_the_checks(monkeypatch, tmp_path):
+    """Whatever is wrong with the command is reported before a process is started."""
+    started = []
+    monkeypatch.setattr(dask_pool, "_local_cluster", lambda *arguments: started.append(arguments))
+    (tmp_path / "photo.png").touch()
+    out = ["--out", str(tmp_path / "out"), "--workers", "2"]
+    result = CliRunner().invoke(main, ["predict", str(tmp_path / "run"), str(tmp_path / "photo.png"), *out])
+    assert result.exit_code == RunError.exit_code, result.stderr
+    result = CliRunner().invoke(main, ["evaluate", str(tmp_path / "run"), "--workers", "2"])
+    assert result.exit_code == RunError.exit_code, result.stderr
+    assert not started
 
 
 def test_each_worker_gets_its_cores_and_its_gpu(monkeypatch):

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.every_backend
 
 VIEWS = ("labelled", "weak", "strong")
 PARENTS = np.array([0, 0, 1, 2], "int32")
+LEVELS = ("subclass", "class")
 
 
 def random_losses(seed: int = 0, **options) -> dict[str, float]:
@@ -58,3 +59,43 @@ def test_above_one_half_the_mask_is_plain_disagreement(seed):
 
 def test_below_one_half_labels_are_overridden():
     assert random_losses(gate="off", threshold=0.05)["label_overridden"] > 0
+
+
+def test_the_gate_at_class_level_reads_the_class_sums():
+    """It equals a gate in numpy, and ignores doubt between the subclasses of one class."""
+    rng = np.random.default_rng(1)
+    p, q = (3 * rng.normal(size=(2, 7, 7, channels)).astype("float32") for channels in (3, 4))
+    softmax = [np.exp(x) / np.exp(x).sum(-1, keepdims=True) for x in (p, q)]
+    sums = softmax[1] @ np.eye(3)[PARENTS]
+    entropy = [-(x * np.log(x)).sum(-1) / np.log(3) for x in (softmax[0], sums)]
+    found = pseudo_labels(p, q, PARENTS, gate_level="class")["open"]
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), entropy[1] <= entropy[0])
+    halves = np.float32([[[[5.0, 5.0, -9.0, -9.0]]]])
+    sure = np.float32([[[[3.0, -2.0, -2.0]]]])
+    opened = [bool(pseudo_labels(sure, halves, PARENTS, gate_level=level)["open"]) for level in LEVELS]
+    assert opened == [False, True]
+
+
+def test_an_unknown_level_is_refused():
+    logits = np.zeros((1, 1, 1, 3), "float32")
+    with pytest.raises(ValueError, match="`gate_level` must be one of subclass, class, received 'pixel'"):
+        pseudo_labels(logits, np.zeros((1, 1, 1, 4), "float32"), PARENTS, gate_level="pixel")
+
+
+def test_l_sub_has_a_threshold_and_targets_of_its_own():
+    """Eq. 5 in numpy, with labels from elsewhere; L_e keeps the threshold of F."""
+    rng = np.random.default_rng(2)
+    logits, sub_logits = (
+        {view: (3 * rng.normal(size=(2, 5, 5, channels))).astype("float32") for view in VIEWS[1:]}
+        for channels in (3, 4)
+    )
+    labels, confidence = rng.integers(0, 4, (2, 5, 5)).astype("int32"), rng.random((2, 5, 5), "float32")
+    plain = unlabelled_losses(logits, sub_logits, PARENTS)
+    targets = {"sublabels": labels, "sub_confidence": confidence}
+    own = unlabelled_losses(logits, sub_logits, PARENTS, sub_threshold=0.3, sub_targets=targets)
+    strong = sub_logits["strong"]
+    log_softmax = strong - np.log(np.exp(strong).sum(-1, keepdims=True))
+    losses = -np.take_along_axis(log_softmax, labels[..., None], -1)[..., 0]
+    assert float(own["self_training_sub"]) == pytest.approx((losses * (confidence > 0.3)).mean(), rel=1e-4)
+    assert float(own["self_training"]) == float(plain["self_training"])
+    assert float(own["confident_sub"]) == pytest.approx((confidence > 0.3).mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -40,6 +41,7 @@ def build_method(
     gate: str = "fallback",
     terms: Sequence[str] = ALL_TERMS,
     ignore_index: int = 255,
+    **others: Any,
 ) -> keras.Model:
     """A method by its name in `training.method`; reads only the options that it has."""
     if method == "supervised":
@@ -69,7 +71,8 @@ def build_method(
         return UniMatch([Network(branch)], **options)
     if method == "prototype_ensemble":
         return PrototypeEnsemble(branch, sub_branch, PARENTS, **options)
-    return USRN(branch, sub_branch, PARENTS, lambda_sub=lambda_sub, gate=gate, terms=terms, **options)
+    options |= {"lambda_sub": lambda_sub, "gate": gate, "terms": terms}
+    return USRN(branch, sub_branch, PARENTS, **options, **others)
 
 
 def compiled_step(

@@ -70,3 +70,12 @@ def test_contract_of_an_ablation(tmp_path):
         batch_of,
         tmp_path,
     )
+
+
+def test_contract_with_a_teacher_of_f_sub(tmp_path):
+    teacher = lambda: {"sub_teacher": handmade_branches()[1], "teacher_decay": 0.9}  # noqa: E731
+    check_method(
+        lambda: build_method("usrn", *handmade_branches(), threshold=0.4, sub_threshold=0.6, **teacher()),
+        batch_of,
+        tmp_path,
+    )

@@ -88,6 +88,49 @@ def test_terms_are_part_of_the_configuration():
     assert tuple(again.terms) == ("msl", "ost") and again.inputs.unlabelled
 
 
+def with_teacher(decay: float) -> USRN:
+    (branch, sub_branch), (_, teacher) = handmade_branches(), handmade_branches()
+    model = USRN(branch, sub_branch, PARENTS, threshold=0.4, teacher_decay=decay, sub_teacher=teacher)
+    fill(model.networks[0].F.variables + model.networks[0].F_sub.variables)
+    model._move_teacher(0.0)
+    optimizer = SGD(0.02)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer)
+    return model
+
+
+@pytest.mark.parametrize("decay", [0.25, 1.0])
+def test_the_teacher_is_a_moving_average_of_f_sub(decay):
+    model, batch = with_teacher(decay), batch_of()
+    step = CompiledStep(model)
+    step(batch)  # the teacher equals F_sub, before and after it moves
+    before = [values(branch.variables) for branch in (model.sub_teacher, model.sub_branch)]
+    step(batch)
+    for found, average, own in zip(values(model.sub_teacher.variables), *before, strict=True):
+        np.testing.assert_allclose(found, decay * average + (1 - decay) * own, rtol=1e-5, atol=1e-6)
+    assert any((a != b).any() for a, b in zip(*before, strict=True))
+
+
+def test_the_teacher_labels_for_f_sub_alone():
+    """It gives the labels of Eq. 5; those of F and the mask stay those of F and F_sub."""
+    model, batch = with_teacher(1.0), batch_of()
+    found = []
+    for seed in (0, 3):
+        fill(model.sub_teacher.variables, seed=seed)
+        terms = model.loss_terms(batch)
+        found.append({name: float(keras.ops.stop_gradient(term)) for name, term in terms.items()})
+    for name in ("supervised", "supervised_sub", "self_training", "gate_open"):
+        assert found[0][name] == pytest.approx(found[1][name], rel=1e-5), name
+    assert found[0]["self_training_sub"] != pytest.approx(found[1]["self_training_sub"], rel=1e-3)
+
+
+def test_teacher_and_decay_belong_together():
+    with pytest.raises(ValueError, match=r"received no branch with 0\.9"):
+        USRN(*handmade_branches(), PARENTS, teacher_decay=0.9)
+    with pytest.raises(ValueError, match=r"received a branch with 0\.0"):
+        USRN(*handmade_branches(), PARENTS, sub_teacher=handmade_branches()[1])
+
+
 def test_terms_that_make_no_objective_are_refused():
     with pytest.raises(ValueError, match="`terms`: msl is required"):
         usrn(terms=("ost", "sst"))

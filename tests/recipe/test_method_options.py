@@ -46,6 +46,16 @@ def test_the_gate_of_the_terms():
         ),
         (["usrn.terms=['ost', 'sst']"], "usrn.terms: msl is required"),
         (
+            ["usrn.terms=['msl', 'ost', 'usr', 'egm']", "usrn.sub_threshold=0.9"],
+            "usrn.sub_threshold: needs the term sst",
+        ),
+        (["usrn.terms=['msl', 'ost']", "usrn.teacher_decay=0.9"], "usrn.teacher_decay: needs the term sst"),
+        (["usrn.gate=off", "usrn.gate_level=class"], "usrn.gate_level: needs the entropy gate"),
+        (
+            ["training.method=fixmatch", "training.with_usrn=true", "usrn.gate_level=class"],
+            "usrn.gate_level: not used with training.with_usrn = true",
+        ),
+        (
             ["training.method=cps", "cps.cutmix=true", "cps.recompute=true"],
             "cps.recompute: must be false with cps.cutmix = true",
         ),

@@ -122,6 +122,16 @@ def test_fit_rebuilds_what_is_damaged(names, how, run, complete):
     assert again.exit_code == 0 and "again" not in again.stderr, again.stderr
 
 
+def test_fit_completes_an_evaluation_that_was_killed_before_its_page(run, complete):
+    before = content(run)
+    for name in ("complete.json", "report/index.html"):
+        (run / name).unlink()
+    done = invoke("fit", run, complete)
+    assert done.exit_code == 0 and "evaluated again" not in done.stderr, done.output
+    assert content(run) == before and (run / "complete.json").exists()
+    assert (run / "report/index.html").exists()
+
+
 def test_fit_names_what_cannot_be_rebuilt(run, complete):
     for name in ("model.keras", "3-usrn/checkpoint.npz", "2-subclasses/sublabels/1.png"):
         ruin(run / name, "changed")

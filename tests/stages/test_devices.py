@@ -5,11 +5,18 @@ from __future__ import annotations
 import keras
 import pytest
 
+from usrn_keras.data import load_dataset
 from usrn_keras.errors import BackendError, RanksError, RecipeError
 from usrn_keras.ranks import Ranks
 from usrn_keras.recipe import load_recipe
 from usrn_keras.stages import devices as module
-from usrn_keras.stages.devices import choose_devices, join_processes, lost_process, validate_batches
+from usrn_keras.stages.devices import (
+    check_same_dataset,
+    choose_devices,
+    join_processes,
+    lost_process,
+    validate_batches,
+)
 
 TWO = Ranks(0, 2)
 
@@ -76,6 +83,7 @@ def test_a_process_that_died_is_no_internal_error():
 
 
 def test_a_method_whose_loss_needs_the_whole_batch(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     monkeypatch.setattr(module, "launched_ranks", lambda: TWO)
     with pytest.raises(BackendError, match=r"'unimatch' trains in one process(.|\n)*KERAS_BACKEND=jax"):
         join_processes(quickstart("training.method=unimatch"))
@@ -87,3 +95,17 @@ def test_statistics_of_each_device_need_a_process_for_each(monkeypatch):
     with pytest.raises(BackendError, match=r"'local' needs one process for each device"):
         choose_devices(recipe, "2")
     assert choose_devices(recipe, "1") == 1 and choose_devices(recipe, "all", TWO) == 1
+
+
+def test_processes_with_other_images(recipe_file, monkeypatch):
+    """The lists are the same, and a labelled image of one process is another one."""
+    dataset = load_dataset(load_recipe(str(recipe_file)).data)
+    texts: list[str] = []
+    monkeypatch.setattr(Ranks, "gather", lambda self, text: texts.append(text) or texts)
+    check_same_dataset(TWO, dataset)
+    check_same_dataset(TWO, dataset)
+    dataset.labelled[0].image.write_bytes(b"another image")
+    with pytest.raises(RanksError) as caught:
+        check_same_dataset(TWO, dataset)
+    assert caught.value.message == "the processes of this run have different data sets"
+    assert len(caught.value.errors) == 1 and "contents of the labelled images" in caught.value.errors[0]

@@ -15,18 +15,18 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from keras import layers
 
 from usrn_keras.backends import layer_operations
+from usrn_keras.backends.jax_ranks import current_ranks, join, leave, on_all, training_mesh
 from usrn_keras.backends.steps import (
     Terms,
     accepts_partial_gradients,
     release_memory,
     sum_of_terms,
-    validate_one_process,
 )
 from usrn_keras.machine import has_nvidia_gpu
-from usrn_keras.ranks import Ranks
 
 # Pseudo labels stop the gradient, and the compiler removes the operations that only a gradient needs.
 no_gradient = contextlib.nullcontext
+join_ranks, leave_ranks = join, leave
 COMPILES = True
 OPERATIONS_ON_CPU = layer_operations.OPERATIONS | {layers.DepthwiseConv2D: layer_operations.depthwise_by_taps}
 
@@ -101,16 +101,6 @@ def compile_forward(model: keras.Model, function: Callable) -> Callable:
 def number_of_devices() -> int:
     """Number of devices that this process can train on."""
     return jax.local_device_count()
-
-
-def join_ranks(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
-    """Return the ranks of a process alone, see `validate_one_process`."""
-    hint = "Start one process; it trains on the devices of this machine with --devices N."
-    return validate_one_process(ranks, "JAX", hint)
-
-
-def leave_ranks() -> None:
-    """Do nothing: there are no other processes."""
 
 
 def on_accelerator() -> bool:
@@ -248,7 +238,8 @@ class CompiledStep:
     that memory holds one set of weights and momentum.
 
     On several devices each computes a part of every batch; the compiler adds what belongs together, so that
-    losses, gradients and batch statistics are those of the whole batch.
+    losses, gradients and batch statistics are those of the whole batch. One device of each of several
+    processes does the same, and each process gives its part of the batch.
 
     Args:
         method: Compiled method.
@@ -268,8 +259,9 @@ class CompiledStep:
 
         shardings = {}
         self._rows = None
-        if devices > 1:
-            mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), ("rows",))
+        self._processes = current_ranks().world
+        if devices * self._processes > 1:
+            mesh = training_mesh(devices)
             self._rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
             self._whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
             shardings = {"out_shardings": self._whole}
@@ -283,9 +275,13 @@ class CompiledStep:
 
     def __call__(self, batch: dict[str, Any]) -> Terms:
         state = tuple([variable.value for variable in variables] for variables in self._variables)
+        if self._processes > 1:
+            state = tuple([on_all(value, self._whole) for value in values] for values in state)
         if self._rows is not None:
             batch = {
-                name: jax.device_put(value, self._rows if np.ndim(value) else self._whole)
+                name: jax.make_array_from_process_local_data(
+                    self._rows if np.ndim(value) else self._whole, np.asarray(value)
+                )
                 for name, value in batch.items()
             }
         terms, state = self._function(state, batch)

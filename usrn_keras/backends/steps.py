@@ -10,9 +10,6 @@ from typing import Any
 
 import keras
 
-from usrn_keras.errors import BackendError
-from usrn_keras.ranks import Ranks
-
 Terms = dict[str, Any]
 
 
@@ -32,25 +29,6 @@ def accepts_partial_gradients(optimizer: keras.optimizers.Optimizer) -> bool:
             '"mixed_float16"); use "mixed_bfloat16", which does not need it'
         )
     return bool(getattr(optimizer, "accepts_partial_gradients", False))
-
-
-def validate_one_process(ranks: Ranks, backend: str, hint: str) -> Ranks:
-    """Return the ranks of a process alone, on a backend that trains in one process.
-
-    Args:
-        ranks: Ranks that the launcher gave.
-        backend: Name of the backend, for the message.
-        hint: What to do instead.
-
-    Raises:
-        BackendError: There are several processes.
-    """
-    if ranks.world > 1:
-        raise BackendError(
-            f"WORLD_SIZE = {ranks.world}: only PyTorch trains over several processes, this is {backend}",
-            hint=hint,
-        )
-    return ranks
 
 
 def sum_of_terms(terms: Sequence[Terms]) -> Terms:

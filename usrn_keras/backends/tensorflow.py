@@ -25,8 +25,8 @@ from usrn_keras.backends.steps import (
     accepts_partial_gradients,
     release_memory,
     sum_of_terms,
-    validate_one_process,
 )
+from usrn_keras.errors import BackendError
 from usrn_keras.machine import visible_gpus
 from usrn_keras.ranks import Ranks
 
@@ -150,12 +150,20 @@ def number_of_devices() -> int:
 
 
 def join_ranks(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
-    """Return the ranks of a process alone, see `validate_one_process`."""
-    hint = "Start one process; KERAS_BACKEND=jax trains on several devices with --devices N."
-    return validate_one_process(ranks, "TensorFlow", hint)
+    """Return the ranks of a process alone.
+
+    Raises:
+        BackendError: There are several processes.
+    """
+    if ranks.world > 1:
+        raise BackendError(
+            f"TensorFlow trains in one process, received WORLD_SIZE = {ranks.world}",
+            hint="Use JAX for several, KERAS_BACKEND=jax usrn ...: run folders and weights are the same.",
+        )
+    return ranks
 
 
-def leave_ranks() -> None:
+def leave_ranks(*, failed: bool = False) -> None:
     """Do nothing: there are no other processes."""
 
 

@@ -8,7 +8,7 @@ images.
 from __future__ import annotations
 
 import datetime
-import hashlib
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ import keras
 import torch
 import torch.distributed as dist
 
-from usrn_keras.errors import RanksError
 from usrn_keras.losses import divisors
 from usrn_keras.ranks import ALONE, Ranks, find_launch
 
@@ -58,8 +57,12 @@ def join(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
     return joined
 
 
-def leave() -> None:
-    """Disconnect from the other processes."""
+def leave(*, failed: bool = False) -> None:
+    """Disconnect from the other processes.
+
+    Args:
+        failed: Whether this process ends with an error.
+    """
     if _joined[0] is not ALONE:
         _joined[0] = ALONE
         divisors.at_least_one = divisors.one_process_at_least_one
@@ -85,27 +88,16 @@ class TorchRanks(Ranks):
         dist.all_reduce(found, dist.ReduceOp.MAX, group=self.host_group)
         return tuple(map(bool, found.tolist()))
 
-    def check_equal(self, variables: Sequence[keras.Variable], step: int) -> None:
-        values = [variable.value.detach() for variable in variables]
-        own = torch.stack([_checksum(value) for value in values]).cpu()
-        different = self._different(own)
-        if different:
-            paths = sorted({variables[place].path for _, place in different})
-            raise RanksError(
-                f"step {step}: {len(paths)} variables differ between the processes, such as {paths[0]}",
-                errors=[f"process {rank}" for rank in sorted({rank for rank, _ in different})],
-                hint="Run the same command again to resume from the last checkpoint, and report it.",
-            )
+    def gather(self, text: str) -> list[str]:
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, text, group=self.host_group)
+        return found
 
-    def check_same(self, what: str, text: str) -> None:
-        digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
-        different = self._different(torch.tensor([digest]))
-        if different:
-            raise RanksError(
-                f"the processes of this run have different {what}s",
-                errors=[f"process {rank} differs from process 0" for rank, _ in different],
-                hint="Start all of them with the same command, on the same files.",
-            )
+    def checksums(self, variables: Sequence[keras.Variable]) -> list[int]:
+        return torch.stack([_checksum(variable.value.detach()) for variable in variables]).tolist()
+
+    def first_position(self, sizes: Sequence[int]) -> int:
+        return self.rank * math.prod(sizes)
 
     def send(self, order: int) -> None:
         dist.broadcast(torch.tensor([order]), src=0, group=self.host_group)
@@ -158,16 +150,6 @@ class TorchRanks(Ranks):
             The normalised batch, and mean and inverse standard deviation of the whole batch, `(channels,)`.
         """
         return _GlobalBatchNorm.apply(x, scale, offset, epsilon, self)
-
-    def _different(self, own: Tensor) -> list[tuple[int, int]]:
-        """Process and place of each number that is not that of the first process."""
-        found = [torch.empty_like(own) for _ in range(self.world)]
-        dist.all_gather(found, own, group=self.host_group)
-        return [
-            (rank, int(place))
-            for rank, theirs in enumerate(found)
-            for place in (theirs != found[0]).nonzero().flatten()
-        ]
 
 
 class _GlobalBatchNorm(torch.autograd.Function):

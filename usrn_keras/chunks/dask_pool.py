@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from usrn_keras.chunks.chunk_worker import Order, compute
@@ -21,7 +22,10 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @contextlib.contextmanager
 def open_pool(workers: int | None = None, scheduler: str | None = None) -> Iterator[DaskPool | None]:
-    """Start worker processes on this machine, or connect to those of a scheduler, until the block ends.
+    """Worker processes of this machine, or those of a scheduler, until the block ends.
+
+    Those of this machine start when the first chunk is computed: what is wrong with the inputs is found
+    before, and nothing starts where nothing is left to do. A scheduler is connected at once.
 
     Args:
         workers: Number of processes to start. Each has one thread that computes, an equal part of the cores
@@ -47,23 +51,32 @@ def open_pool(workers: int | None = None, scheduler: str | None = None) -> Itera
     distributed = import_distributed("--scheduler" if scheduler else "--workers")
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet())
-        address: Any = scheduler
-        if scheduler is None:
-            address = stack.enter_context(_local_cluster(distributed, workers))
-        client = stack.enter_context(_connected(distributed, address))
-        _wait_for_a_worker(distributed, client, scheduler)
-        yield DaskPool(client)
+
+        def connect() -> Any:
+            address = scheduler or stack.enter_context(_local_cluster(distributed, workers))
+            client = stack.enter_context(_connected(distributed, address))
+            _wait_for_a_worker(distributed, client, scheduler)
+            return client
+
+        pool = DaskPool(connect)
+        if scheduler:
+            pool.connect()
+        yield pool
 
 
 class DaskPool:
     """Workers that compute chunks. A chunk whose worker dies is computed again by another one.
 
     Args:
-        client: Client of `dask.distributed` that is connected to them.
+        connect: Function that returns a client of `dask.distributed` that is connected to them; called once.
     """
 
-    def __init__(self, client: Any):
-        self._client = client
+    def __init__(self, connect: Callable[[], Any]):
+        self.connect = functools.cache(connect)
+
+    @property
+    def _client(self) -> Any:
+        return self.connect()
 
     def compute(self, orders: Iterable[tuple[int, Order]]) -> Iterator[tuple[int, bytes]]:
         """Compute chunks; few at a time are with the workers, so that their answers need little memory.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +46,23 @@ LAYOUTS: dict[str, tuple[Layout, Callable[[Path, DataSection, ErrorList], Datase
 }
 
 
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pause the search for circles of objects: time would grow faster than the number of paths and samples.
+
+    Each of its full searches looks at all objects that are there, and more objects cause more searches.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@collection_paused()
 def load_dataset(data: DataSection, errors: ErrorList | None = None) -> Dataset:
     """Load the data set of a recipe. Its files are listed but not decoded.
 

@@ -127,13 +127,13 @@ def index_files(
     parsed = Pattern.parse(pattern) or Pattern()
     skipped = set(map(str, skip))
     for parent, subfolders, files in walk(folder, errors.add, recursive=recursive):
-        subfolders[:] = [name for name in subfolders if _join(parent, name) not in skipped]
+        subfolders[:] = [name for name in subfolders if join_path(parent, name) not in skipped]
         relative = Path(parent).relative_to(folder).as_posix()
         inside = "" if relative == "." else normal(relative)
         for file in files:
             stem, suffix = os.path.splitext(file)
             name = parsed.find(inside, normal(stem)) if suffix.lower() in suffixes else None
-            path = _join(parent, file)
+            path = join_path(parent, file)
             if name is None or path in skipped:
                 continue
             if not is_utf8(f"{inside}/{file}"):
@@ -159,8 +159,8 @@ def index_parts(
     return found
 
 
-def _join(parent: str, name: str) -> str:
-    """Join as `Path` does, without a leading `.`."""
+def join_path(parent: str, name: str) -> str:
+    """Join a folder of `walk` and a name as `Path` does, without a leading `.`."""
     return name if parent == "." else os.path.join(parent.removeprefix(f".{os.sep}"), name)
 
 

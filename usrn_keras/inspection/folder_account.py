@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from usrn_keras.data import Dataset
+from usrn_keras.data.catalog import collection_paused
 from usrn_keras.data.dataset import PARTS, ErrorList
 from usrn_keras.data.decoding.images import IMAGE_SUFFIXES
-from usrn_keras.data.file_index import index_files
+from usrn_keras.data.file_index import is_utf8, join_path, walk
 from usrn_keras.data.formats.folder import FolderFiles, data_folders, index_folder
 from usrn_keras.data.left_out_files import LeftOut, describe_not_listed, describe_unmatched, find_unread
 from usrn_keras.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES
@@ -16,6 +18,7 @@ from usrn_keras.inspection.data_findings import FILES_LEFT_OUT, MASK_WITHOUT_IMA
 from usrn_keras.recipe.schema import DataSection
 
 
+@collection_paused()
 def account_for_files(data: DataSection, dataset: Dataset) -> list[DataFinding]:
     """Find the files in the folders of a data set that it does not use.
 
@@ -58,7 +61,7 @@ def masks_without_image(files: FolderFiles) -> list[DataFinding]:
 
 def _unmatched(data: DataSection, files: FolderFiles, pairs: Sequence[tuple[Path, Path]]) -> list[LeftOut]:
     """Find images and masks whose names do not match the patterns."""
-    used = {*files.images.values(), *files.masks.values()}
+    used = {*map(str, files.images.values()), *map(str, files.masks.values())}
     images: dict[Path, None] = {}
     masks: dict[Path, None] = {}
     all_folders = {folder for pair in pairs for folder in pair}
@@ -71,16 +74,18 @@ def _unmatched(data: DataSection, files: FolderFiles, pairs: Sequence[tuple[Path
             if found is masks and mask_folder == image_folder:
                 continue  # which of them were meant as masks is not known
             listed = _files(folder, suffixes, all_folders - {folder})
-            found.update(dict.fromkeys(path for path in listed if path not in used))
+            found.update(dict.fromkeys(sorted(Path(path) for path in listed if path not in used)))
     return describe_unmatched(list(images), list(masks), data.image_pattern, data.mask_pattern)
 
 
-def _files(folder: Path, suffixes: tuple[str, ...], others: set[Path]) -> list[Path]:
-    """All files of a folder with one of the suffixes, also those with equal names."""
-    found: list[Path] = []
-    for suffix in suffixes:
-        found += index_files(folder, (suffix,), ErrorList(), skip=others).values()
-    return sorted(found)
+def _files(folder: Path, suffixes: tuple[str, ...], others: set[Path]) -> list[str]:
+    """Paths of all files of a folder with one of the suffixes, also of those with equal names."""
+    found, skipped = [], set(map(str, others))
+    for parent, subfolders, files in walk(folder, ErrorList().add):
+        subfolders[:] = [name for name in subfolders if join_path(parent, name) not in skipped]
+        named = (file for file in files if os.path.splitext(file)[1].lower() in suffixes)
+        found += [path for path in (join_path(parent, file) for file in named) if is_utf8(path)]
+    return found
 
 
 def _not_listed(files: FolderFiles, dataset: Dataset) -> list[Path]:

@@ -11,6 +11,7 @@ from usrn_keras.losses.cross_entropy import take_channel
 
 Tensor = Any
 Gate = Literal["fallback", "stop", "off", "closed"]
+GateLevel = Literal["subclass", "class"]
 
 
 def pseudo_labels(
@@ -19,6 +20,7 @@ def pseudo_labels(
     parents: Tensor,
     *,
     gate: Gate = "fallback",
+    gate_level: GateLevel = "subclass",
 ) -> dict[str, Tensor]:
     """Compute the pseudo labels of the weak view, Eqs. 4 to 6, without gradient.
 
@@ -32,6 +34,9 @@ def pseudo_labels(
         gate: Treatment of the pixels where the entropy gate (Eq. 6) is closed: `fallback` keeps the label of
             F (official code), `stop` sets the confidence to 0 (text of the paper). `off` opens the gate at
             all pixels, `closed` closes it at all pixels.
+        gate_level: Entropy of F_sub that the gate compares with that of F: over the subclasses (`subclass`,
+            Eq. 6), or over the sums of their probabilities by class (`class`), which leaves out the doubt
+            about which subclass of a class it is.
 
     Returns:
         Tensors `(batch, height, width)`: `labels` int32 and `confidence` float32 (argmax and max of r),
@@ -39,9 +44,9 @@ def pseudo_labels(
         with `sub_logits`, `sublabels` and `sub_confidence`.
 
     Raises:
-        ValueError: `gate` is unknown.
+        ValueError: `gate` or `gate_level` is unknown.
     """
-    validate_gate(gate)
+    validate_gate(gate, gate_level)
     logits = ops.stop_gradient(ops.cast(logits, "float32"))
     probabilities = ops.softmax(logits, axis=-1)
     own = {
@@ -62,7 +67,7 @@ def pseudo_labels(
     if gate == "off":
         is_open = ops.ones_like(own["own_labels"], dtype="bool")
     else:
-        is_open = normalised_entropy(sub_logits) <= normalised_entropy(logits)
+        is_open = sub_entropy(sub_logits, parents, logits.shape[-1], gate_level) <= normalised_entropy(logits)
     labels = ops.cast(ops.take(parents, sub["sublabels"]), "int32")
     confidence = take_channel(probabilities, labels)
     where_closed = own["own_confidence"]
@@ -106,14 +111,15 @@ def ensemble_pseudo_labels(logits: Tensor, sub_logits: Tensor, parents: Tensor) 
     }
 
 
-def validate_gate(gate: str) -> None:
-    """Check the name of a gate.
+def validate_gate(gate: str, gate_level: str = "subclass") -> None:
+    """Check the names of a gate and of its level.
 
     Args:
         gate: Name of the gate.
+        gate_level: Name of the level.
 
     Raises:
-        ValueError: The gate is unknown.
+        ValueError: The gate or the level is unknown.
 
     Example:
 
@@ -122,8 +128,9 @@ def validate_gate(gate: str) -> None:
         ...
     ValueError: `gate` must be one of fallback, stop, off, closed, received 'stopp'
     """
-    if gate not in get_args(Gate):
-        raise ValueError(f"`gate` must be one of {', '.join(get_args(Gate))}, received {gate!r}")
+    for name, value, allowed in (("gate", gate, Gate), ("gate_level", gate_level, GateLevel)):
+        if value not in get_args(allowed):
+            raise ValueError(f"`{name}` must be one of {', '.join(get_args(allowed))}, received {value!r}")
 
 
 def unbiased_class_probabilities(sub_logits: Tensor, parents: Tensor, classes: int) -> Tensor:
@@ -168,6 +175,36 @@ def subclass_pseudo_labels(sub_logits: Tensor) -> dict[str, Tensor]:
         "sublabels": ops.cast(ops.argmax(sub_logits, axis=-1), "int32"),
         "sub_confidence": ops.max(ops.softmax(sub_logits, axis=-1), axis=-1),
     }
+
+
+def sub_entropy(sub_logits: Tensor, parents: Tensor, classes: int, level: GateLevel = "subclass") -> Tensor:
+    """Compute the normalised entropy of F_sub over the subclasses or over the classes.
+
+    Args:
+        sub_logits: Logits of F_sub, `(..., subclasses)`.
+        parents: Class of each subclass, `(subclasses,)` int.
+        classes: Number of classes C.
+        level: `subclass`, the entropy over log K of Eq. 6; or `class`, that of the sums of the probabilities
+            by class over log C.
+
+    Returns:
+        `(...)` float32 in [0, 1].
+
+    Example:
+
+    >>> import numpy as np
+    >>> logits = np.log(np.array([[0.5, 0.5, 1e-9]], "float32"))  # surely class 0, but which subclass?
+    >>> [round(float(sub_entropy(logits, np.array([0, 0, 1]), 2, level)[0]), 2)
+    ...     for level in ("subclass", "class")]
+    [0.63, 0.0]
+    """
+    if level == "subclass":
+        return normalised_entropy(sub_logits)
+    log_probabilities = ops.log_softmax(ops.cast(sub_logits, "float32"), axis=-1)
+    members = ops.one_hot(ops.cast(parents, "int32"), classes, dtype="float32")
+    sums = ops.matmul(ops.exp(log_probabilities), members)
+    entropy = -ops.sum(sums * ops.log(ops.maximum(sums, 1e-30)), axis=-1)
+    return entropy / math.log(classes) if classes > 1 else ops.zeros_like(entropy)
 
 
 def normalised_entropy(logits: Tensor) -> Tensor:

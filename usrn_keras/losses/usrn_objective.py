@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from usrn_keras.losses.cross_entropy import cross_entropy_and_accuracy, pixel_cross_entropy
-from usrn_keras.losses.pseudo_labels import Gate, pseudo_labels, subclass_pseudo_labels
+from usrn_keras.losses.pseudo_labels import Gate, GateLevel, pseudo_labels, subclass_pseudo_labels
 
 Tensor = Any
 
@@ -132,6 +132,9 @@ def unlabelled_losses(
     lambda_u: float = 1.0,
     lambda_sub: float = 1.0,
     gate: Gate = "fallback",
+    gate_level: GateLevel = "subclass",
+    sub_threshold: float | None = None,
+    sub_targets: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Compute the losses on unlabelled images, `lambda_u * (L_e + lambda_sub * L_sub)` (Eqs. 4 to 7).
 
@@ -145,6 +148,10 @@ def unlabelled_losses(
         lambda_u: Weight of the losses on unlabelled images.
         lambda_sub: Weight of the subclass loss.
         gate: Treatment of the pixels where the entropy gate is closed, see `usrn_losses`.
+        gate_level: Entropy of F_sub that the gate reads, see `pseudo_labels`.
+        sub_threshold: Confidence that a label of F_sub must exceed in L_sub; None for `threshold`.
+        sub_targets: `sublabels` and `sub_confidence` `(batch, height, width)` that L_sub teaches; None for
+            those of the weak view of F_sub (Eq. 5).
 
     Returns:
         float32 scalars as in `usrn_losses`: with L_e `self_training`, `confident`, `gate_open`,
@@ -152,16 +159,19 @@ def unlabelled_losses(
         `loss`, the weighted sum.
 
     Raises:
-        ValueError: `gate` is unknown.
+        ValueError: `gate` or `gate_level` is unknown.
     """
     parts, total, pseudo = {}, 0.0, {}
     if logits.get("strong") is not None:
-        pseudo = pseudo_labels(logits["weak"], sub_logits.get("weak"), parents, gate=gate)
+        weak, sub_weak = logits["weak"], sub_logits.get("weak")
+        pseudo = pseudo_labels(weak, sub_weak, parents, gate=gate, gate_level=gate_level)
         parts |= self_training_losses(logits["strong"], pseudo, threshold)
         total = total + parts["self_training"]
     if sub_logits.get("strong") is not None:
-        sub = pseudo if "sublabels" in pseudo else subclass_pseudo_labels(sub_logits["weak"])
-        confident = sub["sub_confidence"] > threshold
+        sub = sub_targets
+        if sub is None:
+            sub = pseudo if "sublabels" in pseudo else subclass_pseudo_labels(sub_logits["weak"])
+        confident = sub["sub_confidence"] > (threshold if sub_threshold is None else sub_threshold)
         loss = _masked_mean(pixel_cross_entropy(sub_logits["strong"], sub["sublabels"]), confident)
         parts |= {"self_training_sub": loss, "confident_sub": _share(confident)}
         total = total + lambda_sub * loss

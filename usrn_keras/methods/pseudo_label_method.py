@@ -42,6 +42,7 @@ class PseudoLabelMethod(Method):
         threshold: Confidence gamma that a pseudo label must exceed.
         lambda_u: Weight of the losses on unlabelled images.
         ignore_index: Label of pixels without a class.
+        others: Networks that are not trained.
         **kwargs: Arguments of `keras.Model`.
 
     Raises:
@@ -62,11 +63,12 @@ class PseudoLabelMethod(Method):
         threshold: float,
         lambda_u: float,
         ignore_index: int,
+        others: Sequence[Network] = (),
         **kwargs: Any,
     ):
         if network.F_sub is not None:
             validate_parents(parents, *network)
-        super().__init__([network], ignore_index=ignore_index, **kwargs)
+        super().__init__([network, *others], ignore_index=ignore_index, **kwargs)
         self.parents = [int(parent) for parent in parents]
         self._threshold = threshold
         self.lambda_u = lambda_u
@@ -86,7 +88,7 @@ class PseudoLabelMethod(Method):
         Args:
             weak: Logits of the weak view by branch, without gradient, `(batch, rows, columns, channels)`.
             strong: Logits of the strong view by branch.
-            batch: The batch.
+            batch: The batch, and what earlier parts of the objective left.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `unlabelled_terms`")
 
@@ -156,7 +158,7 @@ class PseudoLabelMethod(Method):
         with no_gradient():
             weak = self.networks[0].logits(weak_images, self.heads["weak"], pooled=True)
         strong = self.networks[0].logits(strong_images, self.heads["strong"], pooled=True)
-        return self.unlabelled_terms(weak, strong, batch), {}
+        return self.unlabelled_terms(weak, strong, batch | context), {}
 
     def pseudo_labels(self, images: Tensor) -> dict[str, Tensor]:
         network = self.networks[0]

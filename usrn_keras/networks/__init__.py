@@ -2,7 +2,7 @@
 
 from usrn_keras.networks.backbones import BACKBONES
 from usrn_keras.networks.branch import Branch, upsample
+from usrn_keras.networks.branch_builder import build_branches
 from usrn_keras.networks.saved_segmenter import load_segmenter
-from usrn_keras.networks.two_branch import build_branches
 
 __all__ = ["BACKBONES", "Branch", "build_branches", "load_segmenter", "upsample"]

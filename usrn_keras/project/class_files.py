@@ -78,7 +78,8 @@ def find_class_files(images: Sequence[File], masks: Sequence[File]) -> ClassFile
         by_image[name][label] = path
     classes = sorted({label for _, label in best})
     several = [found for found in by_image.values() if len(found) > 1]
-    others = tuple(mask.path for mask in masks if mask.path not in {*best.values(), *shared})
+    known = {*best.values(), *shared}
+    others = tuple(mask.path for mask in masks if mask.path not in known)
     if len(classes) < 2 or 2 * len(several) < len(by_image) or len(best) < len(others):
         return None
     files = sorted(best.values())

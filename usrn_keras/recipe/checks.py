@@ -118,11 +118,12 @@ def _usrn_on_top(training: TrainingSection, usrn: USRNOptions, host: Section | N
         )
         return
     yield from usrn.contradictions("usrn", training.start)
-    for key in ("terms", "lambda_u"):
+    for key in USRNOptions.alone:
         if getattr(usrn, key) != USRNOptions.model_fields[key].get_default():
             yield (
-                f"usrn.{key}: not used with training.with_usrn = true, where the terms and the weight are "
-                f"those of {training.method!r}, received {getattr(usrn, key)!r}; remove this key"
+                f"usrn.{key}: not used with training.with_usrn = true, where the loss on "
+                f"unlabelled images is that of {training.method!r}, received {getattr(usrn, key)!r}; remove "
+                "this key"
             )
     if host.selects_sublabels and usrn.threshold != USRNOptions.model_fields["threshold"].get_default():
         yield (

@@ -147,7 +147,7 @@ def _drop_unused_options(values: dict[str, Any], before: Sequence[str], overridd
             if not any(key.startswith(f"{section}.") for key in overridden):
                 values.pop(section, None)
         elif section == "usrn" and isinstance(table, dict):
-            unused = {"terms", "lambda_u"} if on_top else {"on_disagreement"}
+            unused = set(USRNOptions.alone if on_top else USRNOptions.on_top)
             unused -= {key.removeprefix("usrn.") for key in overridden}
             values[section] = {key: value for key, value in table.items() if key not in unused}
 

@@ -13,7 +13,8 @@ from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.schema import common_sections
 from usrn_keras.recipe.stage_plan import Cluster, Label, Stage, Train
 from usrn_keras.runs.environment import read_sessions, recorded_numerics
-from usrn_keras.runs.run import FREE_KEYS, LABEL_KEYS, Run, flat_recipe
+from usrn_keras.runs.run import Run
+from usrn_keras.runs.run_folder import FREE_KEYS, LABEL_KEYS, flat_recipe
 
 # Keys that the Baseline does not depend on, in addition to FREE_KEYS and the options of methods. New keys
 # are assumed to matter until they are listed here.

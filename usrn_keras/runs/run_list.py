@@ -12,7 +12,8 @@ from usrn_keras.errors import RunError, USRNError
 from usrn_keras.files import collect_files, leftovers, storage_errors
 from usrn_keras.metrics import Scores
 from usrn_keras.runs.folder_lock import locked_folder
-from usrn_keras.runs.run import EVALUATION, STAGES_FILE, Run, open_run
+from usrn_keras.runs.run import EVALUATION, STAGES_FILE, Run
+from usrn_keras.runs.run_folder import open_run
 
 FEATURES, SCORES = "features", "scores"
 """Folders of a stage that is not complete, or that `usrn cluster` was interrupted in; they can be large."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import keras
 
 from usrn_keras.backends import join_ranks, leave_ranks, number_of_devices
+from usrn_keras.data import Dataset
 from usrn_keras.errors import BackendError, RanksError, RecipeError
 from usrn_keras.methods import find_method
 from usrn_keras.networks import seeded
 from usrn_keras.ranks import ALONE, Ranks, launched_ranks
 from usrn_keras.recipe import Recipe
+from usrn_keras.runs.identity import describe
+from usrn_keras.runs.run_folder import flat_recipe
 from usrn_keras.stages.memory_advice import step_sizes, training_stages
 
 
@@ -50,19 +52,36 @@ def join_processes(recipe: Recipe) -> Ranks:
         _validate_methods(recipe, ranks.world)
         validate_batches(recipe, ranks.world)
     joined = join_ranks(ranks, local_statistics=recipe.training.batch_norm == "local")
-    if joined.world > 1:
-        seeded.first_position = lambda sizes: joined.rank * math.prod(sizes)
-        joined.check_same("recipe", recipe.model_dump_json())
+    seeded.first_position = joined.first_position
+    joined.check_same("recipe", flat_recipe(recipe))
     return joined
 
 
-def leave_processes() -> None:
-    """Disconnect from the other processes."""
+def check_same_dataset(ranks: Ranks, dataset: Dataset) -> None:
+    """Raise a `RanksError` that names what differs, unless all processes see the same data set.
+
+    Args:
+        ranks: Processes that train together.
+        dataset: Data set as this process sees it.
+    """
+    facts = describe(dataset)
+    contents = {f"contents of the {part} images": one for part, one in facts.pop("contents").items()}
+    numbers = {f"number of {part} images": one for part, one in facts.pop("images").items()}
+    lists = {"hash of the lists": facts.pop("fingerprint")}
+    ranks.check_same("data set", facts | numbers | lists | contents)
+
+
+def leave_processes(*, failed: bool = False) -> None:
+    """Disconnect from the other processes, if this one has not done so.
+
+    Args:
+        failed: Whether this process ends with an error; otherwise it may wait until all leave.
+    """
     seeded.first_position = seeded.first_position_alone
-    leave_ranks()
+    leave_ranks(failed=failed)
 
 
-def lost_process(error: RuntimeError) -> RanksError | None:
+def lost_process(error: Exception) -> RanksError | None:
     """Return the error that says that another process has died; None for an error of this one.
 
     Args:
@@ -73,7 +92,7 @@ def lost_process(error: RuntimeError) -> RanksError | None:
     >>> lost_process(RuntimeError("gloo/transport/tcp/pair.cc: Connection reset by peer")).message
     'the connection to another process of this run is lost'
     """
-    if not any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
+    if not any(word in str(error).lower() for word in ("gloo", "nccl", "connection")):
         return None
     return RanksError(
         "the connection to another process of this run is lost",
@@ -86,11 +105,10 @@ def _validate_methods(recipe: Recipe, world: int) -> None:
     """Raise a `BackendError` if a loss of a method needs the whole batch in one process."""
     methods = [stage.method for stage in training_stages(recipe)]
     wrong = [method for method in methods if not find_method(method).trains_on_parts]
-    if wrong:
+    if wrong and keras.backend.backend() == "torch":
         raise BackendError(
             f"training.method = {wrong[0]!r} trains in one process on PyTorch, received {world} processes",
-            hint="Use JAX, which trains every method on several devices: KERAS_BACKEND=jax usrn fit ... "
-            "--devices N",
+            hint="Use JAX, which trains every method on several devices: KERAS_BACKEND=jax usrn fit ...",
         )
 
 

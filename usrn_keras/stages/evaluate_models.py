@@ -81,6 +81,8 @@ def _kept_results(run: Run, dataset: Dataset, contents: str, progress: Progress)
         return None
     try:
         known = known_results(run, run.recipe, contents)
+        if known is not None and not run.is_complete(EVALUATION):  # stopped before the page, the last file
+            return _with_page(run, dataset, known, progress)
         changed = run.changed_products(EVALUATION) if run.is_complete(EVALUATION) else []
     except RunError as error:
         progress.log(f"{error.message}; the models are evaluated again")
@@ -92,13 +94,18 @@ def _kept_results(run: Run, dataset: Dataset, contents: str, progress: Progress)
     listed = ", ".join(f"{name} {problem}" for name, problem in changed)
     if known is not None and [name for name, _ in changed] == [page]:
         progress.log(f"{listed}; it is drawn again")
-        leave_report(run, dataset, None, progress.log)
-        run.complete(EVALUATION, evaluation_products(run))
-        return known
+        return _with_page(run, dataset, known, progress)
     progress.log(f"{listed}; the models are evaluated again")
     for name, _ in changed:
         (run.path / name).unlink(missing_ok=True)
     return None
+
+
+def _with_page(run: Run, dataset: Dataset, known: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Draw the page of an evaluation whose other files are there, and complete it."""
+    leave_report(run, dataset, None, progress.log)
+    run.complete(EVALUATION, evaluation_products(run))
+    return known
 
 
 def _evaluate(

@@ -10,7 +10,7 @@ from usrn_keras.data import Dataset, load_dataset
 from usrn_keras.inspection.data_findings import FILES_LEFT_OUT
 from usrn_keras.inspection.folder_account import account_for_files
 from usrn_keras.progress import SILENT, Progress
-from usrn_keras.ranks import Ranks
+from usrn_keras.ranks import ALONE, Ranks
 from usrn_keras.recipe import Recipe
 from usrn_keras.recipe.stage_plan import Label, Train
 from usrn_keras.runs import Run, open_run, reuse_stages, why_not_reused
@@ -19,6 +19,7 @@ from usrn_keras.stages.cluster import cluster
 from usrn_keras.stages.devices import (
     ONE_DEVICE,
     Devices,
+    check_same_dataset,
     choose_devices,
     join_processes,
     leave_processes,
@@ -68,19 +69,24 @@ def fit(
     >>> recipe = load_recipe("quickstart", ["training.usrn_steps=10"])
     >>> results = fit(recipe, "runs/quickstart")  # doctest: +SKIP
     """
-    ranks = join_processes(recipe)
+    ranks, failed = ALONE, True
     try:
+        ranks = join_processes(recipe)
         number = choose_devices(recipe, devices, ranks)
-        if not ranks.writes:
-            follow(recipe, run_dir, ranks)
-            return {}
-        return _lead(recipe, run_dir, reuse, Devices(number, ranks), progress, log)
-    except RuntimeError as error:
+        if ranks.world > 1:  # before anything is written
+            check_same_dataset(ranks, load_dataset(recipe.data))
+        if ranks.writes:
+            results = _lead(recipe, run_dir, reuse, Devices(number, ranks), progress, log)
+        else:
+            results = follow(recipe, run_dir, ranks)
+        failed = False
+    except (RuntimeError, ValueError) as error:  # JAX raises both
         if ranks.world > 1 and (lost := lost_process(error)):
             raise lost from error
         raise
     finally:
-        leave_processes()
+        leave_processes(failed=failed)
+    return results
 
 
 def _lead(
@@ -96,7 +102,6 @@ def _lead(
         for finding in account_for_files(recipe.data, dataset):
             if finding.kind == FILES_LEFT_OUT:
                 log(f"note: {finding.message}; `usrn data check` says more")
-        devices.ranks.check_same("data set", dataset.fingerprint())
         if devices.ranks.world > 1 and recipe.training.batch_norm == "local":
             log(
                 f"note: training.batch_norm = 'local' takes the statistics of the images of each of "
@@ -111,6 +116,7 @@ def _lead(
             log,
         )
         devices.ranks.send(END)
+        leave_processes()  # the others have nothing more to do
         return evaluate_models(run, dataset, progress)
 
 
@@ -144,8 +150,8 @@ def _train_together(run: Run, folder: str, dataset: Dataset, progress: Progress,
     train(run, folder, dataset, progress, devices)
 
 
-def follow(recipe: Recipe, run_dir: Path | str, ranks: Ranks) -> None:
-    """Train the stages that the first process orders, with it, and write nothing.
+def follow(recipe: Recipe, run_dir: Path | str, ranks: Ranks) -> dict[str, Any]:
+    """Train the stages that the first process orders, with it, write nothing, and return no results.
 
     Args:
         recipe: The recipe.
@@ -153,10 +159,10 @@ def follow(recipe: Recipe, run_dir: Path | str, ranks: Ranks) -> None:
         ranks: Place of this process.
     """
     dataset = load_dataset(recipe.data)
-    ranks.check_same("data set", dataset.fingerprint())
     while (order := ranks.receive()) != END:
         run = open_run(run_dir)
         train(run, run.stages[order], dataset, SILENT, Devices(1, ranks))
+    return {}
 
 
 def _take_over(run: Run, donors: Sequence[Run], log: Callable[[str], None]) -> None:

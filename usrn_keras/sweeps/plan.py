@@ -21,7 +21,7 @@ from usrn_keras.recipe.schema import TrainingSection, options_section
 from usrn_keras.recipe.shipped import RECIPES
 from usrn_keras.recipe.stage_plan import Train, stage_folders
 from usrn_keras.runs.reuse import stage_key
-from usrn_keras.runs.run import FREE_KEYS, LABEL_KEYS
+from usrn_keras.runs.run_folder import FREE_KEYS, LABEL_KEYS
 from usrn_keras.sweeps.equal_compute import equal_compute_notes, steps_of_equal_compute
 from usrn_keras.sweeps.spec import Row, TableSpec
 

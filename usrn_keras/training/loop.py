@@ -118,6 +118,7 @@ class Loop:
                     self._fetch(task)
                     if self.ranks.writes:
                         save_checkpoint(self.checkpoint, self.model, done, **self._facts())
+                    self.ranks.keep_own_values([*self.model.variables, *self.model.optimizer.variables])
                     saved = time.monotonic()
                 for callback in () if stops else due:
                     # The checkpoint is written, so it may stop at any moment, unless other processes wait.

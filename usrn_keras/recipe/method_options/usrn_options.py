@@ -61,6 +61,21 @@ class USRNOptions(MethodOptions):
         description="Target of F where the entropy gate is closed: its own pseudo label (fallback, as the "
         "official code) or none (stop, as the paper's text). off: no gate, as without egm.",
     )
+    gate_level: Literal["subclass", "class"] = Field(
+        "subclass",
+        description="Entropy of F_sub that the gate compares with that of F: over the subclasses (subclass, "
+        "Eq. 6), or over the sums of their probabilities by class (class), which opens it more often.",
+    )
+    sub_threshold: Threshold = Field(
+        0.0,
+        description="Confidence that a pseudo label of F_sub must exceed (Eq. 5); 0: as threshold.",
+    )
+    teacher_decay: Share = Field(
+        0.0,
+        description="Share of a moving average of F_sub that remains in each step. The average gives the "
+        "labels of Eq. 5. 0: F_sub itself does, as in the paper; 1: F_sub as it starts, with sub_head = "
+        "'centroids' the cluster centers.",
+    )
     sub_head: Literal["random", "centroids"] = Field(
         "random",
         description="Initial weights of F_sub's classifier: random (the paper), or the cluster centers "
@@ -73,8 +88,11 @@ class USRNOptions(MethodOptions):
         "drop.",
     )
 
+    alone: ClassVar[tuple[str, ...]] = ("terms", "lambda_u", "gate_level", "sub_threshold", "teacher_decay")
+    on_top: ClassVar[tuple[str, ...]] = ("on_disagreement",)
+
     def arguments(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"on_disagreement"})  # of USRN on top of another method
+        return self.model_dump(exclude=set(self.on_top))
 
     @pydantic.field_validator("terms")
     @classmethod
@@ -106,6 +124,17 @@ class USRNOptions(MethodOptions):
 
     def contradictions(self, name: str, start: str) -> Iterator[str]:
         yield from super().contradictions(name, start)
+        for key in ("sub_threshold", "teacher_decay"):
+            if getattr(self, key) and "sst" not in self.terms:
+                yield (
+                    f"{name}.{key}: needs the term sst, the loss of F_sub on pseudo labels (Eq. 5), received "
+                    f"{getattr(self, key)} with terms = {self.terms}; remove this key, or add sst"
+                )
+        if self.gate_level == "class" and not self.has_gate:
+            yield (
+                f"{name}.gate_level: needs the entropy gate, received 'class' with terms = {self.terms} and "
+                f"gate = {self.gate!r}; remove this key"
+            )
         if self.sub_head == "centroids" and start != "baseline":
             yield (
                 f"{name}.sub_head: 'centroids' needs training.start = 'baseline', because the centers are "
