@@ -10,7 +10,6 @@ runs in a process of its own; formats of another backend are not converted in a 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -23,6 +22,8 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
+from benchmarks import machine, table
+
 BACKENDS = ("torch", "tensorflow", "jax")
 NAMES = ("road", "car", "tree", "sky", "person")
 
@@ -150,20 +151,13 @@ def main() -> None:
     if options.worker:
         measure(options.worker)
         return
-    rows = []
+    facts = machine.facts()
     for backend in options.backends.split(","):
         environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [sys.executable, __file__, "--worker", backend]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        for line in done.stdout.splitlines():
-            if line.startswith("{"):
-                rows.append(json.loads(line))
-                print(line, flush=True)
-    if options.csv:
-        with open(options.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
+            rows = (json.loads(line) for line in worker.stdout if line.startswith("{"))
+            table.publish(rows, facts, options.csv)
 
 
 if __name__ == "__main__":
