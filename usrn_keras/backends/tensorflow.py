@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -78,9 +79,20 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Te
     return tf.cast(result, layer.compute_dtype)
 
 
+def _upsampling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
+    """Interpolate bilinearly in float32: XLA gives the gradient in float32, whatever the input (TF 2.21)."""
+    layer, x = step.layer, inputs[0]
+    if layer.interpolation != "bilinear" or layer.compute_dtype == "float32":
+        return layer_operations.call_layer(step, inputs, training)
+    sides = tf.shape(x)[1:3] if None in x.shape[1:3] else np.array(x.shape[1:3])
+    resized = tf.image.resize(tf.cast(x, "float32"), sides * np.array(layer.size))
+    return tf.cast(resized, layer.compute_dtype)
+
+
 OPERATIONS = layer_operations.OPERATIONS | {
     layers.Conv2D: _convolution,
     layers.BatchNormalization: _batch_normalization,
+    layers.UpSampling2D: _upsampling,
 }
 
 

@@ -28,6 +28,7 @@ def write_onnx(model: keras.Model, path: Path, input_size: tuple[int, int] | Non
     convert = {"tensorflow": _from_tensorflow, "jax": _from_jax, "torch": _from_torch}
     proto = convert[keras.backend.backend()](model, path, input_size)
     name_tensors(proto, symbolic_shape(input_size, bands_of(model)))
+    drop_empty_scales(proto)
     onnx.checker.check_model(proto)
     onnx.save(proto, path)
 
@@ -58,6 +59,16 @@ def _from_torch(model: keras.Model, path: Path, input_size: tuple[int, int] | No
     exported = torch.onnx.export(trace(model, input_size), dynamo=True, verbose=False, opset_version=OPSET)
     exported.optimize()
     return exported.model_proto
+
+
+def drop_empty_scales(proto: Any) -> None:
+    """Leave out the empty `scales` of every Resize that has `sizes`, as tf2onnx writes them.
+
+    ONNX Runtime takes them as absent only where they are a constant, which the conversion to float16 changes.
+    """
+    for node in proto.graph.node:
+        if node.op_type == "Resize" and len(node.input) == 4 and node.input[3]:
+            node.input[1] = node.input[2] = ""
 
 
 def name_tensors(proto: Any, shape: tuple[str | int, ...]) -> None:
