@@ -30,6 +30,7 @@ ALLOWED = {"kill": {-signal.SIGKILL, 0}, "ENOSPC": {0, 9}, "EIO": {0, 6, 9}}  # 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 MOST_CPU = {"torch": 5.0, "jax": 60.0, "tensorflow": 60.0}  # seconds to the end: a step, which may compile
 LONGEST_ROW = 40
+MORE_RUNS = 10  # than attacks, at most: a run may pass by the stages that lack attacks
 AT = " at "
 Attacks = Sequence[tuple[str, str, str]]  # kind, case and problem of each
 
@@ -201,7 +202,7 @@ def attack_in_rows(
         stages = reference.stages if by_stage else ("",)
         return {stage for stage in stages if sum(kind.endswith(stage) for kind in kinds) < count}
 
-    for number in range(count):
+    for number in range(count + MORE_RUNS):
         if not lacking():
             return
         unit = f"{name} {number}"
