@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 )
 @click.option("--confidence", is_flag=True, help="Write the probability of the predicted class, too.")
 @mode_option
+@click.option(
+    "--max-side",
+    type=click.IntRange(min=32),
+    metavar="N",
+    help="Predict larger images at a reduced size, N pixels on the longer side; the classes are enlarged to "
+    "the size of the image.",
+)
 @pool_options
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the written files as JSON.")
@@ -36,6 +43,7 @@ def command(
     out_dir: Path,
     confidence: bool,
     mode: str | None,
+    max_side: int | None,
     workers: int | None,
     scheduler: str | None,
     quiet: bool,
@@ -49,6 +57,7 @@ def command(
       usrn predict runs/quickstart photo.jpg folder/ --out predictions --json
       usrn predict runs/quickstart folder/ --out predictions --confidence
       usrn predict runs/quickstart aerial.tif --out predictions --mode slide
+      usrn predict runs/quickstart aerial.tif --out predictions --max-side 2048
       usrn predict runs/quickstart folder/ --out predictions --workers 4
 
     For each image, STEM.png (class ids, with the class colours as palette) and overlays/STEM.png are written,
@@ -58,7 +67,8 @@ def command(
     others are written. With --workers or --scheduler, an interrupted command resumes.
 
     Images of more than 8 million pixels are predicted in tiles, with the result of the whole image, unless
-    the network has attention or a pyramid of poolings.
+    the network has attention or a pyramid of poolings. An image that needs more memory than there is ends
+    the command before it is predicted (exit code 11); --mode slide and --max-side need less.
     """
     validate_pool(workers, scheduler)
     load_backend()
@@ -76,6 +86,7 @@ def command(
                 out_dir,
                 confidence=confidence,
                 mode=mode,
+                max_side=max_side or 0,
                 pool=pool,
                 progress=progress,
                 wrote=written.append,
@@ -86,6 +97,7 @@ def command(
             click.echo(f"note: {note}", err=True)
         if as_json and written:
             left_out = [str(path) for note in notes for path in note.files]
-            print_json({"written": [str(path) for path in written], "left_out": left_out})
+            written_files = [str(path) for path in written]
+            print_json({"written": written_files, "left_out": left_out, "max_side": max_side})
         elif written:
             click.echo("\n".join(map(str, written)))

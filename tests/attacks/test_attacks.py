@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 
 import pytest
 
+from tests.attacks.fit_attacks import Reference, at_changes, changes_of
 from tests.attacks.summary import Summary
 from tests.attacks.verb_attacks import Verb, half_written
-from tests.attacks.victim import changed_path
+from tests.attacks.victim import change_name, changed_path
 from tests.tools import ROOT
 
 FEW = ["--kinds", "kills,signals,verbs,verb_errors,recipes,runs,data,models", "--kills", "1",
@@ -86,3 +88,49 @@ def test_what_is_half_written(now, problem):
 )  # fmt: skip
 def test_which_events_change_a_path(event, arguments, path):
     assert changed_path(event, arguments) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("1-a/.best-xg_3m0qz.tmp.json", "open 1-a/.best-*.tmp.json"), ("metrics.jsonl", "open metrics.jsonl"),
+     ("tensorboard/1-a/events.out.tfevents.1796068991.vm", "open tensorboard/1-a/events.out.tfevents")],
+)  # fmt: skip
+def test_a_change_has_the_same_name_in_each_run(path, name):
+    assert change_name("open", path) == name
+
+
+EACH = """
+import sys
+from pathlib import Path
+from tests.attacks.victim import NEW, Attack, _watch
+folder = Path(sys.argv[1])
+_watch(folder, Attack("ENOSPC", NEW), lambda path: None)
+for name in ("a", "b", "b"):
+    (folder / name).write_text("")
+"""
+
+
+def test_each_change_fails_once(tmp_path):
+    (tmp_path / "run").mkdir()
+    command = [sys.executable, "-c", EACH, str(tmp_path / "run")]
+    done = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True) for _ in range(4)]
+    assert [process.returncode for process in done] == [1, 1, 1, 0]
+    assert [name in process.stderr for name, process in zip("abb", done, strict=False)] == [True] * 3
+    assert (tmp_path / "run.attacked").read_text().split("\n")[:3] == ["open a 1", "open b 1", "open b 2"]
+
+
+def test_stages_are_attacked_until_they_have_enough():
+    events = ["stages.json", *["1-a/x"] * 8, "1-a/complete.json", "evaluation.json", "complete.json"]
+    changes = changes_of(events, ["1-a"])
+    assert changes == {"start": 1, "1-a": 9, "evaluation": 2}
+    reference = Reference({}, changes, 1.0)
+
+    def places(stage, lacking):
+        strikes = (
+            at_changes(("kill",), random.Random(seed), reference, stage, lacking) for seed in range(50)
+        )
+        return {strike and strike.how["attack"].at for strike in strikes}
+
+    assert places("1-a", {"1-a"}) == set(range(9))
+    assert places("1-a", {"evaluation"}) == {9, 10}  # the next stage
+    assert places("evaluation", {"1-a"}) == {None}

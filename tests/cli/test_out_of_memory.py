@@ -27,7 +27,7 @@ import numpy as np
 from click.testing import CliRunner
 from tests.tools import tiny_branches
 from usrn_cli.main import main
-from usrn_keras.evaluation import Predictor, predict, prediction_jobs
+from usrn_keras.evaluation import Predictor, memory_needed, predict, prediction_jobs
 
 predictor = Predictor(tiny_branches(decoder="pspnet")[0].segmenter())  # cannot be computed in tiles
 predictor.ids(np.zeros((64, 64, 3), np.uint8))
@@ -35,12 +35,13 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 256 * 2**20,) * 2)
 predict.open_run = lambda path: None
 predict.run_predictor = lambda run, mode: predictor
-predict.rendering_of = lambda run: prediction_jobs.Rendering(np.zeros((2, 3), np.uint8))
+predict.rendering_of = lambda run, max_side: prediction_jobs.Rendering(np.zeros((2, 3), np.uint8))
 prediction_jobs.read_image = lambda path, **options: np.zeros((4000, 5000, 3), np.uint8)
 Path(sys.argv[1], "a.png").touch()
-result = CliRunner().invoke(main, ["predict", "run", sys.argv[1], "--out", sys.argv[1] + "-out", "--quiet"])
-print(result.stderr)
-sys.exit(result.exit_code)
+for memory_needed.ALWAYS_FITS in (2**26, 2**60):  # estimated, and not
+    words = ["predict", "run", sys.argv[1], "--out", sys.argv[1] + "-out", "--quiet"]
+    result = CliRunner().invoke(main, words)
+    print(result.exit_code, result.stderr)
 """
 
 
@@ -49,8 +50,10 @@ def test_predict_under_a_limit_of_the_system(tmp_path):
     environment = os.environ | {"KERAS_BACKEND": "torch"}
     command = [sys.executable, "-c", LIMITED, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == OutOfMemoryError.exit_code, done.stdout + done.stderr
-    assert "memory ran out" in done.stdout and "internal error" not in done.stdout
+    estimated, failed = done.stdout.split(f"{OutOfMemoryError.exit_code} error: ")[1:]
+    assert "a.png: predicting 5000 x 4000 pixels as whole needs at least" in estimated
+    assert failed.startswith("memory ran out: ") and "5000 x 4000 pixels" in failed
+    assert "internal error" not in done.stdout
 
 
 def opencv_error() -> cv2.error:

@@ -16,14 +16,20 @@ def usrn_predict(*args: str):
     return CliRunner().invoke(main, ["predict", *args])
 
 
+sides = []  # the `max_side` of each call
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """The arguments of each call of a `predict_files` that writes nothing and cannot read `broken.jpg`."""
     calls = []
 
-    def predict_files(run_dir, inputs, out_dir, *, confidence, mode, pool, progress, wrote, left_out):
+    def predict_files(
+        run_dir, inputs, out_dir, *, confidence, mode, max_side, pool, progress, wrote, left_out
+    ):
         assert pool is None
         calls.append((run_dir, list(inputs), out_dir, mode, confidence))
+        sides.append(max_side)
         for path in inputs:
             for folder in ("", "overlays") if path.stem != "broken" else ():
                 wrote(out_dir / folder / f"{path.stem}.png")
@@ -53,11 +59,18 @@ def test_the_mode_is_handed_on(calls):
     assert calls[0][3:] == ("slide", False)
 
 
+def test_the_longest_side_is_handed_on_and_recorded(calls):
+    result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--max-side", "512", "--json")
+    assert json.loads(result.stdout)["max_side"] == sides[-1] == 512
+    assert usrn_predict("runs/A", "photo.jpg", "--out", "out", "--max-side", "0").exit_code == 2
+
+
 def test_json(calls):
     result = usrn_predict("runs/A", "photo.jpg", "--out", "out", "--json")
     assert json.loads(result.stdout) == {
         "written": ["out/photo.png", "out/overlays/photo.png"],
         "left_out": [],
+        "max_side": None,
     }
 
 

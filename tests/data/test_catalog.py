@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
-from usrn_keras.data import load_dataset, read_sample
+from usrn_keras.data import catalog, load_dataset, read_sample
+from usrn_keras.errors import DataError
 from usrn_keras.recipe.schema import DataSection
 
 
@@ -50,3 +53,18 @@ def test_quickstart_in_a_folder_of_the_recipe(small_quickstart, tmp_path):
 
 def test_folder(folder):
     assert load_dataset(DataSection(dataset="folder", root=str(folder), val="val.txt")).name == folder.name
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_search_for_circles_is_paused_while_files_are_listed(folder, enabled, monkeypatch):
+    """It is as before afterwards, also after an error."""
+    before, seen = gc.isenabled(), []
+    monkeypatch.setattr(catalog, "_check_names", lambda *arguments: seen.append(gc.isenabled()))
+    gc.enable() if enabled else gc.disable()
+    try:
+        load_dataset(DataSection(dataset="folder", root=str(folder), val="val.txt"))
+        with pytest.raises(DataError):
+            load_dataset(DataSection(dataset="folder", root=str(folder / "nowhere")))
+        assert seen == [False] and gc.isenabled() == enabled
+    finally:
+        gc.enable() if before else gc.disable()

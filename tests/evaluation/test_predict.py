@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.data.band_files import write_tiff
 from usrn_keras.errors import DataError, OutOfMemoryError, WeightsError
-from usrn_keras.evaluation import inference_of, predict, prediction_jobs
+from usrn_keras.evaluation import inference_of, memory_needed, predict, prediction_jobs
 from usrn_keras.evaluation.predict import predict_files
 from usrn_keras.networks import load_segmenter
 from usrn_keras.recipe import load_recipe
@@ -71,7 +71,7 @@ def test_windows_in_place_of_whole_images(run, tmp_path, monkeypatch):
         np.testing.assert_array_equal(np.asarray(picture), classes)
 
 
-@pytest.mark.parametrize(("mode", "hint"), [("whole", "--mode slide"), ("slide", "reduce the image")])
+@pytest.mark.parametrize(("mode", "hint"), [("whole", "--mode slide"), ("slide", "--max-side")])
 def test_memory_that_runs_out_names_the_image(run, tmp_path, monkeypatch, mode, hint):
     write_image(tmp_path / "photo.png")
 
@@ -84,6 +84,58 @@ def test_memory_that_runs_out_names_the_image(run, tmp_path, monkeypatch, mode, 
     ) as caught:
         predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", mode=mode)
     assert hint in caught.value.hint
+
+
+def test_an_image_that_does_not_fit_is_refused_before_it_is_predicted(run, tmp_path, monkeypatch):
+    write_image(tmp_path / "photo.png", height=1600, width=2000)
+    monkeypatch.setattr(memory_needed, "on_accelerator", lambda: False)
+    monkeypatch.setattr(memory_needed, "available_memory", lambda: 10**8)
+    monkeypatch.setattr(prediction_jobs.Predictor, "ids", lambda *args: pytest.fail("it was predicted"))
+    with pytest.raises(OutOfMemoryError, match=r"photo.png: predicting 2000 x 1600 .* 0\.1 GB") as caught:
+        predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out")
+    assert "--mode slide" in caught.value.hint and "--max-side" in caught.value.hint
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_classes_at_a_reduced_size_are_enlarged_to_that_of_the_image(run, tmp_path, monkeypatch):
+    classes = write_image(tmp_path / "photo.png", height=200, width=450)
+    monkeypatch.setattr(memory_needed, "available_memory", lambda: 0)  # so small an image always fits
+    files = predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", max_side=90, confidence=True)
+    labels, _, confidence = (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in files)
+    assert labels.shape[:2] == (200, 450) and confidence.shape == (200, 450)
+    with Image.open(files[0]) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), classes)  # blocks of 5 x 5 become pixels
+    sizes = []
+    monkeypatch.setattr(
+        prediction_jobs.Predictor,
+        "ids",
+        lambda self, image: sizes.append(image.shape) or np.zeros(image.shape[:2], np.uint8),
+    )
+    for side in (90, 1000):
+        predict_files(run.path, [tmp_path / "photo.png"], tmp_path / "out", max_side=side)
+    assert sizes == [(40, 90, 3), (200, 450, 3)]
+
+
+def test_large_images_are_in_memory_one_at_a_time(run, tmp_path, monkeypatch):
+    for number in range(5):
+        write_image(tmp_path / f"in/{number}.png", seed=number, height=100, width=100)
+    in_memory, most, read, write = set(), [], prediction_jobs.read_image, prediction_jobs._write
+
+    def read_image(path, **options):
+        in_memory.add(path.name)
+        most.append(len(in_memory))
+        return read(path, **options)
+
+    def write_last(path, content):
+        write(path, content)
+        if path.parent.name == "overlays":
+            in_memory.discard(path.name)
+
+    monkeypatch.setattr(prediction_jobs, "IN_FLIGHT", 2 * 10**5)  # an image takes 16 x 10**4
+    monkeypatch.setattr(prediction_jobs, "read_image", read_image)
+    monkeypatch.setattr(prediction_jobs, "_write", write_last)
+    assert len(predict_files(run.path, [tmp_path / "in"], tmp_path / "out")) == 10
+    assert most == [1] * 5
 
 
 @pytest.mark.parametrize("override", ["evaluation.mode=slide", "evaluation.scales=[0.5, 1.0]"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -14,6 +14,8 @@ from usrn_keras.data.masks import Rules
 from usrn_keras.errors import DataError
 from usrn_keras.inspection import inspect_data
 from usrn_keras.project import ProjectRequest, create_project
+from usrn_keras.project.class_files import find_class_files
+from usrn_keras.project.naming_rules import File
 from usrn_keras.recipe import load_recipe
 
 SHAPE = (24, 32)
@@ -119,3 +121,14 @@ def test_a_mask_of_another_size_leaves_nothing_behind(tmp_path):
     with pytest.raises(DataError, match=r"a_1_dog\.png is 5x5 pixels, its image"):
         created(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "photos"]
+
+
+def test_each_file_is_looked_up_a_few_times(monkeypatch):
+    """It was as often as there are masks, so that time grew with the square of the number of files."""
+    names = [f"{number:03d}" for number in range(200)]
+    images = [File("", name, Path(f"photos/{name}.png")) for name in names]
+    masks = [File("cat", name, Path(f"masks/cat/{name}.png")) for name in names]  # of one class alone
+    calls, hashed = [], PurePath.__hash__
+    monkeypatch.setattr(PurePath, "__hash__", lambda path: calls.append(path) or hashed(path))
+    assert find_class_files(images, masks) is None
+    assert len(calls) < 10 * len(images + masks)

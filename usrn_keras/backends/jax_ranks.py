@@ -7,8 +7,10 @@ that is saved) needs arrays of its own device, see `JaxRanks.keep_own_values`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import faulthandler
 import itertools
 import os
 import signal
@@ -31,6 +33,7 @@ from usrn_keras.ranks import ALONE, Ranks, find_launch
 
 CONNECT_SECONDS = 300  # until all processes are there
 POLL_MILLISECONDS = 200
+EXIT_SECONDS = 20  # that a process has to end after an error
 GOODBYE_SECONDS = 5.0  # that other processes have to notice an error before the first one ends
 FAILED = "usrn/failed"
 
@@ -116,6 +119,10 @@ def leave(*, failed: bool = False) -> None:
     for one in (state.client, state.service, state.preemption_sync_manager):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
     state.client = state.service = state.preemption_sync_manager = None
+    # A program on the device that waits for another process would keep this one from ending, and the launcher
+    # from noticing.
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    atexit.register(faulthandler.dump_traceback_later, EXIT_SECONDS, exit=True, file=nowhere)
 
 
 @contextlib.contextmanager

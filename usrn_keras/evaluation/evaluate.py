@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +12,19 @@ import keras
 import numpy as np
 
 from usrn_keras.data import Dataset, Sample
-from usrn_keras.data.batches.prefetch import ordered_map
+from usrn_keras.data.batches.prefetch import ByteBudget, ordered_map
 from usrn_keras.data.batches.whole_images import WholeImage, batches_by_size, read_whole
+from usrn_keras.data.sample_images import sample_size
 from usrn_keras.errors import DataError
+from usrn_keras.evaluation.memory_needed import MemoryCheck
 from usrn_keras.evaluation.predictor import WHOLE, Inference, Predictor
 from usrn_keras.metrics import Provenance, Scores, confusion_matrix
 from usrn_keras.metrics.boundary_counts import boundary_counts
 from usrn_keras.progress import SILENT, Progress
 
+IN_FLIGHT = 2**28  # bytes of the images that are read ahead, and as many of those whose pixels are counted
+PIXEL_BYTES = 12  # of an image, its labels and its class ids
+LESS_MEMORY = 'Predict windows: --mode slide (in a recipe, evaluation.mode = "slide").'
 SPLITS = ("val", "test", "labelled", "unlabelled")
 
 
@@ -87,6 +94,7 @@ def evaluate(
 
     Raises:
         DataError: An image or mask cannot be read, or their sizes differ.
+        OutOfMemoryError: An image needs more memory than there is.
     """
     predictor = Predictor(segmenter, options, batch=batch)
     settings = {"workers": workers, "boundary": boundary, "checkpoint": checkpoint, "progress": progress}
@@ -118,15 +126,22 @@ def evaluate_with(
     classes, batch = len(dataset.classes), predictor.batch
     confusion, outlines = np.zeros((classes, classes), np.int64), np.zeros((classes, 2), np.int64)
     images: dict[Sample, ImageScore] = {}
-    read = read_whole(samples, dataset, workers=workers, ahead=2 * batch)
+    read = _read_ahead(samples, dataset, workers, 2 * batch)
+    check = MemoryCheck(predictor, host_bytes=PIXEL_BYTES, less=LESS_MEMORY)
+    counting, costs = ByteBudget(IN_FLIGHT), {}
     with progress.task(f"evaluating {name}", total=len(samples)) as task:
         counts = ordered_map(
             count,
-            _predicted(predictor, read),
+            _predicted(predictor, read, check),
             workers=workers,
             ahead=workers + batch,
+            budget=counting,
+            cost=lambda predicted: costs.setdefault(
+                predicted[0].sample, PIXEL_BYTES * predicted[0].labels.size
+            ),
         )
         for sample, its_confusion, its_outlines in counts:
+            counting.give_back(costs[sample])
             confusion += its_confusion
             outlines += its_outlines
             images[sample] = ImageScore.of(sample, dataset.classes, its_confusion)
@@ -147,9 +162,28 @@ def samples_of(dataset: Dataset, split: str, asked_by: Path | str) -> tuple[Samp
     return samples
 
 
-def _predicted(predictor: Predictor, read: Iterable[WholeImage]) -> Iterator[tuple[WholeImage, np.ndarray]]:
+def _read_ahead(
+    samples: Sequence[Sample], dataset: Dataset, workers: int, ahead: int
+) -> Iterator[WholeImage]:
+    """Read images ahead, as many as fit into the budget; large ones one at a time."""
+    budget, costs = ByteBudget(IN_FLIGHT), {}
+
+    def cost(sample: Sample) -> int:
+        with contextlib.suppress(DataError):  # reading says what is wrong
+            costs[sample] = PIXEL_BYTES * math.prod(sample_size(sample))
+        return costs.setdefault(sample, 0)
+
+    for item in read_whole(samples, dataset, workers=workers, ahead=ahead, budget=budget, cost=cost):
+        budget.give_back(costs[item.sample])
+        yield item
+
+
+def _predicted(
+    predictor: Predictor, read: Iterable[WholeImage], check: MemoryCheck
+) -> Iterator[tuple[WholeImage, np.ndarray]]:
     """Each image with the class ids of its pixels, not necessarily in the order of reading."""
     for group in batches_by_size(read, predictor.batch):
+        check.validate(group[0].sample.image, group[0].labels.shape)
         yield from zip(group, predictor.ids_of([item.image for item in group]), strict=True)
 
 

@@ -27,6 +27,7 @@ def predict_files(
     *,
     confidence: bool = False,
     mode: str | None = None,
+    max_side: int = 0,
     pool: DaskPool | None = None,
     progress: Progress = SILENT,
     wrote: Callable[[Path], None] = lambda path: None,
@@ -43,6 +44,8 @@ def predict_files(
         confidence: Whether to write `confidence/STEM.png`, too: the probability of the predicted class as
             grey values, 255 is 1.
         mode: `whole` or `slide`, in place of that of the recipe; windows have the size of training crops.
+        max_side: Longest side in pixels in which images are predicted: a larger image is reduced, and its
+            classes are enlarged to the size of the image, the nearest for each pixel. 0 for no limit.
         pool: Worker processes that predict chunks of the images, with the same files as results; None: this
             process. Complete chunks of an interrupted call are skipped while their files are as written.
         progress: Progress bar, counts images.
@@ -58,7 +61,8 @@ def predict_files(
             others are written, and the error lists them).
         RunError: The run is not complete.
         WeightsError: Its model cannot be loaded.
-        OutOfMemoryError: Memory ran out; the error names the image, and what needs less memory.
+        OutOfMemoryError: An image needs more memory than there is, or memory ran out; the error names the
+            image, and what needs less memory.
 
     Example:
 
@@ -85,12 +89,12 @@ def predict_files(
             problems = predict_jobs(
                 run_predictor(run, mode=mode),
                 jobs,
-                rendering_of(run),
+                rendering_of(run, max_side=max_side),
                 wrote=finished.add,
                 computed=task.advance,
             )
         else:
-            problems = predict_in_chunks(pool, run, jobs, mode=mode, computed=task.advance)
+            problems = predict_in_chunks(pool, run, jobs, mode=mode, max_side=max_side, computed=task.advance)
         try:
             for job, problem in zip(jobs, problems, strict=True):
                 reported += 1

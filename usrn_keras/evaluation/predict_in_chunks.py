@@ -27,6 +27,7 @@ def predict_in_chunks(
     jobs: Sequence[Job],
     *,
     mode: str | None = None,
+    max_side: int = 0,
     computed: Callable[[int], None],
 ) -> Iterator[str]:
     """`predict_jobs` by worker processes; the files are those of one process.
@@ -38,6 +39,7 @@ def predict_in_chunks(
         run: Complete run.
         jobs: Images, and the files to write.
         mode: `whole` or `slide`; None for that of the recipe.
+        max_side: Longest side in which images are predicted; 0 for no limit.
         computed: Called with the number of images of each chunk that is done.
 
     Yields:
@@ -51,13 +53,14 @@ def predict_in_chunks(
         return
     options = inference_of(run.recipe, {"mode": mode})
     model = describe_predictor(run.model_path, options, predictor_batch(run.recipe, options))
-    rendering = rendering_of(run)
+    rendering = rendering_of(run, max_side=max_side)
     common = {
         "model": model,
         "palette": rendering.palette.tolist(),
         "value_range": rendering.value_range,
         "bands": run.recipe.data.bands,
         "workers": rendering.workers,
+        "max_side": max_side,
     }
     items = [_paths(job) for job in jobs]
     work = Work(
@@ -82,7 +85,7 @@ def predict_chunk(common: Mapping[str, Any], items: Sequence[Paths]) -> bytes:
     """
     jobs = [Job(*(Path(path) if path else None for path in paths)) for paths in items]
     palette, bands = np.array(common["palette"], np.uint8), parse_bands(common["bands"])
-    rendering = Rendering(palette, common["value_range"], bands, common["workers"])
+    rendering = Rendering(palette, common["value_range"], bands, common["workers"], common["max_side"])
     problems = list(predict_jobs(described_predictor(common["model"]), jobs, rendering))
     pairs = zip(jobs, problems, strict=True)
     files = {str(path): _facts(path) for job, problem in pairs if not problem for path in job.targets}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from usrn_keras.data.batches.prefetch import ordered_map
-from usrn_keras.data.decoding.images import read_image
+from usrn_keras.data.batches.prefetch import ByteBudget, ordered_map
+from usrn_keras.data.decoding.images import image_size, read_image
 from usrn_keras.data.sample_images import as_rgb
 from usrn_keras.errors import DataError, OutOfMemoryError
-from usrn_keras.evaluation.predictor import Inference, Predictor, inference_of
+from usrn_keras.evaluation.memory_needed import MemoryCheck
+from usrn_keras.evaluation.predictor import Inference, Predictor, inference_of, scaled, scaled_size
 from usrn_keras.files import atomic_path
 from usrn_keras.memory_errors import ran_out_of_memory
 from usrn_keras.networks import load_segmenter
@@ -23,6 +25,8 @@ from usrn_keras.recipe.bands import Bands, parse_bands
 from usrn_keras.report.pictures import labels_png, overlay_png
 from usrn_keras.runs import Run
 
+IN_FLIGHT = 2**28  # bytes of the images that are read, predicted or written at the same time
+HOST_BYTES = 16  # for each pixel of an image: image, padded and coloured copy, class ids, encoded files
 Found = tuple[np.ndarray, np.ndarray | None]  # class ids, and their probabilities if they are asked for
 
 
@@ -50,18 +54,33 @@ class Rendering:
         value_range: Lowest and highest value of image files of 16 bits; None for all values.
         bands: Bands that are read; None for red, green and blue.
         workers: Number of threads that read images, and of threads that write files.
+        max_side: Longest side in pixels in which images are predicted; larger images are reduced, and their
+            class ids enlarged to the size of the image. 0 for no limit.
     """
 
     palette: np.ndarray
     value_range: tuple[int, int] | None = None
     bands: Bands | None = None
     workers: int = 2
+    max_side: int = 0
+
+    def predicted_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width in which an image of a height and width is predicted."""
+        return scaled_size(size, self._scale(size))
+
+    def reduced(self, image: np.ndarray) -> np.ndarray:
+        """The image in the size in which it is predicted, `(height, width, bands)` uint8."""
+        return scaled(image, self._scale(image.shape[:2]))
+
+    def _scale(self, size: tuple[int, int]) -> float:
+        return min(1.0, self.max_side / max(size)) if self.max_side else 1.0
 
 
-def rendering_of(run: Run) -> Rendering:
+def rendering_of(run: Run, *, max_side: int = 0) -> Rendering:
     """How images are read and predictions are coloured in a run."""
     data = run.recipe.data
-    return Rendering(run.palette, data.value_range or None, parse_bands(data.bands), max(2, data.workers))
+    bands = parse_bands(data.bands)
+    return Rendering(run.palette, data.value_range or None, bands, max(2, data.workers), max_side)
 
 
 def run_predictor(run: Run, model: Path | None = None, *, mode: str | None = None) -> Predictor:
@@ -106,6 +125,15 @@ def predict_jobs(
         StorageError: A file cannot be written.
     """
 
+    check = MemoryCheck(predictor, host_bytes=HOST_BYTES, less=_what_needs_less(predictor))
+    budget = ByteBudget(IN_FLIGHT)
+    sizes: dict[Job, tuple[int, int]] = {}
+
+    def cost(job: Job) -> int:
+        with contextlib.suppress(DataError):  # `read` says what is wrong
+            sizes[job] = image_size(job.image, rendering.bands)
+        return HOST_BYTES * math.prod(sizes.get(job, (0, 0)))
+
     def read(job: Job) -> np.ndarray | str:
         try:
             return read_image(job.image, value_range=rendering.value_range, bands=rendering.bands)
@@ -115,24 +143,32 @@ def predict_jobs(
     def predict(job: Job, image: np.ndarray | str) -> tuple[Job, np.ndarray | str, Found | None]:
         if isinstance(image, str):
             return job, image, None
+        check.validate(job.image, rendering.predicted_size(image.shape[:2]))
         with _memory_explained(job.image, image, predictor):
+            reduced = rendering.reduced(image)
             if job.confidence:
-                return job, image, predictor.ids_and_confidence(image)
-            return job, image, (predictor.ids(image), None)  # a byte a pixel
+                return job, image, predictor.ids_and_confidence(reduced)
+            return job, image, (predictor.ids(reduced), None)  # a byte a pixel
 
     def write(predicted: tuple[Job, np.ndarray | str, Found | None]) -> str:
         job, image, found = predicted
-        if found is None:
-            return image
-        labels, shares = found
+        try:
+            return image if found is None else write_files(job, image, *found)
+        finally:
+            budget.give_back(HOST_BYTES * math.prod(sizes.pop(job, (0, 0))))
+
+    def write_files(job: Job, image: np.ndarray, labels: np.ndarray, shares: np.ndarray | None) -> str:
+        labels = enlarged(labels, image.shape[:2])
         if job.confidence:
-            _write(job.confidence, grey_png(shares))
+            _write(job.confidence, grey_png(enlarged(shares, image.shape[:2])))
         _write(job.labels, labels_png(labels, rendering.palette))
         _write(job.overlay, overlay_png(as_rgb(image, rendering.bands), labels, rendering.palette))
         wrote(job)
         return ""
 
-    images = ordered_map(read, jobs, workers=rendering.workers, ahead=rendering.workers)
+    images = ordered_map(
+        read, jobs, workers=rendering.workers, ahead=rendering.workers, budget=budget, cost=cost
+    )
     predicted = (predict(job, image) for job, image in zip(jobs, images, strict=True))
     for problem in ordered_map(write, predicted, workers=rendering.workers, ahead=rendering.workers + 1):
         computed(1)
@@ -148,13 +184,33 @@ def _memory_explained(path: Path, image: np.ndarray, predictor: Predictor) -> It
         if not ran_out_of_memory(error):
             raise
         height, width = image.shape[:2]
-        whole = predictor.options.mode == "whole"
         raise OutOfMemoryError(
             f"memory ran out: {path} has {width} x {height} pixels, predicted as {predictor.options.line()}",
-            hint="Predict it in windows: --mode slide."
-            if whole
-            else "Close other programs, or reduce the image.",
+            hint=_what_needs_less(predictor),
         ) from error
+
+
+def _what_needs_less(predictor: Predictor) -> str:
+    reduced = "at a reduced size: --max-side 2048"
+    if predictor.options.mode == "whole":
+        return f"Predict it in windows: --mode slide; or {reduced}."
+    return f"Close other programs, or predict it {reduced}."
+
+
+def enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge class ids or confidences `(height, width)` to a height and width: the nearest of each pixel.
+
+    Example:
+
+    >>> enlarged(np.array([[1, 2]]), (2, 4)).tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    if values.shape == tuple(size):
+        return values
+    rows, columns = (
+        (np.arange(large) + 0.5) * small // large for large, small in zip(size, values.shape, strict=True)
+    )
+    return values[np.ix_(rows.astype(int), columns.astype(int))]
 
 
 def grey_png(shares: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from usrn_keras.data.batches.padding import STRIDE, fill_batch, pad_image
+from usrn_keras.data.batches.padding import STRIDE, fill_batch, pad_image, padded_size
 from usrn_keras.data.channel_groups import by_channel_groups
 from usrn_keras.errors import RecipeError
 from usrn_keras.evaluation.forward import Forward, Function, Network, Tensor
@@ -128,7 +128,7 @@ class Predictor:
     ):
         self.options = options
         self.batch = batch
-        self._segmenter, self._largest_whole, self._tile = segmenter, largest_whole, tile
+        self.segmenter, self._largest_whole, self._tile = segmenter, largest_whole, tile
         self._ids = Forward(segmenter, pixel_answers(options.flip, "ids"))
         self._confident = Forward(segmenter, pixel_answers(options.flip, "ids_and_confidence"))
         self._probabilities = Forward(segmenter, pixel_answers(options.flip, "probabilities"))
@@ -175,6 +175,22 @@ class Predictor:
         """
         return next(self._probabilities_of([image]))
 
+    def pixels_at_once(self, size: tuple[int, int]) -> int:
+        """Largest number of pixels that the network gets at once for an image of a height and width."""
+        if self.options.mode == "slide":
+            return self.batch * self.options.window**2
+        height, width = scaled_size(size, max(self.options.scales))
+        if is_large((height, width), self._largest_whole) and self._tiled:
+            height, width = (min(side, self._tiled.tile) for side in padded_size((height, width)))
+            return height * width
+        return self.batch * int(np.prod(padded_size((height, width))))
+
+    @property
+    def probability_bytes(self) -> int:
+        """Bytes for each pixel of the probabilities of a whole image that are held on the host."""
+        several = len(self.options.scales) + 1 if self.options.scales != (1.0,) else 0
+        return 4 * self.segmenter.output_shape[-1] * several
+
     def _probabilities_of(self, images: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         scales = self.options.scales
         passes = [self._at_own_size(map(scaled, images, repeat(scale))) for scale in scales]
@@ -205,7 +221,7 @@ class Predictor:
 
     @cached_property
     def _tiled(self) -> TiledNetwork | None:
-        return TiledNetwork.of(self._segmenter, self._tile)
+        return TiledNetwork.of(self.segmenter, self._tile)
 
     def _in_tiles(self, tiled: TiledNetwork, image: np.ndarray, answer: str) -> np.ndarray:
         height, width = image.shape[:2]
@@ -254,6 +270,12 @@ def pixel_answers(flip: bool, answer: str) -> Function:
     return answers
 
 
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Height and width of an image that is resized by a factor: rounded, and at least 1 pixel."""
+    height, width = (max(1, round(scale * side)) for side in size)
+    return height, width
+
+
 def scaled(image: np.ndarray, scale: float) -> np.ndarray:
     """Resize an image by a factor: reduced by area averaging (no aliasing), or enlarged bilinearly.
 
@@ -261,7 +283,7 @@ def scaled(image: np.ndarray, scale: float) -> np.ndarray:
         image: (height, width, channels) uint8.
         scale: Factor above 0; sides are rounded, and are at least 1 pixel.
     """
-    height, width = (max(1, round(scale * size)) for size in image.shape[:2])
+    height, width = scaled_size(image.shape[:2], scale)
     if (height, width) == image.shape[:2]:
         return image
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -17,8 +17,51 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class ByteBudget:
+    """Bytes that items in flight may take together; one larger item is in flight alone. Thread-safe.
+
+    Args:
+        limit: Number of bytes.
+    """
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self._taken = 0
+        self._freed = threading.Condition()
+
+    def take(self, size: int, *, wait: bool) -> bool:
+        """Take bytes if they are left; returns whether it has taken them.
+
+        Args:
+            size: Number of bytes.
+            wait: Whether to wait until enough of them are given back.
+        """
+        with self._freed:
+            if wait:
+                self._freed.wait_for(lambda: self._fits(size))
+            elif not self._fits(size):
+                return False
+            self._taken += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Give bytes back that were taken."""
+        with self._freed:
+            self._taken -= size
+            self._freed.notify_all()
+
+    def _fits(self, size: int) -> bool:
+        return not self._taken or self._taken + size <= self.limit
+
+
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    ahead: int,
+    budget: ByteBudget | None = None,
+    cost: Callable[[Item], int] = lambda item: 0,
 ) -> Iterator[Result]:
     """Compute `map(function, items)` ahead with threads.
 
@@ -30,6 +73,9 @@ def ordered_map(
         items: Items to call the function with.
         workers: Number of threads; with 0 the results are computed on demand.
         ahead: Largest number of results that are computed ahead.
+        budget: Budget that the bytes of an item are taken from before the item is begun. The caller gives
+            them back: before it asks for the next result, or in another thread, which does not wait for it.
+        cost: Function that counts the bytes of an item.
 
     Yields:
         The results in the order of `items`.
@@ -39,18 +85,34 @@ def ordered_map(
     >>> list(ordered_map(abs, [-1, -2, 3], workers=2, ahead=2))
     [1, 2, 3]
     """
-    items = iter(items)
     if workers == 0:
-        yield from map(function, items)
+        for item in items:
+            if budget is not None:
+                budget.take(cost(item), wait=True)
+            yield function(item)
         return
     # The threads of OpenCV would compete with these.
     pool = ThreadPoolExecutor(workers, "reader", initializer=cv2.setNumThreads, initargs=(0,))
+    pending: deque[Future] = deque()
+    remaining, waiting = iter(items), []  # the next item, if the budget has no room for it
+
+    def submit(*, wait: bool) -> bool:
+        waiting.extend(islice(remaining, not waiting))
+        if not waiting or (budget is not None and not budget.take(cost(waiting[0]), wait=wait)):
+            return False
+        pending.append(pool.submit(function, waiting.pop()))
+        return True
+
     try:
-        pending: deque[Future] = deque(pool.submit(function, item) for item in islice(items, ahead))
-        while pending:
+        while True:
+            while len(pending) < ahead and submit(wait=not pending):
+                pass
+            if not pending:
+                return
             result = pending.popleft().result()
-            pending.extend(pool.submit(function, item) for item in islice(items, 1))
+            submit(wait=False)
             yield result
+            del result  # it would be held while the next one is awaited
     finally:
         pool.shutdown(cancel_futures=True)
 

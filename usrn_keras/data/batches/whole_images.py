@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from usrn_keras.data.batches.padding import pad_image, pad_map, padded_size
-from usrn_keras.data.batches.prefetch import ordered_map
+from usrn_keras.data.batches.prefetch import ByteBudget, ordered_map
 from usrn_keras.data.dataset import Dataset, Sample
 from usrn_keras.data.masks import read_sample
 
 IGNORED = -1  # label of pixels without a class
-WAITING_PIXELS = 2**26  # pixels of images that wait for a full batch: about half a gigabyte with labels
+WAITING_PIXELS = 2**25  # of images that wait for a full batch: a quarter of a gigabyte with labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,13 @@ class WholeImage:
 
 
 def read_whole(
-    samples: Iterable[Sample], dataset: Dataset, *, workers: int, ahead: int
+    samples: Iterable[Sample],
+    dataset: Dataset,
+    *,
+    workers: int,
+    ahead: int,
+    budget: ByteBudget | None = None,
+    cost: Callable[[Sample], int] = lambda sample: 0,
 ) -> Iterator[WholeImage]:
     """Read images and labels ahead with threads, in the order of `samples`.
 
@@ -46,11 +52,13 @@ def read_whole(
         dataset: Data set that defines the values of masks.
         workers: Number of threads.
         ahead: Largest number of images that are read ahead.
+        budget, cost: Bytes of images in flight, and of one of them, as in `ordered_map`.
 
     Raises:
         DataError: An image or mask cannot be read or does not fit.
     """
-    return ordered_map(lambda sample: _read(sample, dataset), samples, workers=workers, ahead=ahead)
+    settings = {"workers": workers, "ahead": ahead, "budget": budget, "cost": cost}
+    return ordered_map(lambda sample: _read(sample, dataset), samples, **settings)
 
 
 def consecutive_batches(images: Iterable[WholeImage], batch: int) -> Iterator[list[WholeImage]]:
