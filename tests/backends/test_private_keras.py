@@ -85,7 +85,7 @@ USES = {
         lambda: layers.Dropout(0.1),
     ),
     "_value": PrivateUse(
-        ("backends/jax.py",),
+        ("backends/jax.py", "backends/jax_ranks.py"),
         "give a variable the buffer that a compiled step returned, without a copy",
         "`variable.assign(value)`, and measure the memory and time of a step again",
         lambda: keras.Variable([1.0]),

@@ -18,7 +18,8 @@ from usrn_keras.subclasses import SubclassMap
 EVERY_OPTION = {
     "usrn": {
         "threshold": 0.6, "lambda_u": 0.5, "lambda_sub": 2.0, "gate": "stop", "sub_head": "centroids",
-        "terms": ["msl", "ost", "usr", "egm"],
+        "terms": ["ost", "msl", "usr", "sst", "egm"], "gate_level": "class", "sub_threshold": 0.65,
+        "teacher_decay": 0.9,
     },
     "self_training": {"threshold": 0.6, "lambda_u": 0.5, "kept_shares": [0.8, 0.9]},
     "prototype_ensemble": {"threshold": 0.6, "lambda_u": 0.5},

@@ -112,11 +112,13 @@ def evaluate_with(
     checkpoint: str = "last",
     progress: Progress = SILENT,
     seen: Callable[[WholeImage, np.ndarray], None] = lambda item, ids: None,
+    check_memory: bool = True,
 ) -> EvaluationResult:
     """`evaluate` with a predictor that is used for other images, too.
 
     While the network predicts, threads read the next images and count the pixels of the previous ones. They
-    call `seen` with each image and its predicted class ids `(height, width)`.
+    call `seen` with each image and its predicted class ids `(height, width)`. `check_memory` is false for
+    models of other runtimes, whose memory is not known.
     """
 
     def count(predicted: tuple[WholeImage, np.ndarray]) -> tuple[Sample, np.ndarray, np.ndarray | int]:
@@ -127,7 +129,7 @@ def evaluate_with(
     confusion, outlines = np.zeros((classes, classes), np.int64), np.zeros((classes, 2), np.int64)
     images: dict[Sample, ImageScore] = {}
     read = _read_ahead(samples, dataset, workers, 2 * batch)
-    check = MemoryCheck(predictor, host_bytes=PIXEL_BYTES, less=LESS_MEMORY)
+    check = MemoryCheck(predictor, host_bytes=PIXEL_BYTES, less=LESS_MEMORY) if check_memory else None
     counting, costs = ByteBudget(IN_FLIGHT), {}
     with progress.task(f"evaluating {name}", total=len(samples)) as task:
         counts = ordered_map(
@@ -179,11 +181,12 @@ def _read_ahead(
 
 
 def _predicted(
-    predictor: Predictor, read: Iterable[WholeImage], check: MemoryCheck
+    predictor: Predictor, read: Iterable[WholeImage], check: MemoryCheck | None
 ) -> Iterator[tuple[WholeImage, np.ndarray]]:
     """Each image with the class ids of its pixels, not necessarily in the order of reading."""
     for group in batches_by_size(read, predictor.batch):
-        check.validate(group[0].sample.image, group[0].labels.shape)
+        if check is not None:
+            check.validate(group[0].sample.image, group[0].labels.shape)
         yield from zip(group, predictor.ids_of([item.image for item in group]), strict=True)
 
 

@@ -97,7 +97,7 @@ def check_scores(
         timed = TimedPredictor(ids)
         result = evaluate_with(
             timed, images.samples, images.dataset,
-            name=name, workers=images.workers, boundary=False, progress=progress,
+            name=name, workers=images.workers, boundary=False, progress=progress, check_memory=False,
         )  # fmt: skip
         miou = float(result.scores.miou)
         return CheckedModel(name, str(path), miou, size_of(path), timed.milliseconds, note)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -115,10 +115,11 @@ def build_branches(
     return branches
 
 
-class BackboneChoice(NamedTuple):
+@dataclass(frozen=True)
+class BackboneChoice:
     """What is asked of a backbone, see `build_branches`.
 
-    Attributes:
+    Args:
         weights: Pretrained weights: `imagenet`, `none` or the path of a file.
         width: Factor on the number of channels.
         end: Name of the last layer to use; empty for the whole backbone.
@@ -146,7 +147,7 @@ def _find_parts(
     if architecture:
         own = ArchitectureOptions(choice.weights, backbone, choice.width, choice.end, options, choice.bands)
         return find_architecture(architecture)(own)
-    asked = choice._asdict()
+    asked = dict(vars(choice))
     if is_hub_transformer(backbone):
         return hub_parts(
             backbone, decoder=lambda maps, name: find_decoder(decoder)(maps, options, name), **asked
