@@ -68,7 +68,8 @@ def join(ranks: Ranks, *, local_statistics: bool = False) -> Ranks:
     launch = find_launch()
     # The agent of torchrun may listen at MASTER_PORT itself.
     port = launch.port + ("TORCHELASTIC_RUN_ID" in os.environ)
-    if jax.config.jax_cpu_collectives_implementation in (None, "none"):
+    # JAX 0.5 has no attribute for this setting.
+    if getattr(jax.config, "jax_cpu_collectives_implementation", None) in (None, "none"):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     address = f"{launch.address}:{port}"
     with _kept_signal_handlers():
