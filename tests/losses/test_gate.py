@@ -83,7 +83,7 @@ def test_an_unknown_level_is_refused():
 
 
 def test_l_sub_has_a_threshold_and_targets_of_its_own():
-    """Eq. 5 in numpy, with labels from elsewhere; L_e keeps the threshold of F."""
+    """Eq. 5 in numpy, with labels of another source; L_e keeps the threshold of F."""
     rng = np.random.default_rng(2)
     logits, sub_logits = (
         {view: (3 * rng.normal(size=(2, 5, 5, channels))).astype("float32") for view in VIEWS[1:]}

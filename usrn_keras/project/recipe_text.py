@@ -225,8 +225,8 @@ _LONG = (
 )
 _SHORT = (  # as in the recipes of CamVid; docs/results.md has what they gave
     "# The method that did best on CamVid, 23 masks and 344 photos without: +4.1 mIoU and +4.3 of the rare",
-    "# classes over the Baseline (docs/results.md, three seeds). Self-training loses rare classes there, and",
-    "# usrn, the paper's method, needs more than a few thousand steps. usrn_steps take most of the time.",
+    "# classes over the Baseline (docs/results.md, three seeds), nearly as much without subclasses. There,",
+    "# self-training lost rare classes (two seeds), and usrn, the paper's method, did no better (one seed).",
     'method = "prototype_ensemble"',
     'start = "baseline"  # this method starts from the network whose features are clustered',
     'optimizer = "adamw"  # sgd, the paper: lower scores even after more steps',
