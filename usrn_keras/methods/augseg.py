@@ -20,9 +20,9 @@ from usrn_keras.methods.loss_part import (
     LossPart,
     Tensor,
     labelled_images,
-    unique,
     unlabelled_images,
 )
+from usrn_keras.methods.moving_average import move_average
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import ForwardPass, Network
 from usrn_keras.recipe.method_options import AugSegOptions
@@ -208,9 +208,8 @@ class AugSeg(HostMethod):
 
     def _move_teacher(self, decay: Tensor | float) -> None:
         """Set each variable of the teacher to the mean of itself and that of the student."""
-        pairs = zip(*(_averaged(network) for network in self.networks), strict=True)
-        for student, teacher in pairs:
-            teacher.assign(decay * teacher + (1.0 - decay) * student)
+        student, teacher = ([*network.branches.values()] for network in self.networks)
+        move_average(teacher, student, decay)
 
     def get_config(self) -> dict[str, Any]:
         own = {"threshold": self.threshold, "cutmix": self.cutmix, "lambda_u": self.lambda_u}
@@ -220,8 +219,3 @@ class AugSeg(HostMethod):
 def _taken(target: Target, places: Tensor) -> Target:
     """Values of other images of the batch."""
     return {name: ops.take(value, places, axis=0) for name, value in target.items()}
-
-
-def _averaged(network: Network) -> list[keras.Variable]:
-    """Variables that have a mean: weights and moving statistics, not the state of dropout."""
-    return unique(v for branch in network.branches.values() for v in branch.variables if "float" in v.dtype)

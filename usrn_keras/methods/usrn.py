@@ -12,6 +12,7 @@ from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import pseudo_labels, unlabelled_losses
 from usrn_keras.losses.pseudo_labels import GateLevel, subclass_pseudo_labels, validate_gate
 from usrn_keras.methods.loss_part import Batch, Context, LossPart, Tensor, unlabelled_images
+from usrn_keras.methods.moving_average import move_average
 from usrn_keras.methods.pseudo_label_method import PseudoLabelMethod
 from usrn_keras.networks import Branch
 from usrn_keras.networks.two_branch import ForwardPass, Head, Network
@@ -211,11 +212,8 @@ class USRN(PseudoLabelMethod):
         ) * sub
 
     def _move_teacher(self, decay: float) -> None:
-        """Set each weight and moving statistic of the teacher to the mean of itself and that of F_sub."""
-        pairs = zip(self.sub_branch.variables, self.sub_teacher.variables, strict=True)
-        for own, average in pairs:
-            if "float" in own.dtype:  # not the state of dropout
-                average.assign(decay * average + (1.0 - decay) * own)
+        """Set the teacher to the mean of itself and F_sub."""
+        move_average([self.sub_teacher], [self.sub_branch], decay)
 
     def get_config(self) -> dict[str, Any]:
         names = ("lambda_sub", "gate", "gate_level", "teacher_decay", "sub_head", "terms")
