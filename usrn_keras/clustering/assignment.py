@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from usrn_keras.clustering.compiled import compiled
 from usrn_keras.clustering.costs import Candidates
 from usrn_keras.clustering.prices import balance_prices
 from usrn_keras.clustering.repair import Repaired, repair
@@ -171,7 +171,7 @@ def move_reach(costs: Candidates, labels: np.ndarray, prices: np.ndarray, moves:
     return np.where(counts > wanted, found, np.inf)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _moves(starts, ids, costs, labels, prices, stride):  # pragma: no cover - compiled
     """List the cluster and the regret of every candidate move of each `stride`-th row."""
     most = 0

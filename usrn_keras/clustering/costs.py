@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from usrn_keras.clustering.compiled import compiled
 from usrn_keras.clustering.prices import Balance
 from usrn_keras.clustering.rows import run_blocks, sum_blocks
 
@@ -23,7 +23,7 @@ GOLDEN = 0.6180339887498949  # the fractional parts of its multiples are evenly 
 PLASTIC = 0.7548776662466927  # likewise; together both are evenly distributed in the unit square
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@compiled(nogil=True, fastmath=FAST)
 def add_shares(near, gaps, found, eps, mass, overlap):  # pragma: no cover - compiled
     """Add the shares `p ~ exp(-gap / eps)` of one row to `mass`, and `p p^T` to `overlap`.
 
@@ -46,13 +46,13 @@ def add_shares(near, gaps, found, eps, mass, overlap):  # pragma: no cover - com
     return eps * np.log(total)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def is_kept(index, share):  # pragma: no cover - compiled
     """Whether a row belongs to an evenly distributed `share` of all rows, independent of its draw."""
     return (index + 1) * PLASTIC % 1.0 < share
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def draw(priced, eps, index):  # pragma: no cover - compiled
     """Draw an index of `priced` with the shares of the smoothed minimum; the index of the row is the seed."""
     least = np.inf
@@ -117,7 +117,7 @@ class DenseCosts:
         return max(float(gap), 0.05 * float(spread))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@compiled(nogil=True, fastmath=FAST)
 def _measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma: no cover - compiled
     """Add a block to `mass`, `overlap` and `sizes`, and write its labels; returns both minima."""
     clusters = costs.shape[1]
@@ -148,7 +148,7 @@ def _measure_block(costs, prices, eps, labels, mass, overlap, sizes):  # pragma:
     return value, value - below
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _draw_block(costs, prices, eps, start, labels):  # pragma: no cover - compiled
     for i in range(costs.shape[0]):
         labels[i] = draw(costs[i] + prices, eps, start + i)
@@ -216,7 +216,7 @@ class Candidates:
         return found
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@compiled(nogil=True, fastmath=FAST)
 def _measure_rows(
     starts, ids, costs, prices, eps, labels, mass, overlap, sizes
 ):  # pragma: no cover - compiled
@@ -246,14 +246,14 @@ def _measure_rows(
     return value, value - below
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _draw_rows(starts, ids, costs, prices, eps, first, labels):  # pragma: no cover - compiled
     for i in range(len(starts) - 1):
         a, b = starts[i], starts[i + 1]
         labels[i] = ids[a + draw(costs[a:b] + prices[ids[a:b]], eps, first + i)]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _costs_of(starts, ids, costs, labels, found):  # pragma: no cover - compiled
     for i in range(len(starts) - 1):
         for e in range(starts[i], starts[i + 1]):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from usrn_keras.clustering.compiled import compiled
 
 
 class Nodes(NamedTuple):
@@ -21,13 +22,13 @@ class Nodes(NamedTuple):
     right: np.ndarray  # int64, -1 if there is none
 
 
-@numba.njit(cache=True)
+@compiled()
 def empty_nodes(size):  # pragma: no cover - compiled
     """Allocate `size` nodes."""
     return Nodes(np.empty(size), np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.int64))
 
 
-@numba.njit(cache=True)
+@compiled()
 def grow(nodes, used, more):  # pragma: no cover - compiled
     """Copy the nodes to larger arrays if `more` nodes do not fit after the first `used`."""
     if used + more <= len(nodes.key):
@@ -40,7 +41,7 @@ def grow(nodes, used, more):  # pragma: no cover - compiled
     return longer
 
 
-@numba.njit(cache=True)
+@compiled()
 def union(nodes, a, b):  # pragma: no cover - compiled
     """Merge two heaps; returns the root."""
     key, left, right = nodes.key, nodes.left, nodes.right
@@ -63,7 +64,7 @@ def union(nodes, a, b):  # pragma: no cover - compiled
         a = rest
 
 
-@numba.njit(cache=True)
+@compiled()
 def push(nodes, root, node, key, row):  # pragma: no cover - compiled
     """Write a new node and add it to the heap; returns the root."""
     nodes.key[node] = key
@@ -73,13 +74,13 @@ def push(nodes, root, node, key, row):  # pragma: no cover - compiled
     return union(nodes, root, node)
 
 
-@numba.njit(cache=True)
+@compiled()
 def pop(nodes, root):  # pragma: no cover - compiled
     """Remove the root of a heap; returns the new root."""
     return union(nodes, nodes.left[root], nodes.right[root])
 
 
-@numba.njit(cache=True)
+@compiled()
 def pop_moved_rows(nodes, root, labels, cluster):  # pragma: no cover - compiled
     """Pop rows that have left the cluster from the top of the heap; returns the root."""
     while root >= 0 and labels[nodes.row[root]] != cluster:
@@ -87,7 +88,7 @@ def pop_moved_rows(nodes, root, labels, cluster):  # pragma: no cover - compiled
     return root
 
 
-@numba.njit(cache=True)
+@compiled()
 def count_tied(nodes, root, labels, cluster, tie, limit):  # pragma: no cover - compiled
     """Count rows of the cluster, up to `limit`, whose keys are within `tie` of the root, which counts too."""
     bound = nodes.key[root] + tie

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
 
+from usrn_keras.clustering.compiled import compiled
 from usrn_keras.clustering.costs import Candidates, DenseCosts
 from usrn_keras.clustering.prices import FINEST, BalancedPrices, balance_prices
 from usrn_keras.clustering.repair import repair
@@ -70,7 +70,7 @@ class Solution:
 Report = Callable[[Solution], None]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def add_rows(rows, labels, sums):  # pragma: no cover - compiled
     """Add every row to the sum of its cluster."""
     for i in range(rows.shape[0]):

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from usrn_keras.clustering.compiled import compiled
 from usrn_keras.clustering.costs import Candidates
 from usrn_keras.clustering.heaps import count_tied, empty_nodes, grow, pop, pop_moved_rows, push
 
@@ -68,7 +68,7 @@ def repair(
     return Repaired(labels, potentials[:clusters], feasible)
 
 
-@numba.njit(cache=True)
+@compiled()
 def shortest_path(cheapest, potentials, surplus, distance, parent):  # pragma: no cover - compiled
     """Run Dijkstra from all clusters with a surplus to the nearest with a deficit; returns it, or -1."""
     nodes = len(potentials)
@@ -93,7 +93,7 @@ def shortest_path(cheapest, potentials, surplus, distance, parent):  # pragma: n
                     parent[v] = u
 
 
-@numba.njit(cache=True)
+@compiled()
 def path_to(target, parent):  # pragma: no cover - compiled
     """List the nodes of the path from its end to its start."""
     path = [target]
@@ -102,7 +102,7 @@ def path_to(target, parent):  # pragma: no cover - compiled
     return np.array(path)
 
 
-@numba.njit(cache=True)
+@compiled()
 def add_to_heaps(
     rows, starts, ids, costs, labels, start, reach, room, roots, nodes, used
 ):  # pragma: no cover - compiled
@@ -127,7 +127,7 @@ def add_to_heaps(
     return nodes, used
 
 
-@numba.njit(cache=True)
+@compiled()
 def update_edges(clusters, labels, extra, roots, nodes, cheapest):  # pragma: no cover - compiled
     """Update the costs of the edges out of some clusters, and between them and the slot."""
     slot = len(extra)
@@ -139,7 +139,7 @@ def update_edges(clusters, labels, extra, roots, nodes, cheapest):  # pragma: no
         cheapest[slot, j] = 0.0 if extra[j] else np.inf
 
 
-@numba.njit(cache=True)
+@compiled()
 def count_tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover - compiled
     """Count the rows that can take the path at the same cost, up to `limit`, to move duplicates together."""
     slot = len(roots)
@@ -151,7 +151,7 @@ def count_tied_on_path(path, labels, limit, roots, nodes):  # pragma: no cover -
     return limit
 
 
-@numba.njit(cache=True)
+@compiled()
 def move_along_path(path, amount, labels, extra, roots, nodes):  # pragma: no cover - compiled
     """Move the cheapest `amount` rows along every edge of the path; returns the moved rows."""
     slot = len(roots)
@@ -171,7 +171,7 @@ def move_along_path(path, amount, labels, extra, roots, nodes):  # pragma: no co
     return np.array(moved)
 
 
-@numba.njit(cache=True)
+@compiled()
 def move_rows(
     starts, ids, costs, labels, potentials, surplus, extra, reach, most_tied
 ):  # pragma: no cover - compiled

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from usrn_keras.clustering.compiled import compiled
 from usrn_keras.clustering.costs import CUT, FAST, Candidates, DenseCosts, draw, is_kept
 from usrn_keras.clustering.lloyd import fill_costs
 from usrn_keras.clustering.prices import FINEST, SMOOTHING, BalancedPrices, balance_prices, curvature
@@ -213,7 +213,7 @@ def cheapest(costs: np.ndarray, prices: np.ndarray) -> np.ndarray:
     return labels
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@compiled(nogil=True, fastmath=FAST)
 def squared_distances(rows, centers, labels):  # pragma: no cover - compiled
     """Sum the squared distances of the rows to the center of their label."""
     total = 0.0
@@ -226,7 +226,7 @@ def squared_distances(rows, centers, labels):  # pragma: no cover - compiled
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@compiled(nogil=True, fastmath=FAST)
 def _price(costs, prices, priced):  # pragma: no cover - compiled
     """Write `costs + prices` of a row; returns the first index of the minimum, and the minimum."""
     for j in range(len(priced)):
@@ -240,13 +240,13 @@ def _price(costs, prices, priced):  # pragma: no cover - compiled
     return best, least
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _label_block(costs, prices, priced, labels):  # pragma: no cover - compiled
     for i in range(len(labels)):
         labels[i], _ = _price(costs[i], prices, priced)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@compiled(nogil=True, fastmath=FAST)
 def _within(priced, least, reach):  # pragma: no cover - compiled
     """Count the clusters within reach."""
     count = 0
@@ -255,13 +255,13 @@ def _within(priced, least, reach):  # pragma: no cover - compiled
     return count
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@compiled(nogil=True, fastmath=FAST)
 def _lower(slack, priced, least):  # pragma: no cover - compiled
     for k in range(len(slack)):
         slack[k] = min(slack[k], priced[k] - least)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _sweep_block(costs, prices, reach, keep, eps, start, labels, slack):  # pragma: no cover - compiled
     """Label a block and lower `slack`; returns near rows, their numbers of candidates, ids and costs.
 

@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numba
 import numpy as np
 from sklearn.utils import assert_all_finite
+
+from usrn_keras.clustering.compiled import compiled
 
 REBIAS = np.float32(2.0**112)  # between the exponent biases 15 and 127; exact, subnormal halves included
 SPECIAL = 0x7C00  # the exponent of infinity and NaN
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"nsz", "contract"})
+@compiled(nogil=True, fastmath={"nsz", "contract"})
 def center_halves(bits, shift, scale, centred):  # pragma: no cover - compiled
     """Write `(x - shift) * scale`; returns whether all values are finite.
 
