@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # also from a checkout that is not installed
+from usrn_keras.lean_keras import keep_keras_lean
 
 
 def serve(make: Callable[[dict], Any]) -> None:
@@ -51,7 +55,7 @@ class Worker:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         started = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name(script)), json.dumps(options)],
+            [sys.executable, __file__, str(Path(__file__).with_name(script)), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -90,3 +94,14 @@ class Worker:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def main() -> None:
+    """The process of a worker: run its script with a lean Keras, as the command does."""
+    keep_keras_lean()
+    del sys.argv[0]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -35,14 +35,16 @@ def require_backend() -> str:
 
 
 def load_backend() -> None:
-    """Import Keras with its backend; hide the start-up messages of the backend.
+    """Import a lean Keras with its backend; hide the start-up messages of the backend.
 
     Raises:
         BackendError: If the backend is unknown to Keras, is not installed, or cannot be loaded.
     """
     name = require_backend()
     from usrn_keras.lazy_imports import suppress_native_stderr
+    from usrn_keras.lean_keras import keep_keras_lean
 
+    keep_keras_lean()
     with suppress_native_stderr():
         try:
             # Import the backend alone first, so that the error names the right package.

@@ -38,6 +38,7 @@ from typing import Any
 from usrn_keras import errors
 from usrn_keras.files import storage_errors
 from usrn_keras.interrupts import SIGNALS, check_interrupt, interrupt_exit_code, owned_signals
+from usrn_keras.lean_keras import keep_keras_lean
 
 LAST_LINES = 5  # lines of standard error that the message of a `WorkerError` shows
 STOPPED = {
@@ -210,6 +211,7 @@ def main(target: str) -> int:
         check_interrupt()  # some imports swallow the exception
         _write(channel, {"message": message})
 
+    keep_keras_lean()
     try:
         with owned_signals(always=(signal.SIGINT,)):  # a shell's background jobs ignore it
             order = json.loads(sys.stdin.readline())

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tests.subclasses.made_dataset import MASKS, Recorder, Stopped, contents, write_dataset
+from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.data import read_sublabels
 from usrn_keras.data.decoding.mask_files import check_sublabels
 from usrn_keras.errors import RecipeError
 from usrn_keras.subclasses import (
     Clustering,
     SubclassMap,
-    class_clusters,
     make_subclasses,
     remove_features,
     sublabel_file,
@@ -136,14 +136,14 @@ def test_more_than_254_subclasses(model, tmp_path):
 def test_killed_in_a_class_loses_that_class_alone(model, dataset, tmp_path, monkeypatch):
     made = []
 
-    class Counted(class_clusters.BalancedKMeans):
+    class Counted(BalancedKMeans):
         def fit(self, X, y=None):
             made.append(self.n_clusters)
             if made == [5, 3]:
                 raise KeyboardInterrupt
             return super().fit(X, y)
 
-    monkeypatch.setattr(class_clusters, "BalancedKMeans", Counted)
+    monkeypatch.setattr("usrn_keras.clustering.BalancedKMeans", Counted)
     clustering = Clustering(counts=[5, 3, 1])
     with pytest.raises(KeyboardInterrupt):
         make_subclasses(model, dataset, tmp_path, clustering)

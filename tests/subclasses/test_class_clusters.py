@@ -8,7 +8,7 @@ from tests.subclasses.made_dataset import Recorder
 from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.clustering import constrained_kmeans as constrained_file
 from usrn_keras.clustering.constrained_kmeans import constrained_kmeans
-from usrn_keras.subclasses import Clustering, class_clusters
+from usrn_keras.subclasses import Clustering
 from usrn_keras.subclasses.class_clusters import cluster_classes, cluster_rows
 from usrn_keras.subclasses.feature_store import FeatureStore
 
@@ -35,7 +35,7 @@ def fits(monkeypatch):
             made.append(self.n_clusters)
             return super().fit(X, y)
 
-    monkeypatch.setattr(class_clusters, "BalancedKMeans", Counted)
+    monkeypatch.setattr("usrn_keras.clustering.BalancedKMeans", Counted)
     return made
 
 

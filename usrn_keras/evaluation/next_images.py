@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from usrn_keras.clustering import BalancedKMeans
 from usrn_keras.data import Sample, as_rgb, load_dataset, read_mask, read_sample_image
 from usrn_keras.data.dataset import Dataset
 from usrn_keras.errors import DataError, RunError
@@ -185,6 +184,8 @@ def choose_different(found: Sequence[ImageUncertainty], count: int, *, seed: int
     if len(candidates) == count:
         return candidates
     features = np.stack([found[index].features for index in candidates])
+    from usrn_keras.clustering import BalancedKMeans  # with scikit-learn and numba: 200 MB
+
     groups = BalancedKMeans(count, random_state=seed).fit(features).labels_
     first: Mapping[int, int] = {}
     for index, group in zip(candidates, groups.tolist(), strict=True):

@@ -6,7 +6,6 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from usrn_keras.clustering.constrained_kmeans import MISSING_HINT
 from usrn_keras.data import Dataset, read_mask
 from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.errors import BackendError, DataError, RecipeError, RunError
@@ -104,6 +103,8 @@ def validate_counts(settings: SubclassesSection, dataset: Dataset) -> None:
 def require_constrained_kmeans() -> None:
     """Raise a `BackendError` where the package k-means-constrained is missing."""
     if find_spec("k_means_constrained") is None:
+        from usrn_keras.clustering.constrained_kmeans import MISSING_HINT  # with scikit-learn and numba
+
         raise BackendError(
             "clusters by k-means-constrained need the package of this name, which is not installed",
             hint=MISSING_HINT,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usrn_keras.clustering import BalancedKMeans, ClusteringProgress
-from usrn_keras.clustering.constrained_kmeans import constrained_kmeans
 from usrn_keras.files import atomic_path
 from usrn_keras.progress import SILENT, Progress, Task
 from usrn_keras.subclasses.class_balance import Clustering
 from usrn_keras.subclasses.feature_store import FeatureStore
+
+if TYPE_CHECKING:
+    from usrn_keras.clustering import ClusteringProgress
 
 BLOCK = 8192  # rows that are read at once
 DEFAULT_STARTS = {"balanced": 4, "free": 1}
@@ -77,6 +79,10 @@ def cluster_rows(
         clustering: Options; `algorithm`, `sample_rows`, `starts` and `seed` are used.
         task: Progress task, which advances by rows.
     """
+    # 200 MB with scikit-learn and numba, which most stages and methods never need.
+    from usrn_keras.clustering import BalancedKMeans
+    from usrn_keras.clustering.constrained_kmeans import constrained_kmeans
+
     report = _RowProgress(task)
     if count <= 1:
         centers, inertia = _mean(rows)
