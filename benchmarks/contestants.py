@@ -14,6 +14,7 @@ from benchmarks.worker import Worker
 
 BACKENDS = ("jax", "torch", "tensorflow")
 PRECISIONS = ("float32", "mixed_bfloat16")
+VIEWS = {"separate": "ours", "joint": "ours, joint views"}  # what a row says of `usrn.joint_views`
 DEFAULT_SIZE = {"cpu": {"batch": 2, "crop": 128}, "gpu": {"batch": 8, "crop": 320}}
 NETWORK = ("backbone", "batch", "crop", "classes", "subclasses")
 
@@ -45,6 +46,7 @@ class Contestant:
         script = "official_step.py" if self.official else "our_step.py"
         given = {key: getattr(options, key) for key in (*NETWORK, "device")}
         given |= {"official": str(options.official), "precision": self.precision}
+        given["joint_views"] = self.what == VIEWS["joint"]
         environment = devices.variables(options.device) | {"KERAS_BACKEND": self.backend}
         return Worker(script, given, environment | dict(variables))
 
@@ -61,6 +63,9 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--precisions", type=names(PRECISIONS), default=["float32"], help="ours, comma-separated"
     )
+    parser.add_argument(
+        "--views", type=names(tuple(VIEWS)), default=["separate"], help="ours: separate, joint, or both"
+    )
     parser.add_argument("--backbone", default="keras/resnet50", help="backbone of our network")
     parser.add_argument("--batch", type=int, help="labelled images, and unlabelled images")
     parser.add_argument("--crop", type=int)
@@ -75,7 +80,8 @@ def parse(parser: argparse.ArgumentParser, given: Sequence[str] | None) -> argpa
     options = parser.parse_args(given)
     if options.official and not (options.official / "models" / "model.py").is_file():
         parser.error(f"--official: no checkout of the official code (models/model.py): {options.official}")
-    ours = [Contestant("ours", *both) for both in itertools.product(options.backends, options.precisions)]
+    kinds = itertools.product([VIEWS[name] for name in options.views], options.backends, options.precisions)
+    ours = list(itertools.starmap(Contestant, kinds))
     options.contestants = [OFFICIAL, *ours] if options.official else ours
     for key, value in DEFAULT_SIZE[options.device].items():
         setattr(options, key, getattr(options, key) or value)

@@ -33,7 +33,8 @@ def build_model(options: dict) -> USRN:
     branches = build_branches(
         options["backbone"], classes=classes, subclasses=subclasses, weights="none", **network
     )
-    model = USRN(*branches, parents(classes, subclasses))
+    joint = options.get("joint_views", False)
+    model = USRN(*branches, parents(classes, subclasses), joint_views=joint)
     optimizer = SGD(0.01)
     optimizer.multiply_learning_rate(model.slow_variables(), 0.1)
     optimizer.build(model.trainable_variables)

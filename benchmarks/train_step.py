@@ -9,6 +9,8 @@ On a GPU, TensorFlow need not be there:
     python benchmarks/train_step.py --backends jax,torch --precisions float32,mixed_bfloat16 \\
         --official ../USRN --csv benchmarks/results/train_step.csv
 
+With `--views separate,joint` both values of `usrn.joint_views` are measured.
+
 Each backend, and the official code, is a process of its own; they take turns, so that the ratios (ours to
 the official one in the same round) hold on a machine that is not quiet. A step starts with the batch in
 host memory and ends when the device is done and the loss is read; `streamed_seconds` is the time of a step
@@ -94,7 +96,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
     for one, step in steps.items():
         row = one.settings(options) | {"rounds": options.rounds, "steps": options.steps}
         row |= timing(step) | memory(step) | beside(step, steps.get(OFFICIAL), "")
-        float32 = None if one.official else steps.get(Contestant("ours", one.backend, "float32"))
+        float32 = None if one.official else steps.get(Contestant(one.what, one.backend, "float32"))
         row |= beside(step, float32, "_to_float32")
         yield row | roofline(step, products[one.precision]) | step.worker.facts
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 
+from usrn_keras.backends.joint_views import joint_views
 from usrn_keras.backends.steps import release_memory
 from usrn_keras.files import cache_folder
 from usrn_keras.losses import blocks
@@ -89,6 +90,7 @@ __all__ = [
     "gpu_peak_memory",
     "input_gradient",
     "join_ranks",
+    "joint_views",
     "leave_ranks",
     "no_gradient",
     "number_of_devices",

@@ -12,6 +12,7 @@ from typing import Any
 from keras import layers, ops, tree
 
 from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
+from usrn_keras.backends.joint_views import by_view, splits_views, view_sizes
 
 Tensor = Any
 Operation = Callable[[Step, list[Tensor], bool], Tensor]
@@ -28,7 +29,7 @@ def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, trai
     """
     plan = plan_of(model)
     if plan is None:
-        return model(inputs, training=training)
+        return _call_model(model, inputs, training)
 
     def operation(step: Step, given: list[Tensor]) -> Tensor:
         nested: GraphPlan | None = plan_of(step.layer)
@@ -42,10 +43,26 @@ def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, trai
     return run(plan, given, operation)
 
 
+def _call_model(model: Any, inputs: Any, training: bool | None) -> Any:
+    """Call a Keras model that is no plain graph, with each view of a batch if it normalises batches."""
+    if not splits_views(model, bool(training)):
+        return model(inputs, training=training)
+
+    def call(given: list[Tensor]) -> Tensor:
+        return model(tree.pack_sequence_as(inputs, given), training=training)
+
+    return by_view(call, tree.flatten(inputs), ops.concatenate)
+
+
 def call_layer(step: Step, inputs: list[Tensor], training: bool) -> Tensor:
-    """Call the Keras layer."""
-    given = inputs if step.listed else inputs[0]
-    return step.layer(given, training=training) if step.layer._call_has_training_arg else step.layer(given)
+    """Call the Keras layer, with each view of a batch if it normalises batches."""
+
+    def call(inputs: list[Tensor]) -> Tensor:
+        given = inputs if step.listed else inputs[0]
+        arguments = {"training": training} if step.layer._call_has_training_arg else {}
+        return step.layer(given, **arguments)
+
+    return by_view(call, inputs, ops.concatenate) if splits_views(step.layer, training) else call(inputs)
 
 
 def trim_kernel(layer: layers.Conv2D, size: tuple[int, ...], dtype: str) -> Tensor:
@@ -80,11 +97,31 @@ def batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Ten
     if layer.axis not in (-1, 3):
         return call_layer(step, inputs, training)
     x = ops.cast(inputs[0], "float32")
+    if training and layer.trainable and view_sizes():
+        return _normalise_views(step, x)
     mean, variance = layer.moving_mean, layer.moving_variance
     if training and layer.trainable:
         mean = ops.mean(x, axis=(0, 1, 2))
         variance = ops.mean(ops.square(x - mean), axis=(0, 1, 2))
         update_moments(layer, mean, variance)
+    return _scaled(layer, x, mean, variance)
+
+
+def _normalise_views(step: Step, x: Tensor) -> Tensor:
+    """Normalise each view of a batch by its own statistics; views of one size in one operation."""
+    sizes, layer = view_sizes(), step.layer
+    if not all(isinstance(size, int) and size == sizes[0] for size in sizes):
+        return by_view(lambda view: batch_normalization(step, view, True), [x], ops.concatenate)
+    views = ops.reshape(x, (len(sizes), sizes[0], *x.shape[1:]))
+    mean = ops.mean(views, axis=(1, 2, 3), keepdims=True)
+    variance = ops.mean(ops.square(views - mean), axis=(1, 2, 3), keepdims=True)
+    for view in range(len(sizes)):
+        update_moments(layer, mean[view, 0, 0, 0], variance[view, 0, 0, 0])
+    return ops.reshape(_scaled(layer, views, mean, variance), x.shape)
+
+
+def _scaled(layer: layers.BatchNormalization, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Normalise a batch, then apply scale and offset."""
     scale = ops.rsqrt(variance + layer.epsilon)
     scale = scale * layer.gamma if layer.scale else scale
     result = (x - mean) * scale

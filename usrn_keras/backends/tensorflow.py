@@ -20,6 +20,7 @@ from keras import layers
 
 from usrn_keras.backends import layer_operations
 from usrn_keras.backends.graph import Step
+from usrn_keras.backends.joint_views import by_view, view_sizes
 from usrn_keras.backends.steps import (
     Terms,
     accepts_partial_gradients,
@@ -70,6 +71,8 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Te
     x = inputs[0]
     if not (training and layer.trainable and layer.scale and layer.center and layer.axis in (-1, 3)):
         return layer_operations.batch_normalization(step, inputs, training)
+    if view_sizes():
+        return by_view(lambda view: _batch_normalization(step, view, training), inputs, _joined)
     result, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x, layer.gamma.value, layer.beta.value, epsilon=layer.epsilon, is_training=True
     )
@@ -77,6 +80,10 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: bool) -> Te
     # Keras uses the biased variance, the fused operation returns the unbiased one.
     layer_operations.update_moments(layer, mean, variance * (count - 1) / count)
     return tf.cast(result, layer.compute_dtype)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tf.concat(tensors, axis=0)
 
 
 def _upsampling(step: Step, inputs: list[Tensor], training: bool) -> Tensor:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from keras import Variable, activations, layers, ops, tree
 
 from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
+from usrn_keras.backends.joint_views import by_view, splits_views, view_sizes
 from usrn_keras.backends.torch_constants import constant
 from usrn_keras.backends.torch_ranks import current_ranks
 
@@ -33,7 +34,7 @@ def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
     """
     plan = plan_of(model)
     if plan is None:
-        return model(inputs, training=training)
+        return _call_model(model, inputs, training)
     given = [_channels_first(_tensor(tensor, model.compute_dtype)) for tensor in tree.flatten(inputs)]
     statistics = BatchStatistics() if training else None
     result = _channels_last(_run(plan, given, statistics))
@@ -42,23 +43,42 @@ def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
     return result
 
 
+def _call_model(model: Any, inputs: Any, training: bool | None) -> Any:
+    """Call a Keras model that is no plain graph, with each view of a batch if it normalises batches."""
+    if not splits_views(model, bool(training)):
+        return model(inputs, training=training)
+    flat = tree.flatten(inputs)
+
+    def call(given: list[Tensor]) -> Tensor:
+        return model(tree.pack_sequence_as(inputs, given), training=training)
+
+    return by_view(call, flat, torch.cat)
+
+
 class BatchStatistics:
     """Statistics of the batches of one pass, which move the statistics of all layers in a few kernels."""
 
     def __init__(self) -> None:
-        self._found: dict[int, tuple[layers.BatchNormalization, Tensor, Tensor]] = {}
+        # By layer, once for each time that the layers ran: several views, or a layer that runs twice.
+        self._runs: list[dict[int, tuple[layers.BatchNormalization, Tensor, Tensor]]] = []
 
     def add(self, layer: layers.BatchNormalization, mean: Tensor, deviation: Tensor) -> None:
         """Keep the mean of a batch and the inverse of its standard deviation, both `(channels,)`."""
-        if id(layer) in self._found:  # a layer that runs twice
-            self.move()
-        self._found[id(layer)] = layer, mean, deviation
+        found = next((found for found in self._runs if id(layer) not in found), None)
+        if found is None:
+            self._runs.append(found := {})
+        found[id(layer)] = layer, mean, deviation
+
+    def move(self) -> None:
+        """Move mean and variance of the layers towards those of the batches, in the order of the batches."""
+        for found in self._runs:
+            self._move_once(list(found.values()))
+        self._runs.clear()
 
     @torch.no_grad()
-    def move(self) -> None:
-        """Move mean and variance of the layers towards those of the batch."""
+    def _move_once(self, statistics: list[tuple[layers.BatchNormalization, Tensor, Tensor]]) -> None:
         alike: dict[tuple[float, float], list[tuple]] = {}
-        for layer, *found in self._found.values():
+        for layer, *found in statistics:
             moving = layer.moving_mean.value, layer.moving_variance.value
             alike.setdefault((layer.momentum, layer.epsilon), []).append((*moving, *found))
         for (momentum, epsilon), group in alike.items():
@@ -73,7 +93,6 @@ class BatchStatistics:
                 batch_means, batch_variances = averaged[: len(group)], averaged[len(group) :]
             torch._foreach_lerp_(means, batch_means, 1 - momentum)
             torch._foreach_lerp_(variances, batch_variances, 1 - momentum)
-        self._found.clear()
 
 
 Training = BatchStatistics | None  # None outside training
@@ -93,12 +112,15 @@ def _call_layer(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
     nested = plan_of(step.layer)
     if nested is not None:
         return _run(nested, inputs, training)
-    given = [_channels_last(tensor) for tensor in inputs]
-    if step.layer._call_has_training_arg:
-        result = step.layer(given if step.listed else given[0], training=training is not None)
-    else:
-        result = step.layer(given if step.listed else given[0])
-    return _channels_first(result)
+
+    def call(inputs: list[Tensor]) -> Tensor:
+        given = [_channels_last(tensor) for tensor in inputs]
+        arguments = {"training": training is not None} if step.layer._call_has_training_arg else {}
+        return _channels_first(step.layer(given if step.listed else given[0], **arguments))
+
+    if splits_views(step.layer, training is not None):
+        return by_view(call, inputs, torch.cat)
+    return call(inputs)
 
 
 def _convolution(step: Step, inputs: list[Tensor], training: Training) -> Tensor:
@@ -137,17 +159,21 @@ def _batch_normalization(step: Step, inputs: list[Tensor], training: Training) -
     scale = layer.gamma.value if layer.scale else None
     offset = layer.beta.value if layer.center else None
     mean, variance = layer.moving_mean.value, layer.moving_variance.value
-    if not (training and layer.trainable):
+    if training is None or not layer.trainable:
         return F.batch_norm(x, mean, variance, scale, offset, False, 0.0, layer.epsilon).to(dtype)
     ranks = current_ranks()
-    if ranks.world > 1 and not ranks.local_statistics:
-        result, batch_mean, deviation = ranks.batch_norm(x, scale, offset, layer.epsilon)
-    else:
-        result, batch_mean, deviation = torch.native_batch_norm(
-            x, scale, offset, None, None, True, 0.0, layer.epsilon
-        )
-    training.add(layer, batch_mean.detach(), deviation.detach())
-    return result.to(dtype)
+
+    def normalise(view: list[Tensor]) -> Tensor:
+        if ranks.world > 1 and not ranks.local_statistics:
+            result, batch_mean, deviation = ranks.batch_norm(view[0], scale, offset, layer.epsilon)
+        else:
+            result, batch_mean, deviation = torch.native_batch_norm(
+                view[0], scale, offset, None, None, True, 0.0, layer.epsilon
+            )
+        training.add(layer, batch_mean.detach(), deviation.detach())
+        return result.to(dtype)
+
+    return by_view(normalise, inputs, torch.cat) if view_sizes() else normalise(inputs)
 
 
 def _relu(step: Step, inputs: list[Tensor], training: Training) -> Tensor:

@@ -38,6 +38,8 @@ class PrototypeEnsemble(PseudoLabelMethod):
         parents: Class of each subclass, `(subclasses,)` int.
         threshold: Confidence gamma that the mean of both predictions must exceed.
         lambda_u: Weight of the loss on unlabelled images.
+        joint_views: Whether labelled images and strong views pass the network as one batch, in which batch
+            normalisation keeps them apart.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
@@ -69,10 +71,12 @@ class PrototypeEnsemble(PseudoLabelMethod):
         *,
         threshold: float = 0.75,
         lambda_u: float = 1.0,
+        joint_views: bool = False,
         ignore_index: int = 255,
         **kwargs: Any,
     ):
-        network, options = Network(branch, sub_branch), {"threshold": threshold, "lambda_u": lambda_u}
+        options = {"threshold": threshold, "lambda_u": lambda_u, "joint_views": joint_views}
+        network = Network(branch, sub_branch)
         super().__init__(network, parents, ignore_index=ignore_index, **options, **kwargs)
         self._fix_sub_branch()
 

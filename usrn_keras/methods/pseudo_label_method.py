@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from usrn_keras.backends import no_gradient
+from usrn_keras.backends.steps import sum_of_terms
 from usrn_keras.data.batches.batch_spec import BatchSpec
 from usrn_keras.losses import normalised_entropy, supervised_losses
 from usrn_keras.methods.base import Method
@@ -22,7 +23,7 @@ from usrn_keras.methods.loss_part import (
     unlabelled_images,
 )
 from usrn_keras.networks import Branch
-from usrn_keras.networks.two_branch import ForwardPass, Head, Network
+from usrn_keras.networks.two_branch import ForwardPass, Head, Network, View
 from usrn_keras.recipe.method_options import MethodOptions
 
 
@@ -41,6 +42,8 @@ class PseudoLabelMethod(Method):
         parents: Class of each subclass, `(subclasses,)` int; empty without F_sub.
         threshold: Confidence gamma that a pseudo label must exceed.
         lambda_u: Weight of the losses on unlabelled images.
+        joint_views: Whether labelled images and strong views pass the network as one batch, in which batch
+            normalisation keeps them apart: one loss part instead of two.
         ignore_index: Label of pixels without a class.
         others: Networks that are not trained.
         **kwargs: Arguments of `keras.Model`.
@@ -63,6 +66,7 @@ class PseudoLabelMethod(Method):
         threshold: float,
         lambda_u: float,
         ignore_index: int,
+        joint_views: bool = False,
         others: Sequence[Network] = (),
         **kwargs: Any,
     ):
@@ -72,6 +76,7 @@ class PseudoLabelMethod(Method):
         self.parents = [int(parent) for parent in parents]
         self._threshold = threshold
         self.lambda_u = lambda_u
+        self.joint_views = joint_views
 
     # ---- methods to override
 
@@ -129,11 +134,19 @@ class PseudoLabelMethod(Method):
         if not self.inputs.unlabelled:
             return (labelled,)
         weak = ForwardPass("weak", "unlabelled", heads["weak"], gradient=False, pooled=True)
+        if self.joint_views:  # the strong half is pooled before the classifiers, which hardly count
+            return weak, ForwardPass("views", "both", heads["strong"])
         return labelled, weak, ForwardPass("strong", "unlabelled", heads["strong"], pooled=True)
 
     def loss_parts(self) -> list[LossPart]:
-        """Return the objective as two parts, labelled and unlabelled images, whose losses are added."""
+        """Return the objective as two parts, labelled and unlabelled images, whose losses are added.
+
+        Joint views are one part.
+        """
         reports = ("supervised", "supervised_sub")[: len(self.heads["labelled"])]
+        if self.joint_views:
+            reports = (*reports, *self._reports())
+            return [LossPart("views", self.together, self._learners("labelled"), reports)]
         parts = [LossPart("labelled", self.labelled, self._learners("labelled"), reports)]
         if self.inputs.unlabelled:
             parts.append(LossPart("unlabelled", self.unlabelled, self._learners("strong"), self._reports()))
@@ -142,7 +155,10 @@ class PseudoLabelMethod(Method):
     def labelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Compute the cross entropy of the branches on labelled images (Eq. 2)."""
         logits = self.networks[0].logits(labelled_images(batch), self.heads["labelled"])
-        terms = supervised_losses(
+        return self._labelled_terms(logits, batch), self.labelled_context(logits["F"])
+
+    def _labelled_terms(self, logits: dict[Head, Tensor], batch: Batch) -> dict[str, Tensor]:
+        return supervised_losses(
             logits["F"],
             logits.get("F_sub"),
             batch["labels"],
@@ -150,7 +166,6 @@ class PseudoLabelMethod(Method):
             lambda_sub=self.lambda_sub,
             ignore_index=self.ignore_index,
         )
-        return terms, self.labelled_context(logits["F"])
 
     def unlabelled(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
         """Compute the terms of unlabelled images from their weak and strong views."""
@@ -159,6 +174,17 @@ class PseudoLabelMethod(Method):
             weak = self.networks[0].logits(weak_images, self.heads["weak"], pooled=True)
         strong = self.networks[0].logits(strong_images, self.heads["strong"], pooled=True)
         return self.unlabelled_terms(weak, strong, batch | context), {}
+
+    def together(self, batch: Batch, context: Context) -> tuple[dict[str, Tensor], Context]:
+        """Compute all terms, with labelled images and strong views in one batch, after the weak views."""
+        network = self.networks[0]
+        weak_images, strong_images = unlabelled_images(batch)
+        with no_gradient():
+            weak = network.logits(weak_images, self.heads["weak"], pooled=True)
+        views = View(labelled_images(batch)), View(strong_images, pooled=True)
+        logits, strong = network.joint_logits(views, self.heads["strong"])
+        parts = self._labelled_terms(logits, batch), self.unlabelled_terms(weak, strong, batch | context)
+        return sum_of_terms(parts), self.labelled_context(logits["F"])
 
     def pseudo_labels(self, images: Tensor) -> dict[str, Tensor]:
         network = self.networks[0]
@@ -183,7 +209,7 @@ class PseudoLabelMethod(Method):
         return ("self_training", "confident")
 
     def get_config(self) -> dict[str, Any]:
-        own = {"threshold": self.threshold, "lambda_u": self.lambda_u}
+        own = {"threshold": self.threshold, "lambda_u": self.lambda_u, "joint_views": self.joint_views}
         return super().get_config() | own | ({"parents": self.parents} if self.parents else {})
 
     @classmethod

@@ -34,6 +34,8 @@ class SelfTraining(PseudoLabelMethod):
         kept_shares: Shares of the pixels in 0..1, at equal intervals from the start to the end of training,
             linear in between. F learns the most confident pixels of each batch up to that share; empty:
             those above `threshold`.
+        joint_views: Whether labelled images and strong views pass the network as one batch, in which batch
+            normalisation keeps them apart.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
@@ -61,12 +63,12 @@ class SelfTraining(PseudoLabelMethod):
         threshold: float = 0.75,
         lambda_u: float = 1.0,
         kept_shares: Sequence[float] = (),
+        joint_views: bool = False,
         ignore_index: int = 255,
         **kwargs: Any,
     ):
-        super().__init__(
-            Network(branch), threshold=threshold, lambda_u=lambda_u, ignore_index=ignore_index, **kwargs
-        )
+        options = {"threshold": threshold, "lambda_u": lambda_u, "joint_views": joint_views}
+        super().__init__(Network(branch), ignore_index=ignore_index, **options, **kwargs)
         self.kept_shares = [float(share) for share in kept_shares]
 
     @property

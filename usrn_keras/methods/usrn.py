@@ -48,6 +48,8 @@ class USRN(PseudoLabelMethod):
             required with `teacher_decay`. It starts with the weights of F_sub and is not trained.
         terms: Terms of the objective (ablation of the paper, Table 3): `msl`, `ost`, `usr`, `sst`, `egm`.
             Passes that no term needs are skipped.
+        joint_views: Whether labelled images and strong views pass the network as one batch, in which batch
+            normalisation keeps them apart. Needs the terms `ost` and `sst`.
         ignore_index: Label of pixels without a class.
         **kwargs: Arguments of `keras.Model`.
 
@@ -57,8 +59,8 @@ class USRN(PseudoLabelMethod):
     device; without both the strong view equals the weak view. With `msl` alone only labelled images are used.
 
     Raises:
-        ValueError: If the terms or the gate are invalid, `parents` do not match the branches, or
-            `teacher_decay` and `sub_teacher` are not given together.
+        ValueError: If the terms or the gate are invalid, `parents` do not match the branches,
+            `teacher_decay` and `sub_teacher` are not given together, or `joint_views` lacks a term.
 
     Example:
 
@@ -95,6 +97,7 @@ class USRN(PseudoLabelMethod):
         sub_teacher: Branch | None = None,
         sub_head: str = "random",
         terms: Sequence[Term] = ALL_TERMS,
+        joint_views: bool = False,
         ignore_index: int = 255,
         **kwargs: Any,
     ):
@@ -107,7 +110,10 @@ class USRN(PseudoLabelMethod):
                 f"`sub_teacher` must be a branch if `teacher_decay` is above 0, and None otherwise, received "
                 f"{given} with {teacher_decay}"
             )
-        network, options = Network(branch, sub_branch), {"threshold": threshold, "lambda_u": lambda_u}
+        if joint_views and not {"ost", "sst"}.issubset(terms):
+            raise ValueError(f"`joint_views` needs the terms ost and sst, received {list(terms)}")
+        options = {"threshold": threshold, "lambda_u": lambda_u, "joint_views": joint_views}
+        network = Network(branch, sub_branch)
         teachers = [] if sub_teacher is None else [Network(sub_teacher)]
         super().__init__(network, parents, ignore_index=ignore_index, others=teachers, **options, **kwargs)
         self.lambda_sub = lambda_sub

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from usrn_keras.backends import run_graph
+from usrn_keras.backends import joint_views, run_graph
 from usrn_keras.networks.branch import Branch, run_part
 
 Tensor = Any
@@ -29,6 +29,18 @@ class BackboneFeatures(NamedTuple):
 
     low: Tensor
     high: Tensor
+
+
+class View(NamedTuple):
+    """One of several views that pass a network as one batch.
+
+    Attributes:
+        images: Images `(batch, height, width, bands)` float32 in 0..255, or their `BackboneFeatures`.
+        pooled: Whether to average-pool the features 2x2 before the classifiers.
+    """
+
+    images: Tensor | BackboneFeatures
+    pooled: bool = False
 
 
 class Network(NamedTuple):
@@ -80,6 +92,39 @@ class Network(NamedTuple):
         features = self.features(images, heads, pooled=pooled, training=training, perturb=perturb)
         return self.classify(features, training=training)
 
+    def joint_logits(
+        self, views: Sequence[View], heads: Collection[Head] = ("F",)
+    ) -> list[dict[Head, Tensor]]:
+        """Compute the logits of several views in training, in one pass; batch normalisation keeps them apart.
+
+        Convolutions of one larger batch are faster than those of several small ones, and the activations of
+        all views are in memory at once.
+
+        Args:
+            views: Views of images of one size.
+            heads: Names of the branches to compute.
+
+        Returns:
+            For each view the result of `logits`, up to rounding and dropout.
+
+        Raises:
+            ValueError: The images of the views have different sizes.
+        """
+        shapes = [keras.tree.flatten(view.images)[0].shape[1:] for view in views]
+        if len(set(map(tuple, shapes))) > 1:
+            found = " and ".join(" x ".join(map(str, shape[:2])) for shape in shapes)
+            raise ValueError(f"views that pass as one batch must have one size, received {found}")
+        sizes = [ops.shape(keras.tree.flatten(view.images)[0])[0] for view in views]
+        together = keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *(v.images for v in views))
+        with joint_views(sizes):
+            features = self.features(together, heads)
+        results, start = [], 0
+        for view, size in zip(views, sizes, strict=True):
+            own = {name: found[start : start + size] for name, found in features.items()}
+            results.append(self.classify(pool(own) if view.pooled else own))
+            start = start + size
+        return results
+
     def features(
         self,
         images: Tensor | BackboneFeatures,
@@ -111,9 +156,8 @@ class Network(NamedTuple):
             lows, highs = (_with_perturbed(features, perturb) for features in (lows, highs))
         features = {}
         for name, branch in branches.items():
-            found = branch.features(lows[name], highs[name], training=training)
-            features[name] = ops.average_pool(found, 2, strides=2, padding="valid") if pooled else found
-        return features
+            features[name] = branch.features(lows[name], highs[name], training=training)
+        return pool(features) if pooled else features
 
     def classify(self, features: dict[Head, Tensor], *, training: bool = True) -> dict[Head, Tensor]:
         """Compute logits from the decoder features of `features`.
@@ -207,6 +251,11 @@ class ForwardPass(NamedTuple):
     pooled: bool = False
     views: int = 1
     perturbed: bool = False
+
+
+def pool(features: dict[Head, Tensor]) -> dict[Head, Tensor]:
+    """Average-pool the features of each branch 2x2."""
+    return {name: ops.average_pool(found, 2, strides=2, padding="valid") for name, found in features.items()}
 
 
 def _with_perturbed(features: dict[Head, Any], perturb: Callable[[Tensor], Tensor]) -> dict[Head, Any]:

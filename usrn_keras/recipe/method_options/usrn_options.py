@@ -24,7 +24,18 @@ REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  #
 ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
 
 
-class SelfTrainingOptions(MethodOptions):
+class TwoViewOptions(MethodOptions):
+    """Options of the methods that train on labelled images and strong views."""
+
+    joint_views: bool = Field(
+        False,
+        description="Whether labelled images and strong views pass the network as one batch; batch "
+        "normalisation keeps them apart. Faster where the images of a batch are few and small, and needs the "
+        "memory of both. Crops of both have one size.",
+    )
+
+
+class SelfTrainingOptions(TwoViewOptions):
     """Options of `self_training`: F learns from its own pseudo labels."""
 
     threshold: Threshold = Field(0.75, description="Confidence gamma that a pseudo label must exceed.")
@@ -45,7 +56,7 @@ class SelfTrainingOptions(MethodOptions):
         )
 
 
-class USRNOptions(MethodOptions):
+class USRNOptions(TwoViewOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
     terms: list[Term] = Field(
@@ -88,7 +99,14 @@ class USRNOptions(MethodOptions):
         "drop.",
     )
 
-    alone: ClassVar[tuple[str, ...]] = ("terms", "lambda_u", "gate_level", "sub_threshold", "teacher_decay")
+    alone: ClassVar[tuple[str, ...]] = (
+        "terms",
+        "lambda_u",
+        "gate_level",
+        "sub_threshold",
+        "teacher_decay",
+        "joint_views",
+    )
     on_top: ClassVar[tuple[str, ...]] = ("on_disagreement",)
 
     def arguments(self) -> dict[str, Any]:
@@ -130,6 +148,11 @@ class USRNOptions(MethodOptions):
                     f"{name}.{key}: needs the term sst, the loss of F_sub on pseudo labels (Eq. 5), received "
                     f"{getattr(self, key)} with terms = {self.terms}; remove this key, or add sst"
                 )
+        if self.joint_views and not {"ost", "sst"}.issubset(self.terms):
+            yield (
+                f"{name}.joint_views: needs the terms ost and sst, so that both branches learn from both "
+                f"views, received true with terms = {self.terms}; remove this key"
+            )
         if self.gate_level == "class" and not self.has_gate:
             yield (
                 f"{name}.gate_level: needs the entropy gate, received 'class' with terms = {self.terms} and "
@@ -142,7 +165,7 @@ class USRNOptions(MethodOptions):
             )
 
 
-class PrototypeEnsembleOptions(MethodOptions):
+class PrototypeEnsembleOptions(TwoViewOptions):
     """Options of `prototype_ensemble`: pseudo labels from the mean of F and fixed cluster centers."""
 
     starts_from_baseline: ClassVar[bool] = True
