@@ -7,6 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+from tests.backends.uneven import KINDS
 from tests.tools import ROOT
 from usrn_keras.worker import Worker
 
@@ -25,8 +26,8 @@ def test_two_devices_on_jax_give_the_result_of_one():
         found = worker.result(300)
     assert found["devices"] == 2
     assert found["sent"] == ["all-reduce"]
-    for optimizer in ("sgd", "adamw"):
-        (losses, weights), (other_losses, others) = (found[f"{optimizer} {number}"] for number in (1, 2))
+    for kind in KINDS:
+        (losses, weights), (other_losses, others) = (found[f"{kind} {number}"] for number in (1, 2))
         np.testing.assert_allclose(other_losses, losses, rtol=1e-6)
         difference = np.linalg.norm(np.subtract(others, weights)) / np.linalg.norm(weights)
         assert difference < 1e-6

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.backends.uneven import KINDS
 from tests.tools import ROOT
 from usrn_keras.ranks import run_processes
 
@@ -36,14 +37,14 @@ def both(request, tmp_path_factory):
     return [np.load(folder / f"{rank}.npz") for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_two_processes_give_the_result_of_one(both, optimizer):
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_give_the_result_of_one(both, kind):
     """Losses are means over the valid pixels of all images, statistics those of the whole batch."""
     first, second = both
-    np.testing.assert_allclose(first[f"{optimizer} losses"], first[f"{optimizer} alone losses"], rtol=1e-6)
-    ours, alone = first[f"{optimizer} weights"], first[f"{optimizer} alone weights"]
+    np.testing.assert_allclose(first[f"{kind} losses"], first[f"{kind} alone losses"], rtol=1e-6)
+    ours, alone = first[f"{kind} weights"], first[f"{kind} alone weights"]
     assert np.linalg.norm(ours - alone) / np.linalg.norm(alone) < 1e-6
-    np.testing.assert_array_equal(ours, second[f"{optimizer} weights"])
+    np.testing.assert_array_equal(ours, second[f"{kind} weights"])
 
 
 def test_processes_agree(both):

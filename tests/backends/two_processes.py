@@ -14,13 +14,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tests.backends.uneven import STEPS, built, uneven_batch, weights
+from tests.backends.uneven import KINDS, STEPS, built, uneven_batch, weights
 from usrn_keras.backends import CompiledStep, fetch, join_ranks, leave_ranks
 from usrn_keras.errors import RanksError
 from usrn_keras.methods import USRN
 from usrn_keras.ranks import ALONE, Ranks, launched_ranks
-
-OPTIMIZERS = ("sgd", "adamw")
 
 
 def main(folder: Path) -> None:
@@ -30,7 +28,7 @@ def main(folder: Path) -> None:
         jax.config.update("jax_disable_most_optimizations", True)
     ranks = join_ranks(launched_ranks())
     found, model = {}, None
-    for name in OPTIMIZERS:
+    for name in KINDS:
         found |= named(name, model := built(name), ranks)
         ranks.check_equal(model.variables, STEPS)
     if keras.backend.backend() == "torch":
@@ -58,7 +56,7 @@ def main(folder: Path) -> None:
             errors[name] = str(error)
     leave_ranks()
     if ranks.writes:
-        for name in OPTIMIZERS:
+        for name in KINDS:
             found |= named(f"{name} alone", built(name), ALONE)
     np.savez(folder / f"{ranks.rank}.npz", **found, **errors)
 

@@ -20,11 +20,14 @@ def uneven_batch(step: int) -> dict[str, np.ndarray]:
     return batch
 
 
-def built(optimizer: str) -> USRN:
-    """USRN, compiled."""
-    model = USRN(*handmade_branches(), PARENTS, threshold=0.4)
+KINDS = ("joint", "sgd", "adamw")  # joint: SGD, and labelled images and strong views in one batch
+
+
+def built(kind: str) -> USRN:
+    """USRN of one of `KINDS`, compiled."""
+    model = USRN(*handmade_branches(), PARENTS, threshold=0.4, joint_views=kind == "joint")
     fill(model.variables)
-    chosen = {"sgd": SGD, "adamw": AdamW}[optimizer](poly(0.01, 10))
+    chosen = {"joint": SGD, "sgd": SGD, "adamw": AdamW}[kind](poly(0.01, 10))
     chosen.build(model.trainable_variables)
     model.compile(optimizer=chosen)
     return model
