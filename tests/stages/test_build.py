@@ -19,10 +19,10 @@ EVERY_OPTION = {
     "usrn": {
         "threshold": 0.6, "lambda_u": 0.5, "lambda_sub": 2.0, "gate": "stop", "sub_head": "centroids",
         "terms": ["ost", "msl", "usr", "sst", "egm"], "gate_level": "class", "sub_threshold": 0.65,
-        "teacher_decay": 0.9,
+        "teacher_decay": 0.9, "joint_views": True,
     },
-    "self_training": {"threshold": 0.6, "lambda_u": 0.5, "kept_shares": [0.8, 0.9]},
-    "prototype_ensemble": {"threshold": 0.6, "lambda_u": 0.5},
+    "self_training": {"threshold": 0.6, "lambda_u": 0.5, "kept_shares": [0.8, 0.9], "joint_views": True},
+    "prototype_ensemble": {"threshold": 0.6, "lambda_u": 0.5, "joint_views": True},
 }  # fmt: skip
 """Another value than the default for each option of each method."""
 
@@ -55,7 +55,7 @@ def test_every_option_of_the_recipe_reaches_the_method(recipe_file, name):
     defaults = recipe.options.arguments()
     assert defaults.keys() == options.keys()
     assert not [key for key, value in options.items() if value == defaults[key]]
-    settings = [f"{name}.{key}={value}" for key, value in options.items()]
+    settings = [f"{name}.{key}={'true' if value is True else value}" for key, value in options.items()]
     baseline, method = methods_of(
         recipe_file, f"training.method={name}", "training.start=baseline", "data.ignore_index=77", *settings
     )

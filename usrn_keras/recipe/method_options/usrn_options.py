@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -23,19 +23,17 @@ TERMS: dict[Term, str] = {
 REQUIRED_TERMS: dict[Term, Term] = {"usr": "ost", "sst": "msl", "egm": "usr"}  # the term that each requires
 ALL_TERMS: tuple[Term, ...] = tuple(TERMS)
 
-
-class TwoViewOptions(MethodOptions):
-    """Options of the methods that train on labelled images and strong views."""
-
-    joint_views: bool = Field(
-        False,
+JointViews = Annotated[
+    bool,
+    Field(
         description="Whether labelled images and strong views pass the network as one batch; batch "
         "normalisation keeps them apart. Faster where the images of a batch are few and small, and needs the "
-        "memory of both. Crops of both have one size.",
-    )
+        "memory of both. Crops of both have one size."
+    ),
+]
 
 
-class SelfTrainingOptions(TwoViewOptions):
+class SelfTrainingOptions(MethodOptions):
     """Options of `self_training`: F learns from its own pseudo labels."""
 
     threshold: Threshold = Field(0.75, description="Confidence gamma that a pseudo label must exceed.")
@@ -46,6 +44,7 @@ class SelfTrainingOptions(TwoViewOptions):
         "training, linear in between: F learns that share of each batch, the most confident pixels, instead "
         "of those above threshold. A control at the coverage of another method.",
     )
+    joint_views: JointViews = False
 
     @property
     def pseudo_label_note(self) -> str:
@@ -56,7 +55,7 @@ class SelfTrainingOptions(TwoViewOptions):
         )
 
 
-class USRNOptions(TwoViewOptions):
+class USRNOptions(MethodOptions):
     """Options of `usrn`, the method of the paper (Eqs. 2 to 8)."""
 
     terms: list[Term] = Field(
@@ -92,6 +91,7 @@ class USRNOptions(TwoViewOptions):
         description="Initial weights of F_sub's classifier: random (the paper), or the cluster centers "
         "(centroids), which needs training.start = 'baseline'.",
     )
+    joint_views: JointViews = False
     on_disagreement: Literal["", "drop", "override"] = Field(
         "",
         description="With training.with_usrn: treatment of the pixels where F_sub contradicts the label of "
@@ -165,7 +165,7 @@ class USRNOptions(TwoViewOptions):
             )
 
 
-class PrototypeEnsembleOptions(TwoViewOptions):
+class PrototypeEnsembleOptions(MethodOptions):
     """Options of `prototype_ensemble`: pseudo labels from the mean of F and fixed cluster centers."""
 
     starts_from_baseline: ClassVar[bool] = True
@@ -174,6 +174,7 @@ class PrototypeEnsembleOptions(TwoViewOptions):
         0.75, description="Confidence gamma that the mean of both predictions must exceed."
     )
     lambda_u: Weight = Field(1.0, description="Weight of the loss on unlabelled images.")
+    joint_views: JointViews = False
 
 
 def term_errors(terms: Iterable[str]) -> Iterator[str]:
