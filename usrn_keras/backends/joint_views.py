@@ -63,3 +63,23 @@ def by_view(
             results.append(call([tensor[start : start + size] for tensor in inputs]))
             start = start + size
     return join(results)
+
+
+def call_by_view(
+    model: Any, inputs: Any, training: bool | None, join: Callable[[list[Tensor]], Tensor]
+) -> Tensor:
+    """Call a Keras model or layer, once for each view of a batch if it normalises batches.
+
+    Args:
+        model: Model or layer.
+        inputs: Tensor, or a nested list of tensors.
+        training: Whether batch normalisation uses the statistics of the batch and dropout is active.
+        join: Function that joins tensors along the first axis.
+    """
+    if not splits_views(model, bool(training)):
+        return model(inputs, training=training)
+
+    def call(given: list[Tensor]) -> Tensor:
+        return model(keras.tree.pack_sequence_as(inputs, given), training=training)
+
+    return by_view(call, keras.tree.flatten(inputs), join)

@@ -12,7 +12,7 @@ from typing import Any
 from keras import layers, ops, tree
 
 from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
-from usrn_keras.backends.joint_views import by_view, splits_views, view_sizes
+from usrn_keras.backends.joint_views import by_view, call_by_view, splits_views, view_sizes
 
 Tensor = Any
 Operation = Callable[[Step, list[Tensor], bool], Tensor]
@@ -29,7 +29,7 @@ def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, trai
     """
     plan = plan_of(model)
     if plan is None:
-        return _call_model(model, inputs, training)
+        return call_by_view(model, inputs, training, ops.concatenate)
 
     def operation(step: Step, given: list[Tensor]) -> Tensor:
         nested: GraphPlan | None = plan_of(step.layer)
@@ -41,17 +41,6 @@ def run_with(operations: Mapping[type, Operation], model: Any, inputs: Any, trai
 
     given = [ops.cast(tensor, model.compute_dtype) for tensor in tree.flatten(inputs)]
     return run(plan, given, operation)
-
-
-def _call_model(model: Any, inputs: Any, training: bool | None) -> Any:
-    """Call a Keras model that is no plain graph, with each view of a batch if it normalises batches."""
-    if not splits_views(model, bool(training)):
-        return model(inputs, training=training)
-
-    def call(given: list[Tensor]) -> Tensor:
-        return model(tree.pack_sequence_as(inputs, given), training=training)
-
-    return by_view(call, tree.flatten(inputs), ops.concatenate)
 
 
 def call_layer(step: Step, inputs: list[Tensor], training: bool) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from keras import Variable, activations, layers, ops, tree
 
 from usrn_keras.backends.graph import GraphPlan, Step, padding_taps, plan_of, run, same_padding
-from usrn_keras.backends.joint_views import by_view, splits_views, view_sizes
+from usrn_keras.backends.joint_views import by_view, call_by_view, splits_views, view_sizes
 from usrn_keras.backends.torch_constants import constant
 from usrn_keras.backends.torch_ranks import current_ranks
 
@@ -34,25 +34,13 @@ def run_graph(model: Any, inputs: Any, training: bool | None) -> Any:
     """
     plan = plan_of(model)
     if plan is None:
-        return _call_model(model, inputs, training)
+        return call_by_view(model, inputs, training, torch.cat)
     given = [_channels_first(_tensor(tensor, model.compute_dtype)) for tensor in tree.flatten(inputs)]
     statistics = BatchStatistics() if training else None
     result = _channels_last(_run(plan, given, statistics))
     if statistics is not None:
         statistics.move()
     return result
-
-
-def _call_model(model: Any, inputs: Any, training: bool | None) -> Any:
-    """Call a Keras model that is no plain graph, with each view of a batch if it normalises batches."""
-    if not splits_views(model, bool(training)):
-        return model(inputs, training=training)
-    flat = tree.flatten(inputs)
-
-    def call(given: list[Tensor]) -> Tensor:
-        return model(tree.pack_sequence_as(inputs, given), training=training)
-
-    return by_view(call, flat, torch.cat)
 
 
 class BatchStatistics:
